@@ -1,0 +1,109 @@
+"""Canonical statements: the only inputs that are ever hashed, MACed, expanded into keys or signed.
+
+A statement is a tuple that starts with (protocol version, label, role, context), each part written as a type byte, an
+eight-byte length and its bytes. Two different tuples therefore never have the same encoding, and no statement of one
+kind can be read as another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from privateyes.crypto.labels import PROTOCOL_VERSION, Label, Role
+from privateyes.errors import MalformedError
+
+HASH_BYTES: Final = 32
+KEY_BYTES: Final = 32
+
+Part: TypeAlias = bytes | bytearray | memoryview | str | int
+
+
+def encode_tuple(parts: Iterable[Part]) -> bytes:
+    """Encode bytes, text and integers in [0, 2^64) so that no two different tuples collide.
+
+    Raises:
+        TypeError: for a part of another type.
+        OverflowError: for an integer outside [0, 2^64).
+    """
+    out = bytearray()
+    for part in parts:
+        if isinstance(part, bool):
+            raise TypeError("a statement holds bytes, text and integers, not a bool")
+        if isinstance(part, int):
+            kind, body = b"i", part.to_bytes(8, "big")
+        elif isinstance(part, str):
+            kind, body = b"s", str(part).encode()
+        elif isinstance(part, bytes | bytearray | memoryview):
+            kind, body = b"b", bytes(part)
+        else:
+            raise TypeError(f"a statement holds bytes, text and integers, not {type(part).__name__}")
+        out += kind + len(body).to_bytes(8, "big") + body
+    return bytes(out)
+
+
+def statement(label: Label, role: Role, context: bytes, *parts: Part) -> bytes:
+    """The canonical bytes of one statement.
+
+    Args:
+        label: what the statement is for.
+        role: who makes it.
+        context: session id or set-up id; empty only for the manifest, which has neither.
+        parts: the statement's own content.
+    """
+    return encode_tuple((PROTOCOL_VERSION, label.value, role.value, context, *parts))
+
+
+def digest(label: Label, role: Role, context: bytes, *parts: Part) -> bytes:
+    """SHA-256 of a statement: 32 bytes."""
+    return hashlib.sha256(statement(label, role, context, *parts)).digest()
+
+
+class BulkDigest:
+    """SHA-256 of a statement whose last part is too large to copy, fed in pieces.
+
+    Equal to ``digest(label, role, context, *parts, whole)``.
+
+    Args:
+        length_bytes: the length of the whole last part.
+    """
+
+    def __init__(self, label: Label, role: Role, context: bytes, *parts: Part, length_bytes: int) -> None:
+        self._running = hashlib.sha256(statement(label, role, context, *parts))
+        self._running.update(b"b" + length_bytes.to_bytes(8, "big"))
+        self._missing_bytes = length_bytes
+
+    def update(self, piece: bytes | memoryview) -> None:
+        """Add the next bytes of the last part."""
+        self._running.update(piece)
+        self._missing_bytes -= memoryview(piece).nbytes
+
+    def finish(self) -> bytes:
+        """The 32-byte digest.
+
+        Raises:
+            MalformedError: if the pieces do not add up to the announced length.
+        """
+        if self._missing_bytes:
+            raise MalformedError(f"{self._missing_bytes} bytes are missing from a digest's announced length")
+        return self._running.digest()
+
+
+def mac(key: bytes, label: Label, role: Role, context: bytes, *parts: Part) -> bytes:
+    """HMAC-SHA-256 of a statement: 32 bytes."""
+    return hmac.digest(key, statement(label, role, context, *parts), "sha256")
+
+
+def derive_key(key: bytes, length: int, label: Label, role: Role, context: bytes, *parts: Part) -> bytes:
+    """HKDF-SHA-256 (RFC 5869) of ``key`` with a statement as info: ``length`` bytes."""
+    return HKDF(hashes.SHA256(), length, salt=None, info=statement(label, role, context, *parts)).derive(key)
+
+
+def equal_in_constant_time(left: bytes, right: bytes) -> bool:
+    """Compare secrets or digests without a timing signal."""
+    return hmac.compare_digest(left, right)

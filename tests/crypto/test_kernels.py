@@ -1,0 +1,134 @@
+"""The compiled kernels equal the NumPy reference and plain Python integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privateyes.crypto import kernels
+from privateyes.crypto.field import COMPACT, WIDE
+
+FIELDS = st.sampled_from([COMPACT, WIDE])
+QUICK = settings(deadline=None)
+
+
+def _elements(field):
+    p = field.prime
+    return st.one_of(st.integers(0, p - 1), st.sampled_from([0, 1, 2, p - 2, p - 1, p // 2, p // 2 + 1]))
+
+
+def _words(field):
+    top = 2 ** (8 * field.element_bytes) - 1
+    p = field.prime
+    return st.one_of(st.integers(0, top), st.sampled_from([0, 1, p - 1, p, p + 1, top - 1, top]))
+
+
+@st.composite
+def _pairs(draw):
+    field = draw(FIELDS)
+    pairs = draw(st.lists(st.tuples(_elements(field), _words(field)), max_size=40))
+    elements = np.array([pair[0] for pair in pairs], dtype=field.dtype)
+    words = np.array([pair[1] for pair in pairs], dtype=field.dtype)
+    return field, elements, words
+
+
+@QUICK
+@given(_pairs())
+def test_adding_words_masks_reduces_and_reports_rejected_words(case) -> None:
+    field, elements, words = case
+    p = field.prime
+    expected = [(int(e) + (int(w) & p)) % p for e, w in zip(elements, words, strict=True)]
+    masked = (words & field.dtype.type(p)) % field.dtype.type(p)
+    assert field.add(elements, masked).tolist() == expected
+    result = elements.copy()
+    assert kernels.add_words(field, result, words) == any(int(w) & p == p for w in words)
+    assert result.tolist() == expected
+
+
+@QUICK
+@given(_pairs())
+def test_subtracting_words_masks_reduces_and_reports_rejected_words(case) -> None:
+    field, elements, words = case
+    p = field.prime
+    expected = [(int(e) - (int(w) & p)) % p for e, w in zip(elements, words, strict=True)]
+    result = elements.copy()
+    assert kernels.subtract_words(field, result, words) == any(int(w) & p == p for w in words)
+    assert result.tolist() == expected
+
+
+@QUICK
+@given(_pairs(), st.data())
+def test_subtracting_scaled_words_equals_integers(case, data) -> None:
+    field, elements, words = case
+    p = field.prime
+    factor = data.draw(_elements(field))
+    expected = [(int(e) - factor * (int(w) & p)) % p for e, w in zip(elements, words, strict=True)]
+    result = elements.copy()
+    assert kernels.subtract_scaled_words(field, result, words, factor) == any(int(w) & p == p for w in words)
+    assert result.tolist() == expected
+
+
+@QUICK
+@given(st.data())
+def test_the_tensor_product_equals_integers_and_the_reference_however_it_is_cut(data) -> None:
+    field = data.draw(FIELDS)
+    p, tags = field.prime, field.tags
+    height, width = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
+    size = data.draw(st.integers(0, height * width))
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    generator = np.random.default_rng(seed)
+
+    def draw(*shape):
+        edge = generator.integers(0, 4, shape) == 0
+        return np.where(edge, p - 1, generator.integers(0, p, shape)).astype(field.dtype)
+
+    rows, columns, values = draw(tags, height), draw(tags, width), draw(size)
+    first = np.array(data.draw(st.lists(_elements(field), min_size=tags, max_size=tags)), dtype=np.uint64)
+    sums = first.copy()
+    cuts = sorted(data.draw(st.lists(st.integers(0, size), max_size=3)))
+    for start, end in zip([0, *cuts], [*cuts, size], strict=True):
+        kernels.tensor_dot(field, start, values[start:end], rows, columns, sums)
+    for tag in range(tags):
+        coefficients = [int(rows[tag, t // width]) * int(columns[tag, t % width]) % p for t in range(size)]
+        expected = (int(first[tag]) + sum(c * int(v) for c, v in zip(coefficients, values, strict=True))) % p
+        assert int(sums[tag]) == expected
+        assert (int(first[tag]) + field.dot(np.array(coefficients, dtype=field.dtype), values)) % p == expected
+
+
+def test_long_sums_of_the_largest_products_do_not_overflow(field) -> None:
+    size = 300_000
+    values = np.full(size, field.prime - 1, dtype=field.dtype)
+    rows = np.full((field.tags, 1), field.prime - 1, dtype=field.dtype)
+    columns = np.full((field.tags, size), field.prime - 1, dtype=field.dtype)
+    sums = np.full(field.tags, field.prime - 1, dtype=np.uint64)
+    kernels.tensor_dot(field, 0, values, rows, columns, sums)
+    # (p-1)^3 = -1, so the sum is -1 - size.
+    assert sums.tolist() == [(-1 - size) % field.prime] * field.tags
+
+
+@pytest.mark.parametrize("offset", range(8))
+def test_words_may_be_read_only_and_start_at_any_byte(field, offset) -> None:
+    size = 19
+    clean = np.arange(1, size + 1, dtype=field.dtype)
+    words = np.frombuffer(memoryview(bytes(offset) + clean.tobytes())[offset:], dtype=field.dtype)
+    for operation, expected in ((kernels.add_words, clean + 5), (kernels.subtract_words, None)):
+        result = np.full(size, 5, dtype=field.dtype)
+        assert operation(field, result, words) is False
+        if expected is None:
+            expected = field.subtract(np.full(size, 5, dtype=field.dtype), clean)
+        assert np.array_equal(result, expected)
+
+
+def test_an_array_may_be_added_to_itself(field) -> None:
+    values = np.array([0, 1, field.prime - 1, field.prime // 2], dtype=field.dtype)
+    expected = field.add(values, values)
+    kernels.add_words(field, values, values)
+    assert np.array_equal(values, expected)
+
+
+def test_a_part_of_an_array_is_changed_in_place_and_nothing_beside_it(field) -> None:
+    values = field.zeros(10)
+    kernels.add_words(field, values[3:6], np.full(3, 7, dtype=field.dtype))
+    assert values.tolist() == [0, 0, 0, 7, 7, 7, 0, 0, 0, 0]
