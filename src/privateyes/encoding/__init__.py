@@ -1,0 +1,1 @@
+"""Floats to field elements and back, without the sum ever wrapping."""
