@@ -1,0 +1,344 @@
+"""An aggregator's side of a round, as a chain of states (protocol, steps 0 and 2 to 4).
+
+    announce -> Announced -> vote -> Voted -> commit -> Committed -> agree -> Agreed -> open -> Opened -> certify ->
+    Certified
+
+Each transition takes one state and what arrived and returns a Step: the next state, the message to send and what must
+be on disk before it is sent. A state is used once. A transition that raises ends the session at this aggregator:
+nothing later is ever signed or opened for it, and the next announcement declares it void. So that this holds for states
+that somebody kept or reloaded, every transition up to the opening also takes the current memory, and refuses a session
+that is no longer its last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from privateyes.aggregation.keys import session_id, setup_id, share_stream
+from privateyes.aggregation.manifest import Manifest
+from privateyes.aggregation.memory import AggregatorMemory
+from privateyes.aggregation.messages import (
+    OPENED,
+    VOID,
+    Agreement,
+    Announcement,
+    Closing,
+    Header,
+    HubCommitment,
+    HubSum,
+    Opening,
+    ResultSignature,
+    RosterCommitment,
+    Vote,
+)
+from privateyes.aggregation.roster import (
+    intersect,
+    require_one_group_key,
+    require_size,
+    result_digest,
+    roster_digest,
+    transcript_digest,
+)
+from privateyes.aggregation.states import Agreed, Announced, Certified, Committed, Opened, Step, Voted
+from privateyes.crypto import kernels
+from privateyes.crypto.commitment import commit_to_sum, commit_to_vector, merkle_root
+from privateyes.crypto.field import Elements
+from privateyes.crypto.signature import SigningKey
+from privateyes.crypto.statement import equal_in_constant_time
+from privateyes.crypto.streams import scratch_words
+from privateyes.errors import AbortError, BlamedError, MalformedError, RefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregator:
+    """Aggregator s of a task.
+
+    Attributes:
+        manifest: its own pinned copy.
+        number: s, from 1.
+        identity: its pinned signing key.
+
+    Guarantees:
+        It sees headers, rosters and, after every commitment is signed, a sum that is masked with a key it does not
+        have. One honest aggregator keeps every honest update private against all others together with the hub.
+    """
+
+    manifest: Manifest
+    number: int
+    identity: SigningKey
+
+    # Step 0
+
+    def announce(
+        self, memory: AggregatorMemory, epoch: int, round_number: int, state_id: bytes
+    ) -> Step[Announced, Announcement]:
+        """Close every earlier session, erasing the keys of all earlier rounds, and permit one more.
+
+        Raises:
+            RefusedError: another epoch, or a round that does not increase.
+        """
+        if epoch != memory.epoch or round_number <= memory.last_round:
+            raise RefusedError(
+                f"round {round_number} of epoch {epoch} does not follow round {memory.last_round} "
+                f"of epoch {memory.epoch}",
+                "announce a later round of the current epoch",
+            )
+        setup = setup_id(self.manifest.digest(), epoch)
+        sid = session_id(setup, round_number, state_id)
+        announced = replace(
+            memory,
+            last_round=round_number,
+            last_sid=sid,
+            chains={client: chain.advance_to(round_number, setup) for client, chain in memory.chains.items()},
+        )
+        message = Announcement(self.number, epoch, round_number, state_id).signed_by(self.identity, setup)
+        return Step(Announced(sid), message, announced)
+
+    def closing(self, memory: AggregatorMemory, epoch: int, round_number: int, state_id: bytes) -> Closing:
+        """Say how an earlier session ended here.
+
+        The session is named by its round and not by its id, so that a session that is still to come cannot be declared
+        void in advance and opened later.
+
+        Raises:
+            RefusedError: the round is not before the announced one, so it may still be opened; or it is from before
+                these records, so it may have been opened.
+        """
+        if epoch < memory.first_epoch:
+            raise RefusedError(
+                f"the records begin with epoch {memory.first_epoch}; how epoch {epoch} ended is not known",
+                "ask the operator for a backup of the store",
+            )
+        if (epoch, round_number) >= (memory.epoch, memory.last_round):
+            raise RefusedError(f"round {round_number} of epoch {epoch} is not closed", "announce the next round first")
+        sid = session_id(setup_id(self.manifest.digest(), epoch), round_number, state_id)
+        outcome = OPENED if sid in memory.opened else VOID
+        return Closing(sid, self.number, outcome).signed_by(self.identity, sid)
+
+    # Step 2
+
+    def vote(self, memory: AggregatorMemory, state: Announced, headers: Sequence[Header]) -> Step[Voted, Vote]:
+        """Say which headers are valid; ``rejected`` says why the others are not.
+
+        A client with two different valid headers is left out. An invalid header proves nothing about the client that it
+        names.
+
+        Raises:
+            RefusedError: the session is closed.
+        """
+        state.use()
+        _require_last(memory, state.sid)
+        valid: dict[int, set[Header]] = {}
+        rejected: dict[int, str] = {}
+        for header in headers:
+            fault = self._fault_of(header, memory)
+            if fault is None:
+                valid.setdefault(header.client, set()).add(header)
+            else:
+                rejected[header.client] = fault
+        rejected = {client: fault for client, fault in rejected.items() if client not in valid}
+        rejected |= {client: "sent two different headers" for client, found in valid.items() if len(found) > 1}
+        kept = {client: next(iter(found)) for client, found in sorted(valid.items()) if len(found) == 1}
+        entries = tuple((client, header.hash()) for client, header in kept.items())
+        message = Vote(state.sid, self.number, entries).signed_by(self.identity, state.sid)
+        return Step(Voted(state.sid, kept, rejected), message)
+
+    def _fault_of(self, header: Header, memory: AggregatorMemory) -> str | None:
+        if header.sid != memory.last_sid:
+            return "its header is for another session"
+        own_hash = memory.sealed_hashes.get(header.client)
+        if own_hash is None:
+            return "it is not registered in this epoch"
+        if (
+            len(header.sealed_hashes) != len(self.manifest.aggregators)
+            or header.sealed_hashes[self.number - 1] != own_hash
+        ):
+            return "its header names another stream key"
+        try:
+            header.require_signature_of(self.manifest.clients[header.client - 1].public_key, header.sid)
+        except MalformedError as error:
+            return error.problem
+        return None
+
+    # Step 3
+
+    def commit(
+        self, memory: AggregatorMemory, state: Voted, votes: Sequence[Vote], salt: bytes
+    ) -> Step[Committed, RosterCommitment]:
+        """Fix the roster, regenerate its streams into Z_s and commit to it.
+
+        Args:
+            votes: one of every aggregator.
+            salt: 32 fresh secret bytes.
+
+        Raises:
+            RefusedError: the session is closed, or its keys were used and erased before a restart.
+            AbortError: votes missing, the roster too small or large, two group keys in it, or a header this aggregator
+                does not hold.
+        """
+        state.use()
+        _require_last(memory, state.sid)
+        self._require_one_of_each(votes, state.sid)
+        entries = intersect([vote.entries for vote in votes])
+        require_size(entries, self.manifest)
+        headers = [state.headers[client] for client, value in entries if client in state.headers]
+        if [(header.client, header.hash()) for header in headers] != list(entries):
+            raise AbortError(
+                "the votes agree on a header that this aggregator did not vote for", "announce a new round"
+            )
+        require_one_group_key(headers)
+        share, spent = self._regenerate(memory, state.sid, headers)
+        rho = roster_digest(state.sid, headers[0].group_check, entries)
+        commitment = commit_to_vector(state.sid, rho, self.number, salt, share)
+        message = RosterCommitment(state.sid, self.number, rho, commitment).signed_by(self.identity, state.sid)
+        return Step(Committed(state.sid, entries, rho, commitment, salt, share), message, spent)
+
+    def _regenerate(
+        self, memory: AggregatorMemory, sid: bytes, headers: Sequence[Header]
+    ) -> tuple[Elements, AggregatorMemory]:
+        """Z_s = sum over the roster of stream_{i,s}, in chunks; and the chains with this round's keys gone."""
+        setup = setup_id(self.manifest.digest(), memory.epoch)
+        scratch = scratch_words(self.manifest.field)
+        streams = [
+            share_stream(
+                self.manifest.field,
+                memory.chains[header.client].advance_to(memory.last_round, setup).round_key(setup),
+                sid,
+                header.client,
+                self.number,
+                header.nonce,
+                scratch,
+            )
+            for header in headers
+        ]
+        total = self.manifest.field.zeros(self.manifest.share_elements)
+        for start in range(0, total.size, scratch.size):
+            piece = total[start : start + scratch.size]
+            for stream in streams:
+                stream.add_to(piece)
+        spent = {client: chain.advance_to(memory.last_round + 1, setup) for client, chain in memory.chains.items()}
+        return total, replace(memory, chains=spent)
+
+    def agree(
+        self, memory: AggregatorMemory, state: Committed, commitments: Sequence[RosterCommitment], hub: HubCommitment
+    ) -> Step[Agreed, Agreement]:
+        """Sign T, which fixes the roster and every party's contribution before any is opened.
+
+        Args:
+            commitments: one of every aggregator.
+            hub: com_0.
+
+        Raises:
+            RefusedError: the session is closed.
+            AbortError: one is missing, for another roster, or equal to another's.
+        """
+        state.use()
+        _require_last(memory, state.sid)
+        self._require_one_of_each(commitments, state.sid)
+        if hub.sid != state.sid:
+            raise AbortError("the hub's commitment is for another session", "announce a new round")
+        ordered = sorted(commitments, key=lambda message: message.aggregator)
+        for message in ordered:
+            if message.rho != state.rho:
+                raise AbortError(
+                    f"aggregator {message.aggregator} signed another roster",
+                    "announce a new round; compare the signed votes",
+                )
+        digests = [message.commitment for message in ordered]
+        if digests[self.number - 1] != state.commitment:
+            raise AbortError("this aggregator's own commitment came back altered", "announce a new round")
+        if len(set(digests)) != len(digests):
+            raise AbortError("two aggregators sent the same commitment", "announce a new round; one copied the other's")
+        transcript = transcript_digest(state.sid, state.rho, [hub.commitment, *digests])
+        message_out = Agreement(state.sid, self.number, transcript).signed_by(self.identity, state.sid)
+        return Step(Agreed(state, (hub.commitment, *digests), transcript), message_out)
+
+    # Step 4
+
+    def open(self, memory: AggregatorMemory, state: Agreed, agreements: Sequence[Agreement]) -> Step[Opened, Opening]:
+        """Reveal Z_s, only against every aggregator's signature on the same T.
+
+        Raises:
+            RefusedError: the session is closed: this aggregator may have called it void.
+            AbortError: one is missing or signs something else.
+        """
+        state.use()
+        committed = state.committed
+        _require_last(memory, committed.sid)
+        self._require_one_of_each(agreements, committed.sid)
+        for agreement in agreements:
+            if not equal_in_constant_time(agreement.transcript, state.transcript):
+                raise AbortError(
+                    f"aggregator {agreement.aggregator} agreed to other commitments", "announce a new round"
+                )
+        message = Opening(committed.sid, self.number, committed.salt, committed.share)
+        opened = replace(memory, opened=memory.opened | {committed.sid})
+        return Step(Opened(state), message.signed_by(self.identity, committed.sid), opened)
+
+    def certify(self, state: Opened, openings: Sequence[Opening], total: HubSum) -> Step[Certified, ResultSignature]:
+        """Check every opening, add them up and sign the result.
+
+        Raises:
+            BlamedError: an aggregator's own signed opening does not fit its signed commitment.
+            AbortError: an opening is missing, or the hub's sum does not fit com_0.
+        """
+        state.use()
+        committed, commitments = state.agreed.committed, state.agreed.commitments
+        self._require_one_of_each(openings, committed.sid)
+        if total.sid != committed.sid or commit_to_sum(committed.sid, total.share) != commitments[0]:
+            raise AbortError(
+                "the hub's sum is not the one that it committed to", "announce a new round; the hub is at fault"
+            )
+        result = add_openings(self.manifest, committed.rho, openings, commitments, total)
+        digest = result_digest(committed.sid, state.agreed.transcript, merkle_root(result), len(committed.entries))
+        message = ResultSignature(committed.sid, self.number, digest).signed_by(self.identity, committed.sid)
+        return Step(Certified(committed.sid), message)
+
+    def _require_one_of_each(
+        self,
+        messages: Sequence[Vote] | Sequence[RosterCommitment] | Sequence[Agreement] | Sequence[Opening],
+        sid: bytes,
+    ) -> None:
+        numbers = sorted(message.aggregator for message in messages)
+        if numbers != list(range(1, len(self.manifest.aggregators) + 1)):
+            raise AbortError("not exactly one message of every aggregator", "announce a new round; ask the missing one")
+        for message in messages:
+            if message.sid != sid:
+                raise AbortError(
+                    f"aggregator {message.aggregator}'s message is for another session", "announce a new round"
+                )
+            try:
+                message.require_signature_of(self.manifest.aggregators[message.aggregator - 1].public_key, sid)
+            except MalformedError as error:
+                raise AbortError(f"{error.problem} (aggregator {message.aggregator})", "announce a new round") from None
+
+
+def _require_last(memory: AggregatorMemory, sid: bytes) -> None:
+    if memory.last_sid != sid:
+        raise RefusedError("a later round was announced, so this session is closed", "go on with the later round")
+
+
+def add_openings(
+    manifest: Manifest, rho: bytes, openings: Sequence[Opening], commitments: Sequence[bytes], total: HubSum
+) -> Elements:
+    """Z = C + sum_s Z_s, after holding every opening against its commitment.
+
+    Args:
+        openings: one of every aggregator, signatures checked.
+        commitments: com_0..com_n.
+
+    Raises:
+        BlamedError: an opening does not fit its commitment. Both are signed by the party that is named.
+    """
+    result = total.share.copy()
+    for opening in openings:
+        commitment = commit_to_vector(opening.sid, rho, opening.aggregator, opening.salt, opening.share)
+        if not equal_in_constant_time(commitment, commitments[opening.aggregator]):
+            raise BlamedError(
+                f"aggregator {opening.aggregator}",
+                "opened something other than it committed to",
+                "exclude it; its signatures prove it",
+            )
+        kernels.add_words(manifest.field, result, opening.share)
+    return result

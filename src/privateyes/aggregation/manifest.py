@@ -1,0 +1,262 @@
+"""The task manifest: what every party pins before a task starts (protocol, "Setup").
+
+Each party holds its own copy; the hub is not its source. The manifest's digest is part of every set-up id and session
+id, so two parties with different manifests never share a session.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from privateyes.crypto.field import Field, field_by_name
+from privateyes.crypto.labels import Label, Role
+from privateyes.crypto.signature import PUBLIC_KEY_BYTES
+from privateyes.crypto.statement import digest, encode_tuple
+from privateyes.crypto.streams import MAX_STREAM_BYTES
+from privateyes.encoding.fixed_point import FixedPoint
+from privateyes.errors import ConfigError, ParameterError
+
+MANIFEST_VERSION: Final = 1
+MAX_AGGREGATORS: Final = 7
+SEALED_MODE: Final = "sealed"
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A client or an aggregator, as the manifest pins it.
+
+    Attributes:
+        name: unique in its role.
+        public_key: 32-byte Ed25519 public key.
+        organisation: who operates it; one organisation in both roles weakens the guarantee (docs/threat-model.md).
+    """
+
+    name: str
+    public_key: bytes
+    organisation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One task's parameters and parties. Aggregators and clients are numbered from 1, in the order given.
+
+    Attributes:
+        dimension: d, the number of model parameters.
+        encoding: field, clip, scale, weight and roster bounds.
+        roster_min: R_min; a smaller roster is refused.
+        corrupt_clients: clients assumed corrupt; R_min minus this is at least 2.
+        leader: the client that makes the group key.
+        aggregators: n = 2..7.
+        clients: m >= 2.
+
+    Raises:
+        ParameterError: an unsafe combination; names the value and the remedy.
+    """
+
+    dimension: int
+    encoding: FixedPoint
+    roster_min: int
+    corrupt_clients: int
+    leader: int
+    aggregators: tuple[Party, ...]
+    clients: tuple[Party, ...]
+    mode: str = SEALED_MODE
+
+    def __post_init__(self) -> None:
+        self._require_parties()
+        size = len(self.clients)
+        if self.dimension < 1:
+            raise ParameterError(f"dimension = {self.dimension}", "give the number of model parameters")
+        if self.share_elements * self.field.element_bytes > MAX_STREAM_BYTES:
+            raise ParameterError(
+                f"dimension = {self.dimension} needs a longer key stream than 2^30 blocks", "train a smaller model"
+            )
+        if self.mode != SEALED_MODE:
+            raise ParameterError(f"mode = {self.mode!r} is not available", f'use mode = "{SEALED_MODE}"')
+        if not 2 <= self.roster_min <= self.roster_max <= size:
+            raise ParameterError(
+                f"roster_min = {self.roster_min} and roster_max = {self.roster_max} do not fit {size} clients",
+                "2 <= roster_min <= roster_max <= number of clients",
+            )
+        if self.corrupt_clients < 0 or self.roster_min - self.corrupt_clients < 2:
+            raise ParameterError(
+                f"roster_min = {self.roster_min} with corrupt_clients = {self.corrupt_clients} leaves fewer than 2 "
+                "honest clients to hide among",
+                "raise roster_min or lower corrupt_clients",
+            )
+        if not 1 <= self.leader <= size:
+            raise ParameterError(f"leader = {self.leader} is no client", f"name a client from 1 to {size}")
+
+    def _require_parties(self) -> None:
+        if not 2 <= len(self.aggregators) <= MAX_AGGREGATORS:
+            raise ParameterError(
+                f"{len(self.aggregators)} aggregators",
+                f"use 2 to {MAX_AGGREGATORS}: with one, that one would see every update",
+            )
+        if len(self.clients) < 2:
+            raise ParameterError(f"{len(self.clients)} client(s)", "an average over fewer than 2 clients hides nothing")
+        keys = [party.public_key for party in (*self.aggregators, *self.clients)]
+        if any(len(key) != PUBLIC_KEY_BYTES for key in keys):
+            raise ParameterError(
+                "a party's key is not an Ed25519 public key", f"give {PUBLIC_KEY_BYTES} bytes as hexadecimal digits"
+            )
+        if len(set(keys)) != len(keys):
+            raise ParameterError("two parties have the same key", "give every client and aggregator a key of its own")
+        for role, parties in (("aggregators", self.aggregators), ("clients", self.clients)):
+            if len({party.name for party in parties}) != len(parties):
+                raise ParameterError(f"two {role} have the same name", "give each its own")
+
+    @property
+    def field(self) -> Field:
+        """The field of the sum."""
+        return self.encoding.field
+
+    @property
+    def roster_max(self) -> int:
+        """R_max; a larger roster is refused."""
+        return self.encoding.roster_max
+
+    @property
+    def share_elements(self) -> int:
+        """Elements of an upload: d values, the weight, k tags."""
+        return self.dimension + 1 + self.field.tags
+
+    def digest(self) -> bytes:
+        """H(manifest), over every field in a fixed order."""
+        encoding = self.encoding
+        parties = [
+            encode_tuple((role, party.name, party.public_key, party.organisation))
+            for role, group in ((Role.AGGREGATOR, self.aggregators), (Role.CLIENT, self.clients))
+            for party in group
+        ]
+        return digest(
+            Label.MANIFEST, Role.ALL, b"", MANIFEST_VERSION, encoding.field.name, self.dimension, encoding.clip.hex(),
+            encoding.scale_bits, encoding.weight_max, encoding.noise_bound, self.mode, self.roster_min, self.roster_max,
+            self.corrupt_clients, self.leader, len(self.aggregators), len(self.clients), *parties,
+        )  # fmt: skip
+
+    def to_toml(self) -> str:
+        """The manifest as people read and pin it."""
+        encoding = self.encoding
+        lines = [
+            f"version = {MANIFEST_VERSION}", f'field = "{encoding.field.name}"', f"dimension = {self.dimension}",
+            f"clip = {encoding.clip!r}", f"scale_bits = {encoding.scale_bits}", f"weight_max = {encoding.weight_max}",
+            f"noise_bound = {encoding.noise_bound}", f'mode = "{self.mode}"', f"roster_min = {self.roster_min}",
+            f"roster_max = {self.roster_max}", f"corrupt_clients = {self.corrupt_clients}", f"leader = {self.leader}",
+        ]  # fmt: skip
+        for role, parties in (("aggregators", self.aggregators), ("clients", self.clients)):
+            for party in parties:
+                lines += [
+                    "",
+                    f"[[{role}]]",
+                    f"name = {_quoted(party.name)}",
+                    f'public_key = "{party.public_key.hex()}"',
+                ]
+                lines += [f"organisation = {_quoted(party.organisation)}"]
+        return "\n".join(lines) + "\n"
+
+
+def manifest_from_toml(text: str) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        ConfigError: not TOML, an unknown or missing key, a value of the wrong type.
+        ParameterError: an unsafe combination of values.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the manifest is not valid TOML ({error})", "correct that line") from None
+    reader = _Table(table, "the manifest")
+    if reader.integer("version") != MANIFEST_VERSION:
+        raise ConfigError(
+            f"manifest version {table['version']} is not {MANIFEST_VERSION}", "update privateyes or the manifest"
+        )
+    encoding = FixedPoint(
+        field=field_by_name(reader.text("field")),
+        clip=reader.number("clip"),
+        scale_bits=reader.integer("scale_bits"),
+        weight_max=reader.integer("weight_max"),
+        roster_max=reader.integer("roster_max"),
+        noise_bound=reader.integer("noise_bound"),
+    )
+    manifest = Manifest(
+        dimension=reader.integer("dimension"),
+        encoding=encoding,
+        roster_min=reader.integer("roster_min"),
+        corrupt_clients=reader.integer("corrupt_clients"),
+        leader=reader.integer("leader"),
+        mode=reader.text("mode"),
+        aggregators=_parties(reader.tables("aggregators"), "aggregators"),
+        clients=_parties(reader.tables("clients"), "clients"),
+    )
+    reader.require_no_more()
+    return manifest
+
+
+def _parties(tables: Sequence[Mapping[str, Any]], role: str) -> tuple[Party, ...]:
+    parties = []
+    for position, table in enumerate(tables, start=1):
+        reader = _Table(table, f"[[{role}]] number {position}")
+        name, digits, organisation = reader.text("name"), reader.text("public_key"), reader.text("organisation")
+        reader.require_no_more()
+        try:
+            key = bytes.fromhex(digits)
+        except ValueError:
+            raise ConfigError(
+                f"{reader.where}: public_key is not hexadecimal", "copy the key as it was given to you"
+            ) from None
+        parties.append(Party(name, key, organisation))
+    return tuple(parties)
+
+
+class _Table:
+    """Typed reading of one TOML table that remembers which keys were used."""
+
+    def __init__(self, table: Mapping[str, Any], where: str) -> None:
+        self.where = where
+        self._table = table
+        self._read: set[str] = set()
+
+    def _value(self, key: str, kinds: tuple[type, ...], what: str) -> Any:
+        self._read.add(key)
+        if key not in self._table:
+            raise ConfigError(f"{self.where}: key {key} is missing", f"add {key}, {what}")
+        value = self._table[key]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ConfigError(f"{self.where}: {key} = {value!r}", f"give {what}")
+        return value
+
+    def integer(self, key: str) -> int:
+        return int(self._value(key, (int,), "a whole number"))
+
+    def number(self, key: str) -> float:
+        value = self._value(key, (int, float), "a number")
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"{self.where}: {key} is too large", "give a smaller number") from None
+
+    def text(self, key: str) -> str:
+        return str(self._value(key, (str,), "a text in quotes"))
+
+    def tables(self, key: str) -> list[Mapping[str, Any]]:
+        tables: list[Mapping[str, Any]] = self._value(key, (list,), f"a list of [[{key}]] tables")
+        if not all(isinstance(table, Mapping) for table in tables):
+            raise ConfigError(f"{self.where}: {key} is not a list of tables", f"write [[{key}]] for each")
+        return tables
+
+    def require_no_more(self) -> None:
+        unknown = sorted(set(self._table) - self._read)
+        if unknown:
+            raise ConfigError(f"{self.where}: unknown key {unknown[0]}", "remove it")
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    if any(ord(character) < 32 or ord(character) == 127 for character in escaped):
+        raise ConfigError(f"name {text!r} holds a control character", "use printable characters")
+    return f'"{escaped}"'

@@ -1,0 +1,183 @@
+"""What each party must remember on disk, so that a restart never makes it say two things about one session.
+
+A transition returns the new memory beside the messages to send; whoever drives the state machine stores the first
+before it sends the second. Everything here is secret except the session's outcome.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from privateyes.aggregation.keys import GroupKey, KeyChain
+from privateyes.aggregation.messages import NO_SESSION
+from privateyes.errors import MalformedError
+
+
+@dataclass(frozen=True, slots=True)
+class AggregatorMemory:
+    """An aggregator's durable state within an epoch.
+
+    Attributes:
+        epoch: the current epoch.
+        first_epoch: since when ``opened`` is complete; later than 1 if an earlier store was lost.
+        last_round: the last announced round, -1 before the first.
+        last_sid: its session.
+        opened: every session of the task that this aggregator opened. All other earlier ones are void.
+        chains: key chains by client number; secret.
+        sealed_hashes: what each client's headers must name.
+    """
+
+    no_session: ClassVar[bytes] = NO_SESSION
+    epoch: int
+    first_epoch: int
+    last_round: int
+    last_sid: bytes
+    opened: frozenset[bytes]
+    chains: Mapping[int, KeyChain] = field(repr=False)
+    sealed_hashes: Mapping[int, bytes] = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        """For the aggregator's own store."""
+        return _dump(
+            {
+                "epoch": self.epoch,
+                "first_epoch": self.first_epoch,
+                "last_round": self.last_round,
+                "last_sid": self.last_sid.hex(),
+                "opened": sorted(sid.hex() for sid in self.opened),
+                "chains": {str(client): _dump_chain(chain) for client, chain in self.chains.items()},
+                "sealed_hashes": {str(client): value.hex() for client, value in self.sealed_hashes.items()},
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> AggregatorMemory:
+        """Read what ``to_bytes`` wrote.
+
+        Raises:
+            MalformedError: the store is damaged.
+        """
+        with _Damage("an aggregator's memory"):
+            table = json.loads(data)
+            return cls(
+                epoch=int(table["epoch"]),
+                first_epoch=int(table["first_epoch"]),
+                last_round=int(table["last_round"]),
+                last_sid=bytes.fromhex(table["last_sid"]),
+                opened=frozenset(bytes.fromhex(sid) for sid in table["opened"]),
+                chains={int(client): _load_chain(chain) for client, chain in table["chains"].items()},
+                sealed_hashes={int(client): bytes.fromhex(value) for client, value in table["sealed_hashes"].items()},
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSession:
+    """A session to which this client submitted and whose end it does not know yet; ``header_hash`` is of its own
+    header.
+    """
+
+    epoch: int
+    round: int
+    state_id: bytes
+    sid: bytes
+    header_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMemory:
+    """A client's durable state within an epoch.
+
+    Attributes:
+        group: the group key; secret.
+        chains: key chains, one for each aggregator; secret.
+        sealed_hashes: what its headers name, one for each aggregator.
+        state_digest: the training state that it holds, its only head.
+        pending: sessions it submitted to from that state.
+        last_round: the last round that it followed, -1 before the first.
+        current_sid: the session of that round; no session once its result is accepted.
+    """
+
+    group: GroupKey = field(repr=False)
+    chains: tuple[KeyChain, ...] = field(repr=False)
+    sealed_hashes: tuple[bytes, ...]
+    state_digest: bytes
+    pending: tuple[PendingSession, ...] = ()
+    last_round: int = -1
+    current_sid: bytes = NO_SESSION
+
+    def with_state(self, state_digest: bytes) -> ClientMemory:
+        """The memory after a verified average was applied: a new head, and nothing pending."""
+        return replace(self, state_digest=state_digest, pending=(), current_sid=NO_SESSION)
+
+    def to_bytes(self) -> bytes:
+        """For the client's own store."""
+        return _dump(
+            {
+                "setup": self.group.setup.hex(),
+                "epoch": self.group.epoch,
+                "group_key": self.group.key.hex(),
+                "chains": [_dump_chain(chain) for chain in self.chains],
+                "sealed_hashes": [value.hex() for value in self.sealed_hashes],
+                "state_digest": self.state_digest.hex(),
+                "pending": [_dump_pending(session) for session in self.pending],
+                "last_round": self.last_round,
+                "current_sid": self.current_sid.hex(),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ClientMemory:
+        """Read what ``to_bytes`` wrote.
+
+        Raises:
+            MalformedError: the store is damaged.
+        """
+        with _Damage("a client's memory"):
+            table = json.loads(data)
+            return cls(
+                group=GroupKey(bytes.fromhex(table["setup"]), int(table["epoch"]), bytes.fromhex(table["group_key"])),
+                chains=tuple(_load_chain(chain) for chain in table["chains"]),
+                sealed_hashes=tuple(bytes.fromhex(value) for value in table["sealed_hashes"]),
+                state_digest=bytes.fromhex(table["state_digest"]),
+                pending=tuple(_load_pending(values) for values in table["pending"]),
+                last_round=int(table["last_round"]),
+                current_sid=bytes.fromhex(table["current_sid"]),
+            )
+
+
+def _dump(table: Mapping[str, Any]) -> bytes:
+    return json.dumps(table, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _dump_chain(chain: KeyChain) -> list[Any]:
+    return [chain.next_round, chain.key.hex()]
+
+
+def _load_chain(values: list[Any]) -> KeyChain:
+    return KeyChain(int(values[0]), bytes.fromhex(values[1]))
+
+
+def _dump_pending(session: PendingSession) -> list[Any]:
+    digests = (session.state_id, session.sid, session.header_hash)
+    return [session.epoch, session.round, *(value.hex() for value in digests)]
+
+
+def _load_pending(values: list[Any]) -> PendingSession:
+    return PendingSession(int(values[0]), int(values[1]), *(bytes.fromhex(value) for value in values[2:5]))
+
+
+class _Damage:
+    """Turns what parsing a damaged store raises into one clear error."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ValueError | KeyError | TypeError | AttributeError | IndexError):
+            raise MalformedError(f"{self._what} is damaged ({error})", "restore it, or start a new epoch") from None

@@ -1,0 +1,252 @@
+"""The set-up of an epoch: fresh sealing keys, pairwise stream keys, one group key (protocol, "Setup").
+
+The private halves of the sealing keys live in the two set-up objects alone, which are dropped when the epoch starts:
+whoever later takes a party's pinned key and all recorded traffic can open nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from privateyes.aggregation.keys import GroupKey, KeyChain, setup_id
+from privateyes.aggregation.manifest import Manifest
+from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
+from privateyes.aggregation.messages import AggregatorKey, ClientKey, SealedGroupKey, SealedStreamKey
+from privateyes.crypto.labels import Label, Role
+from privateyes.crypto.sealing import UnsealingKey, seal
+from privateyes.crypto.signature import SigningKey
+from privateyes.crypto.statement import KEY_BYTES, statement
+from privateyes.errors import MalformedError, RefusedError
+
+
+def _stream_key_info(setup: bytes, client: int, aggregator: int) -> bytes:
+    return statement(Label.STREAM_KEY, Role.CLIENT, setup, client, aggregator)
+
+
+def _group_key_info(setup: bytes, leader: int, recipient: int) -> bytes:
+    return statement(Label.GROUP_KEY, Role.CLIENT, setup, leader, recipient)
+
+
+def _require_later_epoch(epoch: int, previous: int) -> None:
+    if epoch <= previous:
+        raise RefusedError(f"epoch {epoch} does not follow epoch {previous}", "epochs strictly increase")
+
+
+def _require_next(previous: ClientMemory | None, epoch: int, state_digest: bytes) -> None:
+    if previous is None:
+        return
+    _require_later_epoch(epoch, previous.group.epoch)
+    if previous.state_digest != state_digest:
+        raise RefusedError(
+            "the training state is not this client's current one", "a client never goes back to an older checkpoint"
+        )
+
+
+class AggregatorSetup:
+    """One aggregator while an epoch is being set up.
+
+    Args:
+        manifest: the aggregator's own pinned copy.
+        aggregator: s, from 1.
+        identity: its pinned signing key.
+        epoch: later than every earlier one.
+        previous: its memory of the epoch before, if there was one.
+
+    Raises:
+        RefusedError: the epoch does not increase.
+    """
+
+    __slots__ = ("_epoch", "_identity", "_manifest", "_number", "_received", "_setup", "_unsealing")
+
+    def __init__(
+        self, manifest: Manifest, aggregator: int, identity: SigningKey, epoch: int, previous: AggregatorMemory | None
+    ) -> None:
+        _require_later_epoch(epoch, previous.epoch if previous else 0)
+        self._manifest, self._number, self._identity = manifest, aggregator, identity
+        self._epoch = epoch
+        self._setup = setup_id(manifest.digest(), epoch)
+        self._unsealing = UnsealingKey()
+        self._received: dict[int, tuple[KeyChain, bytes]] = {}
+
+    def key(self) -> AggregatorKey:
+        """The signed sealing key, for every client."""
+        message = AggregatorKey(self._epoch, self._number, self._unsealing.public_bytes)
+        return message.signed_by(self._identity, self._setup)
+
+    def receive(self, message: SealedStreamKey) -> None:
+        """Unseal a client's stream key. The first one of an epoch wins.
+
+        Raises:
+            RefusedError: unknown client, another aggregator or epoch, or a second key.
+            MalformedError: wrong signature, or sealed for something else.
+        """
+        client = message.client
+        if not 1 <= client <= len(self._manifest.clients):
+            raise RefusedError(f"client {client} is not in the manifest")
+        if message.aggregator != self._number or message.epoch != self._epoch:
+            raise RefusedError(f"a stream key of client {client} is meant for another aggregator or epoch")
+        message.require_signature_of(self._manifest.clients[client - 1].public_key, self._setup)
+        if client in self._received:
+            raise RefusedError(f"client {client} has a stream key in this epoch already", "start a new epoch")
+        key = self._unsealing.unseal(message.sealed, _stream_key_info(self._setup, client, self._number))
+        self._received[client] = (KeyChain(0, key), message.sealed_hash(self._setup))
+
+    def start(self, previous: AggregatorMemory | None) -> AggregatorMemory:
+        """Begin the epoch: drops the sealing key's private half.
+
+        Args:
+            previous: its memory of the epoch before as it is now; a session may have been opened during the set-up.
+
+        Raises:
+            RefusedError: the epoch does not increase.
+        """
+        _require_later_epoch(self._epoch, previous.epoch if previous else 0)
+        del self._unsealing
+        return AggregatorMemory(
+            epoch=self._epoch,
+            first_epoch=previous.first_epoch if previous else self._epoch,
+            last_round=-1,
+            last_sid=previous.last_sid if previous else AggregatorMemory.no_session,
+            opened=previous.opened if previous else frozenset(),
+            chains={client: chain for client, (chain, _) in self._received.items()},
+            sealed_hashes={client: sealed_hash for client, (_, sealed_hash) in self._received.items()},
+        )
+
+
+class ClientSetup:
+    """One client while an epoch is being set up.
+
+    Args:
+        manifest: the client's own pinned copy.
+        client: i, from 1.
+        identity: its pinned signing key.
+        epoch: later than every earlier one.
+        state_digest: the training state that it holds.
+        previous: its memory of the epoch before, if there was one.
+    """
+
+    __slots__ = (
+        "_chains", "_epoch", "_group_key", "_identity", "_manifest", "_number", "_sealed_hashes", "_setup",
+        "_state_digest", "_unsealing",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        client: int,
+        identity: SigningKey,
+        epoch: int,
+        state_digest: bytes,
+        previous: ClientMemory | None = None,
+    ) -> None:
+        _require_next(previous, epoch, state_digest)
+        self._manifest, self._number, self._identity, self._epoch = manifest, client, identity, epoch
+        self._setup = setup_id(manifest.digest(), epoch)
+        self._state_digest = state_digest
+        self._unsealing = UnsealingKey()
+        self._chains: tuple[KeyChain, ...] = ()
+        self._sealed_hashes: tuple[bytes, ...] = ()
+        self._group_key: bytes | None = None
+
+    def key(self) -> ClientKey:
+        """The signed sealing key, for the leader."""
+        return ClientKey(self._epoch, self._number, self._unsealing.public_bytes).signed_by(self._identity, self._setup)
+
+    def seal_stream_keys(self, keys: Sequence[AggregatorKey], secrets: Sequence[bytes]) -> tuple[SealedStreamKey, ...]:
+        """Seal a fresh K[i,s] to each aggregator's signed key.
+
+        Args:
+            keys: one message of every aggregator.
+            secrets: 32 fresh random bytes for each aggregator.
+
+        Raises:
+            RefusedError: an aggregator is missing or named twice, or keys were sealed before.
+            MalformedError: a signature does not verify.
+        """
+        if self._chains:
+            raise RefusedError("stream keys were sealed in this epoch already", "start a new epoch")
+        by_number = {message.aggregator: message for message in keys if message.epoch == self._epoch}
+        numbers = range(1, len(self._manifest.aggregators) + 1)
+        if len(keys) != len(numbers) or sorted(by_number) != list(numbers):
+            raise RefusedError(
+                "not exactly one key of every aggregator for this epoch", "ask the hub for the missing ones"
+            )
+        sealed = []
+        for number, party, secret in zip(numbers, self._manifest.aggregators, secrets, strict=True):
+            by_number[number].require_signature_of(party.public_key, self._setup)
+            info = _stream_key_info(self._setup, self._number, number)
+            message = SealedStreamKey(
+                self._epoch, self._number, number, seal(secret, by_number[number].public_key, info)
+            )
+            sealed.append(message.signed_by(self._identity, self._setup))
+        self._chains = tuple(KeyChain(0, secret) for secret in secrets)
+        self._sealed_hashes = tuple(message.sealed_hash(self._setup) for message in sealed)
+        return tuple(sealed)
+
+    def lead(self, keys: Mapping[int, ClientKey], secret: bytes) -> tuple[SealedGroupKey, ...]:
+        """As the manifest's leader: seal the group key to every client that sent its key.
+
+        Args:
+            keys: by client number.
+            secret: K, 32 fresh random bytes.
+
+        Raises:
+            RefusedError: this client is not the leader, or led before.
+            MalformedError: a signature does not verify.
+        """
+        if self._number != self._manifest.leader or self._group_key is not None:
+            raise RefusedError("only the manifest's leader makes the group key, and once an epoch")
+        if len(secret) != KEY_BYTES:
+            raise MalformedError(f"a group key has {KEY_BYTES} bytes, not {len(secret)}")
+        sealed = []
+        for recipient, message in sorted(keys.items()):
+            if message.client != recipient or message.epoch != self._epoch:
+                raise RefusedError(f"the key filed under client {recipient} is of another client or epoch")
+            if not 1 <= recipient <= len(self._manifest.clients):
+                raise RefusedError(f"client {recipient} is not in the manifest")
+            message.require_signature_of(self._manifest.clients[recipient - 1].public_key, self._setup)
+            info = _group_key_info(self._setup, self._number, recipient)
+            out = SealedGroupKey(self._epoch, self._number, recipient, seal(secret, message.public_key, info))
+            sealed.append(out.signed_by(self._identity, self._setup))
+        self._group_key = secret
+        return tuple(sealed)
+
+    def receive_group_key(self, message: SealedGroupKey) -> None:
+        """Unseal the group key that the leader made.
+
+        Raises:
+            RefusedError: not from the manifest's leader, not for this client and epoch, or a second one.
+            MalformedError: wrong signature, or sealed for something else.
+        """
+        leader = self._manifest.leader
+        if (message.epoch, message.leader, message.recipient) != (self._epoch, leader, self._number):
+            raise RefusedError("a group key of another epoch, leader or recipient")
+        message.require_signature_of(self._manifest.clients[leader - 1].public_key, self._setup)
+        if self._group_key is not None and self._number != leader:
+            raise RefusedError("a second group key in one epoch", "start a new epoch")
+        key = self._unsealing.unseal(message.sealed, _group_key_info(self._setup, leader, self._number))
+        if self._group_key not in (None, key):
+            raise RefusedError("the leader's own sealed key is not the one it made", "start a new epoch")
+        self._group_key = key
+
+    def start(self, previous: ClientMemory | None) -> ClientMemory:
+        """Begin the epoch: drops the sealing key's private half.
+
+        Args:
+            previous: its memory of the epoch before as it is now; sessions whose end it does not know carry over.
+
+        Raises:
+            RefusedError: the stream keys or the group key are missing, or the client has moved on since the set-up
+                began.
+        """
+        _require_next(previous, self._epoch, self._state_digest)
+        if not self._chains or self._group_key is None:
+            raise RefusedError("the epoch's keys are incomplete", "finish the set-up first")
+        del self._unsealing
+        return ClientMemory(
+            group=GroupKey(self._setup, self._epoch, self._group_key),
+            chains=self._chains,
+            sealed_hashes=self._sealed_hashes,
+            state_digest=self._state_digest,
+            pending=previous.pending if previous else (),
+        )

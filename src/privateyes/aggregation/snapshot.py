@@ -1,0 +1,54 @@
+"""An aggregator's session on disk, from its commitment on.
+
+Before COMMIT a restarted aggregator has said nothing binding, and the session becomes void. From COMMIT on it must be
+able to go on: if one aggregator opened and another forgot its share, the session could be neither finished nor void,
+and the clients would stand still.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from privateyes.aggregation.codec import Reader, RosterEntries
+from privateyes.aggregation.manifest import Manifest
+from privateyes.aggregation.states import Agreed, Committed
+from privateyes.crypto.statement import HASH_BYTES
+
+
+def dump_committed(state: Committed) -> bytes:
+    """Everything that opening will need; secret until then."""
+    digests = (state.sid, state.rho, state.commitment, state.salt)
+    return b"".join((RosterEntries().write(state.entries), *digests, state.share.data.cast("B")))
+
+
+def load_committed(data: bytes, manifest: Manifest) -> Committed:
+    """Read what ``dump_committed`` wrote.
+
+    Raises:
+        MalformedError: the store is damaged.
+    """
+    reader = Reader(data, manifest, "a stored commitment")
+    entries = RosterEntries().read(reader)
+    sid, rho, commitment, salt = (bytes(reader.take(HASH_BYTES)) for _ in range(4))
+    size = manifest.share_elements * manifest.field.element_bytes
+    share = manifest.field.from_bytes(reader.take(size), manifest.share_elements)
+    reader.finish()
+    return Committed(sid, entries, rho, commitment, salt, np.array(share))
+
+
+def dump_agreed(state: Agreed) -> bytes:
+    """T and the commitments under it; the share is stored with the commitment."""
+    return state.transcript + b"".join(state.commitments)
+
+
+def load_agreed(data: bytes, committed: Committed, manifest: Manifest) -> Agreed:
+    """Read what ``dump_agreed`` wrote.
+
+    Raises:
+        MalformedError: the store is damaged.
+    """
+    reader = Reader(data, manifest, "a stored agreement")
+    transcript = bytes(reader.take(HASH_BYTES))
+    commitments = tuple(bytes(reader.take(HASH_BYTES)) for _ in range(len(manifest.aggregators) + 1))
+    reader.finish()
+    return Agreed(committed, commitments, transcript)

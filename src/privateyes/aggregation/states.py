@@ -1,0 +1,117 @@
+"""The points of a round at one aggregator and what a transition between them returns; aggregator.py has the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from privateyes.aggregation.memory import AggregatorMemory
+from privateyes.aggregation.messages import Header, Signed
+from privateyes.aggregation.roster import Entries
+from privateyes.crypto.field import Elements
+from privateyes.errors import RefusedError
+
+S = TypeVar("S", bound="State")
+M = TypeVar("M", bound=Signed)
+
+
+class State:
+    """One point of a round at one aggregator. Using it a second time is refused: that is how one session never gets two
+    answers.
+    """
+
+    __slots__ = ("_used",)
+
+    def __init__(self) -> None:
+        self._used = False
+
+    def use(self) -> None:
+        """Mark this state as used.
+
+        Raises:
+            RefusedError: it was used before.
+        """
+        if self._used:
+            raise RefusedError(
+                f"the state {type(self).__name__} of this session was used already", "announce a new round"
+            )
+        self._used = True
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[S, M]):
+    """The outcome of a transition.
+
+    Attributes:
+        state: the next state.
+        message: for everyone; the hub relays it.
+        memory: to be stored, together with the state, before the message is sent; None where nothing durable changes.
+    """
+
+    state: S
+    message: M
+    memory: AggregatorMemory | None = None
+
+
+class Announced(State):
+    """The round is announced; earlier sessions are closed."""
+
+    __slots__ = ("sid",)
+
+    def __init__(self, sid: bytes) -> None:
+        super().__init__()
+        self.sid = sid
+
+
+class Voted(State):
+    """This aggregator said which headers are valid."""
+
+    __slots__ = ("headers", "rejected", "sid")
+
+    def __init__(self, sid: bytes, headers: Mapping[int, Header], rejected: Mapping[int, str]) -> None:
+        super().__init__()
+        self.sid, self.headers, self.rejected = sid, headers, rejected
+
+
+class Committed(State):
+    """Roster and commitment are signed. Holds Z_s and the salt, which nobody else may see yet."""
+
+    __slots__ = ("commitment", "entries", "rho", "salt", "share", "sid")
+
+    def __init__(
+        self, sid: bytes, entries: Entries, rho: bytes, commitment: bytes, salt: bytes, share: Elements
+    ) -> None:
+        super().__init__()
+        self.sid, self.entries, self.rho = sid, entries, rho
+        self.commitment, self.salt, self.share = commitment, salt, share
+
+
+class Agreed(State):
+    """T is signed: this session will be opened under these commitments or never."""
+
+    __slots__ = ("commitments", "committed", "transcript")
+
+    def __init__(self, committed: Committed, commitments: tuple[bytes, ...], transcript: bytes) -> None:
+        super().__init__()
+        self.committed, self.commitments, self.transcript = committed, commitments, transcript
+
+
+class Opened(State):
+    """Z_s has been sent."""
+
+    __slots__ = ("agreed",)
+
+    def __init__(self, agreed: Agreed) -> None:
+        super().__init__()
+        self.agreed = agreed
+
+
+class Certified(State):
+    """The result is signed; the session is over."""
+
+    __slots__ = ("sid",)
+
+    def __init__(self, sid: bytes) -> None:
+        super().__init__()
+        self.sid = sid
