@@ -1,0 +1,169 @@
+"""The round: a cohort trains, its updates are exchanged for the next state.
+
+Everything that passes between the parts of a round is defined here. An engine supplies the `Trainer`, an
+aggregation supplies the `Exchange`, and `run_rounds` is the algorithm that joins them ([McMahan 2017], algorithm 1,
+with the averaging left to the exchange).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privateyes.errors import TrainingError
+from privateyes.federation.cohorts import select_cohort
+
+
+@dataclass(frozen=True, slots=True)
+class ClientUpdate:
+    """What one client hands over after a local round.
+
+    Args:
+        client: its name.
+        weight: number of samples it trained on, at least 1.
+        delta: new minus old parameters, float32 (d,).
+        loss: mean training loss, for this machine's display; never leaves a client in `private`.
+    """
+
+    client: str
+    weight: int
+    delta: NDArray[np.float32]
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """Everything that the next round depends on.
+
+    Args:
+        vector: the model's trainable parameters, float32 (d,).
+        moments: the server optimiser's memory, each float64 (d,); empty for FedAvg.
+        round: number of completed rounds.
+        last_sid: id of the last accepted aggregation session; empty where there is none.
+    """
+
+    vector: NDArray[np.float32]
+    moments: tuple[NDArray[np.float64], ...] = ()
+    round: int = 0
+    last_sid: bytes = b""
+
+    def digest(self) -> bytes:
+        """SHA-256 (32 bytes) of a length-prefixed, little-endian encoding of every field."""
+        digest = hashlib.sha256()
+        moments = [np.ascontiguousarray(moment, dtype="<f8").tobytes() for moment in self.moments]
+        vector = np.ascontiguousarray(self.vector, dtype="<f4").tobytes()
+        numbers = (self.round.to_bytes(8, "big"), len(moments).to_bytes(8, "big"))
+        for part in (b"privateyes server state v1", *numbers, self.last_sid, vector, *moments):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+        return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeReport:
+    """What one exchange cost, and what the exchange wants recorded.
+
+    Args:
+        seconds: wall time of the exchange.
+        bytes_up_per_client: bytes one client sends, mean over the cohort.
+        bytes_down_per_client: bytes one client receives, mean over the cohort.
+        details: further facts that JSON can hold.
+    """
+
+    seconds: float
+    bytes_up_per_client: float
+    bytes_down_per_client: float
+    details: Mapping[str, object]
+
+
+class Exchange(Protocol):
+    """How the updates of a cohort become the next state."""
+
+    def exchange(self, state: ServerState, updates: Sequence[ClientUpdate]) -> tuple[ServerState, ExchangeReport]:
+        """The state after this round. `updates` come in cohort order."""
+        ...
+
+    def close(self) -> None:
+        """Release whatever the exchange holds; the task may go on later."""
+        ...
+
+
+class Trainer(Protocol):
+    """What makes the clients train."""
+
+    def train(self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32]) -> list[ClientUpdate]:
+        """One update per member of `cohort`, in its order, each trained from `vector`, float32 (d,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSettings:
+    """How many rounds, and who takes part: `cohort_fraction` in (0, 1] of the clients, drawn from `seed`."""
+
+    rounds: int
+    cohort_fraction: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundOutcome:
+    """One completed round: the state after it (`state.round` counts it), who took part, and what it cost."""
+
+    state: ServerState
+    cohort: tuple[str, ...]
+    train_loss: float
+    seconds_training: float
+    report: ExchangeReport
+
+
+def run_rounds(
+    state: ServerState,
+    settings: RoundSettings,
+    clients: Sequence[str],
+    trainer: Trainer,
+    exchange: Exchange,
+) -> Iterator[RoundOutcome]:
+    """Run the rounds that `state` has not completed, one outcome at a time.
+
+    A round depends on the state, the settings and the data only, so a run that is resumed from any state goes on
+    exactly as an uninterrupted one would have.
+
+    Raises:
+        TrainingError: a client's training or update is unusable.
+    """
+    for round_index in range(state.round, settings.rounds):
+        cohort = select_cohort(settings.seed, round_index, clients, settings.cohort_fraction)
+        started = perf_counter()
+        updates = trainer.train(round_index, cohort, state.vector)
+        seconds_training = perf_counter() - started
+        state, report = exchange.exchange(state, updates)
+        total = sum(update.weight for update in updates)
+        loss = sum(update.weight * update.loss for update in updates) / total
+        yield RoundOutcome(state, tuple(cohort), loss, seconds_training, report)
+
+
+def check_updates(updates: Sequence[ClientUpdate], dimension: int) -> None:
+    """Refuse updates that must not be averaged.
+
+    Raises:
+        TrainingError: there is none, or a client's update has a wrong length, a weight below 1, a NaN or an infinity.
+    """
+    if not updates:
+        raise TrainingError("no client handed over an update", "a round needs at least one")
+    for update in updates:
+        who = f"the update of client {update.client}"
+        if update.delta.shape != (dimension,):
+            problem = f"{who} has shape {update.delta.shape} where the model has {dimension} parameters"
+            raise TrainingError(problem, "every client must train the same model")
+        if update.weight < 1:
+            raise TrainingError(f"{who} has weight {update.weight}", "a client needs at least one sample")
+        unusable = int(np.count_nonzero(~np.isfinite(update.delta)))
+        if unusable:
+            remedy = "lower training.learning_rate, or look for bad labels with `privateyes data check`"
+            raise TrainingError(f"{who} has {unusable} values that are NaN or infinite", remedy)
