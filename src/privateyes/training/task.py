@@ -1,0 +1,72 @@
+"""What a learning task must provide, so that training and engines know nothing about gaze."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from privateyes.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Samples of one owner, as stored: conversion to the model's input happens per batch, to save memory.
+
+    Args:
+        inputs: tensors whose first axis is the sample, such as images uint8 (N, H, W) and poses float32 (N, 2).
+        targets: labels, float32 (N, ...).
+    """
+
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return int(self.targets.shape[0])
+
+    def rows(self, index: Tensor | slice) -> Examples:
+        """The samples at `index`."""
+        return Examples(tuple(tensor[index] for tensor in self.inputs), self.targets[index])
+
+
+def pool_examples(parts: Sequence[Examples]) -> Examples:
+    """All samples of `parts`, one part after the other.
+
+    Raises:
+        DataError: there is no part.
+    """
+    if not parts:
+        raise DataError("no samples to pool", "name at least one person")
+    if len(parts) == 1:
+        return parts[0]
+    inputs = tuple(torch.cat(tensors) for tensors in zip(*(part.inputs for part in parts), strict=True))
+    return Examples(inputs, torch.cat([part.targets for part in parts]))
+
+
+class LearningTask(Protocol):
+    """A picklable description of data, model, loss and error; worker processes receive a copy of it."""
+
+    def build_model(self, seed: int) -> nn.Module:
+        """A fresh model whose initial parameters depend on `seed` only."""
+        ...
+
+    def examples(self, owner: str) -> Examples:
+        """The samples of one person, device or site."""
+        ...
+
+    def predict(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        """The model's output (B, ...) for a batch of `Examples.inputs`."""
+        ...
+
+    def loss_of(self, predicted: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss over the batch, a scalar."""
+        ...
+
+    def error(self, predicted: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
+        """Mean error in the unit that people read (degrees for gaze)."""
+        ...

@@ -1,0 +1,49 @@
+"""A learning task of a few numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from privateyes.training.task import Examples
+
+
+@dataclass(frozen=True)
+class LineTask:
+    """Learns targets = inputs @ (1, -2) + 0.5; `dropout` makes the model draw random numbers."""
+
+    dropout: float = 0.0
+
+    def build_model(self, seed: int) -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return nn.Sequential(nn.Dropout(self.dropout), nn.Linear(2, 1))
+
+    def examples(self, owner: str) -> Examples:
+        inputs = torch.randn(50, 2, generator=torch.Generator().manual_seed(len(owner)))
+        return Examples((inputs,), inputs @ torch.tensor([[1.0], [-2.0]]) + 0.5)
+
+    def predict(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        predicted: Tensor = model(inputs[0])
+        return predicted
+
+    def loss_of(self, predicted: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.mse_loss(predicted, targets)
+
+    def error(self, predicted: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
+        return float(np.abs(predicted - targets).mean())
+
+
+@pytest.fixture
+def task() -> LineTask:
+    return LineTask()
+
+
+@pytest.fixture
+def task_with_dropout() -> LineTask:
+    return LineTask(dropout=0.5)
