@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from privateyes.errors import DataError
+from privateyes.tasks.gaze.dataset import Person, list_persons, load_persons, write_persons
+
+
+@pytest.fixture
+def path(tmp_path: Path, draw_person: Callable[..., Person]) -> Path:
+    file = tmp_path / "eyes.h5"
+    write_persons(file, (draw_person(name, 12, (9, 15), seed) for seed, name in enumerate(["b", "a", "c"])))
+    return file
+
+
+def test_written_persons_are_read_back_unchanged(path: Path, draw_person: Callable[..., Person]) -> None:
+    person = load_persons(path, ["b"])[0]
+    original = draw_person("b", 12, (9, 15), 0)
+    assert person.name == "b"
+    assert len(person) == 12
+    for part in ("image", "pose", "gaze"):
+        np.testing.assert_array_equal(getattr(person, part), getattr(original, part))
+        assert getattr(person, part).dtype == getattr(original, part).dtype
+
+
+def test_persons_come_sorted_or_in_the_order_asked_for(path: Path) -> None:
+    assert list_persons(path) == ["a", "b", "c"]
+    assert [person.name for person in load_persons(path)] == ["a", "b", "c"]
+    assert [person.name for person in load_persons(path, ["c", "a"])] == ["c", "a"]
+
+
+def test_the_same_persons_make_the_same_bytes(path: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.h5"
+    write_persons(again, load_persons(path, ["b", "a", "c"]))
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_other_data_sets_and_float64_labels_are_tolerated(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["a"]["day"] = np.zeros(12, dtype=np.uint8)
+        file["remarks"] = np.zeros(3)
+        gaze = file["a"]["gaze"][()]
+        del file["a"]["gaze"]
+        file["a"]["gaze"] = gaze.astype(np.float64)
+    assert list_persons(path) == ["a", "b", "c"]
+    assert load_persons(path, ["a"])[0].gaze.dtype == np.float32
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"eyes\.h5: there is no such file; .*data render"):
+        load_persons(tmp_path / "eyes.h5")
+
+
+def test_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is no file"):
+        list_persons(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "the file is empty"), (b"pitch,yaw\n1,2\n" * 200, "no HDF5 file, or cut short")],
+)
+def test_empty_and_foreign_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "eyes.h5"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        load_persons(file)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_truncated_files_are_refused(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(DataError, match=r"eyes\.h5"):
+        load_persons(path)
+
+
+def test_file_without_persons_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "eyes.h5"
+    with h5py.File(file, "w") as opened:
+        opened["image"] = np.zeros((3, 9, 15), dtype=np.uint8)
+    with pytest.raises(DataError, match="holds no person"):
+        load_persons(file)
+
+
+def test_damaged_pixels_are_refused(path: Path) -> None:
+    with h5py.File(path) as file:
+        place = file["b"]["image"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[place : place + 40] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"person b: the data cannot be read.*damaged"):
+        load_persons(path)
+
+
+def test_unknown_person_is_named_with_the_closest_one(path: Path) -> None:
+    with pytest.raises(DataError, match=r"no person aa; did you mean a\? the file holds a, b, c"):
+        load_persons(path, ["aa"])
+
+
+def test_a_person_asked_for_twice_is_refused(path: Path) -> None:
+    with pytest.raises(DataError, match="person a is asked for twice"):
+        load_persons(path, ["a", "b", "a"])
+
+
+def test_a_link_to_nothing_is_refused(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["d"] = h5py.SoftLink("/nowhere")
+    with pytest.raises(DataError, match="person d: the data cannot be read"):
+        load_persons(path)
+
+
+def _set(array: np.ndarray, row: int, value: float) -> np.ndarray:
+    changed = array.copy()
+    changed[row] = value
+    return changed
+
+
+BAD_PARTS: list[tuple[str, Callable[[np.ndarray], np.ndarray | None], str]] = [
+    ("image", lambda a: None, "there is no data set 'image'"),
+    ("pose", lambda a: None, "there is no data set 'pose'"),
+    ("gaze", lambda a: None, "there is no data set 'gaze'"),
+    ("image", lambda a: a.astype(np.float32) / 255, "image: values are float32 and not uint8"),
+    ("image", lambda a: _set(a.astype(np.float32), 7, np.nan), "image: row 7 holds NaN or infinity"),
+    ("image", lambda a: a.astype(np.int64), "image: values are int64 and not uint8"),
+    ("image", lambda a: np.stack([a] * 3, axis=-1), r"image: the shape is \(12, 9, 15, 3\)"),
+    ("image", lambda a: a[:, :0], r"image: the shape is \(12, 0, 15\): no pixels"),
+    ("image", lambda a: a[0, 0, 0], r"image: the shape is \(\)"),
+    ("image", lambda a: a[:0], "image: there is no row"),
+    ("image", lambda a: a[:11], "differ in length .*image 11, pose 12, gaze 12"),
+    ("gaze", lambda a: a[:11], "differ in length"),
+    ("gaze", lambda a: _set(a, 5, np.nan), "gaze: row 5 holds NaN or infinity"),
+    ("pose", lambda a: _set(a, 5, np.inf), "pose: row 5 holds NaN or infinity"),
+    ("gaze", np.rad2deg, r"gaze: row 0 is .* more than 90 degrees if these were radians; labels in degrees.*deg2rad"),
+    ("pose", np.rad2deg, "pose: row .*labels in degrees"),
+    ("gaze", lambda a: np.column_stack([a, a[:, 0]]), r"gaze: the shape is \(12, 3\) and not \(rows, 2\).*3-d vectors"),
+    ("gaze", lambda a: a[:, 0], r"gaze: the shape is \(12,\)"),
+    ("gaze", lambda a: a.astype(np.int32), "gaze: values are int32 and not float32"),
+    ("gaze", lambda a: a.astype("S4"), "gaze: values are .S4 and not float32"),
+]
+
+
+@pytest.mark.parametrize(("part", "spoil", "message"), BAD_PARTS)
+def test_a_fault_is_refused_with_file_person_part_and_row(
+    path: Path, part: str, spoil: Callable[[np.ndarray], np.ndarray | None], message: str
+) -> None:
+    with h5py.File(path, "r+") as file:
+        spoiled = spoil(file["b"][part][()])
+        del file["b"][part]
+        if spoiled is not None:
+            file["b"][part] = spoiled
+    with pytest.raises(DataError, match=rf"eyes\.h5, person b.*{message}") as caught:
+        load_persons(path)
+    assert caught.value.remedy
+    assert "\n" not in str(caught.value)
+    assert [person.name for person in load_persons(path, ["a", "c"])] == ["a", "c"]
+
+
+def test_a_group_per_row_is_refused_as_another_layout(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["b"]["image"]
+        file["b"].create_group("image")["0000"] = np.zeros((9, 15), dtype=np.uint8)
+    with pytest.raises(DataError, match="person b: 'image' is a group"):
+        load_persons(path)
+
+
+def test_names_that_could_leave_the_folder_of_a_run_are_refused(path: Path, draw_person: Callable[..., Person]) -> None:
+    with h5py.File(path, "r+") as file:
+        file.move("b", "..")
+    with pytest.raises(DataError, match=r"'\.\.' cannot be a person's name"):
+        list_persons(path)
+    with pytest.raises(DataError, match="cannot be a person's name"):
+        write_persons(path.with_name("new.h5"), [draw_person("a/b", 3, (9, 15))])
+
+
+def test_persons_with_different_image_sizes_are_not_loaded_together(
+    tmp_path: Path, draw_person: Callable[..., Person]
+) -> None:
+    file = tmp_path / "eyes.h5"
+    write_persons(file, [draw_person("a", 3, (9, 15)), draw_person("b", 3, (36, 60))])
+    with pytest.raises(DataError, match=r"person b: images are \(36, 60\), but those of a \(9, 15\)"):
+        load_persons(file)
+    assert len(load_persons(file, ["b"])) == 1
+
+
+def test_failed_writing_leaves_the_old_file_and_nothing_else(path: Path, draw_person: Callable[..., Person]) -> None:
+    before = path.read_bytes()
+    good = draw_person("a", 3, (9, 15))
+    bad = replace(good, name="b", gaze=np.full((3, 2), np.nan, dtype=np.float32))
+
+    def interrupted() -> Iterator[Person]:
+        yield good
+        raise KeyboardInterrupt
+
+    with pytest.raises(DataError, match="person b, gaze: row 0 holds NaN"):
+        write_persons(path, [good, bad])
+    with pytest.raises(DataError, match="person a comes twice"):
+        write_persons(path, [good, good])
+    with pytest.raises(DataError, match="no person to write"):
+        write_persons(path, [])
+    with pytest.raises(KeyboardInterrupt):
+        write_persons(path, interrupted())
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_writing_into_a_missing_folder_is_refused(tmp_path: Path, draw_person: Callable[..., Person]) -> None:
+    with pytest.raises(DataError, match="does not exist; create it first"):
+        write_persons(tmp_path / "nowhere" / "eyes.h5", [draw_person("a", 3, (9, 15))])
+    with pytest.raises(DataError, match="is a folder"):
+        write_persons(tmp_path, [draw_person("a", 3, (9, 15))])
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("file", "persons", "size"),
+    [
+        ("mpiigaze/MPIIGaze_crop9x15_p00-p09.h5", 10, (9, 15)),
+        ("mpiigaze/MPIIGaze_p00_36x60.h5", 1, (36, 60)),
+        ("synthetic_eyes/synthetic_eyes_s00-s13.h5", 14, (36, 60)),
+    ],
+)
+def test_real_files_are_read(data_folder: Path, file: str, persons: int, size: tuple[int, int]) -> None:
+    loaded = load_persons(data_folder / file)
+    assert len(loaded) == persons
+    assert {person.image.shape[1:] for person in loaded} == {size}
