@@ -1,0 +1,1 @@
+"""What makes clients train: each engine implements `federation.rounds.Trainer`."""

@@ -1,0 +1,1 @@
+"""The default engine: every client on this machine, no server; clients train in a pool of worker processes."""

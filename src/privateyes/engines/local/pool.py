@@ -1,0 +1,246 @@
+"""Worker processes that train clients and predict.
+
+Workers are spawned, not forked (torch's threads do not survive a fork). Each one loads the task once and is then fed
+one job at a time through a pipe of its own. A worker whose parent is gone, killed or not, reads the end of its pipe and
+leaves. Results come back in the order of the jobs, and no job depends on another, so the number of workers changes
+nothing but time.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import MappingProxyType, TracebackType
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privateyes.engines.local.allocator import keep_freed_memory
+from privateyes.errors import PrivateyesError, TrainingError
+from privateyes.federation.rounds import ClientUpdate
+from privateyes.training.determinism import deterministic_torch
+from privateyes.training.evaluation import predict_examples
+from privateyes.training.local import LocalSettings, train_locally
+from privateyes.training.task import Examples, LearningTask, pool_examples
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """One client's local round: it trains on the samples of `owners` from `vector`, float32 (d,)."""
+
+    client: str
+    owners: tuple[str, ...]
+    round_index: int
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictJob:
+    """Predictions of the model `vector`, float32 (d,), for the samples of `owner`."""
+
+    owner: str
+    vector: NDArray[np.float32]
+
+
+Job = TrainJob | PredictJob
+Result = ClientUpdate | NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class _Desk:
+    """What does the jobs, in a worker or inline: the task, and the samples that it has loaded."""
+
+    task: LearningTask
+    settings: LocalSettings
+    loaded: dict[str, Examples] = field(default_factory=dict)
+    pooled: tuple[tuple[str, ...], Examples] | None = None
+
+    def do(self, job: Job) -> Result:
+        if isinstance(job, PredictJob):
+            return predict_examples(self.task, job.vector, self._examples((job.owner,)))
+        examples = self._examples(job.owners)
+        result = train_locally(self.task, self.settings, examples, job.client, job.round_index, job.vector)
+        return ClientUpdate(client=job.client, weight=result.samples, delta=result.delta, loss=result.loss)
+
+    def _examples(self, owners: tuple[str, ...]) -> Examples:
+        if len(owners) == 1:
+            owner = owners[0]
+            if owner not in self.loaded:
+                self.loaded[owner] = self.task.examples(owner)
+            return self.loaded[owner]
+        # A pool is as large as all its parts together, so only the last one is kept, and the parts are not.
+        if self.pooled is None or self.pooled[0] != owners:
+            self.pooled = (owners, pool_examples([self.task.examples(owner) for owner in owners]))
+        return self.pooled[1]
+
+
+def _serve(connection: Connection, task: LearningTask, settings: LocalSettings) -> None:
+    """A worker's life: jobs in, results or project errors out, until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which closes the pool
+    keep_freed_memory()
+    connection.send(None)  # ready: torch is imported by now
+    desk = _Desk(task, settings)
+    with deterministic_torch(), connection:
+        while True:
+            try:
+                job = connection.recv()
+            except (EOFError, OSError):
+                return
+            answer: Result | PrivateyesError
+            try:
+                answer = desk.do(job)
+            except PrivateyesError as error:
+                answer = error
+            try:
+                connection.send(answer)
+            except OSError:
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+
+
+class WorkerPool:
+    """Does jobs on `workers` processes, or inline if there is only one.
+
+    Args:
+        task: what is learned; picklable.
+        settings: how clients train.
+        workers: number of processes; 0 means as many as there are cores.
+    """
+
+    def __init__(self, task: LearningTask, settings: LocalSettings, workers: int = 0) -> None:
+        self._task = task
+        self._settings = settings
+        self._count = workers or os.cpu_count() or 1
+        self._desk = _Desk(task, settings)
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> WorkerPool:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the workers if they are not running, and wait until they are ready: no round's time includes it."""
+        if self._workers or self._count == 1:
+            return
+        context = multiprocessing.get_context("spawn")
+        for _ in range(self._count):
+            ours, theirs = context.Pipe()
+            arguments = (theirs, self._task, self._settings)
+            process = context.Process(target=_serve, args=arguments, daemon=True, name="privateyes-worker")
+            process.start()
+            theirs.close()  # else the worker's death would not end our side of the pipe
+            self._workers.append(_Worker(process, ours))
+        for worker in self._workers:
+            self._receive(worker.connection)
+
+    def train(self, jobs: Sequence[TrainJob]) -> list[ClientUpdate]:
+        """One update per job, in the order of the jobs.
+
+        Raises:
+            TrainingError: training diverged, or a worker process died.
+            DataError: the samples of an owner cannot be read.
+        """
+        return cast(list[ClientUpdate], self._do(jobs))
+
+    def predict(self, jobs: Sequence[PredictJob]) -> list[NDArray[np.float32]]:
+        """One array of predictions (N, ...) per job, in the order of the jobs; raises as `train` does."""
+        return cast(list[NDArray[np.float32]], self._do(jobs))
+
+    def close(self) -> None:
+        """Stop the workers. The pool starts new ones if it is used again."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.connection.close()
+            worker.process.terminate()
+        for worker in workers:
+            worker.process.join()
+
+    def _do(self, jobs: Sequence[Job]) -> list[Result]:
+        if self._count == 1:
+            with deterministic_torch():
+                return [self._desk.do(job) for job in jobs]
+        try:
+            return self._distribute(jobs)
+        except BaseException:
+            self.close()  # other workers may still be at jobs whose answers nobody awaits
+            raise
+
+    def _distribute(self, jobs: Sequence[Job]) -> list[Result]:
+        waiting = list(enumerate(jobs))[::-1]
+        results: dict[int, Result | None] = {}
+        busy: dict[Connection, int] = {}
+        self.start()
+        idle = [worker.connection for worker in self._workers]
+        while waiting or busy:
+            while waiting and idle:
+                index, job = waiting.pop()
+                connection = idle.pop()
+                busy[connection] = index
+                self._send(connection, job)
+            for ready in wait(list(busy)):
+                connection = cast(Connection, ready)
+                results[busy.pop(connection)] = self._receive(connection)
+                idle.append(connection)
+        return [cast(Result, results[index]) for index in range(len(jobs))]
+
+    def _send(self, connection: Connection, job: Job) -> None:
+        try:
+            connection.send(job)
+        except OSError as error:
+            raise _worker_died() from error
+
+    def _receive(self, connection: Connection) -> Result | None:
+        try:
+            answer = connection.recv()
+        except (EOFError, OSError) as error:
+            raise _worker_died() from error
+        if isinstance(answer, PrivateyesError):
+            raise answer
+        return cast(Result | None, answer)
+
+
+def _worker_died() -> TrainingError:
+    remedy = "if memory ran out, set training.workers = 1 or a smaller data.image_limit; then run again with --resume"
+    return TrainingError("a training worker process ended unexpectedly", remedy)
+
+
+class PoolTrainer:
+    """`federation.rounds.Trainer` on a worker pool.
+
+    Args:
+        pool: where the clients train.
+        holdings: client -> owners of the samples it trains on; a client that is not listed holds its own.
+    """
+
+    def __init__(self, pool: WorkerPool, holdings: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> None:
+        self._pool = pool
+        self._holdings = holdings
+
+    def train(self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32]) -> list[ClientUpdate]:
+        """One update per member of `cohort`, in its order, all from the same `vector`."""
+        return self.train_each(round_index, dict.fromkeys(cohort, vector))
+
+    def train_each(self, round_index: int, vectors: Mapping[str, NDArray[np.float32]]) -> list[ClientUpdate]:
+        """One update per client of `vectors`, in its order, each client from its own vector, float32 (d,)."""
+        return self._pool.train(
+            [
+                TrainJob(client, self._holdings.get(client, (client,)), round_index, vector)
+                for client, vector in vectors.items()
+            ]
+        )

@@ -1,0 +1,159 @@
+"""An aggregator's states are used once, in order, for the session that its memory names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from privateyes.aggregation.keys import KeyChain
+from privateyes.aggregation.messages import OPENED, VOID, HubCommitment, HubSum
+from privateyes.aggregation.states import State
+from privateyes.errors import AbortError, RefusedError
+
+
+@pytest.mark.parametrize("number", [-1, 0, 3, 4])
+def test_rounds_strictly_increase(world, number) -> None:
+    world.announce(4)
+    with pytest.raises(RefusedError, match="does not follow round 4"):
+        world.announce(number)
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_only_the_current_epoch_is_announced(world, epoch) -> None:
+    with pytest.raises(RefusedError):
+        world.aggregators[1].announce(world.aggregator_memories[1], epoch, 1, bytes(32))
+
+
+def test_one_round_is_announced_once_whatever_the_state(world) -> None:
+    world.announce(3)
+    with pytest.raises(RefusedError):
+        world.aggregators[1].announce(world.aggregator_memories[1], 1, 3, bytes(32))
+
+
+def test_announcing_erases_the_keys_of_every_earlier_round(world) -> None:
+    world.announce(6)
+    for memory in world.aggregator_memories.values():
+        assert {chain.next_round for chain in memory.chains.values()} == {6}
+
+
+def test_committing_erases_the_keys_of_its_round(world) -> None:
+    world.run(to="commit")
+    for memory in world.aggregator_memories.values():
+        assert {chain.next_round for chain in memory.chains.values()} == {world.round + 1}
+
+
+STEPS = ["vote", "commit", "agree", "open"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_no_step_is_taken_in_a_session_that_a_later_announcement_closed(world, step) -> None:
+    before = {"vote": "submit", "commit": "vote", "agree": "commit", "open": "agree"}[step]
+    world.run(1, 2, to=before)
+    states, memories, submissions = dict(world.states), dict(world.aggregator_memories), world.submissions
+    world.announce()
+    world.states, world.submissions = states, submissions
+    later = dict(world.aggregator_memories)
+    with pytest.raises(RefusedError, match="this session is closed"):
+        getattr(world, step)()
+    assert world.aggregator_memories == later
+    # Without that comparison the old memory would have come back, and with it the right to announce again.
+    world.aggregator_memories = memories
+    world.states = {s: _again(state) for s, state in states.items()}
+    getattr(world, step)()
+
+
+def _again(state: State) -> State:
+    state._used = False
+    return state
+
+
+@pytest.mark.parametrize(("step", "messages"), [("commit", "votes"), ("agree", "commitments"), ("open", "agreements")])
+@pytest.mark.parametrize("damage", ["missing", "twice", "stranger", "another session", "misnamed", "forged"])
+def test_every_exchange_needs_exactly_one_signed_message_of_each_for_this_session(
+    make_world, step, messages, damage
+) -> None:
+    world = make_world(n=3)
+    world.run(to={"commit": "vote", "agree": "commit", "open": "agree"}[step])
+    honest = list(getattr(world, messages))
+    other = replace(honest[1], sid=bytes(32)).signed_by(world.aggregator_keys[2], bytes(32))
+    changed = {
+        "missing": honest[:2],
+        "twice": [honest[0], honest[0], honest[2]],
+        "stranger": [honest[0], honest[1], replace(honest[2], aggregator=4)],
+        "another session": [honest[0], other, honest[2]],
+        "misnamed": [honest[0], world.signed_by_aggregator(replace(honest[1], sid=bytes(32)), 2), honest[2]],
+        "forged": [honest[0], replace(honest[1], signature=honest[0].signature), honest[2]],
+    }[damage]
+    with pytest.raises(AbortError):
+        getattr(world, step)({1: changed})
+    with pytest.raises(RefusedError, match="used already"):
+        getattr(world, step)()
+
+
+def test_certifying_needs_every_opening(make_world) -> None:
+    world = make_world(n=3)
+    world.run(to="open")
+    with pytest.raises(AbortError):
+        world.certify({1: world.openings[:2]})
+    with pytest.raises(RefusedError, match="used already"):
+        world.certify()
+
+
+def test_the_hubs_messages_are_for_this_session_and_fit_each_other(world) -> None:
+    world.run(to="commit")
+    world.hub_commitment = HubCommitment(bytes(32), world.hub_commitment.commitment)
+    with pytest.raises(AbortError, match="another session"):
+        world.agree()
+
+
+def test_a_hub_sum_of_another_session_is_refused(world) -> None:
+    world.run(to="open")
+    world.total = HubSum(bytes(32), world.total.share)
+    with pytest.raises(AbortError, match="not the one that it committed to"):
+        world.certify()
+
+
+def test_sessions_are_closed_as_they_ended(world) -> None:
+    world.run(1, 2)
+    opened_round, opened_state = world.round, world.state_id
+    world.accept(bytes([1]) * 32)
+    world.run(1, 2, to="agree")
+    agreed_round, agreed_state = world.round, world.state_id
+    world.announce(agreed_round + 5)
+    for s, own in world.aggregators.items():
+        memory = world.aggregator_memories[s]
+        assert own.closing(memory, 1, opened_round, opened_state).outcome == OPENED
+        assert own.closing(memory, 1, agreed_round, agreed_state).outcome == VOID
+        assert own.closing(memory, 1, agreed_round + 3, agreed_state).outcome == VOID
+        for epoch, number in ((1, world.round), (1, world.round + 1), (2, 0)):
+            with pytest.raises(RefusedError, match="is not closed"):
+                own.closing(memory, epoch, number, world.state_id)
+
+
+def test_how_sessions_ended_is_remembered_across_epochs(world) -> None:
+    world.run(1, 2)
+    opened_round, opened_state = world.round, world.state_id
+    world.set_up(bytes(32))
+    for s, own in world.aggregators.items():
+        closing = own.closing(world.aggregator_memories[s], 1, opened_round, opened_state)
+        assert closing.outcome == OPENED
+        assert closing.sid in world.aggregator_memories[s].opened
+
+
+def test_no_repr_of_a_state_shows_a_share_or_a_salt(world) -> None:
+    world.run(to="agree")
+    for state in world.states.values():
+        for shown in (repr(state), repr(state.committed)):
+            assert repr(state.committed.salt) not in shown
+            assert "array" not in shown
+
+
+def test_keys_of_this_round_are_needed_to_commit(world) -> None:
+    world.run(to="vote")
+    memory = world.aggregator_memories[1]
+    world.aggregator_memories[1] = replace(
+        memory, chains={i: KeyChain(world.round + 1, chain.key) for i, chain in memory.chains.items()}
+    )
+    with pytest.raises(RefusedError, match="keys are erased"):
+        world.commit()

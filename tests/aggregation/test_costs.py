@@ -1,0 +1,36 @@
+"""The byte formulas equal what crosses the wire."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from privateyes.aggregation.costs import round_costs
+from privateyes.crypto.field import COMPACT, WIDE, Field
+from privateyes.encoding.fixed_point import FixedPoint
+from privateyes.engines.local.parties import SecurePlan, draw_identities, parties_from, set_up_epoch
+from privateyes.engines.local.session import LocalInput, RoleClock, Session
+from privateyes.engines.local.store import PartyStore
+from privateyes.engines.local.wire import Place, Wire
+
+
+@pytest.mark.parametrize("field", [COMPACT, WIDE], ids=lambda field: field.name)
+@pytest.mark.parametrize(("aggregators", "submitting"), [(2, 4), (3, 4), (5, 3)])
+def test_the_formulas_equal_the_counted_traffic(
+    field: Field, aggregators: int, submitting: int, tmp_path: Path
+) -> None:
+    names = ("a", "b", "c", "d")
+    plan = SecurePlan(names, 100, aggregators, FixedPoint(field, 1.0, 10, 5, 4), roster_min=3)
+    parties = parties_from(plan, draw_identities(plan))
+    set_up_epoch(parties, bytes(32), Wire(parties.manifest))
+    wire, store = Wire(parties.manifest), PartyStore(tmp_path / "parties.sqlite")
+    inputs = {i: LocalInput(np.full(100, 0.1, np.float32), 2, bytes(32)) for i in range(1, submitting + 1)}
+    Session(parties, wire, store, RoleClock()).run(0, inputs)
+    store.close()
+
+    costs = round_costs(parties.manifest, submitted=submitting, roster=submitting)
+
+    assert wire.bytes_between(Place.CLIENT, Place.HUB) == submitting * costs.client_up
+    assert wire.bytes_between(Place.HUB, Place.CLIENT) == len(names) * costs.client_down
+    assert wire.bytes_between(Place.AGGREGATOR, Place.HUB) == aggregators * costs.aggregator_up
+    assert wire.bytes_between(Place.HUB, Place.AGGREGATOR) == aggregators * costs.aggregator_down

@@ -1,0 +1,200 @@
+"""Every message survives the wire, and nothing else parses; signatures cover every bit."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from privateyes.aggregation import messages
+from privateyes.aggregation.codec import Fixed, Listed, RosterEntries, ShareVector, Unsigned
+from privateyes.aggregation.messages import Header, Message, Signed, Submission
+from privateyes.crypto.field import COMPACT, WIDE
+from privateyes.crypto.labels import Label
+from privateyes.crypto.signature import SigningKey
+from privateyes.errors import MalformedError
+
+KINDS = [
+    kind
+    for _, kind in inspect.getmembers(messages, inspect.isclass)
+    if issubclass(kind, Message) and kind not in (Message, Signed)
+]
+PLAIN = [kind for kind in KINDS if kind is not Submission]
+SIGNED = [kind for kind in KINDS if issubclass(kind, Signed)]
+KEY, CONTEXT = SigningKey(bytes([5]) * 32), bytes([6]) * 32
+QUICK = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def manifests(make_world):
+    return {field.name: make_world(n=2, m=4, d=5, field=field).manifest for field in (COMPACT, WIDE)}
+
+
+def _values(codec, manifest):
+    match codec:
+        case Unsigned(size):
+            return st.integers(0, 2 ** (8 * size) - 1)
+        case Fixed(size):
+            return st.one_of(st.just(bytes(size)), st.randoms(use_true_random=False).map(lambda r: r.randbytes(size)))
+        case Listed(item):
+            return st.lists(_values(item, manifest), max_size=8).map(tuple)
+        case RosterEntries():
+            digests = st.binary(min_size=32, max_size=32)
+            return st.dictionaries(st.integers(0, 2**32 - 1), digests, max_size=len(manifest.clients)).map(
+                lambda entries: tuple(sorted(entries.items()))
+            )
+        case ShareVector():
+            field, count = manifest.field, manifest.share_elements
+            return st.lists(st.integers(0, field.prime - 1), min_size=count, max_size=count).map(
+                lambda values: np.array(values, dtype=field.dtype)
+            )
+    raise AssertionError(codec)
+
+
+@st.composite
+def _messages(draw, manifests, kinds):
+    kind = draw(st.sampled_from(kinds))
+    manifest = manifests[draw(st.sampled_from(["compact", "wide"]))]
+    if kind is Submission:
+        return Submission(draw(_one(Header, manifest)), draw(_values(ShareVector(), manifest))), manifest
+    return draw(_one(kind, manifest)), manifest
+
+
+def _one(kind, manifest):
+    layout = messages._layout(kind)
+    return st.fixed_dictionaries({name: _values(codec, manifest) for name, codec in layout}).map(
+        lambda values: kind(**values)
+    )
+
+
+def _same(left, right) -> bool:
+    for field in fields(left):
+        one, other = getattr(left, field.name), getattr(right, field.name)
+        if not (np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other):
+            return isinstance(one, Message) and _same(one, other)
+    return True
+
+
+@QUICK
+@given(data=st.data())
+def test_every_message_reads_back_what_it_wrote(manifests, data) -> None:
+    message, manifest = data.draw(_messages(manifests, KINDS))
+    encoded = message.to_bytes()
+    again = type(message).from_bytes(encoded, manifest)
+    assert _same(message, again)
+    assert again.to_bytes() == encoded
+    assert encoded[0] == message.kind
+
+
+def test_every_kind_of_message_has_its_own_number_and_every_signed_one_its_own_label() -> None:
+    assert len(KINDS) == 17
+    assert len({kind.kind for kind in KINDS}) == len(KINDS)
+    assert len({kind.label for kind in SIGNED}) == len(SIGNED)
+    assert all(isinstance(kind.label, Label) for kind in SIGNED)
+
+
+@QUICK
+@given(data=st.data())
+def test_every_truncation_extension_and_other_kind_is_refused(manifests, data) -> None:
+    message, manifest = data.draw(_messages(manifests, KINDS))
+    encoded = message.to_bytes()
+    cuts = {0, 1, 2, len(encoded) - 1, len(encoded) // 2, data.draw(st.integers(0, len(encoded) - 1))}
+    for cut in cuts:
+        with pytest.raises(MalformedError):
+            type(message).from_bytes(encoded[:cut], manifest)
+    for tail in (b"\0", bytes(32), encoded):
+        with pytest.raises(MalformedError):
+            type(message).from_bytes(encoded + tail, manifest)
+    for kind in KINDS:
+        if kind is not type(message):
+            with pytest.raises(MalformedError):
+                kind.from_bytes(encoded, manifest)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_single_truncation_of_a_short_message_is_refused(manifests, kind) -> None:
+    manifest = manifests["compact"]
+    message = _smallest(kind, manifest)
+    encoded = message.to_bytes()
+    for cut in range(len(encoded)):
+        with pytest.raises(MalformedError):
+            kind.from_bytes(encoded[:cut], manifest)
+
+
+def _smallest(kind, manifest):
+    if kind is Submission:
+        return Submission(_smallest(Header, manifest), manifest.field.zeros(manifest.share_elements))
+    simple = {Unsigned: lambda c: 1, Fixed: lambda c: bytes(c.size), Listed: lambda c: (bytes(c.item.size),) * 2}
+    values = {}
+    for name, codec in messages._layout(kind):
+        if isinstance(codec, RosterEntries):
+            values[name] = ((1, bytes(32)), (3, bytes(32)))
+        elif isinstance(codec, ShareVector):
+            values[name] = manifest.field.zeros(manifest.share_elements)
+        else:
+            values[name] = simple[type(codec)](codec)
+    return kind(**values)
+
+
+@pytest.mark.parametrize("kind", SIGNED, ids=lambda kind: kind.__name__)
+def test_every_flipped_bit_is_malformed_or_breaks_the_signature(manifests, kind) -> None:
+    manifest = manifests["compact"]
+    signed = _smallest(kind, manifest).signed_by(KEY, CONTEXT)
+    signed.require_signature_of(KEY.public_bytes, CONTEXT)
+    encoded = signed.to_bytes()
+    step = max(1, len(encoded) * 8 // 600)
+    for bit in range(0, len(encoded) * 8, step):
+        altered = bytearray(encoded)
+        altered[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(MalformedError):
+            kind.from_bytes(altered, manifest).require_signature_of(KEY.public_bytes, CONTEXT)
+
+
+@pytest.mark.parametrize("kind", SIGNED, ids=lambda kind: kind.__name__)
+def test_a_signature_is_for_one_context_one_key_and_one_kind(manifests, kind) -> None:
+    signed = _smallest(kind, manifests["compact"]).signed_by(KEY, CONTEXT)
+    with pytest.raises(MalformedError):
+        signed.require_signature_of(KEY.public_bytes, bytes(32))
+    with pytest.raises(MalformedError):
+        signed.require_signature_of(SigningKey(bytes(32)).public_bytes, CONTEXT)
+    for other in SIGNED:
+        if other is not kind:
+            unsigned = _smallest(other, manifests["compact"])
+            assert unsigned.signed_statement(CONTEXT) != signed.signed_statement(CONTEXT)
+
+
+@QUICK
+@given(data=st.data())
+def test_two_different_messages_of_one_kind_have_two_signed_statements(manifests, data) -> None:
+    kind = data.draw(st.sampled_from(SIGNED))
+    manifest = manifests[data.draw(st.sampled_from(["compact", "wide"]))]
+    left, right = data.draw(_one(kind, manifest)), data.draw(_one(kind, manifest))
+    unsigned = {f.name: getattr(left, f.name) for f in fields(left)} | {"signature": right.signature}
+    same = _same(kind(**unsigned), right)
+    assert (left.signed_statement(CONTEXT) == right.signed_statement(CONTEXT)) == same
+
+
+def test_what_was_parsed_cannot_change_behind_the_readers_back(manifests) -> None:
+    manifest = manifests["compact"]
+    for message in (_smallest(kind, manifest) for kind in KINDS):
+        data = bytearray(message.to_bytes())
+        again = type(message).from_bytes(data, manifest)
+        if hasattr(again, "share"):
+            with pytest.raises(ValueError, match="read-only"):
+                again.share[0] = 1
+
+
+def test_a_header_hash_covers_its_signature_too(manifests) -> None:
+    header = _smallest(Header, manifests["compact"])
+    assert header.hash() != header.signed_by(KEY, CONTEXT).hash()
+
+
+def test_a_field_of_another_length_is_not_written() -> None:
+    with pytest.raises(MalformedError):
+        messages.HubCommitment(bytes(31), bytes(32)).to_bytes()
+    with pytest.raises(OverflowError):
+        messages.Vote(bytes(32), 2**16, ()).to_bytes()

@@ -1,0 +1,72 @@
+"""All parties in one process, with keys of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from privateyes.crypto.field import COMPACT
+from privateyes.encoding.fixed_point import FixedPoint
+from privateyes.engines.local.parties import SecurePlan, draw_identities, parties_from, set_up_epoch
+from privateyes.engines.local.wire import Place, Wire
+from privateyes.errors import ParameterError
+
+PLAN = SecurePlan(("x", "y", "z"), 5, 2, FixedPoint(COMPACT, 1.0, 8, 10, 3), roster_min=2)
+
+
+def test_every_party_has_a_name_and_a_key_of_its_own() -> None:
+    identities = draw_identities(PLAN)
+    assert list(identities) == ["aggregator 1", "aggregator 2", "client x", "client y", "client z"]
+    assert len(set(identities.values())) == 5
+    assert draw_identities(PLAN) != identities
+
+
+def test_the_same_identities_give_the_same_manifest() -> None:
+    identities = draw_identities(PLAN)
+    first, second = parties_from(PLAN, identities), parties_from(PLAN, identities)
+    assert first.manifest == second.manifest
+    assert first.number_of("z") == 3
+    assert [party.name for party in first.manifest.aggregators] == ["aggregator 1", "aggregator 2"]
+
+
+def test_the_set_up_gives_all_clients_one_group_key_and_each_pair_a_key_of_its_own() -> None:
+    parties = parties_from(PLAN, draw_identities(PLAN))
+    wire = Wire(parties.manifest)
+    set_up_epoch(parties, bytes(32), wire)
+    assert len({memory.group.key for memory in parties.client_memories.values()}) == 1
+    chains = {
+        (i, s): chain.key
+        for i, memory in parties.client_memories.items()
+        for s, chain in enumerate(memory.chains, start=1)
+    }
+    assert len(set(chains.values())) == 6
+    for s, memory in parties.aggregator_memories.items():
+        assert {i: chain.key for i, chain in memory.chains.items()} == {i: chains[i, s] for i in (1, 2, 3)}
+    assert wire.bytes_between(Place.CLIENT, Place.HUB) > 6 * 1168
+
+
+def test_no_secret_crosses_the_wire_in_the_clear() -> None:
+    parties = parties_from(PLAN, draw_identities(PLAN))
+    wire = Wire(parties.manifest)
+    set_up_epoch(parties, bytes(32), wire)
+    said = b"".join(data for _, data in wire.transcript)
+    secrets = [memory.group.key for memory in parties.client_memories.values()]
+    secrets += [chain.key for memory in parties.client_memories.values() for chain in memory.chains]
+    assert not any(secret in said for secret in secrets)
+
+
+def test_one_aggregator_can_be_replaced() -> None:
+    parties = parties_from(PLAN, draw_identities(PLAN))
+    other = replace(parties.aggregators[1], manifest=parties.manifest)
+    replaced = parties.with_aggregator(other)
+    assert replaced.aggregators == (parties.aggregators[0], other)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"aggregators": 1}, {"clients": ("x",)}, {"roster_min": 4}, {"corrupt_clients": 1}], ids=str
+)
+def test_an_unsafe_plan_is_refused(changes) -> None:
+    plan = replace(PLAN, **changes)
+    with pytest.raises(ParameterError):
+        parties_from(plan, draw_identities(plan))

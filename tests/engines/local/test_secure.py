@@ -1,0 +1,190 @@
+"""The private exchange: equal to plain averaging up to its bound, and careful with what it stores."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from privateyes.aggregation.manifest import manifest_from_toml
+from privateyes.crypto.field import COMPACT, WIDE, Field
+from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
+from privateyes.engines.local.misbehaviour import AlteringAggregator
+from privateyes.engines.local.parties import SecurePlan
+from privateyes.engines.local.secure import MANIFEST_NAME, SecureExchange
+from privateyes.engines.local.store import PartyStore
+from privateyes.errors import AbortError, ParameterError, RunDirectoryError, TrainingError
+from privateyes.federation.plain import PlainExchange
+from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.server_step import FedAvg
+
+NAMES = ("ada", "bob", "cyd", "dan")
+DIMENSION = 200
+
+
+def plan_for(field: Field = COMPACT, roster_min: int = 4, names: tuple[str, ...] = NAMES) -> SecurePlan:
+    bits = largest_scale_bits(field, 1.0, 300, len(names))
+    assert bits is not None
+    encoding = FixedPoint(field, 1.0, bits, weight_max=300, roster_max=len(names))
+    return SecurePlan(names, DIMENSION, 3, encoding, roster_min)
+
+
+def start() -> ServerState:
+    return ServerState(np.random.default_rng(7).normal(size=DIMENSION).astype(np.float32))
+
+
+def updates_of(round_index: int, names: tuple[str, ...] = NAMES, scale: float = 0.05) -> list[ClientUpdate]:
+    random = np.random.default_rng(round_index)
+    return [
+        ClientUpdate(name, int(random.integers(1, 301)), random.normal(0, scale, DIMENSION).astype(np.float32), 0.0)
+        for name in names
+    ]
+
+
+@contextmanager
+def exchange_in(folder: Path, plan: SecurePlan | None = None) -> Iterator[SecureExchange]:
+    exchange = SecureExchange(plan or plan_for(), FedAvg(), folder, seed=1)
+    try:
+        yield exchange
+    finally:
+        exchange.close()
+
+
+@pytest.mark.parametrize("field", [COMPACT, WIDE], ids=lambda field: field.name)
+def test_every_round_stays_within_the_stated_bound_of_plain_averaging(field: Field, tmp_path: Path) -> None:
+    with exchange_in(tmp_path, plan_for(field)) as private:
+        state = start()
+        for index in range(4):
+            updates = updates_of(index)
+            plain, _ = PlainExchange(FedAvg()).exchange(state, updates)
+            following, report = private.exchange(state, updates)
+            bound = report.details["deviation_bound"]
+            assert isinstance(bound, float)
+            assert report.details["deviation"] < bound  # type: ignore[operator]
+            assert field is WIDE or report.details["deviation"] > 0  # type: ignore[operator]
+            # The states differ by the bound and by the one rounding to float32 that both go through.
+            slack = np.spacing(np.abs(plain.vector)) + bound
+            assert np.all(np.abs(following.vector - plain.vector) <= slack)
+            state = following
+
+
+def test_in_the_wide_field_ten_rounds_end_in_the_same_bytes_as_plain_averaging(tmp_path: Path) -> None:
+    plain = private_state = start()
+    with exchange_in(tmp_path, plan_for(WIDE)) as private:
+        for index in range(10):
+            plain, _ = PlainExchange(FedAvg()).exchange(plain, updates_of(index))
+            private_state, _ = private.exchange(private_state, updates_of(index))
+    assert private_state.vector.tobytes() == plain.vector.tobytes()
+
+
+def test_clipped_coordinates_are_counted_and_the_bound_still_holds(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private:
+        _, report = private.exchange(start(), updates_of(0, scale=0.8))
+    assert report.details["saturated"] > 0  # type: ignore[operator]
+    assert report.details["deviation"] < report.details["deviation_bound"]  # type: ignore[operator]
+
+
+def test_a_cohort_smaller_than_the_task_is_averaged_and_the_others_follow(tmp_path: Path) -> None:
+    with exchange_in(tmp_path, plan_for(roster_min=2)) as private:
+        state, first = private.exchange(start(), updates_of(0, ("ada", "cyd")))
+        _, second = private.exchange(state, updates_of(1, ("bob", "cyd", "dan")))
+    assert first.details["roster"] == ["ada", "cyd"]
+    assert second.details["roster"] == ["bob", "cyd", "dan"]
+
+
+def test_an_accepted_round_is_not_repeated(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private:
+        first = private.exchange(start(), updates_of(0))
+    with exchange_in(tmp_path) as private:
+        again = private.exchange(start(), updates_of(0))
+    assert again[0].digest() == first[0].digest()
+    assert again[1] == first[1]
+    assert len(list((tmp_path / "transcripts").glob("round-*.jsonl"))) == 1
+
+
+def test_a_state_that_the_parties_did_not_accept_is_refused(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+        foreign = ServerState(state.vector + 1, round=state.round, last_sid=state.last_sid)
+        with pytest.raises(RunDirectoryError, match="at another state"):
+            private.exchange(foreign, updates_of(1))
+
+
+def test_with_a_full_disk_at_the_end_the_same_update_is_not_submitted_twice(tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise RunDirectoryError("the disk is full")
+
+    with exchange_in(tmp_path) as private:
+        with monkeypatch.context() as patched:
+            patched.setattr(PartyStore, "put_accepted", full)
+            with pytest.raises(RunDirectoryError, match="the disk is full"):
+                private.exchange(start(), updates_of(0))
+        private.exchange(start(), updates_of(0))
+    submitted = [
+        json.loads(line)["type"]
+        for file in (tmp_path / "transcripts").glob("round-*.jsonl")
+        for line in file.read_text().splitlines()
+    ]
+    assert submitted.count("Header") == len(NAMES)
+
+
+def test_when_an_aggregator_alters_its_share_no_state_changes_and_the_complaints_are_kept(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+        parties = private._parties
+        assert parties is not None
+        honest = parties.aggregators[1]
+        private._parties = parties.with_aggregator(
+            AlteringAggregator(honest.manifest, honest.number, honest.identity, coordinate=3, amount=5)
+        )
+        with pytest.raises(AbortError, match="4 of 4 clients refused the round, first ada: the sum does not carry"):
+            private.exchange(state, updates_of(1))
+        assert {memory.state_digest for memory in private._parties.client_memories.values()} == {state.digest()}
+    kinds = [
+        json.loads(line)["type"]
+        for file in (tmp_path / "transcripts").glob("round-0002*.jsonl")
+        for line in file.read_text().splitlines()
+    ]
+    assert kinds.count("Complaint") == 4
+
+
+def test_what_was_signed_is_kept_when_a_roster_is_too_small(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private, pytest.raises(AbortError, match=r"a roster of 3 clients is outside 4\.\.4"):
+        private.exchange(start(), updates_of(0, ("ada", "bob", "cyd")))
+    assert "Vote" in next((tmp_path / "transcripts").glob("round-*.jsonl")).read_text()
+
+
+def test_a_nan_in_an_update_names_the_client_and_changes_nothing(tmp_path: Path) -> None:
+    updates = updates_of(0)
+    updates[2].delta[5] = np.nan
+    with exchange_in(tmp_path) as private:
+        with pytest.raises(TrainingError, match="client cyd"):
+            private.exchange(start(), updates)
+        private.exchange(start(), updates_of(0))
+
+
+def test_an_unsafe_plan_leaves_no_file_behind(tmp_path: Path) -> None:
+    encoding = FixedPoint(COMPACT, 1.0, 10, 300, 4)
+    with pytest.raises(ParameterError, match="fewer than 2"):
+        SecureExchange(
+            SecurePlan(NAMES, DIMENSION, 3, encoding, 3, corrupt_clients=2), FedAvg(), tmp_path / "x", seed=1
+        )
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_directory_of_another_task_is_refused(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private:
+        private.exchange(start(), updates_of(0))
+    other = ("ada", "bob", "cyd", "eve")
+    with pytest.raises(RunDirectoryError, match="holds another task"), exchange_in(tmp_path, plan_for(names=other)):
+        pass
+
+
+def test_the_manifest_on_disk_is_the_parties_own(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private:
+        private.exchange(start(), updates_of(0))
+        assert private._parties is not None
+        manifest = manifest_from_toml((tmp_path / MANIFEST_NAME).read_text())
+        assert manifest.digest() == private._parties.manifest.digest()
