@@ -1,0 +1,14 @@
+"""An experiment from its file to its results.
+
+spec        the experiment file: what may stand in it, and what is wrong with it
+folds       who trains and who is tested, checked against the data
+prepare     everything that can be refused, refused before anything is written
+ways        the four ways of training, each a stream of rounds
+secure      where `private` gets its exchange
+run         folds x ways: train, evaluate, record, checkpoint
+record      the run directory, safe against a kill at any moment
+results     the table: from the recorded metrics and the last checkpoints
+replay      the round in which an aggregator alters its share
+evaluate    a checkpoint on any person
+report/     the page
+"""

@@ -1,0 +1,37 @@
+"""Files that are there completely or not at all, even if the machine stops."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` under a temporary name in the same directory, force it to disk, and rename it to `path`."""
+    # One fixed name, so that what a kill leaves behind is overwritten the next time.
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    force_directory(path.parent)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append `line` and a newline, and force them to disk."""
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def force_directory(directory: Path) -> None:
+    """Force a directory's entries to disk, where the platform can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,89 @@
+"""Where a way stands after a round, as one safetensors file.
+
+Tensors: ``model`` (or ``model/<client>`` for each client's own) float32 (d,), and ``moment/<i>`` float64 (d,). The
+metadata hold one entry only: with several, safetensors would write them in an order that changes from run to run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from privateyes.errors import RunDirectoryError
+from privateyes.experiments.atomic import write_atomically
+from privateyes.federation.rounds import ServerState
+
+SHARED = ""
+"""The model's name in `Checkpoint.vectors` where all clients share one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A way after `round` completed rounds.
+
+    Args:
+        round: completed rounds.
+        vectors: client -> its own model, float32 (d,); a single entry `SHARED` where there is one model for all.
+        moments: of the server optimiser, each float64 (d,).
+        last_sid: of the last accepted aggregation session; empty where there is none.
+    """
+
+    round: int
+    vectors: Mapping[str, NDArray[np.float32]]
+    moments: tuple[NDArray[np.float64], ...] = ()
+    last_sid: bytes = b""
+
+    @classmethod
+    def of_state(cls, state: ServerState) -> Checkpoint:
+        """The checkpoint of a way whose clients share a model."""
+        return cls(state.round, {SHARED: state.vector}, state.moments, state.last_sid)
+
+    def state(self) -> ServerState:
+        """Back to the state; for ways whose clients share a model."""
+        return ServerState(self.vectors[SHARED], self.moments, self.round, self.last_sid)
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace `path` atomically. Equal checkpoints give equal bytes."""
+    tensors: dict[str, NDArray[np.float32] | NDArray[np.float64]] = {
+        _tensor_name(client): np.ascontiguousarray(vector) for client, vector in checkpoint.vectors.items()
+    }
+    for index, moment in enumerate(checkpoint.moments):
+        tensors[f"moment/{index}"] = np.ascontiguousarray(moment)
+    facts = json.dumps({"last_sid": checkpoint.last_sid.hex(), "round": checkpoint.round}, sort_keys=True)
+    write_atomically(path, save(tensors, metadata={"privateyes": facts}))
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """The checkpoint at `path`; None if there is none.
+
+    Raises:
+        RunDirectoryError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            facts = json.loads(file.metadata()["privateyes"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        vectors = {_client_name(name): tensors[name] for name in sorted(tensors) if name.startswith("model")}
+        moments = tuple(tensors[f"moment/{index}"] for index in range(len(tensors) - len(vectors)))
+        return Checkpoint(int(facts["round"]), vectors, moments, bytes.fromhex(facts["last_sid"]))
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
+        remedy = "delete the run's directory, or restore this file, and run again"
+        raise RunDirectoryError(f"{path} is damaged ({error})", remedy) from error
+
+
+def _tensor_name(client: str) -> str:
+    return f"model/{client}" if client else "model"
+
+
+def _client_name(tensor: str) -> str:
+    return tensor.removeprefix("model").removeprefix("/")

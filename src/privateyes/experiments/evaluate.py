@@ -1,0 +1,93 @@
+"""A run's model on any person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from privateyes.engines.local.pool import PredictJob, WorkerPool
+from privateyes.errors import ConfigError, RunDirectoryError
+from privateyes.experiments.folds import Fold
+from privateyes.experiments.prepare import prepare
+from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.spec import closest
+from privateyes.tasks.gaze.dataset import list_persons
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How well a way's model does.
+
+    Args:
+        way: whose model.
+        fold: of which fold.
+        round: completed rounds of the checkpoint.
+        images: person -> number of images.
+        error_deg: person -> mean angular error in degrees; for `local` the mean over the clients' models.
+        trained_on: the persons among them that the model was trained on.
+    """
+
+    way: str
+    fold: str
+    round: int
+    images: Mapping[str, int]
+    error_deg: Mapping[str, float]
+    trained_on: frozenset[str]
+
+
+def evaluate_run(
+    directory: Path,
+    way: str | None = None,
+    fold: str | None = None,
+    data: Path | None = None,
+    persons: Sequence[str] | None = None,
+) -> Evaluation:
+    """Test the last checkpoint of a way.
+
+    Args:
+        directory: the run's directory.
+        way: one of the run's ways; its last one if None.
+        fold: one of the run's folds; the first if None.
+        data: a data file with images of the same size; the run's own if None.
+        persons: whom to test; if None, all of `data`, or the fold's test persons in the run's own data.
+
+    Raises:
+        RunDirectoryError: there is no run, or no checkpoint yet.
+        ConfigError: the run has no such way or fold.
+        DataError: the data cannot be used, or a person is not in them.
+    """
+    run = RunDirectory(directory)
+    spec = run.read_spec()
+    preparation = prepare(spec)
+    way = _choice("way", way or spec.ways[-1], list(spec.ways))
+    folds = {entry.name: entry for entry in preparation.folds}
+    chosen = folds[_choice("fold", fold or preparation.folds[0].name, list(folds))]
+    checkpoint = run.read_checkpoint(chosen.name, way)
+    if checkpoint is None:
+        problem = f"{directory} has no checkpoint of {way} in fold {chosen.name}"
+        raise RunDirectoryError(problem, "train it first, or continue with `privateyes train RUN --resume`")
+    own = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
+    task = preparation.task(own if data is None else data)
+    names = list(persons or (chosen.test if data is None else list_persons(data)))
+    vectors = list(checkpoint.vectors.values())
+    images, errors = {}, {}
+    with WorkerPool(task, preparation.local_settings(), workers=1) as pool:
+        for name in names:
+            true = task.gaze_of(name)
+            predictions = pool.predict([PredictJob(name, vector) for vector in vectors])
+            images[name] = len(true)
+            errors[name] = float(np.mean([task.error(predicted, true) for predicted in predictions]))
+    return Evaluation(way, chosen.name, checkpoint.round, images, errors, _trained_on(chosen, names, data is None))
+
+
+def _trained_on(fold: Fold, names: Sequence[str], own_data: bool) -> frozenset[str]:
+    return frozenset(names) & frozenset(fold.train) if own_data else frozenset()
+
+
+def _choice(option: str, value: str, known: list[str]) -> str:
+    if value not in known:
+        raise ConfigError(f"--{option} {value}: the run has no such {option}", closest(value, known))
+    return value

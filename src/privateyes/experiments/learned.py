@@ -1,0 +1,44 @@
+"""What each party learned by each way, in plain words, for the table and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+PARTIES = ("client", "hub", "aggregator")
+
+
+def learned(way: str, aggregators: int) -> dict[str, str]:
+    """Party -> what it learned.
+
+    Args:
+        way: one of the ways of an experiment.
+        aggregators: how many there are in `private`.
+    """
+    return {party: text.format(n=aggregators, most=aggregators - 1) for party, text in _LEARNED[way].items()}
+
+
+_LEARNED: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "centralised": {
+            "client": "the trained model; it gave its images away",
+            "hub": "every image and every label of every client",
+            "aggregator": "there is none",
+        },
+        "local": {
+            "client": "its own model, from its own images alone",
+            "hub": "nothing",
+            "aggregator": "there is none",
+        },
+        "federated": {
+            "client": "the model after every round",
+            "hub": "every client's own update and sample count in every round, and the model",
+            "aggregator": "there is none",
+        },
+        "private": {
+            "client": "the model, and every round's average update and total sample count; nobody's own update",
+            "hub": "who took part, and message sizes and times; no update, no average, no model",
+            "aggregator": "who took part; no update, no average, no model, even if {most} of the {n} join with the hub",
+        },
+    }
+)

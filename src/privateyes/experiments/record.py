@@ -1,0 +1,189 @@
+"""The run directory: what is written where, and how it survives a kill at any moment.
+
+Order of writing, and why: ``experiment.toml`` comes last of the files that begin a run, so a directory without it is no
+run yet and is begun anew. After each round the metrics line is forced to disk first, then the checkpoint is replaced: a
+kill between the two leaves a line that no checkpoint covers, which `--resume` drops before it repeats the round.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privateyes.errors import ConfigError, RunDirectoryError
+from privateyes.experiments.atomic import append_line, write_atomically
+from privateyes.experiments.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from privateyes.experiments.spec import ExperimentSpec, dump_spec, parse_spec
+
+EXPERIMENT = "experiment.toml"
+_BEGINNINGS = frozenset({"environment.json", ".environment.json.part", f".{EXPERIMENT}.part"})
+_FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # so that equal arrays give equal archives
+
+
+class RunDirectory:
+    """A run's directory; see `open_run` for how to get one.
+
+    Args:
+        path: the directory, which exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def synthetic_data(self) -> Path:
+        """Where the rendered persons of [data.synthetic] are kept."""
+        return self.path / "synthetic_eyes.h5"
+
+    def checkpoint_path(self, fold: str, way: str) -> Path:
+        """Where the last checkpoint of a way stands."""
+        return self.path / "checkpoints" / fold / f"{way}.safetensors"
+
+    def read_spec(self) -> ExperimentSpec:
+        """The experiment that this directory holds.
+
+        Raises:
+            RunDirectoryError: there is none, or it is damaged.
+        """
+        return _read_spec(self.path)
+
+    def read_checkpoint(self, fold: str, way: str) -> Checkpoint | None:
+        """The last checkpoint of a way; None before its first round is done."""
+        return read_checkpoint(self.checkpoint_path(fold, way))
+
+    def record_round(self, line: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+        """Put a completed round on disk: its metrics line, then the checkpoint."""
+        append_line(self.path / "metrics.jsonl", json.dumps(line, allow_nan=False).encode())
+        path = self.checkpoint_path(line["fold"], line["way"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(path, checkpoint)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All complete metrics lines, in order."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_bytes().split(b"\n")
+        lines.pop()  # what follows the last newline: nothing, or a line that a kill cut short
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError as error:
+            remedy = "delete the run's directory and run again"
+            raise RunDirectoryError(f"{path} is damaged ({error})", remedy) from error
+
+    def drop_uncovered_metrics(self) -> None:
+        """Drop the lines of rounds that no checkpoint covers, and a line that was cut short."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return
+        covered: dict[tuple[str, str], int] = {}
+        kept = []
+        for line in self.read_metrics():
+            key = (line["fold"], line["way"])
+            if key not in covered:
+                checkpoint = self.read_checkpoint(*key)
+                covered[key] = checkpoint.round if checkpoint else 0
+            if line["round"] <= covered[key]:
+                kept.append(json.dumps(line).encode() + b"\n")
+        content = b"".join(kept)
+        if content != path.read_bytes():
+            write_atomically(path, content)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Replace a JSON file of the directory."""
+        write_atomically(self.path / name, json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """A JSON file of the directory; None if it is not there."""
+        path = self.path / name
+        if not path.exists():
+            return None
+        try:
+            content: dict[str, Any] = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise RunDirectoryError(f"{path} is damaged ({error})", "delete the file and use --resume") from error
+        return content
+
+    def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Replace an .npz file of the directory; equal arrays give equal bytes."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for key, array in arrays.items():
+                content = io.BytesIO()
+                np.lib.format.write_array(content, np.ascontiguousarray(array), allow_pickle=False)
+                entry = zipfile.ZipInfo(f"{key}.npy", date_time=_FIXED_TIME)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, content.getvalue())
+        write_atomically(self.path / name, buffer.getvalue())
+
+
+def check_run_directory(path: Path, spec: ExperimentSpec, resume: bool) -> None:
+    """Whether `open_run` would accept; writes nothing.
+
+    Raises:
+        RunDirectoryError: the directory holds another run, the same run without `resume`, or something else.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise RunDirectoryError(f"{path} is a file", "choose another --out")
+    if not (path / EXPERIMENT).exists():
+        strange = sorted(entry.name for entry in path.iterdir() if entry.name not in _BEGINNINGS)
+        if strange:
+            problem = f"{path} holds files that are no run ({strange[0]})"
+            raise RunDirectoryError(problem, "choose another --out, or empty the directory")
+        return
+    if _read_spec(path).result_key() != spec.result_key():
+        problem = f"{path} holds another run (its {EXPERIMENT} differs)"
+        raise RunDirectoryError(problem, "choose another --out, or delete the directory")
+    if not resume:
+        problem = f"{path} already holds this run"
+        raise RunDirectoryError(problem, "continue it with --resume, choose another --out, or delete the directory")
+
+
+def open_run(path: Path, spec: ExperimentSpec, environment: Mapping[str, Any], resume: bool) -> RunDirectory:
+    """Begin a run in `path`, or continue the same one.
+
+    Args:
+        path: made if it is not there.
+        spec: the experiment.
+        environment: goes into ``environment.json`` when the run begins.
+        resume: whether to continue a run that has begun.
+
+    Raises:
+        RunDirectoryError: as for `check_run_directory`, or the data changed since the run began.
+    """
+    check_run_directory(path, spec, resume)
+    run = RunDirectory(path)
+    if (path / EXPERIMENT).exists():
+        before = (run.read_json("environment.json") or {}).get("data_sha256")
+        if before != environment.get("data_sha256"):
+            problem = f"the data file has changed since the run in {path} began"
+            raise RunDirectoryError(problem, "restore the file, or start a new run with another --out")
+        run.drop_uncovered_metrics()
+        return run
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        run.write_json("environment.json", environment)
+        write_atomically(path / EXPERIMENT, dump_spec(spec).encode())
+    except OSError as error:
+        raise RunDirectoryError(f"{path} cannot be written ({error.strerror})", "choose another --out") from error
+    return run
+
+
+def _read_spec(path: Path) -> ExperimentSpec:
+    location = path / EXPERIMENT
+    try:
+        return parse_spec(location.read_text(encoding="utf-8"), str(location), path)
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"{path} is no run directory ({EXPERIMENT} cannot be read)"
+        raise RunDirectoryError(problem, "name a directory that `privateyes train` wrote") from error
+    except ConfigError as error:
+        raise RunDirectoryError(f"{path} holds a damaged run: {error.problem}", "delete the directory") from error

@@ -1,0 +1,98 @@
+"""The round in which an aggregator alters its share, replayed after `private` to show that every client refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from privateyes.aggregation.client import Check
+from privateyes.engines.local.misbehaviour import AlteringAggregator
+from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from, set_up_epoch
+from privateyes.engines.local.secure import local_inputs
+from privateyes.engines.local.session import RoleClock, Session, SessionResult
+from privateyes.engines.local.store import PartyStore
+from privateyes.engines.local.wire import Wire
+from privateyes.experiments.folds import Fold
+from privateyes.experiments.secure import secure_plan
+from privateyes.experiments.spec import ExperimentSpec
+from privateyes.federation.rounds import ClientUpdate, ServerState
+
+ALTERED_BY: Final = 2
+
+
+def replay_altered_round(
+    spec: ExperimentSpec,
+    fold: Fold,
+    clients: Mapping[str, int],
+    state: ServerState,
+    updates: Sequence[ClientUpdate],
+    run_directory: Path,
+) -> dict[str, Any]:
+    """What `results.json` holds under "replay": the same round twice, first honest, then altered.
+
+    Both rounds run among fresh parties with keys of their own, so nothing of the real task is touched.
+
+    Args:
+        spec: the experiment.
+        fold: the first fold.
+        clients: client -> number of its samples.
+        state: the state after the last round of `private`.
+        updates: freshly trained from that state, in cohort order.
+        run_directory: the run's directory; used for a temporary store.
+    """
+    plan = secure_plan(spec, fold, clients, state.vector.size)
+    control = _run_once(plan, state, updates, spec.seed, run_directory, altered=False)
+    altered = _run_once(plan, state, updates, spec.seed, run_directory, altered=True)
+    names = list(plan.clients)
+    return {
+        "altered_by": f"aggregator {ALTERED_BY}",
+        "what": "added one clip-sized step to the first model parameter in its share, before committing to it",
+        "control_accepted": [names[number - 1] for number in sorted(control.averages)],
+        "verdicts": [
+            {
+                "client": name,
+                "refused": number in altered.refusals,
+                "reason": _reason(altered, number),
+            }
+            for number, name in enumerate(names, start=1)
+        ],
+    }
+
+
+def _reason(result: SessionResult, number: int) -> str:
+    if number not in result.refusals:
+        return "accepted"
+    error, complaint = result.refusals[number]
+    return f"{Check(complaint.check).name.lower()} check: {error.problem}"
+
+
+def _run_once(
+    plan: SecurePlan,
+    state: ServerState,
+    updates: Sequence[ClientUpdate],
+    seed: int,
+    run_directory: Path,
+    *,
+    altered: bool,
+) -> SessionResult:
+    parties = parties_from(plan, draw_identities(plan))
+    wire = Wire(parties.manifest)
+    set_up_epoch(parties, state.digest(), wire)
+    if altered:
+        parties = _with_altering_aggregator(parties)
+    with TemporaryDirectory(dir=run_directory, prefix="replay-") as folder:
+        store = PartyStore(Path(folder) / "parties.sqlite")
+        try:
+            return Session(parties, wire, store, RoleClock()).run(0, local_inputs(parties, state, updates, seed))
+        finally:
+            store.close()
+
+
+def _with_altering_aggregator(parties: LocalParties) -> LocalParties:
+    honest = parties.aggregators[ALTERED_BY - 1]
+    amount = parties.manifest.encoding.largest_value
+    own = {field.name: getattr(honest, field.name) for field in fields(honest)}
+    return parties.with_aggregator(AlteringAggregator(**own, coordinate=0, amount=amount))

@@ -1,0 +1,161 @@
+"""Puts the page together from the run's files and the templates beside this module, and writes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from privateyes.errors import RunDirectoryError
+from privateyes.experiments.atomic import write_atomically
+from privateyes.experiments.report import charts, eyes, quantities, sentences, summary, svg
+from privateyes.experiments.report.files import RunFiles, read_run
+from privateyes.experiments.report.schema import Replay
+from privateyes.experiments.report.summary import Curve, Summary
+
+_PACKAGE = "privateyes.experiments.report"
+_PARTIES = ("client", "hub", "aggregator")
+
+
+@dataclass(frozen=True, slots=True)
+class _TwoWidths:
+    """One chart drawn for a wide and for a narrow screen."""
+
+    wide: Markup
+    narrow: Markup
+
+
+def write_report(run_directory: Path, with_eyes: bool = True) -> Path:
+    """Writes ``report.html`` into a run's directory; an older one is replaced at once, never left half-written.
+
+    Args:
+        run_directory: as ``privateyes train`` wrote it; the run may be unfinished, which the page then says.
+        with_eyes: whether pictures of eyes go into the page. Leave them out where real people's eyes must not travel.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunDirectoryError: the directory is no run, lacks a file, or cannot be written to.
+        DataError: a file in it is damaged.
+    """
+    files = read_run(run_directory, with_samples=with_eyes)
+    page = render(files, with_eyes)
+    path = run_directory / "report.html"
+    try:
+        write_atomically(path, page.encode())
+    except OSError as error:
+        remedy = "check the directory's permissions and the free space"
+        raise RunDirectoryError(f"{path} cannot be written: {error.strerror}", remedy) from error
+    return path
+
+
+def render(files: RunFiles, with_eyes: bool) -> str:
+    """The page as text, from files that were read with or without their sample eyes."""
+    environment = Environment(
+        loader=PackageLoader(_PACKAGE, "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        degrees=quantities.degrees,
+        seconds=quantities.seconds,
+        data_size=quantities.data_size,
+        scientific=quantities.scientific,
+    )
+    environment.globals["mark"] = svg.mark_alone
+    style = resources.files(_PACKAGE).joinpath("templates", "page.css").read_text(encoding="utf-8")
+    shown = summary.summaries(files)
+    context = _results(files, shown) | _charts(files, shown) | _privacy(files) | _eyes(files, with_eyes)
+    return environment.get_template("page.html.j2").render(style=Markup(style), **context)  # noqa: S704
+
+
+def _results(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
+    people = summary.test_people(files)
+    results = files.results
+    predictor = results.mean_predictor if results is not None else None
+    learned = [entry for entry in shown if entry.learned]
+    others = dict.fromkeys(party for entry in learned for party in entry.learned or {} if party not in _PARTIES)
+    return {
+        "name": files.experiment.get("name", "unnamed"),
+        "what": sentences.what_was_run(files),
+        "headline": sentences.headline(files, shown),
+        "finished": results is not None,
+        "notes": files.notes,
+        "summaries": shown,
+        "people": people,
+        "predictor": predictor,
+        "predictor_spread": summary.spread_deg(predictor.per_person) if predictor is not None else None,
+        "several_folds": len(summary.folds(files)) > 1,
+        "table_caption": sentences.table_caption(files, people),
+        "learned": learned,
+        "parties": [*_PARTIES, *others],
+        "settings": sentences.settings(files),
+        "environment": sentences.environment(files),
+        "seed": files.experiment.get("seed"),
+        "equalised": files.table("data").get("equalise") is True,
+        "rendered": isinstance(files.table("data").get("synthetic"), dict),
+        "data_file": sentences.file_name(str(files.table("data").get("path", ""))),
+    }
+
+
+def _charts(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
+    found: list[Curve] = [curve for curve in summary.curves(files) if curve.points]
+    rounds = max((line.rounds for line in files.rounds), default=1)
+    predictor = files.results.mean_predictor if files.results is not None else None
+    level = predictor.mean_error_deg if predictor is not None else None
+    personal = [entry for entry in shown if entry.per_person]
+    timed = [entry for entry in shown if entry.mean_error_deg is not None]
+    deviating = summary.deviations(files)
+    widths = (charts.WIDE, charts.NARROW)
+    return {
+        "curves": _TwoWidths(*(charts.learning_curves(found, rounds, level, width) for width in widths))
+        if found
+        else None,
+        "curve_caption": sentences.curve_caption(files, found),
+        "dots": _TwoWidths(*(charts.errors_per_person(personal, width) for width in widths)) if personal else None,
+        "personal": personal,
+        "tested": sorted({name for entry in personal for name in entry.per_person or {}}),
+        "times": charts.round_times(timed) if timed else None,
+        "bytes": charts.round_bytes(timed) if timed else None,
+        "ratios": sentences.ratios(shown),
+        "once": sentences.once(shown),
+        "deviations": charts.deviation_chart(deviating, rounds) if deviating else None,
+    }
+
+
+def _privacy(files: RunFiles) -> dict[str, Any]:
+    results, aggregation = files.results, files.table("aggregation")
+    equality = results.equality if results is not None else None
+    replay: Replay | None = results.replay if results is not None else None
+    scales = [line.details.get("scale_bits") for line in files.rounds if line.way == "private"]
+    return {
+        "private": "private" in files.experiment.get("ways", []),
+        "equality": equality,
+        "equality_verdict": sentences.equality_verdict(equality) if equality is not None else None,
+        "replay": replay,
+        "replay_verdict": sentences.replay_verdict(replay) if replay is not None else None,
+        "control": sentences.control_sentence(replay) if replay is not None else None,
+        "aggregators": sentences.aggregators(files),
+        "roster_min": aggregation.get("roster_min"),
+        "corrupt_clients": aggregation.get("corrupt_clients", 0),
+        "clip": aggregation.get("clip"),
+        "scale_bits": next((scale for scale in scales if isinstance(scale, int)), None),
+        "same_roster": summary.same_roster(files),
+    }
+
+
+def _eyes(files: RunFiles, with_eyes: bool) -> dict[str, Any]:
+    samples = files.samples if files.samples is not None and len(files.samples.person) else None
+    return {
+        "with_eyes": with_eyes,
+        "eyes": eyes.sample_eyes(samples) if samples is not None else [],
+        "eye_legend": eyes.legend(samples) if samples is not None else [],
+        "eye_caption": eyes.caption(samples) if samples is not None else "",
+    }

@@ -1,0 +1,54 @@
+"""How quantities are written for people: degrees, seconds, bytes, counts and very small numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def scientific(value: float) -> str:
+    """Two digits and a power of ten, for example ``3.1 × 10⁻⁹``; zero is ``0``."""
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    power = str(int(exponent)).translate(_SUPERSCRIPTS)
+    return f"{mantissa.replace('-', '−')} × 10{power}"
+
+
+def degrees(value: float) -> str:
+    """An angle in degrees: two decimals; two digits or a power of ten for what two decimals would show as zero."""
+    if value != 0 and abs(value) < 0.005:
+        # below a millionth of a degree the zeros can no longer be counted at a glance
+        return f"{value:.7f}".rstrip("0").replace("-", "−") + "°" if abs(value) >= 1e-6 else f"{scientific(value)}°"
+    return f"{value:.2f}°".replace("-", "−")
+
+
+def seconds(value: float) -> str:
+    """A duration in seconds, or in milliseconds below 0.1 s."""
+    if value == 0:
+        return "0 s"
+    if value < 0.1:
+        return f"{value * 1000:.0f} ms" if value >= 0.01 else f"{value * 1000:.1f} ms"
+    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+
+
+def data_size(value: float) -> str:
+    """A number of bytes in B, kB (1000), MB or GB."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        # 999,950 B would be written as 1000.0 kB
+        if value >= size * 0.99995:
+            return f"{value / size:.1f} {unit}"
+    return f"{value:.0f} B" if value else "0"
+
+
+def count(value: int, singular: str, plural: str = "") -> str:
+    """A counted thing, for example ``1 person`` or ``7 people``; thousands get a comma."""
+    return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
+
+
+def listing(items: Sequence[str]) -> str:
+    """Items as in a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"

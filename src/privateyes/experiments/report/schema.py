@@ -1,0 +1,124 @@
+"""The shape of a run's files, as far as the page reads them.
+
+Keys that the page does not know are ignored, so that a file may grow; a key that it needs and a value that is not
+finite are refused. Angles are in degrees, times in seconds, sizes in bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class RoundLine(_Record):
+    """One line of ``metrics.jsonl``: a round of one way in one fold. Rounds count from 1."""
+
+    fold: str
+    way: str
+    round: int = Field(ge=1)
+    rounds: int = Field(ge=1)
+    error_deg: dict[str, NonNegative]
+    mean_error_deg: NonNegative
+    seconds: NonNegative
+    seconds_training: NonNegative
+    seconds_exchange: NonNegative
+    bytes_up_per_client: NonNegative
+    bytes_down_per_client: NonNegative
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class Row(_Record):
+    """One way in ``results.json``."""
+
+    way: str
+    mean_error_deg: NonNegative
+    spread_deg: NonNegative | None = None
+    per_person: dict[str, NonNegative]
+    seconds_per_round: NonNegative
+    seconds_exchange_per_round: NonNegative | None = None
+    bytes_up_per_client_round: NonNegative | None = None
+    bytes_down_per_client_round: NonNegative | None = None
+    bytes_up_per_client_once: NonNegative | None = None
+    learned: dict[str, str] = Field(default_factory=dict)
+
+
+class Fold(_Record):
+    """Who was trained on and who was tested."""
+
+    fold: str
+    train: list[str]
+    test: list[str]
+
+
+class MeanPredictor(_Record):
+    """The error of always answering with the mean gaze of the training people."""
+
+    mean_error_deg: NonNegative
+    per_person: dict[str, NonNegative] = Field(default_factory=dict)
+
+
+class Equality(_Record):
+    """How far ``private`` was from ``federated``. Deviations are those of the averaged update, per coordinate."""
+
+    largest_deviation: NonNegative
+    bound: NonNegative
+    ratio: NonNegative
+    saturated: int = Field(default=0, ge=0)
+    error_difference_deg: float | None = None
+
+
+class Verdict(_Record):
+    """What one client did with the altered round."""
+
+    client: str
+    refused: bool
+    reason: str = ""
+
+
+class Replay(_Record):
+    """The round that was replayed with one aggregator altering its share, and its unaltered control."""
+
+    altered_by: str
+    what: str = ""
+    control_accepted: list[str] = Field(default_factory=list)
+    verdicts: list[Verdict]
+
+
+class Results(_Record):
+    """``results.json``: written when every way is done."""
+
+    name: str = ""
+    seed: int | None = None
+    parameters: int | None = Field(default=None, ge=0)
+    folds: list[Fold] = Field(default_factory=list)
+    mean_predictor: MeanPredictor | None = None
+    rows: list[Row]
+    equality: Equality | None = None
+    replay: Replay | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """``samples.npz``: sample eyes with true and predicted gaze.
+
+    Attributes:
+        images: uint8, (K, H, W), grey.
+        person: the K names of the people shown.
+        true: float64, (K, 2), (pitch, yaw) in radians.
+        predicted: per way float64, (K, 2), (pitch, yaw) in radians.
+    """
+
+    images: NDArray[np.uint8]
+    person: tuple[str, ...]
+    true: NDArray[np.float64]
+    predicted: dict[str, NDArray[np.float64]]

@@ -1,0 +1,229 @@
+"""The page's sentences that hold numbers: what was run, the headline, what the equality and the replay showed.
+
+Each is made only from what the run's files say; what they do not say is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from privateyes.experiments.report import quantities, summary
+from privateyes.experiments.report.files import RunFiles
+from privateyes.experiments.report.schema import Equality, Replay, Results
+from privateyes.experiments.report.summary import Summary
+
+_SUBJECTS = {
+    "private": "private training",
+    "federated": "plain federated training",
+    "centralised": "training on all images pooled",
+    "local": "training alone, each person on their own images,",
+}
+
+
+def what_was_run(files: RunFiles) -> str:
+    """Data, network, rounds, clients and aggregators in one sentence."""
+    model, training = files.table("model"), files.table("training")
+    parts = [f"{data_name(files)}, network {model.get('name', 'unknown')}"]
+    if files.results is not None and files.results.parameters is not None:
+        parts[0] += f" ({quantities.count(files.results.parameters, 'parameter')})"
+    if isinstance(training.get("rounds"), int):
+        parts.append(quantities.count(training["rounds"], "round"))
+    sizes = summary.client_counts(files)
+    if sizes is not None:
+        parts.append(
+            quantities.count(sizes[1], "client") if sizes[0] == sizes[1] else f"{sizes[0]} to {sizes[1]} clients"
+        )
+    if "private" in files.experiment.get("ways", []):
+        parts.append(quantities.count(aggregators(files), "aggregator"))
+    folds = summary.folds(files)
+    if folds not in ([], ["all"]):
+        parts.append(f"leave one person out in {quantities.count(len(folds), 'fold')}")
+    return f"{', '.join(parts)}; seed {files.experiment.get('seed', 'unknown')}."
+
+
+def data_name(files: RunFiles) -> str:
+    """The data in words; of a path only the file's name, since the page is made to be passed on."""
+    data = files.table("data")
+    synthetic = data.get("synthetic")
+    if isinstance(synthetic, dict):
+        return (
+            f"Rendered eyes of {synthetic.get('persons', '?')} invented people, "
+            f"{synthetic.get('images_per_person', '?')} images each"
+        )
+    return f"Data file {file_name(str(data.get('path', 'unknown')))}"
+
+
+def file_name(path: str) -> str:
+    """The last part of a path written for any system."""
+    return path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
+def aggregators(files: RunFiles) -> int:
+    """The number of aggregators."""
+    count = files.table("aggregation").get("aggregators", 3)
+    return count if isinstance(count, int) else 3
+
+
+def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
+    """The outcome as a sentence or two; for an unfinished run what is known so far."""
+    errors = {entry.way.key: entry.mean_error_deg for entry in shown if entry.mean_error_deg is not None}
+    people = quantities.count(len(summary.test_people(files)), "person", "people")
+    order = [key for key in ("private", "federated", "centralised", "local") if key in errors]
+    if not order:
+        return Markup("No round is complete yet, so there is nothing to compare.")
+    verbs = [" is off by <b>{}</b> on average", *[" by <b>{}</b>"] * (len(order) - 1)]
+    clauses = [
+        Markup(_SUBJECTS[key] + verb).format(quantities.degrees(errors[key]))  # noqa: S704
+        for key, verb in zip(order, verbs, strict=True)
+    ]
+    opening = "On" if files.results is not None else "So far, on"
+    sentence = Markup("{} {} never trained on, {}.").format(opening, people, Markup(", ").join(clauses))
+    if files.results is None and any(entry.progress for entry in shown):
+        sentence += Markup(" This is not final: not every way is done.")
+    difference = error_difference_deg(files.results, errors)
+    if difference is not None:
+        sentence += Markup(" {}").format(_difference(difference))
+    predictor = files.results.mean_predictor if files.results is not None else None
+    if predictor is not None:
+        reference = quantities.degrees(predictor.mean_error_deg)
+        sentence += Markup(" Always answering with the mean gaze would be off by {}.").format(reference)
+    return sentence
+
+
+def error_difference_deg(results: Results | None, errors: dict[str, float]) -> float | None:
+    """Error of ``private`` minus that of ``federated``; None where one of them is missing or unfinished."""
+    if results is None or "private" not in errors or "federated" not in errors:
+        return None
+    recorded = results.equality.error_difference_deg if results.equality is not None else None
+    return recorded if recorded is not None else errors["private"] - errors["federated"]
+
+
+def _difference(difference: float) -> Markup:
+    if difference == 0:
+        return Markup("Privacy made <b>no difference</b> to the error, down to the last digit.")
+    written = quantities.degrees(abs(difference))
+    return Markup("The difference that privacy made is <b>{}</b>.").format(written)
+
+
+def table_caption(files: RunFiles, people: Sequence[str]) -> str:
+    """What the columns of the table of results are."""
+    tested = quantities.count(len(people), "person", "people")
+    folds = summary.folds(files)
+    how = f"{tested} never trained on"
+    if folds not in ([], ["all"]):
+        how = f"{tested}, each tested with models that were trained without them"
+    return (
+        f"Error: mean angular error in degrees on {how}; SD: its standard deviation over these people. "
+        "Up and down: bytes that one client sends and receives in one round."
+    )
+
+
+def curve_caption(files: RunFiles, found: Sequence[summary.Curve]) -> str:
+    """Over what the learning curves are means."""
+    caption = "Mean angular error on people never trained on, after each round."
+    counts = {curve.folds for curve in found}
+    if summary.folds(files) not in ([], ["all"]):
+        caption += (
+            f" Each curve is the mean over {quantities.count(counts.pop(), 'fold')}."
+            if len(counts) == 1
+            else " Each curve is the mean over its way's folds: "
+            + ", ".join(f"{curve.way.key} {curve.folds}" for curve in found)
+            + "."
+        )
+    keys = [curve.way.key for curve in found]
+    if "local" in keys:
+        caption += " local is the mean over the clients' own models."
+    if files.results is not None and files.results.mean_predictor is not None:
+        caption += " mean gaze, dotted: the error of always answering with the mean gaze of the people trained on."
+    if "federated" in keys and "private" in keys:
+        caption += " federated is the broad line, private the narrow line upon it."
+    return caption
+
+
+def equality_verdict(equality: Equality) -> tuple[bool, str]:
+    """Whether every averaged coordinate stayed within the bound, and a sentence that says so with its numbers."""
+    largest, bound = quantities.scientific(equality.largest_deviation), quantities.scientific(equality.bound)
+    if equality.largest_deviation <= equality.bound:
+        return True, f"Within the bound: the largest deviation is {largest}, the bound is {bound}."
+    return False, f"Not within the bound: the largest deviation is {largest}, the bound is {bound}."
+
+
+def replay_verdict(replay: Replay) -> tuple[bool, str]:
+    """Whether every client refused the altered round, and a sentence that says so."""
+    refused = sum(verdict.refused for verdict in replay.verdicts)
+    total = quantities.count(len(replay.verdicts), "client")
+    if replay.verdicts and refused == len(replay.verdicts):
+        return True, f"All {total} refused the altered round." if refused > 1 else "The one client refused it."
+    return False, f"Only {refused} of {total} refused the altered round."
+
+
+def control_sentence(replay: Replay) -> tuple[bool, str]:
+    """Whether every client accepted the unaltered control round, and a sentence that says so."""
+    accepted = [verdict.client for verdict in replay.verdicts if verdict.client in replay.control_accepted]
+    if replay.verdicts and len(accepted) == len(replay.verdicts):
+        return True, "Control: the same round with nothing altered was accepted by every one of them."
+    count = f"{len(accepted)} of {len(replay.verdicts)}"
+    return False, f"Control: the same round with nothing altered was accepted by {count} clients."
+
+
+def ratios(shown: Sequence[Summary]) -> list[str]:
+    """What private costs compared with federated, in sentences; empty where one of them is missing."""
+    found = {entry.way.key: entry for entry in shown if entry.mean_error_deg is not None}
+    private, federated = found.get("private"), found.get("federated")
+    if private is None or federated is None:
+        return []
+    sentences = []
+    if private.bytes_up and federated.bytes_up and private.bytes_down and federated.bytes_down:
+        up, down = private.bytes_up / federated.bytes_up, private.bytes_down / federated.bytes_down
+        sentences.append(
+            f"A client of private sends {up:.2f} times and receives {down:.2f} times the bytes of federated."
+        )
+    if federated.seconds > 0 and private.seconds > 0:
+        ratio = private.seconds / federated.seconds
+        sentences.append(f"A round takes {ratio:.2f} times as long, all parties computing on this one machine.")
+    return sentences
+
+
+def once(shown: Sequence[Summary]) -> list[str]:
+    """What the ways sent before the first round, in sentences; empty where nothing was sent or nothing is recorded."""
+    return [
+        f"Before its first round, {entry.way.key} uploaded {quantities.data_size(entry.bytes_up_once)} of images and "
+        "labels per client."
+        for entry in shown
+        if entry.bytes_up_once
+    ]
+
+
+def settings(files: RunFiles) -> list[tuple[str, str]]:
+    """``experiment.toml`` as (dotted key, value); of a path only the file's name."""
+    return [
+        (key, file_name(value) if key == "data.path" else _written(value)) for key, value in _flat(files.experiment, "")
+    ]
+
+
+def environment(files: RunFiles) -> list[tuple[str, str]]:
+    """``environment.json`` as (dotted key, value)."""
+    return [(key, _written(value)) for key, value in _flat(files.environment, "")]
+
+
+def _flat(table: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    entries: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            entries += _flat(value, f"{prefix}{key}.")
+        else:
+            entries.append((f"{prefix}{key}", value))
+    return entries
+
+
+def _written(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ", ".join(_written(item) for item in value)
+    return str(value)

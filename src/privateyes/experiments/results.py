@@ -1,0 +1,136 @@
+"""What a finished run says: compiled from the recorded metrics and the last checkpoints alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privateyes.engines.local.pool import PredictJob, WorkerPool
+from privateyes.errors import RunDirectoryError
+from privateyes.experiments.checkpoint import Checkpoint
+from privateyes.experiments.folds import Fold
+from privateyes.experiments.learned import learned
+from privateyes.experiments.prepare import Preparation
+from privateyes.experiments.record import RunDirectory
+from privateyes.tasks.gaze.task import GazeTask
+
+_SAMPLE_COUNT = 12
+
+
+def compile_results(
+    preparation: Preparation, task: GazeTask, run: RunDirectory, replay: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The content of ``results.json``. No person is tested in two folds, so a row joins all of them."""
+    spec, metrics = preparation.spec, run.read_metrics()
+    rows = [_row(way, spec.aggregation.aggregators, metrics, preparation, task) for way in spec.ways]
+    return {
+        "name": spec.name,
+        "seed": spec.seed,
+        "parameters": int(preparation.initial.size),
+        "folds": [{"fold": f.name, "train": list(f.train), "test": list(f.test)} for f in preparation.folds],
+        "mean_predictor": _mean_predictor(preparation.folds, task),
+        "rows": rows,
+        "equality": equality_of(metrics, {row["way"]: row["mean_error_deg"] for row in rows}),
+        "replay": None if replay is None else dict(replay),
+    }
+
+
+def draw_samples(
+    preparation: Preparation, task: GazeTask, pool: WorkerPool, run: RunDirectory
+) -> dict[str, NDArray[Any]]:
+    """The content of ``samples.npz``: images of test persons with true gaze and every way's prediction.
+
+    For `local`, whose clients have a model each, the predictions are those of the client that is in the middle when the
+    clients are ordered by their error on the person.
+    """
+    tested = [(fold, person) for fold in preparation.folds for person in fold.test]
+    step = max(1, -(-len(tested) // _SAMPLE_COUNT))
+    tested = tested[::step]
+    per_person = max(1, _SAMPLE_COUNT // len(tested))
+    arrays: dict[str, list[NDArray[Any]]] = {"images": [], "person": [], "true": []}
+    for fold, person in tested:
+        examples = task.examples(person)
+        count = min(per_person, len(examples))
+        rows = (np.arange(count) * 2 + 1) * len(examples) // (2 * count)
+        true = task.gaze_of(person)
+        arrays["images"].append(examples.inputs[0].numpy()[rows])
+        arrays["person"].append(np.array([person] * count))
+        arrays["true"].append(true[rows])
+        for way in preparation.spec.ways:
+            models = list(_last(run, fold.name, way).vectors.values())
+            predictions = pool.predict([PredictJob(person, model) for model in models])
+            order = sorted(range(len(models)), key=lambda i: task.error(predictions[i], true))
+            arrays.setdefault(f"predicted_{way}", []).append(predictions[order[len(order) // 2]][rows])
+    return {name: np.concatenate(parts) for name, parts in arrays.items()}
+
+
+def _last(run: RunDirectory, fold: str, way: str) -> Checkpoint:
+    checkpoint = run.read_checkpoint(fold, way)
+    if checkpoint is None:
+        raise RunDirectoryError(f"{run.checkpoint_path(fold, way)} is missing", "delete the run and run again")
+    return checkpoint
+
+
+def _row(
+    way: str,
+    aggregators: int,
+    metrics: Sequence[Mapping[str, Any]],
+    preparation: Preparation,
+    task: GazeTask,
+) -> dict[str, Any]:
+    lines = [line for line in metrics if line["way"] == way]
+    per_person: dict[str, float] = {}
+    for line in lines:
+        if line["round"] == line["rounds"]:
+            per_person.update(line["error_deg"])
+    errors = list(per_person.values())
+    return {
+        "way": way,
+        "mean_error_deg": float(np.mean(errors)),
+        "spread_deg": float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
+        "per_person": per_person,
+        "seconds_per_round": _mean(lines, "seconds"),
+        "seconds_exchange_per_round": _mean(lines, "seconds_exchange"),
+        "bytes_up_per_client_round": _mean(lines, "bytes_up_per_client"),
+        "bytes_down_per_client_round": _mean(lines, "bytes_down_per_client"),
+        "bytes_up_per_client_once": _bytes_of_images(preparation, task) if way == "centralised" else 0.0,
+        "learned": learned(way, aggregators),
+    }
+
+
+def _bytes_of_images(preparation: Preparation, task: GazeTask) -> float:
+    """What one client uploads to the hub before centralised training: its images and labels; mean over clients."""
+    counts = [np.mean(list(preparation.clients(fold).values())) for fold in preparation.folds]
+    return float(np.mean(counts)) * task.bytes_per_sample
+
+
+def _mean(lines: Sequence[Mapping[str, Any]], key: str) -> float:
+    return float(np.mean([line[key] for line in lines]))
+
+
+def _mean_predictor(folds: Sequence[Fold], task: GazeTask) -> dict[str, Any]:
+    """The error of answering everything with the mean gaze of the training persons: what an estimator must beat."""
+    per_person = {}
+    for fold in folds:
+        mean = np.concatenate([task.gaze_of(person) for person in fold.train]).mean(axis=0, dtype=np.float64)
+        for person in fold.test:
+            true = task.gaze_of(person)
+            per_person[person] = task.error(np.broadcast_to(mean.astype(np.float32), true.shape), true)
+    return {"mean_error_deg": float(np.mean(list(per_person.values()))), "per_person": per_person}
+
+
+def equality_of(metrics: Sequence[Mapping[str, Any]], errors: Mapping[str, float]) -> dict[str, Any] | None:
+    """How far `private` was from averaging the same updates in the clear, over all its rounds."""
+    details = [line["details"] for line in metrics if line["way"] == "private" and "deviation" in line["details"]]
+    if not details:
+        return None
+    return {
+        "largest_deviation": max(entry["deviation"] for entry in details),
+        "bound": max(entry["deviation_bound"] for entry in details),
+        "ratio": max(entry["deviation"] / entry["deviation_bound"] for entry in details),
+        "saturated": sum(entry.get("saturated", 0) for entry in details),
+        "error_difference_deg": abs(errors["private"] - errors["federated"]) if "federated" in errors else None,
+    }

@@ -1,0 +1,163 @@
+"""Runs an experiment: every fold, every way, every round; trained, tested, recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privateyes.engines.local.pool import PoolTrainer, PredictJob, WorkerPool
+from privateyes.experiments.checkpoint import Checkpoint
+from privateyes.experiments.environment import describe_environment
+from privateyes.experiments.folds import Fold
+from privateyes.experiments.prepare import Preparation, prepare
+from privateyes.experiments.record import RunDirectory, check_run_directory, open_run
+from privateyes.experiments.replay import replay_altered_round
+from privateyes.experiments.results import compile_results, draw_samples
+from privateyes.experiments.secure import forget_secrets
+from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.ways import FoldContext, WayRound, run_way, start_of
+from privateyes.federation.cohorts import select_cohort
+from privateyes.tasks.gaze.dataset import write_persons
+from privateyes.tasks.gaze.synthetic import render_persons
+from privateyes.tasks.gaze.task import GazeTask
+
+
+class Observer(Protocol):
+    """Who is told how a run goes on."""
+
+    def note(self, text: str) -> None:
+        """Something other than training happens."""
+        ...
+
+    def way_started(self, fold: str, way: str, done: int, rounds: int) -> None:
+        """A way begins, or goes on after `done` of its `rounds`."""
+        ...
+
+    def round_done(self, line: Mapping[str, Any]) -> None:
+        """A round is on disk; `line` is its metrics line."""
+        ...
+
+    def way_finished(self, fold: str, way: str) -> None:
+        """A way has done its rounds."""
+        ...
+
+
+def run_experiment(spec: ExperimentSpec, directory: Path, observer: Observer, resume: bool = False) -> dict[str, Any]:
+    """Run an experiment into a directory, or continue it there.
+
+    A run that was killed and resumed ends with the same checkpoints and results, timings aside, as one that was not;
+    so does a run with another number of workers.
+
+    Args:
+        spec: the experiment.
+        directory: of the run; made if it is not there.
+        observer: is told how it goes.
+        resume: whether to continue a run that the directory holds.
+
+    Returns:
+        What ``results.json`` holds.
+
+    Raises:
+        UsageError: data, configuration or directory cannot be used; if so before the start, nothing is written.
+        ProtocolError: a party of the secure aggregation stopped.
+    """
+    check_run_directory(directory, spec, resume)
+    preparation = prepare(spec)
+    data = None if spec.data.path is None else Path(spec.data.path)
+    run = open_run(directory, spec, describe_environment(data), resume)
+    finished = run.read_json("results.json")
+    if finished is not None:
+        observer.note(f"{directory} is finished already")
+        return finished
+    task = preparation.task(data or _rendered(spec, run, observer))
+    with WorkerPool(task, preparation.local_settings(), spec.training.workers) as pool:
+        for fold in preparation.folds:
+            for way in spec.ways:
+                _run_way(way, FoldContext(preparation, fold, pool, run.path), task, run, observer)
+        replay = _replay(preparation, pool, run, observer)
+        run.write_arrays("samples.npz", draw_samples(preparation, task, pool, run))
+    results = compile_results(preparation, task, run, replay)
+    run.write_json("results.json", results)
+    return results
+
+
+def _rendered(spec: ExperimentSpec, run: RunDirectory, observer: Observer) -> Path:
+    """The synthetic persons, rendered once and kept in the run's directory."""
+    synthetic = spec.data.synthetic
+    if synthetic is not None and not run.synthetic_data.exists():
+        for unfinished in run.path.glob(f".{run.synthetic_data.name}.*.part"):  # left behind by a kill
+            unfinished.unlink()
+        observer.note(f"rendering {synthetic.persons} persons with {synthetic.images_per_person} eye images each")
+        persons = render_persons(spec.seed, synthetic.persons, synthetic.images_per_person)
+        write_persons(run.synthetic_data, persons)
+    return run.synthetic_data
+
+
+def _run_way(way: str, context: FoldContext, task: GazeTask, run: RunDirectory, observer: Observer) -> None:
+    rounds = context.spec.training.rounds
+    start = run.read_checkpoint(context.fold.name, way) or start_of(way, context)
+    if start.round < rounds:
+        _train(way, context, start, task, run, observer)
+    if way == "private":
+        forget_secrets(context.fold, run.path)
+
+
+def _train(
+    way: str, context: FoldContext, start: Checkpoint, task: GazeTask, run: RunDirectory, observer: Observer
+) -> None:
+    rounds = context.spec.training.rounds
+    observer.way_started(context.fold.name, way, start.round, rounds)
+    true = {person: task.gaze_of(person) for person in context.fold.test}
+    for outcome in run_way(way, context, start):
+        errors = _errors(context.pool, task, true, outcome.checkpoint)
+        line = _metrics_line(context.fold, way, rounds, outcome, errors)
+        run.record_round(line, outcome.checkpoint)
+        observer.round_done(line)
+    observer.way_finished(context.fold.name, way)
+
+
+def _errors(
+    pool: WorkerPool, task: GazeTask, true: Mapping[str, NDArray[np.float32]], checkpoint: Checkpoint
+) -> dict[str, float]:
+    """Test person -> error in degrees, the mean over the models; `true` holds the persons' gaze."""
+    vectors = list(checkpoint.vectors.values())
+    predictions = iter(pool.predict([PredictJob(person, vector) for person in true for vector in vectors]))
+    return {
+        person: float(np.mean([task.error(next(predictions), gaze) for _ in vectors])) for person, gaze in true.items()
+    }
+
+
+def _metrics_line(fold: Fold, way: str, rounds: int, outcome: WayRound, errors: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "event": "round",
+        "fold": fold.name,
+        "way": way,
+        "round": outcome.checkpoint.round,
+        "rounds": rounds,
+        "train_loss": outcome.train_loss,
+        "error_deg": dict(errors),
+        "mean_error_deg": float(np.mean(list(errors.values()))),
+        "seconds": outcome.seconds_training + outcome.seconds_exchange,
+        "seconds_training": outcome.seconds_training,
+        "seconds_exchange": outcome.seconds_exchange,
+        "bytes_up_per_client": outcome.bytes_up_per_client,
+        "bytes_down_per_client": outcome.bytes_down_per_client,
+        "details": dict(outcome.details),
+    }
+
+
+def _replay(preparation: Preparation, pool: WorkerPool, run: RunDirectory, observer: Observer) -> dict[str, Any] | None:
+    """One further round of `private`, with an aggregator that alters its share; None without `private`."""
+    spec, fold = preparation.spec, preparation.folds[0]
+    checkpoint = run.read_checkpoint(fold.name, "private") if "private" in spec.ways else None
+    if checkpoint is None:
+        return None
+    observer.note("replaying a round with one aggregator altering its share")
+    state = checkpoint.state()
+    cohort = select_cohort(spec.seed, state.round, fold.train, spec.federation.cohort_fraction)
+    updates = PoolTrainer(pool).train(state.round, cohort, state.vector)
+    return replay_altered_round(spec, fold, preparation.clients(fold), state, updates, run.path)

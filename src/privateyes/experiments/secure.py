@@ -1,0 +1,94 @@
+"""From an experiment to the task of its `private` way: the manifest's numbers, and the exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from privateyes.crypto.field import field_by_name
+from privateyes.encoding.fixed_point import FixedPoint, exact_clip, largest_scale_bits
+from privateyes.engines.local.parties import SecurePlan
+from privateyes.engines.local.secure import STORE_NAME, SecureExchange
+from privateyes.engines.local.store import PartyStore
+from privateyes.errors import ParameterError
+from privateyes.experiments.folds import Fold
+from privateyes.experiments.spec import ExperimentSpec
+from privateyes.federation.cohorts import cohort_size
+from privateyes.federation.server_step import ServerOptimiser
+
+FOLDER = "aggregation"
+"""Below a run's directory: a folder for each fold, with its manifest, its parties' store and its transcripts."""
+
+
+def secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], dimension: int) -> SecurePlan:
+    """The task that `private` runs for one fold.
+
+    Args:
+        spec: the experiment; `plan_folds` has already checked the roster against the cohort.
+        fold: whose training persons are the clients.
+        clients: client -> number of its samples, which is its weight.
+        dimension: number of the model's parameters.
+
+    Raises:
+        ParameterError: the sum could wrap, or the parameters are unsafe otherwise.
+    """
+    given, field = spec.aggregation, field_by_name(spec.aggregation.field)
+    clip, weight_max = exact_clip(given.clip), max(clients.values())
+    cohort = cohort_size(len(fold.train), spec.federation.cohort_fraction)
+    scale_bits = given.scale_bits
+    if scale_bits is None:
+        scale_bits = largest_scale_bits(field, clip, weight_max, cohort)
+    if scale_bits is None:
+        raise ParameterError(
+            f"no fixed-point scale fits {cohort} clients of weight up to {weight_max} with clip {clip:g} into the "
+            f"{field.name} field",
+            'use aggregation.field = "wide", or lower aggregation.clip',
+        )
+    return SecurePlan(
+        clients=tuple(fold.train),
+        dimension=dimension,
+        aggregators=given.aggregators,
+        encoding=FixedPoint(field, clip, scale_bits, weight_max, roster_max=cohort),
+        roster_min=given.roster_min or cohort,
+        corrupt_clients=given.corrupt_clients,
+    )
+
+
+def check_secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], dimension: int) -> None:
+    """Refuse protocol parameters that would be unsafe; called before anything is written.
+
+    Raises:
+        ParameterError: as `secure_plan`.
+    """
+    plan = secure_plan(spec, fold, clients, dimension)
+    plan.require_safe()
+
+
+def open_secure_exchange(
+    spec: ExperimentSpec,
+    fold: Fold,
+    clients: Mapping[str, int],
+    dimension: int,
+    optimiser: ServerOptimiser,
+    run_directory: Path,
+) -> SecureExchange:
+    """The exchange of the `private` way, for one fold.
+
+    Args:
+        spec, fold, clients, dimension: as for `secure_plan`.
+        optimiser: the server step, which every client runs itself.
+        run_directory: the run's directory.
+
+    Raises:
+        ParameterError: as `secure_plan`.
+        RunDirectoryError: the directory holds another task.
+    """
+    plan = secure_plan(spec, fold, clients, dimension)
+    return SecureExchange(plan, optimiser, run_directory / FOLDER / fold.name, spec.seed)
+
+
+def forget_secrets(fold: Fold, run_directory: Path) -> None:
+    """Remove the parties' keys once the last round of `private` is on disk. Does nothing where they are gone."""
+    store = run_directory / FOLDER / fold.name / STORE_NAME
+    if store.exists():
+        PartyStore(store).destroy()

@@ -1,0 +1,151 @@
+"""The four ways of training, each a stream of rounds from a checkpoint on.
+
+All start from the same parameters and pass equally often over each person's images, through the same training code:
+
+    centralised   one client that holds everybody's images: the reference
+    local         each person alone, with a model of its own
+    federated     updates averaged in the clear
+    private       the same averages through secure aggregation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from types import MappingProxyType
+
+import numpy as np
+
+from privateyes.engines.local.pool import PoolTrainer, WorkerPool
+from privateyes.experiments.checkpoint import SHARED, Checkpoint
+from privateyes.experiments.folds import Fold
+from privateyes.experiments.prepare import Preparation
+from privateyes.experiments.secure import open_secure_exchange
+from privateyes.experiments.spec import ExperimentSpec
+from privateyes.federation.plain import PlainExchange
+from privateyes.federation.rounds import Exchange, RoundOutcome, RoundSettings, Trainer, run_rounds
+from privateyes.federation.server_step import FedAvg, ServerOptimiser, build_server_optimiser
+
+POOLED = "everybody"
+"""Name of the only client of `centralised`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldContext:
+    """What a way needs to run one fold."""
+
+    preparation: Preparation
+    fold: Fold
+    pool: WorkerPool
+    run_directory: Path
+
+    @property
+    def spec(self) -> ExperimentSpec:
+        """The experiment."""
+        return self.preparation.spec
+
+
+@dataclass(frozen=True, slots=True)
+class WayRound:
+    """A completed round of a way: where it stands, and what the round cost."""
+
+    checkpoint: Checkpoint
+    train_loss: float
+    seconds_training: float
+    seconds_exchange: float = 0.0
+    bytes_up_per_client: float = 0.0
+    bytes_down_per_client: float = 0.0
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+def start_of(way: str, context: FoldContext) -> Checkpoint:
+    """The checkpoint before the first round."""
+    initial = context.preparation.initial
+    if way == "local":
+        return Checkpoint(0, dict.fromkeys(context.fold.train, initial))
+    optimiser = _optimiser(context.spec) if way in ("federated", "private") else FedAvg()
+    return Checkpoint(0, {SHARED: initial}, optimiser.initial_moments(initial.size))
+
+
+def run_way(way: str, context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+    """The rounds of a way that `start` has not completed.
+
+    Raises:
+        TrainingError: training diverged or a worker died.
+        ProtocolError: in `private`, a party stopped the round.
+    """
+    return _WAYS[way](context, start)
+
+
+def _centralised(context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+    """One client that holds all images. Its one-off upload of them is no cost of a round."""
+    trainer = PoolTrainer(context.pool, {POOLED: context.fold.train})
+    for outcome in _rounds(context, start, [POOLED], trainer, PlainExchange(FedAvg()), 1.0):
+        yield WayRound(Checkpoint.of_state(outcome.state), outcome.train_loss, outcome.seconds_training)
+
+
+def _local(context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+    """Each person's own model; nothing is exchanged."""
+    trainer = PoolTrainer(context.pool)
+    checkpoint = start
+    for round_index in range(start.round, context.spec.training.rounds):
+        started = perf_counter()
+        updates = trainer.train_each(round_index, checkpoint.vectors)
+        seconds = perf_counter() - started
+        vectors = {update.client: checkpoint.vectors[update.client] + update.delta for update in updates}
+        checkpoint = Checkpoint(round_index + 1, vectors)
+        loss = float(np.average([u.loss for u in updates], weights=[u.weight for u in updates]))
+        yield WayRound(checkpoint, loss, seconds)
+
+
+def _federated(context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+    """FedAvg, or another server optimiser, with the updates in the clear."""
+    return _exchanged(context, start, PlainExchange(_optimiser(context.spec)))
+
+
+def _private(context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+    """As `federated`, with secure aggregation for the exchange."""
+    spec, fold, clients = context.spec, context.fold, context.preparation.clients(context.fold)
+    dimension = context.preparation.initial.size
+    exchange = open_secure_exchange(spec, fold, clients, dimension, _optimiser(spec), context.run_directory)
+    return _exchanged(context, start, exchange)
+
+
+_WAYS: Mapping[str, Callable[[FoldContext, Checkpoint], Iterator[WayRound]]] = MappingProxyType(
+    {"centralised": _centralised, "local": _local, "federated": _federated, "private": _private}
+)
+
+
+def _exchanged(context: FoldContext, start: Checkpoint, exchange: Exchange) -> Iterator[WayRound]:
+    fraction = context.spec.federation.cohort_fraction
+    with closing(exchange):
+        for outcome in _rounds(context, start, context.fold.train, PoolTrainer(context.pool), exchange, fraction):
+            report = outcome.report
+            yield WayRound(
+                checkpoint=Checkpoint.of_state(outcome.state),
+                train_loss=outcome.train_loss,
+                seconds_training=outcome.seconds_training,
+                seconds_exchange=report.seconds,
+                bytes_up_per_client=report.bytes_up_per_client,
+                bytes_down_per_client=report.bytes_down_per_client,
+                details=report.details,
+            )
+
+
+def _rounds(
+    context: FoldContext,
+    start: Checkpoint,
+    clients: Sequence[str],
+    trainer: Trainer,
+    exchange: Exchange,
+    cohort_fraction: float,
+) -> Iterator[RoundOutcome]:
+    settings = RoundSettings(context.spec.training.rounds, cohort_fraction, context.spec.seed)
+    return run_rounds(start.state(), settings, clients, trainer, exchange)
+
+
+def _optimiser(spec: ExperimentSpec) -> ServerOptimiser:
+    return build_server_optimiser(spec.federation.server_optimiser, spec.federation.server_learning_rate)

@@ -1,0 +1,73 @@
+"""Charts: complete, labelled, and sound at their edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from privateyes.experiments.report import charts, summary
+from privateyes.experiments.report.files import read_run
+from privateyes.experiments.report.summary import Curve, Deviation, Summary
+from privateyes.experiments.report.ways import way
+
+Maker = Callable[..., Path]
+
+
+@pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
+def test_every_curve_is_drawn_and_named_with_its_last_error(run_maker: Maker, width: int) -> None:
+    found = summary.curves(read_run(run_maker(rounds=4)))
+    drawn = charts.learning_curves(found, 4, 14.2, width)
+    assert drawn.count("<polyline") == 4
+    assert "mean gaze 14.20°" in drawn
+    assert all(f">{curve.way.key} {curve.points[-1][1]:.2f}°<" in drawn for curve in found)
+
+
+def test_a_curve_of_one_round_is_a_mark_without_faults() -> None:
+    drawn = charts.learning_curves([Curve(way("private"), ((1, 9.0),), 1)], 1, None, charts.NARROW)
+    assert "nan" not in drawn
+    assert "private from 9.00° in round 1 to 9.00° in round 1" in drawn
+
+
+def test_a_curve_that_broke_off_has_no_leader_to_the_margin() -> None:
+    broken = Curve(way("private"), ((1, 9.0), (2, 8.0)), 1)
+    assert "leader" not in charts.learning_curves([broken], 10, None, charts.WIDE)
+
+
+@pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
+def test_every_person_and_way_has_a_mark(run_maker: Maker, width: int) -> None:
+    shown = summary.summaries(read_run(run_maker(rounds=2, folds=5, name="loo")))
+    drawn = charts.errors_per_person(shown, width)
+    # five people, a row of means, and the legend
+    assert drawn.count('class="w-private fill"') == 5 + 1 + 1
+    assert all(f">r{index:02}<" in drawn for index in range(5))
+
+
+def test_a_long_or_hostile_name_is_cut_and_escaped() -> None:
+    entry = Summary(way("private"), 5.0, None, {"<script>alert(document)</script>": 5.0})
+    drawn = charts.errors_per_person([entry], charts.NARROW)
+    assert "<script>" not in drawn
+    assert "…" in drawn
+
+
+def test_costs_of_nothing_are_drawn_as_nothing() -> None:
+    idle = Summary(way("local"), 5.0, bytes_up=0, bytes_down=None)
+    assert "<rect" not in charts.round_times([idle]) + charts.round_bytes([idle])
+
+
+def test_the_costs_are_told_in_words_too(run_maker: Maker) -> None:
+    shown = summary.summaries(read_run(run_maker(rounds=2)))
+    assert "private 1.62 s, of these 1.31 s training + 0.31 s exchange" in charts.round_times(shown)
+    assert "private 309.4 kB up, 314.6 kB down" in charts.round_bytes(shown)
+
+
+def test_a_deviation_of_zero_fits_on_the_logarithmic_axis() -> None:
+    drawn = charts.deviation_chart([Deviation(1, 0.0, 3e-9), Deviation(2, 4e-9, 3e-9)], 2)
+    assert "1 of 2 rounds within it" in drawn
+    assert "nan" not in drawn
+    assert "inf" not in drawn
+
+
+def test_one_round_shows_its_bound_as_a_level() -> None:
+    assert charts.deviation_chart([Deviation(1, 1e-9, 3e-9)], 1).count("<polyline") == 1

@@ -1,0 +1,89 @@
+"""Arrows and pictures of the sample eyes."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from privateyes.experiments.report import eyes
+from privateyes.experiments.report.files import read_samples
+from privateyes.experiments.report.schema import Samples
+
+
+def decoded(png: bytes) -> np.ndarray:
+    """The pixels of an unfiltered 8-bit grey PNG; checks every checksum."""
+    place, chunks = 8, {}
+    while place < len(png):
+        (length,) = struct.unpack(">I", png[place : place + 4])
+        kind, data = png[place + 4 : place + 8], png[place + 8 : place + 8 + length]
+        assert struct.unpack(">I", png[place + 8 + length : place + 12 + length]) == (zlib.crc32(kind + data),)
+        chunks[kind], place = data, place + 12 + length
+    columns, rows = struct.unpack(">II", chunks[b"IHDR"][:8])
+    return np.frombuffer(zlib.decompress(chunks[b"IDAT"]), dtype=np.uint8).reshape(rows, columns + 1)[:, 1:]
+
+
+def samples(people: list[str], predicted: np.ndarray | None = None) -> Samples:
+    true = np.zeros((len(people), 2))
+    images = np.full((len(people), 36, 60), 90, dtype=np.uint8)
+    return Samples(images, tuple(people), true, {"private": true if predicted is None else predicted})
+
+
+@pytest.mark.parametrize(
+    ("pitch", "yaw", "expected"),
+    [(0.0, 0.0, (0, 0)), (0.3, 0.0, (0, -1)), (-0.3, 0.0, (0, 1)), (0.0, 0.3, (-1, 0)), (0.0, -0.3, (1, 0))],
+)
+def test_an_arrow_points_up_for_positive_pitch_and_left_for_positive_yaw(
+    pitch: float, yaw: float, expected: tuple[int, int]
+) -> None:
+    dx, dy = eyes.arrow(np.array([pitch, yaw]))
+    assert (round(dx / math.sin(0.3)), round(dy / math.sin(0.3))) == expected
+
+
+def test_a_picture_survives_being_written_as_png() -> None:
+    image = np.random.default_rng(3).integers(0, 256, (36, 60), dtype=np.uint8)
+    np.testing.assert_array_equal(decoded(eyes.png_bytes(image)), image)
+
+
+def test_a_large_picture_is_averaged_down_and_a_small_one_left_alone() -> None:
+    large = np.repeat(np.repeat(np.arange(100, dtype=np.uint8).reshape(10, 10), 45, axis=0), 45, axis=1)
+    assert max(eyes.shrink(large, 160).shape) <= 160
+    small = np.zeros((36, 60), dtype=np.uint8)
+    assert eyes.shrink(small, 160) is small
+
+
+def test_the_longest_arrow_stays_inside_its_picture() -> None:
+    gazes = np.deg2rad([[20.0, 5.0], [-3.0, 24.0]])
+    length = eyes.arrow_length(gazes, (36, 60))
+    assert all(abs(length * eyes.arrow(gaze)[0]) <= 150 and abs(length * eyes.arrow(gaze)[1]) <= 90 for gaze in gazes)
+
+
+def test_gazes_straight_ahead_do_not_make_arrows_of_endless_length() -> None:
+    assert math.isfinite(eyes.arrow_length(np.zeros((3, 2)), (36, 60)))
+
+
+def test_eyes_are_taken_in_turn_for_each_person_and_shown_by_person() -> None:
+    people = ["a"] * 20 + ["b"] * 2 + ["c"] * 20
+    assert [eye.person for eye in eyes.sample_eyes(samples(people))] == ["a"] * 5 + ["b"] * 2 + ["c"] * 5
+
+
+def test_the_error_under_an_eye_is_the_angle_between_prediction_and_truth() -> None:
+    (eye,) = eyes.sample_eyes(samples(["a"], np.deg2rad([[0.0, 7.5]])))
+    assert [(way.key, error) for way, error in eye.errors] == [("private", "7.5°")]
+
+
+def test_a_drawing_tells_direction_and_errors_in_words(run_maker: Callable[..., Path]) -> None:
+    first = eyes.sample_eyes(read_samples(run_maker() / "samples.npz"))[0]
+    assert 'role="img"' in first.drawing
+    assert "Eye of r07, looking" in first.drawing
+    assert "Errors: centralised" in first.drawing
+
+
+def test_a_name_from_the_file_is_escaped_in_the_drawing() -> None:
+    (eye,) = eyes.sample_eyes(samples(["<script>alert(1)</script>"]))
+    assert "<script>" not in eye.drawing

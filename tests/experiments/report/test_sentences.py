@@ -1,0 +1,114 @@
+"""Sentences with numbers: they say what the files say and no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privateyes.experiments.report import sentences, summary
+from privateyes.experiments.report.files import RunFiles, read_run
+from privateyes.experiments.report.schema import Equality, Replay, Verdict
+
+Maker = Callable[..., Path]
+
+
+def headline(files: RunFiles) -> str:
+    return str(sentences.headline(files, summary.summaries(files))).replace("<b>", "").replace("</b>", "")
+
+
+def changed(run: Path, change: Callable[[dict[str, Any]], None]) -> RunFiles:
+    path = run / "results.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return read_run(run)
+
+
+def set_errors(content: dict[str, Any]) -> None:
+    for row, error in zip(content["rows"], (4.5, 8.25, 5.5, 5.5), strict=True):
+        row["mean_error_deg"] = error
+    content["mean_predictor"]["mean_error_deg"] = 14.0
+
+
+def test_the_headline_names_every_way_with_its_error_and_the_price_of_privacy(run_maker: Maker) -> None:
+    assert headline(changed(run_maker(rounds=2), set_errors)) == (
+        "On 2 people never trained on, private training is off by 5.50° on average, plain federated training by 5.50°, "
+        "training on all images pooled by 4.50°, training alone, each person on their own images, by 8.25°. "
+        "The difference that privacy made is 0.000031°. Always answering with the mean gaze would be off by 14.00°."
+    )
+
+
+def test_no_difference_is_called_none_only_if_it_is_exactly_zero(run_maker: Maker) -> None:
+    def no_difference(content: dict[str, Any]) -> None:
+        content["equality"]["error_difference_deg"] = 0.0
+
+    assert "Privacy made no difference to the error" in headline(changed(run_maker(rounds=2), no_difference))
+
+
+def test_without_private_the_headline_speaks_of_no_privacy(run_maker: Maker) -> None:
+    said = headline(read_run(run_maker(rounds=2, ways=("federated", "centralised"))))
+    assert said.startswith("On 2 people never trained on, plain federated training is off by")
+    assert "rivacy" not in said
+
+
+def test_an_unfinished_run_is_never_compared_as_if_it_were_final(run_maker: Maker) -> None:
+    said = headline(read_run(run_maker(rounds=4, stop_after=("private", 2))))
+    assert said.startswith("So far, on 2 people")
+    assert said.endswith("This is not final: not every way is done.")
+    assert "difference" not in said
+
+
+def test_before_the_first_round_there_is_nothing_to_compare(run_maker: Maker) -> None:
+    run = run_maker(rounds=2, stop_after=("centralised", 1))
+    (run / "metrics.jsonl").unlink()
+    assert headline(read_run(run)) == "No round is complete yet, so there is nothing to compare."
+
+
+@pytest.mark.parametrize(("largest", "within"), [(1e-9, True), (3e-9, True), (3.1e-9, False)])
+def test_the_equality_is_judged_by_its_numbers(largest: float, within: bool) -> None:
+    good, said = sentences.equality_verdict(Equality(largest_deviation=largest, bound=3e-9, ratio=largest / 3e-9))
+    assert good is within
+    assert said.startswith("Within the bound" if within else "Not within the bound")
+
+
+def test_the_replay_is_judged_by_the_verdicts() -> None:
+    verdicts = [Verdict(client="a", refused=True), Verdict(client="b", refused=False)]
+    both = Replay(altered_by="aggregator 2", verdicts=verdicts, control_accepted=["a", "b"])
+    assert sentences.replay_verdict(both) == (False, "Only 1 of 2 clients refused the altered round.")
+    assert sentences.control_sentence(both)[0] is True
+    fine = both.model_copy(update={"verdicts": [verdicts[0], verdicts[0]], "control_accepted": []})
+    assert sentences.replay_verdict(fine) == (True, "All 2 clients refused the altered round.")
+    assert sentences.control_sentence(fine)[0] is False
+    assert sentences.replay_verdict(fine.model_copy(update={"verdicts": []}))[0] is False
+
+
+def test_a_path_is_shown_by_its_file_name_only(run_maker: Maker) -> None:
+    files = read_run(run_maker(rounds=2, synthetic=False))
+    assert sentences.data_name(files) == "Data file eyes.h5"
+    assert ("data.path", "eyes.h5") in sentences.settings(files)
+    assert sentences.file_name("C:\\Users\\me\\eyes.h5") == "eyes.h5"
+
+
+def test_settings_and_environment_are_complete(run_maker: Maker) -> None:
+    files = read_run(run_maker(rounds=2))
+    settings, environment = dict(sentences.settings(files)), dict(sentences.environment(files))
+    assert settings["aggregation.aggregators"] == "3"
+    assert settings["ways"] == "centralised, local, federated, private"
+    assert environment["packages.torch"] == "2.9.1"
+    assert environment["git_commit"] == "none"
+
+
+def test_what_was_run_counts_folds_and_clients(run_maker: Maker) -> None:
+    said = sentences.what_was_run(read_run(run_maker(rounds=2, folds=4, name="loo")))
+    assert "3 clients, 3 aggregators, leave one person out in 4 folds; seed 1." in said
+
+
+def test_a_one_off_upload_is_told(run_maker: Maker) -> None:
+    shown = summary.summaries(read_run(run_maker(rounds=2)))
+    assert sentences.once(shown) == [
+        "Before its first round, centralised uploaded 652.8 kB of images and labels per client."
+    ]

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from privateyes.errors import ConfigError, DataError, RunDirectoryError
+from privateyes.experiments.evaluate import evaluate_run
+
+
+@pytest.mark.parametrize("way", ["centralised", "local", "federated"])
+def test_an_evaluation_repeats_the_runs_own_numbers(finished_run: Path, way: str) -> None:
+    rows = json.loads((finished_run / "results.json").read_text())["rows"]
+    evaluation = evaluate_run(finished_run, way)
+    assert evaluation.error_deg == next(row["per_person"] for row in rows if row["way"] == way)
+    assert evaluation.round == 2
+    assert evaluation.trained_on == frozenset()
+
+
+def test_by_default_it_is_the_last_way(finished_run: Path) -> None:
+    assert evaluate_run(finished_run).way == "federated"
+
+
+def test_persons_that_the_model_was_trained_on_are_marked(finished_run: Path) -> None:
+    evaluation = evaluate_run(finished_run, persons=["p00", "p04"])
+    assert evaluation.trained_on == {"p00"}
+    assert evaluation.images == {"p00": 24, "p04": 24}
+
+
+def test_other_data_are_tested_whole(finished_run: Path, tmp_path: Path, make_eyes: Callable[..., Path]) -> None:
+    evaluation = evaluate_run(finished_run, data=make_eyes(tmp_path / "others.h5", persons=2, images=5))
+    assert evaluation.images == {"p00": 5, "p01": 5}
+    assert evaluation.trained_on == frozenset()
+
+
+def test_unknown_ways_folds_and_persons_are_refused(finished_run: Path) -> None:
+    with pytest.raises(ConfigError, match="--way private: the run has no such way"):
+        evaluate_run(finished_run, "private")
+    with pytest.raises(ConfigError, match="--fold p00: the run has no such fold"):
+        evaluate_run(finished_run, fold="p00")
+    with pytest.raises(DataError, match="there is no person p99"):
+        evaluate_run(finished_run, persons=["p99"])
+
+
+def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="no run directory"):
+        evaluate_run(tmp_path)

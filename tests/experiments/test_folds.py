@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from privateyes.errors import ConfigError, DataError
+from privateyes.experiments.folds import Fold, plan_folds
+from privateyes.experiments.spec import ExperimentSpec, parse_spec
+
+PERSONS = ["b", "a", "d", "c"]
+
+
+def spec(split: str, ways: str = '["federated", "private"]', tail: str = "") -> ExperimentSpec:
+    text = f'name = "x"\nways = {ways}\n[data]\npath = "e.h5"\n[split]\n{split}\n[model]\nname = "lenet"\n{tail}'
+    return parse_spec(text, "x.toml", Path())
+
+
+def test_given_test_persons_make_one_fold() -> None:
+    folds = plan_folds(spec('test_persons = ["d", "b"]'), PERSONS, "e.h5")
+    assert folds == [Fold("all", ("a", "c"), ("b", "d"))]
+
+
+def test_leaving_one_out_makes_a_fold_for_each_person() -> None:
+    folds = plan_folds(spec("leave_one_out = true"), PERSONS, "e.h5")
+    assert [fold.name for fold in folds] == ["a", "b", "c", "d"]
+    assert folds[1] == Fold("b", ("a", "c", "d"), ("b",))
+
+
+def test_some_folds_can_be_chosen() -> None:
+    folds = plan_folds(spec('leave_one_out = true\nfolds = ["c"]'), PERSONS, "e.h5")
+    assert folds == [Fold("c", ("a", "b", "d"), ("c",))]
+
+
+@pytest.mark.parametrize("split", ["leave_one_out = true", 'test_persons = ["a"]'])
+def test_one_person_only_is_refused(split: str) -> None:
+    with pytest.raises(DataError, match=r"e\.h5 holds only one person \(a\)"):
+        plan_folds(spec(split), ["a"], "e.h5")
+
+
+@pytest.mark.parametrize("split", ['test_persons = ["p01"]', 'leave_one_out = true\nfolds = ["p01"]'])
+def test_a_person_who_is_not_in_the_data_is_refused_with_the_nearest_name(split: str) -> None:
+    with pytest.raises(ConfigError, match=r"there is no person p01 in e\.h5; did you mean p10\?"):
+        plan_folds(spec(split), ["p10", "x", "y", "z"], "e.h5")
+
+
+def test_a_federation_of_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match="only one person to train on"):
+        plan_folds(spec('test_persons = ["a"]'), ["a", "b"], "e.h5")
+    assert plan_folds(spec('test_persons = ["a"]', ways='["local"]'), ["a", "b"], "e.h5")
+
+
+def test_testing_everybody_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nobody to train on"):
+        plan_folds(spec('test_persons = ["a", "b"]', ways='["local"]'), ["a", "b"], "e.h5")
+
+
+def test_a_roster_larger_than_the_cohort_is_refused_only_where_it_matters() -> None:
+    tail = "[federation]\ncohort_fraction = 0.7\n[aggregation]\nroster_min = 3\n"
+    split = 'test_persons = ["a"]'
+    with pytest.raises(ConfigError, match=r"roster_min = 3 is larger than the cohort of 2 clients.*at most 2"):
+        plan_folds(spec(split, tail=tail), PERSONS, "e.h5")
+    assert plan_folds(spec(split, ways='["federated"]', tail=tail), PERSONS, "e.h5")
+
+
+def test_corrupt_clients_must_leave_two_honest_ones() -> None:
+    with pytest.raises(ConfigError, match="corrupt_clients = 2 of a roster of 3"):
+        plan_folds(spec('test_persons = ["a"]', tail="[aggregation]\ncorrupt_clients = 2\n"), PERSONS, "e.h5")
+
+
+def test_a_cohort_of_one_cannot_be_private() -> None:
+    with pytest.raises(ConfigError, match="cohorts of one client"):
+        plan_folds(spec('test_persons = ["a"]', tail="[federation]\ncohort_fraction = 0.1\n"), PERSONS, "e.h5")

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privateyes.errors import DataError
+from privateyes.experiments.checkpoint import Checkpoint
+from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.run import run_experiment
+from privateyes.experiments.spec import ExperimentSpec, parse_spec
+
+Make = Callable[..., ExperimentSpec]
+THREE = '["centralised", "local", "federated"]'
+
+
+def without_timings(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_timings(entry) for key, entry in value.items() if not key.startswith("seconds")}
+    return [without_timings(entry) for entry in value] if isinstance(value, list) else value
+
+
+def outcome_of(directory: Path) -> dict[str, Any]:
+    """Everything that must be the same in two runs of one experiment."""
+    run = RunDirectory(directory)
+    files = [path for path in directory.rglob("*") if path.suffix == ".safetensors" or path.name == "samples.npz"]
+    return {
+        "files": {str(path.relative_to(directory)): path.read_bytes() for path in files},
+        "metrics": without_timings(run.read_metrics()),
+        "results": without_timings(run.read_json("results.json")),
+    }
+
+
+def test_a_run_leaves_all_its_files(finished_run: Path) -> None:
+    names = {str(path.relative_to(finished_run)) for path in finished_run.rglob("*") if path.is_file()}
+    checkpoints = {f"checkpoints/all/{way}.safetensors" for way in ("centralised", "local", "federated")}
+    files = {"experiment.toml", "environment.json", "metrics.jsonl", "results.json", "samples.npz"}
+    assert names == files | checkpoints
+
+
+def test_every_round_has_its_line(finished_run: Path) -> None:
+    lines = RunDirectory(finished_run).read_metrics()
+    assert [(line["way"], line["round"]) for line in lines] == [
+        (way, number) for way in ("centralised", "local", "federated") for number in (1, 2)
+    ]
+    for line in lines:
+        assert set(line["error_deg"]) == {"p03", "p04"}
+        assert line["mean_error_deg"] == pytest.approx(sum(line["error_deg"].values()) / 2)
+        assert line["seconds"] == pytest.approx(line["seconds_training"] + line["seconds_exchange"])
+
+
+def test_the_observer_hears_how_it_goes(small_spec: Make, tmp_path: Path, listener: Any) -> None:
+    run_experiment(small_spec(), tmp_path / "run", listener)
+    assert listener.told == [
+        ("started", "all", "federated", 0, 2),
+        ("round", "all", "federated", 1),
+        ("round", "all", "federated", 2),
+        ("finished", "all", "federated"),
+    ]
+
+
+def test_a_run_on_two_workers_ends_in_the_same_bytes(
+    small_spec: Make, finished_run: Path, tmp_path: Path, listener: Any
+) -> None:
+    spec = small_spec(ways=THREE)
+    parallel = spec.model_copy(update={"training": spec.training.model_copy(update={"workers": 2})})
+    run_experiment(parallel, tmp_path / "run", listener)
+    assert outcome_of(tmp_path / "run") == outcome_of(finished_run)
+
+
+@pytest.mark.parametrize("stop_after", range(1, 6))
+@pytest.mark.parametrize("before_checkpoint", [False, True])
+def test_a_run_that_stops_at_any_round_is_resumed_to_the_same_end(
+    small_spec: Make,
+    finished_run: Path,
+    tmp_path: Path,
+    listener: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: int,
+    before_checkpoint: bool,
+) -> None:
+    from privateyes.experiments import record
+
+    write, written = record.write_checkpoint, []
+
+    def stop(path: Path, checkpoint: Checkpoint) -> None:
+        if not before_checkpoint:
+            write(path, checkpoint)
+        written.append(path)
+        if len(written) == stop_after:
+            raise KeyboardInterrupt
+        if before_checkpoint:
+            write(path, checkpoint)
+
+    spec = small_spec(ways=THREE)
+    monkeypatch.setattr(record, "write_checkpoint", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(spec, tmp_path / "run", listener)
+    monkeypatch.undo()
+    run_experiment(spec, tmp_path / "run", listener, resume=True)
+    assert outcome_of(tmp_path / "run") == outcome_of(finished_run)
+
+
+def test_a_finished_run_that_is_resumed_is_left_as_it_is(
+    small_spec: Make, finished_run: Path, tmp_path: Path, listener: Any
+) -> None:
+    copy = Path(shutil.copytree(finished_run, tmp_path / "copy"))
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    results = run_experiment(small_spec(ways=THREE), copy, listener, resume=True)
+    assert results == json.loads((copy / "results.json").read_text())
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_leaving_one_out_makes_a_fold_for_each_person(eyes: Path, tmp_path: Path, listener: Any) -> None:
+    text = f"""
+name = "folds"
+ways = ["federated"]
+[data]
+path = "{eyes}"
+image_limit = 8
+[split]
+leave_one_out = true
+folds = ["p01", "p03"]
+[model]
+name = "resnet_preact_8"
+[training]
+rounds = 1
+workers = 1
+"""
+    results = run_experiment(parse_spec(text, "x.toml", Path()), tmp_path / "run", listener)
+    assert [fold["fold"] for fold in results["folds"]] == ["p01", "p03"]
+    assert set(results["rows"][0]["per_person"]) == {"p01", "p03"}
+    assert (tmp_path / "run/checkpoints/p03/federated.safetensors").exists()
+
+
+def test_synthetic_persons_are_rendered_once_into_the_run(tmp_path: Path, listener: Any) -> None:
+    text = """
+name = "drawn"
+ways = ["federated"]
+[data.synthetic]
+persons = 3
+images_per_person = 6
+[split]
+test_persons = ["r02"]
+[model]
+name = "resnet_preact_8"
+[training]
+rounds = 1
+workers = 1
+"""
+    results = run_experiment(parse_spec(text, "x.toml", Path()), tmp_path / "run", listener)
+    assert ("note", "rendering 3 persons with 6 eye images each") in listener.told
+    assert (tmp_path / "run/synthetic_eyes.h5").exists()
+    assert results["rows"][0]["spread_deg"] is None  # one person has no spread
+
+
+def test_nothing_is_written_when_the_data_cannot_be_used(small_spec: Make, tmp_path: Path, listener: Any) -> None:
+    with pytest.raises(DataError):
+        run_experiment(small_spec(data=tmp_path / "none.h5"), tmp_path / "run", listener)
+    assert list(tmp_path.iterdir()) == []

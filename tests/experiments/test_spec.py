@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from privateyes.errors import ConfigError
+from privateyes.experiments.locate import demo_experiment
+from privateyes.experiments.spec import ExperimentSpec, dump_spec, load_spec, parse_spec
+
+MINIMAL = """
+name = "minimal"
+[data]
+path = "eyes.h5"
+[split]
+test_persons = ["p00"]
+[model]
+name = "lenet"
+"""
+
+
+def parse(text: str) -> ExperimentSpec:
+    return parse_spec(text, "x.toml", Path("/folder"))
+
+
+def test_defaults_complete_a_minimal_file() -> None:
+    spec = parse(MINIMAL)
+    assert spec.ways == ["centralised", "local", "federated", "private"]
+    assert (spec.training.rounds, spec.training.optimiser, spec.aggregation.aggregators) == (15, "sgd", 3)
+
+
+def test_a_relative_path_starts_at_the_experiment_file(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(MINIMAL)
+    assert load_spec(tmp_path / "x.toml").data.path == str(tmp_path / "eyes.h5")
+
+
+@pytest.mark.parametrize("written", ["${EYES}/a.h5", "$EYES/a.h5"])
+def test_variables_in_the_path_are_expanded(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    monkeypatch.setenv("EYES", "/somewhere")
+    assert parse(MINIMAL.replace("eyes.h5", written)).data.path == "/somewhere/a.h5"
+
+
+def test_a_variable_that_is_not_set_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EYES", raising=False)
+    with pytest.raises(ConfigError, match=r"data\.path .* EYES, which is not set; set it .* or pass --data"):
+        parse(MINIMAL.replace("eyes.h5", "${EYES}/a.h5"))
+
+
+def test_another_data_file_replaces_path_and_synthetic_persons() -> None:
+    synthetic = MINIMAL.replace('path = "eyes.h5"', "[data.synthetic]\npersons = 3\nimages_per_person = 5")
+    for text in (MINIMAL, synthetic):
+        spec = parse_spec(text, "x.toml", Path("/folder"), data=Path("/other.h5"))
+        assert spec.data.path == "/other.h5"
+        assert spec.data.synthetic is None
+
+
+def test_the_dump_reads_back_to_an_equal_experiment() -> None:
+    odd = MINIMAL.replace("eyes.h5", 'quo\\"te \\\\ tab\\t ü \\u007f 日本.h5')
+    for spec in (parse(MINIMAL), parse(odd), demo_experiment()):
+        again = parse(dump_spec(spec))
+        assert again == spec
+        assert dump_spec(again) == dump_spec(spec)
+
+
+def test_only_the_number_of_workers_leaves_the_result_key_unchanged() -> None:
+    key = parse(MINIMAL).result_key()
+    assert parse(MINIMAL + "[training]\nworkers = 7\n").result_key() == key
+    assert parse(MINIMAL + "[training]\nrounds = 7\n").result_key() != key
+
+
+def test_whole_numbers_may_stand_for_fractions() -> None:
+    assert parse(MINIMAL + "[aggregation]\nclip = 2\n").aggregation.clip == 2.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("", "[training]\nlearning_rat = 1.0\n"), r"did you mean training\.learning_rate\?"),
+        (("", "[trainin]\n"), r"trainin is not a known key; did you mean training\?"),
+        (("", "[training]\nrounds = 0\n"), r"training\.rounds = 0; it should be greater than or equal to 1"),
+        (("", '[training]\nrounds = "5"\n'), r'training\.rounds = "5"; it should be a valid integer'),
+        (("", '[training]\nloss = "l3"\n'), r"training\.loss = \"l3\"; it should be 'l1' or 'l2'"),
+        (("", "[training]\nlearning_rate = nan\n"), r"training\.learning_rate"),
+        (("", "[aggregation]\naggregators = 1\n"), r"aggregation\.aggregators = 1"),
+        (("", "[aggregation]\nroster_min = 3\ncorrupt_clients = 2\n"), r"roster_min = 3 with corrupt_clients = 2"),
+        (("", '[federation]\nserver_optimiser = "fedavgg"\n'), r"did you mean fedavg\?"),
+        (('"lenet"', '"lenett"'), r'model\.name = "lenett" is not known; did you mean lenet\?'),
+        (('[model]\nname = "lenet"', ""), r"the table \[model\] is missing"),
+        (('name = "minimal"', ""), r"the key name is missing"),
+        (('"minimal"', '"a/b"'), r'name = "a/b"'),
+        (('path = "eyes.h5"', ""), r"\[data\] needs exactly one of path"),
+        (('["p00"]', '["p00"]\nleave_one_out = true'), r"\[split\] needs exactly one"),
+        (('["p00"]', '["p00"]\nfolds = ["p00"]'), r"split\.folds goes with leave_one_out"),
+        (('["p00"]', "[]"), r"split\.test_persons = \[\] is empty"),
+        (('["p00"]', '["p00", "p00"]'), "names something twice"),
+        (('name = "minimal"', 'name = "minimal"\nways = ["federatd"]'), r"ways\.0 = \"federatd\""),
+        (('name = "minimal"', 'name = "minimal'), "no valid TOML"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_with_key_value_and_remedy(change: tuple[str, str], message: str) -> None:
+    old, new = change
+    text = MINIMAL.replace(old, new) if old else MINIMAL + new
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse(text)
+    assert str(caught.value).startswith("x.toml")
+    assert caught.value.remedy
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: there is no such experiment file"):
+        load_spec(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("name", ["mpiigaze_crops", "synthetic_eyes"])
+def test_the_examples_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRIVATEYES_DATA", "/data")
+    path = Path(__file__).parents[2] / "examples" / f"{name}.toml"
+    assert str(load_spec(path).data.path).startswith("/data/")

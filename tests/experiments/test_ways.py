@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from privateyes.engines.local.pool import WorkerPool
+from privateyes.experiments import ways
+from privateyes.experiments.checkpoint import SHARED
+from privateyes.experiments.prepare import prepare
+from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.ways import FoldContext, run_way, start_of
+from privateyes.federation.plain import PlainExchange
+from privateyes.federation.rounds import ClientUpdate, ExchangeReport, ServerState
+from privateyes.federation.server_step import FedAvg
+
+
+@pytest.fixture
+def context(small_spec: Callable[..., ExperimentSpec], eyes: Path, tmp_path: Path) -> Iterator[FoldContext]:
+    preparation = prepare(small_spec())
+    with WorkerPool(preparation.task(eyes), preparation.local_settings(), workers=1) as pool:
+        yield FoldContext(preparation, preparation.folds[0], pool, tmp_path)
+
+
+@pytest.mark.parametrize("way", ["centralised", "local", "federated", "private"])
+def test_all_ways_start_from_the_same_parameters(context: FoldContext, way: str) -> None:
+    start = start_of(way, context)
+    assert start.round == 0
+    assert set(start.vectors) == (set(context.fold.train) if way == "local" else {SHARED})
+    for vector in start.vectors.values():
+        np.testing.assert_array_equal(vector, context.preparation.initial)
+
+
+@pytest.mark.parametrize("way", ["centralised", "local", "federated"])
+def test_a_way_that_goes_on_from_a_checkpoint_ends_as_if_never_stopped(context: FoldContext, way: str) -> None:
+    rounds = [outcome.checkpoint for outcome in run_way(way, context, start_of(way, context))]
+    assert [checkpoint.round for checkpoint in rounds] == [1, 2]
+    resumed = [outcome.checkpoint for outcome in run_way(way, context, rounds[0])]
+    assert len(resumed) == 1
+    for client, vector in rounds[1].vectors.items():
+        assert resumed[0].vectors[client].tobytes() == vector.tobytes()
+
+
+def test_only_the_federation_exchanges_bytes(context: FoldContext) -> None:
+    first = {way: next(run_way(way, context, start_of(way, context))) for way in ("centralised", "local", "federated")}
+    dimension = context.preparation.initial.size
+    assert first["federated"].bytes_up_per_client == 4 * dimension + 8
+    assert first["federated"].bytes_down_per_client == 4 * dimension
+    for way in ("centralised", "local"):
+        assert first[way].bytes_up_per_client == first[way].bytes_down_per_client == 0
+
+
+def test_private_trains_as_federated_through_another_exchange(
+    context: FoldContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Mapping[str, int], int, Path]] = []
+    closed: list[bool] = []
+
+    class Veiled(PlainExchange):
+        def exchange(self, state: ServerState, updates: Sequence[ClientUpdate]) -> tuple[ServerState, ExchangeReport]:
+            following, _ = super().exchange(state, updates)
+            return following, ExchangeReport(0.5, 10.0, 20.0, {"sid": "ab"})
+
+        def close(self) -> None:
+            closed.append(True)
+
+    def open_veiled(spec, fold, clients, dimension, optimiser, run_directory):  # type: ignore[no-untyped-def]
+        asked.append((clients, dimension, run_directory))
+        return Veiled(optimiser)
+
+    monkeypatch.setattr(ways, "open_secure_exchange", open_veiled)
+    private = list(run_way("private", context, start_of("private", context)))
+    federated = list(run_way("federated", context, start_of("federated", context)))
+    assert private[-1].checkpoint.vectors[SHARED].tobytes() == federated[-1].checkpoint.vectors[SHARED].tobytes()
+    assert (private[0].seconds_exchange, private[0].bytes_up_per_client, private[0].details) == (
+        0.5,
+        10.0,
+        {"sid": "ab"},
+    )
+    assert asked == [({"p00": 24, "p01": 24, "p02": 24}, context.preparation.initial.size, context.run_directory)]
+    assert closed == [True]
+
+
+def test_centralised_is_one_client_with_all_images(context: FoldContext) -> None:
+    from privateyes.engines.local.pool import PoolTrainer
+
+    outcome = next(run_way("centralised", context, start_of("centralised", context)))
+    trainer = PoolTrainer(context.pool, {"everybody": ("p00", "p01", "p02")})
+    update = trainer.train(0, ["everybody"], context.preparation.initial)[0]
+    assert update.weight == 72
+    state, _ = PlainExchange(FedAvg()).exchange(ServerState(context.preparation.initial), [update])
+    assert outcome.checkpoint.vectors[SHARED].tobytes() == state.vector.tobytes()
