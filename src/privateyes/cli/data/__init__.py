@@ -1,0 +1,1 @@
+"""`privateyes data`: make and check data files."""

@@ -1,0 +1,31 @@
+"""`privateyes evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
+    way: Annotated[str | None, typer.Option(help="Whose model. [default: the experiment's last way]")] = None,
+    fold: Annotated[str | None, typer.Option(help="Of which fold. [default: the first]")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="FILE.h5", help="Other data. [default: the run's own]")] = None,
+    persons: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME", help="Whom to test. [default: the fold's test persons, or all of --data]"),
+    ] = None,
+) -> None:
+    """Test a run's model, person by person.
+
+    Example: privateyes evaluate runs/demo --way private
+
+    Example: privateyes evaluate runs/demo --data others.h5 --persons s10,s11
+    """
+    from privateyes.cli.tables import print_evaluation
+    from privateyes.experiments.evaluate import evaluate_run
+
+    names = None if persons is None else [name.strip() for name in persons.split(",") if name.strip()]
+    print_evaluation(evaluate_run(run, way, fold, data, names))

@@ -1,0 +1,86 @@
+"""`privateyes`: the root command, and how errors reach people."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from privateyes import __version__
+from privateyes.cli import demo, evaluate, report, train
+from privateyes.cli.data import check, render
+from privateyes.errors import PrivateyesError
+
+_EXIT_USAGE = 2
+_EXIT_INTERRUPTED = 130
+# What the `train` extra installs; the base installation has none of it.
+_TRAIN_PACKAGES = frozenset({"torch", "h5py", "safetensors", "jinja2", "matplotlib"})
+
+
+class _ErrorsAsLines(TyperGroup):
+    """Turns the errors that are meant for people into one line on stderr and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except PrivateyesError as error:
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(_EXIT_USAGE) from error
+        except KeyboardInterrupt as error:
+            typer.echo("interrupted: continue the run with `privateyes train RUN_DIRECTORY --resume`", err=True)
+            raise typer.Exit(_EXIT_INTERRUPTED) from error
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] not in _TRAIN_PACKAGES:
+                raise
+            line = f"error: this command needs {error.name}; install it with `pip install 'privateyes[train]'`"
+            typer.echo(line, err=True)
+            raise typer.Exit(_EXIT_USAGE) from error
+
+
+app = typer.Typer(
+    cls=_ErrorsAsLines,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Train gaze estimators across people whose images never leave them.\n\n"
+        "Start with [bold]privateyes demo[/]: it renders synthetic eyes, trains the same network four ways (pooled, "
+        "alone, federated, federated with secure aggregation) and shows what it cost and what everyone learned. Then "
+        "copy a file of examples/, and run [bold]privateyes train[/] on it."
+    ),
+    rich_markup_mode="rich",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Make and check data files.", rich_markup_mode="rich")
+data_app.command("render")(render.command)
+data_app.command("check")(check.command)
+app.command("demo")(demo.command)
+app.command("train")(train.command)
+app.command("evaluate")(evaluate.command)
+app.command("report")(report.command)
+app.add_typer(data_app, name="data")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"privateyes {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 done, 1 findings of `data check`, 2 an error, 130 interrupted."""
+    try:
+        app()
+    except KeyboardInterrupt:  # before any command began
+        sys.exit(_EXIT_INTERRUPTED)

@@ -1,0 +1,37 @@
+"""`privateyes train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    experiment: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENT", help="A TOML file, or with --resume also a run's directory.")
+    ],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's directory. [default: runs/<name>]")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="FILE.h5", help="Use this data file in place of [data].")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+) -> None:
+    """Train the ways that an experiment file names, and write table and page.
+
+    A run is a directory: frozen configuration, environment, metrics, checkpoints, results, report.html. It may be
+    killed at any moment; --resume continues it with the same result.
+
+    Example: privateyes train examples/synthetic_eyes.toml --out runs/first
+
+    Example: privateyes train runs/first --resume
+    """
+    from privateyes.cli.progress import choose_observer
+    from privateyes.cli.tables import print_outcome
+    from privateyes.experiments.locate import locate_experiment
+    from privateyes.experiments.report import write_report
+    from privateyes.experiments.run import run_experiment
+
+    spec, directory = locate_experiment(experiment, out, data, resume)
+    with choose_observer() as observer:
+        results = run_experiment(spec, directory, observer, resume)
+    print_outcome(results, directory, write_report(directory))

@@ -1,0 +1,179 @@
+"""Every kind of bad input: one clear line with the remedy, exit code 2, nothing half written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import Result
+
+from privateyes.training import local
+
+Call = Callable[..., Result]
+Text = Callable[..., str]
+
+
+@pytest.fixture
+def refused(call: Call, tmp_path: Path) -> Callable[..., str]:
+    """Calls `train` on an experiment's text, and returns the one line with which it was refused."""
+
+    def train(text: str, *arguments: str | Path, out: Path | None = None) -> str:
+        folder = tmp_path / "experiment"
+        folder.mkdir(exist_ok=True)
+        (folder / "x.toml").write_text(text)
+        out = out or tmp_path / "run"
+        before = _snapshot(tmp_path)
+        result = call("train", folder / "x.toml", "--out", out, *arguments)
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        assert _snapshot(tmp_path) == before, "something was written"
+        return _only_line(result)
+
+    return train
+
+
+def _only_line(result: Result) -> str:
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert result.stderr.endswith(lines[0] + "\n")
+    assert "; " in lines[0], "no remedy"
+    assert "Traceback" not in result.stderr
+    return lines[0]
+
+
+def _snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _with_dataset(path: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
+    with h5py.File(path, "r+") as file:
+        content = change(file[name][...])
+        del file[name]
+        file[name] = content
+    return path
+
+
+def test_a_missing_data_file(refused: Callable[..., str], experiment_text: Text, tmp_path: Path) -> None:
+    line = refused(experiment_text(tmp_path / "none.h5"))
+    assert "none.h5: there is no such file; check the path" in line
+
+
+def test_an_empty_data_file(refused: Callable[..., str], experiment_text: Text, tmp_path: Path) -> None:
+    (tmp_path / "empty.h5").touch()
+    assert "empty.h5: the file is empty" in refused(experiment_text(tmp_path / "empty.h5"))
+
+
+def test_a_data_file_without_persons(refused: Callable[..., str], experiment_text: Text, tmp_path: Path) -> None:
+    h5py.File(tmp_path / "nobody.h5", "w").close()
+    assert "the file holds no person" in refused(experiment_text(tmp_path / "nobody.h5"))
+
+
+def test_one_person_only(
+    refused: Callable[..., str], experiment_text: Text, tmp_path: Path, make_eyes: Callable[..., Path]
+) -> None:
+    line = refused(experiment_text(make_eyes(tmp_path / "one.h5", persons=1)))
+    assert "holds only one person (p00)" in line
+
+
+def test_images_too_small_for_the_model(refused: Callable[..., str], experiment_text: Text, eyes: Path) -> None:
+    line = refused(experiment_text(eyes).replace("resnet_preact_8", "lenet"))
+    assert "model lenet cannot take 9x15 images" in line
+    assert "resnet_preact_8" in line
+
+
+def test_labels_in_degrees(
+    refused: Callable[..., str], experiment_text: Text, tmp_path: Path, make_eyes: Callable[..., Path]
+) -> None:
+    path = _with_dataset(make_eyes(tmp_path / "degrees.h5"), "p01/gaze", lambda gaze: np.rad2deg(gaze))
+    line = refused(experiment_text(path))
+    assert "person p01, gaze" in line
+    assert "labels in degrees must be converted to radians" in line
+
+
+def test_nan_in_an_image(
+    refused: Callable[..., str], experiment_text: Text, tmp_path: Path, make_eyes: Callable[..., Path]
+) -> None:
+    def spoil(image: np.ndarray) -> np.ndarray:
+        image = image.astype(np.float32)
+        image[3, 0, 0] = np.nan
+        return image
+
+    path = _with_dataset(make_eyes(tmp_path / "nan.h5"), "p02/image", spoil)
+    assert "person p02, image: row 3 holds NaN" in refused(experiment_text(path))
+
+
+def test_nan_in_a_label(
+    refused: Callable[..., str], experiment_text: Text, tmp_path: Path, make_eyes: Callable[..., Path]
+) -> None:
+    def spoil(gaze: np.ndarray) -> np.ndarray:
+        gaze[5, 1] = np.nan
+        return gaze
+
+    path = _with_dataset(make_eyes(tmp_path / "nan.h5"), "p00/gaze", spoil)
+    assert "person p00, gaze: row 5 holds NaN" in refused(experiment_text(path))
+
+
+def test_an_unknown_key(refused: Callable[..., str], experiment_text: Text, eyes: Path) -> None:
+    line = refused(experiment_text(eyes, extra_training="batchsize = 4"))
+    assert "training.batchsize is not a known key; did you mean training.batch_size?" in line
+
+
+def test_a_roster_larger_than_the_cohort(refused: Callable[..., str], experiment_text: Text, eyes: Path) -> None:
+    line = refused(experiment_text(eyes, ways='["private"]', tail="[aggregation]\nroster_min = 4"))
+    assert "aggregation.roster_min = 4 is larger than the cohort of 3 clients" in line
+    assert "set it to at most 3" in line
+
+
+def test_a_directory_that_holds_another_run(
+    refused: Callable[..., str], call: Call, experiment: Path, experiment_text: Text, eyes: Path, tmp_path: Path
+) -> None:
+    assert call("train", experiment, "--out", tmp_path / "run").exit_code == 0
+    assert "holds another run" in refused(experiment_text(eyes, rounds=3))
+    assert "holds another run" in refused(experiment_text(eyes, rounds=3), "--resume")
+    assert "continue it with --resume" in refused(experiment_text(eyes))
+
+
+def test_a_directory_that_holds_something_else(
+    refused: Callable[..., str], experiment_text: Text, eyes: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("precious")
+    assert "holds files that are no run (thesis.tex)" in refused(experiment_text(eyes))
+
+
+def test_a_variable_that_is_not_set(
+    refused: Callable[..., str], experiment_text: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    assert "environment variable NOT_SET, which is not set" in refused(experiment_text(Path("${NOT_SET}/eyes.h5")))
+
+
+def test_an_update_that_is_not_finite_ends_the_run_with_one_line_and_can_be_looked_into(
+    call: Call, tmp_path: Path, eyes: Path, experiment_text: Text
+) -> None:
+    """Not before anything is written: it shows only in training. What was recorded before it stays."""
+    (tmp_path / "x.toml").write_text(experiment_text(eyes, extra_training="learning_rate = 1e30"))
+    line = _only_line(call("train", tmp_path / "x.toml", "--out", tmp_path / "run"))
+    assert "training diverged" in line
+    assert "lower training.learning_rate" in line
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_an_update_with_nan_names_its_client(
+    call: Call, tmp_path: Path, eyes: Path, experiment_text: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = local.vector_from_model
+
+    def spoiled(model: object) -> np.ndarray:
+        vector = real(model)  # type: ignore[arg-type]
+        vector[7] = np.nan
+        return vector
+
+    monkeypatch.setattr(local, "vector_from_model", spoiled)
+    (tmp_path / "x.toml").write_text(experiment_text(eyes))
+    line = _only_line(call("train", tmp_path / "x.toml", "--out", tmp_path / "run"))
+    assert "client p00: training diverged to nan in round 1" in line

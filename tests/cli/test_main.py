@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from privateyes import __version__
+from privateyes.experiments import run
+
+Call = Callable[..., Result]
+COMMANDS = [[], ["demo"], ["train"], ["evaluate"], ["report"], ["data"], ["data", "render"], ["data", "check"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(call: Call, command: list[str]) -> None:
+    result = call(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+    assert len(result.stdout.splitlines()) > 5
+
+
+def test_the_version_is_told(call: Call) -> None:
+    assert call("--version").stdout == f"privateyes {__version__}\n"
+
+
+def test_help_needs_no_torch() -> None:
+    """An operator of an aggregator has no torch; and help that waits for it is no help."""
+    program = (
+        "import sys; sys.argv = ['privateyes', 'train', '--help']\n"
+        "from privateyes.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[-1] == "False"
+
+
+def test_a_missing_package_is_one_line_with_the_remedy(
+    call: Call, experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_torch(*arguments: object, **options: object) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(run, "run_experiment", without_torch)
+    result = call("train", experiment, "--out", experiment.parent / "run")
+    assert result.exit_code == 2
+    assert result.stderr == "error: this command needs torch; install it with `pip install 'privateyes[train]'`\n"
+
+
+def test_an_interruption_names_resume(call: Call, experiment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "run_experiment", interrupted)
+    result = call("train", experiment, "--out", experiment.parent / "run")
+    assert result.exit_code == 130
+    assert "train RUN_DIRECTORY --resume" in result.stderr

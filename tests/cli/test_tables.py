@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privateyes.cli.tables import human_bytes, print_outcome
+from privateyes.experiments.learned import learned
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (308192, "308.2 kB"), (7.3e6, "7.3 MB"), (2.5e12, "2500.0 GB")]
+)
+def test_bytes_are_told_in_units_that_people_read(count: float, text: str) -> None:
+    assert human_bytes(count) == text
+
+
+def row(way: str, up: float) -> dict[str, Any]:
+    return {
+        "way": way, "mean_error_deg": 5.123, "spread_deg": None, "seconds_per_round": 0.5,
+        "bytes_up_per_client_round": up, "bytes_down_per_client_round": up, "bytes_up_per_client_once": 0.0,
+        "learned": learned(way, 3),
+    }  # fmt: skip
+
+
+def test_the_outcome_tells_equality_and_replay(capsys: pytest.CaptureFixture[str]) -> None:
+    equality = {"largest_deviation": 1.2e-9, "bound": 3.4e-9, "error_difference_deg": 0.001}
+    verdicts = [{"client": "a", "refused": True}, {"client": "b", "refused": False}]
+    results = {
+        "rows": [row("federated", 1000), row("private", 2000)],
+        "mean_predictor": {"mean_error_deg": 9.0},
+        "equality": equality,
+        "replay": {"altered_by": "aggregator 2", "verdicts": verdicts},
+    }
+    print_outcome(results, Path("runs/x"), Path("runs/x/report.html"))
+    text = capsys.readouterr().out
+    assert "largest deviation 1.20e-09 of a bound of 3.40e-09" in text
+    assert "aggregator 2 altered its share; 1 of 2 clients refused" in text
+    assert "5.12°" in text
+    assert "even if 2 of the 3" in " ".join(text.split())
