@@ -1,0 +1,41 @@
+# Two commands matter: `make demo` and `make test`. Each sets up everything it needs in .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: setup demo test check test-slow bench clean help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "privateyes needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,dev]'
+	@touch $(STAMP)
+
+setup: $(STAMP)  ## make the environment
+
+demo: $(STAMP)  ## render synthetic eyes, train four ways, show table and page
+	$(BIN)/privateyes demo
+
+test: check  ## everything that CI runs
+	$(BIN)/pytest --numprocesses=2 --dist=worksteal
+
+check: $(STAMP)  ## style, types and the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config .importlinter --cache-dir .import_linter_cache
+
+test-slow: $(STAMP)  ## tests that take minutes
+	$(BIN)/pytest -m slow
+
+bench: $(STAMP)  ## speed, side by side with plain averaging; tables, and JSON under build/bench
+	mkdir -p build/bench
+	$(BIN)/python benchmarks/rendering.py --json build/bench/rendering.json
+	$(BIN)/python benchmarks/aggregation.py --json build/bench/aggregation.json
+
+clean:  ## remove the environment and what was built
+	rm -rf .venv build *.egg-info src/*.egg-info
