@@ -44,7 +44,8 @@ def often_rejected(monkeypatch: pytest.MonkeyPatch):
         size = 8 if self.wide else 4
         words = np.frombuffer(buffer, dtype=f"<u{size}")
         chosen = words % 7 < 2
-        words[chosen] = np.where(words[chosen] % 2 == 0, self.prime, 2 ** (8 * size) - 1).astype(words.dtype)
+        prime, ones = np.array([self.prime, 2 ** (8 * size) - 1], words.dtype)
+        words[chosen] = np.where(words[chosen] % 2 == 0, prime, ones)
 
     def install(field):
         monkeypatch.setattr(KeyStream, "wide", field.element_bytes == 8, raising=False)

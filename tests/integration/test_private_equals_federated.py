@@ -1,0 +1,74 @@
+"""`private` is `federated` with other words on the wire: end to end, through the experiment's own door."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.run import run_experiment
+from privateyes.experiments.spec import parse_spec
+
+
+class Silent:
+    """An observer that does not look."""
+
+    def note(self, text: str) -> None: ...
+    def way_started(self, fold: str, way: str, done: int, rounds: int) -> None: ...
+    def round_done(self, line: Any) -> None: ...
+    def way_finished(self, fold: str, way: str) -> None: ...
+
+
+@pytest.fixture(scope="module", params=["compact", "wide"])
+def both(request: Any, tmp_path_factory: Any, eyes: Path, experiment_text: Callable[..., str]) -> tuple[str, Path, Any]:
+    """The field, the directory and the results of one run of both ways."""
+    text = experiment_text(
+        eyes, '["federated", "private"]', rounds=4, tail=f'[aggregation]\nfield = "{request.param}"\n'
+    )
+    directory = tmp_path_factory.mktemp(request.param) / "run"
+    spec = parse_spec(text, "test", directory.parent)
+    return request.param, directory, run_experiment(spec, directory, Silent())
+
+
+def test_every_round_of_private_stays_within_the_bound(both: tuple[str, Path, Any]) -> None:
+    _, directory, results = both
+    rounds = [line for line in RunDirectory(directory).read_metrics() if line["way"] == "private"]
+    assert len(rounds) == 4
+    for line in rounds:
+        details = line["details"]
+        weight = details["total_weight"]
+        rounding = len(details["roster"]) / (weight * 2 ** details["scale_bits"])
+        assert details["deviation"] < details["deviation_bound"] <= rounding + 1e-15
+    assert results["equality"]["ratio"] < 1
+
+
+def test_both_ways_end_with_the_same_model(both: tuple[str, Path, Any]) -> None:
+    field, directory, results = both
+    run = RunDirectory(directory)
+    federated, private = (run.read_checkpoint("all", way) for way in ("federated", "private"))
+    assert federated is not None
+    assert private is not None
+    if field == "wide":
+        assert private.state().vector.tobytes() == federated.state().vector.tobytes()
+        assert results["equality"]["error_difference_deg"] == 0
+    else:
+        assert abs(private.state().vector - federated.state().vector).max() < 1e-4
+
+
+def test_the_replayed_alteration_is_refused_by_every_client_and_the_honest_control_by_none(
+    both: tuple[str, Path, Any],
+) -> None:
+    _, _, results = both
+    replay = results["replay"]
+    assert replay["control_accepted"] == ["p00", "p01", "p02"]
+    assert [verdict["client"] for verdict in replay["verdicts"]] == ["p00", "p01", "p02"]
+    assert all(verdict["refused"] and verdict["reason"].startswith("tag check") for verdict in replay["verdicts"])
+
+
+def test_the_parties_keys_are_gone_and_the_transcripts_stay(both: tuple[str, Path, Any]) -> None:
+    _, directory, _ = both
+    kept = sorted(path.name for path in (directory / "aggregation" / "all").rglob("*") if path.is_file())
+    assert kept[0] == "manifest.toml"
+    assert [name[:10] for name in kept[1:]] == ["round-0001", "round-0002", "round-0003", "round-0004", "setup.json"]
+    assert not list(directory.glob("replay-*"))
