@@ -1,6 +1,7 @@
 """The private exchange: equal to plain averaging up to its bound, and careful with what it stores."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from privateyes.aggregation import messages
+from privateyes.aggregation.keys import setup_id
 from privateyes.aggregation.manifest import manifest_from_toml
 from privateyes.crypto.field import COMPACT, WIDE, Field
+from privateyes.crypto.labels import Role
 from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import MANIFEST_NAME, SecureExchange
 from privateyes.engines.local.store import PartyStore
-from privateyes.errors import AbortError, ParameterError, RunDirectoryError, TrainingError
+from privateyes.errors import AbortError, MalformedError, ParameterError, RunDirectoryError, TrainingError
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
@@ -188,3 +192,33 @@ def test_the_manifest_on_disk_is_the_parties_own(tmp_path: Path) -> None:
         assert private._parties is not None
         manifest = manifest_from_toml((tmp_path / MANIFEST_NAME).read_text())
         assert manifest.digest() == private._parties.manifest.digest()
+
+
+def test_every_line_of_the_transcripts_is_signed_by_the_party_that_it_names(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+        private.exchange(state, updates_of(1))
+    manifest = manifest_from_toml((tmp_path / MANIFEST_NAME).read_text())
+    seen = Counter()
+    for file in sorted((tmp_path / "transcripts").iterdir()):
+        for line in map(json.loads, file.read_text().splitlines()):
+            message = getattr(messages, line["type"]).from_bytes(bytes.fromhex(line["bytes"]), manifest)
+            context = message.sid if hasattr(message, "sid") else setup_id(manifest.digest(), message.epoch)
+            if message.role is Role.AGGREGATOR:
+                party = manifest.aggregators[message.aggregator - 1]
+            else:
+                party = manifest.clients[getattr(message, "leader", getattr(message, "client", 0)) - 1]
+            message.require_signature_of(party.public_key, context)
+            with pytest.raises(MalformedError, match="does not verify"):
+                message.require_signature_of(party.public_key, bytes(32))
+            seen[line["type"]] += 1
+    in_set_up = {"AggregatorKey": 3, "ClientKey": 4, "SealedStreamKey": 12, "SealedGroupKey": 4}
+    each_round = {
+        "Announcement": 3,
+        "Header": 4,
+        "Vote": 3,
+        "RosterCommitment": 3,
+        "Agreement": 3,
+        "ResultSignature": 3,
+    }
+    assert seen == in_set_up | {kind: 2 * count for kind, count in each_round.items()}
