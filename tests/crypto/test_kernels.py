@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privateyes.crypto import kernels
-from privateyes.crypto.field import COMPACT, WIDE
+from privateyes.crypto.field import COMPACT, WIDE, Field
 
 FIELDS = st.sampled_from([COMPACT, WIDE])
 QUICK = settings(deadline=None)
@@ -132,3 +132,14 @@ def test_a_part_of_an_array_is_changed_in_place_and_nothing_beside_it(field) -> 
     values = field.zeros(10)
     kernels.add_words(field, values[3:6], np.full(3, 7, dtype=field.dtype))
     assert values.tolist() == [0, 0, 0, 7, 7, 7, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("field", [COMPACT, WIDE], ids=lambda field: field.name)
+def test_the_compiled_lift_is_the_reference_lift(field: Field) -> None:
+    middle = field.prime // 2
+    edges = [0, 1, middle - 1, middle, middle + 1, field.prime - 2, field.prime - 1]
+    elements = np.array(edges * 40, dtype=field.dtype)
+    lifted = np.empty(elements.size, dtype=np.int64)
+    kernels.lift(field, elements, lifted)
+    assert lifted.tolist() == field.lift(elements).tolist()
+    assert lifted[:7].tolist() == [0, 1, middle - 1, middle, -middle, -2, -1]

@@ -31,6 +31,7 @@ from privateyes.aggregation.messages import (
     Submission,
 )
 from privateyes.aggregation.roster import Entries, result_digest, roster_digest, transcript_digest
+from privateyes.crypto import kernels
 from privateyes.crypto.commitment import merkle_root
 from privateyes.crypto.field import Elements
 from privateyes.crypto.labels import Label, Role
@@ -371,7 +372,7 @@ class Client:
             piece = delivery.share[start : min(start + step, coordinates)].copy()
             accumulator.update(piece)
             mask.subtract_from(piece, roster_size)
-            sums[start : start + piece.size] = prime_field.lift(piece)
+            kernels.lift(prime_field, piece, sums[start : start + piece.size])
         expected, received = accumulator.tags(pads=roster_size), delivery.share[coordinates:]
         return sums, equal_in_constant_time(expected.tobytes(), received.tobytes())
 

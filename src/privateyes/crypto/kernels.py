@@ -13,6 +13,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from privateyes.crypto.field import Elements, Field
 
@@ -83,6 +84,14 @@ def _subtract_words_61(elements: Elements, words: Elements) -> bool:
 
 
 @njit(nogil=True, cache=True)
+def _lift(elements: Elements, prime: Any, lifted: Any) -> None:
+    half = prime // 2
+    for t in range(elements.size):
+        value = np.int64(elements[t])
+        lifted[t] = value - prime if value > half else value
+
+
+@njit(nogil=True, cache=True)
 def _dot_31(left: Elements, right: Elements) -> Any:
     # Each product is folded to below 2^32, so 2^32 of them fit into the sum.
     total = _ZERO
@@ -120,7 +129,9 @@ def _tensor_dot_31(first: int, values: Elements, rows: Elements, columns: Elemen
 def _multiply_61(left: Any, right: Any) -> Any:
     low = left * right
     high = (_product_high(left, right) << _SHIFT3) | (low >> _SHIFT61)
-    return ((low & P61) + high) % P61
+    folded = (low & P61) + high
+    folded = (folded & P61) + (folded >> _SHIFT61)
+    return min(folded, folded - P61)
 
 
 @njit(nogil=True, cache=True)
@@ -131,7 +142,10 @@ def _subtract_scaled_words_31(elements: Elements, words: Elements, factor: Any) 
         rejected |= np.uint32(word == P31)
         product = np.uint64(word) * factor
         folded = (product & _P31_WIDE) + (product >> _SHIFT31)
-        elements[t] = np.uint32((np.uint64(elements[t]) + _P31_WIDE + _P31_WIDE - folded) % _P31_WIDE)
+        # Below 3p, so one more folding leaves at most p + 1; the unsigned minimum then subtracts p where it fits.
+        total = np.uint64(elements[t]) + _P31_WIDE + _P31_WIDE - folded
+        total = (total & _P31_WIDE) + (total >> _SHIFT31)
+        elements[t] = np.uint32(min(total, total - _P31_WIDE))
     return bool(rejected)
 
 
@@ -141,7 +155,8 @@ def _subtract_scaled_words_61(elements: Elements, words: Elements, factor: Any) 
     for t in range(elements.size):
         word = words[t] & P61
         rejected |= np.uint64(word == P61)
-        elements[t] = (elements[t] + P61 - _multiply_61(word, factor)) % P61
+        total = elements[t] + P61 - _multiply_61(word, factor)
+        elements[t] = min(total, total - P61)
     return bool(rejected)
 
 
@@ -176,6 +191,11 @@ def subtract_scaled_words(field: Field, elements: Elements, words: Elements, fac
     """``elements -= factor * (words AND p)`` mod p, in place, for a factor below p; returns as ``add_words``."""
     kernel = _subtract_scaled_words_31 if field.bits == 31 else _subtract_scaled_words_61
     return bool(kernel(elements, words, np.uint64(factor)))
+
+
+def lift(field: Field, elements: Elements, lifted: NDArray[np.int64]) -> None:
+    """Write the representatives in (-p/2, p/2) of canonical elements into ``lifted``, of the same length."""
+    _lift(elements, np.int64(field.prime), lifted)
 
 
 def tensor_dot(field: Field, first: int, values: Elements, rows: Elements, columns: Elements, sums: Elements) -> None:
