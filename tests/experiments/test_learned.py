@@ -1,11 +1,26 @@
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 
+from privateyes.aggregation.manifest import Manifest
+from privateyes.aggregation.memory import ClientMemory
+from privateyes.aggregation.messages import Delivery, HubSum, Message, Opening
+from privateyes.crypto.field import COMPACT
+from privateyes.encoding.fixed_point import FixedPoint
+from privateyes.engines.local.parties import SecurePlan
+from privateyes.engines.local.secure import STORE_NAME, SecureExchange
+from privateyes.engines.local.wire import Place, Wire
 from privateyes.experiments.learned import PARTIES, learned
 from privateyes.experiments.spec import WayName
+from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.server_step import FedAvg
 
 
 @pytest.mark.parametrize("way", get_args(WayName))
@@ -15,3 +30,89 @@ def test_every_way_says_what_each_party_learned(way: str) -> None:
 
 def test_private_claims_no_more_than_all_but_one_aggregator() -> None:
     assert "even if 4 of the 5" in learned("private", 5)["aggregator"]
+
+
+class Overheard:
+    """Every message of a local session, as the bytes that each kind of party received."""
+
+    manifest: Manifest
+
+    def __init__(self) -> None:
+        self.received: dict[Place, list[tuple[str, bytes]]] = {place: [] for place in Place}
+
+    def types(self, place: Place) -> set[str]:
+        return {kind for kind, _ in self.received[place]}
+
+    def everything(self, place: Place) -> bytes:
+        return b"".join(data for _, data in self.received[place])
+
+
+@pytest.fixture
+def overheard(monkeypatch: pytest.MonkeyPatch) -> Overheard:
+    heard, count = Overheard(), Wire._count
+
+    def listen(self: Wire, message: Message, hops: Iterable[tuple[Place, Place, int]]) -> bytes:
+        hops, heard.manifest = list(hops), self.manifest
+        data = count(self, message, hops)
+        for _, receiver, _ in hops:
+            heard.received[receiver].append((type(message).__name__, data))
+        return data
+
+    monkeypatch.setattr(Wire, "_count", listen)
+    return heard
+
+
+def test_what_private_says_about_each_party_is_what_it_receives(overheard: Overheard, tmp_path: Path) -> None:
+    """Setup and one round: the messages' types, and that nothing in the clear stands in their bytes."""
+    random = np.random.default_rng(1)
+    state = ServerState(random.normal(size=60).astype(np.float32))
+    updates = [ClientUpdate(name, 9, random.normal(0, 0.1, 60).astype(np.float32), 0.0) for name in "abcd"]
+    plan = SecurePlan(tuple("abcd"), 60, 3, FixedPoint(COMPACT, 1.0, 16, weight_max=9, roster_max=4), 4)
+    with closing(SecureExchange(plan, FedAvg(), tmp_path, seed=1)) as exchange:
+        following, _ = exchange.exchange(state, updates)
+        rows = sqlite3.connect(tmp_path / STORE_NAME).execute("SELECT body FROM memory WHERE party LIKE 'client%'")
+        group_keys = {ClientMemory.from_bytes(bytes(body)).group.key for (body,) in rows}
+
+    # "who took part": votes and headers. Submission is masked, Opening the sum of masks, keys are sealed or public.
+    keys_of_setup = {"AggregatorKey", "ClientKey", "SealedStreamKey", "SealedGroupKey"}
+    words_of_a_round = {"Announcement", "Vote", "RosterCommitment", "Agreement", "Opening", "ResultSignature"}
+    assert overheard.types(Place.HUB) == keys_of_setup | words_of_a_round | {"Submission"}
+    # An aggregator gets no share of any single client, no delivery and nothing with the group key in it, even sealed.
+    assert overheard.types(Place.AGGREGATOR) == {
+        "SealedStreamKey", "Header", "Vote", "RosterCommitment", "HubCommitment", "Agreement", "Opening", "HubSum",
+    }  # fmt: skip
+    # A client gets nothing of another client's but its public key and, from the leader, the group key sealed to it.
+    assert overheard.types(Place.CLIENT) == {
+        "AggregatorKey", "ClientKey", "SealedGroupKey", "Announcement", "Delivery",
+    }  # fmt: skip
+    assert len(group_keys) == 1
+    secrets = [*group_keys, *(update.delta.tobytes() for update in updates)]
+    secrets += [state.vector.tobytes(), following.vector.tobytes(), (following.vector - state.vector).tobytes()]
+    for place in Place:
+        traffic = overheard.everything(place)
+        assert not any(secret in traffic for secret in secrets)
+
+
+def test_hub_and_all_aggregators_together_open_only_a_sum_that_the_group_key_still_masks(
+    overheard: Overheard, tmp_path: Path
+) -> None:
+    """No average: the opened value without the clients' pad is no small number anywhere near the true sum."""
+    state = ServerState(np.zeros(60, np.float32))
+    updates = [ClientUpdate(name, 9, np.full(60, 0.01, np.float32), 0.0) for name in "abcd"]
+    plan = SecurePlan(tuple("abcd"), 60, 3, FixedPoint(COMPACT, 1.0, 16, weight_max=9, roster_max=4), 4)
+    with closing(SecureExchange(plan, FedAvg(), tmp_path, seed=1)) as exchange:
+        following, _ = exchange.exchange(state, updates)
+    heard, manifest = overheard.received[Place.AGGREGATOR], overheard.manifest
+    total = next(HubSum.from_bytes(data, manifest).share for kind, data in heard if kind == "HubSum")
+    shares = [Opening.from_bytes(data, manifest).share for data in {data for kind, data in heard if kind == "Opening"}]
+    deliveries = [data for kind, data in overheard.received[Place.CLIENT] if kind == "Delivery"]
+    opened = np.array(
+        [sum(int(entry) for entry in column) % COMPACT.prime for column in zip(total, *shares, strict=True)]
+    )
+    assert len(shares) == 3
+    assert np.array_equal(opened, Delivery.from_bytes(deliveries[0], manifest).share)
+    true = 4 * 9 * 0.01 * (1 << 16)
+    distance = np.abs(opened[:60] - true)
+    # Of numbers that are spread over the whole field, half are further away than a quarter of it.
+    assert np.median(np.minimum(distance, COMPACT.prime - distance)) > COMPACT.prime / 16
+    np.testing.assert_allclose(following.vector, 0.01, atol=1e-4)

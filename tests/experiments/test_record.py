@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,9 @@ import numpy as np
 import pytest
 
 from privateyes.errors import RunDirectoryError
+from privateyes.experiments import record
 from privateyes.experiments.checkpoint import SHARED, Checkpoint
-from privateyes.experiments.record import RunDirectory, check_run_directory, open_run
+from privateyes.experiments.record import RunDirectory, check_run_directory, exclusive, open_run
 from privateyes.experiments.spec import ExperimentSpec, parse_spec
 
 ENVIRONMENT = {"data_sha256": "00"}
@@ -133,3 +137,27 @@ def test_a_directory_without_a_run_is_refused_on_reading(tmp_path: Path) -> None
     (tmp_path / "experiment.toml").write_text("rubbish")
     with pytest.raises(RunDirectoryError, match="damaged run"):
         RunDirectory(tmp_path).read_spec()
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(record, "dump_spec", lambda spec: full(tmp_path, b""))
+    with pytest.raises(RunDirectoryError, match=r"cannot be written \(No space left on device\)"):
+        open_run(tmp_path / "run", spec(), {"python": "3"}, resume=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_cannot_work_in_one_directory(tmp_path: Path) -> None:
+    program = "import sys; from pathlib import Path; from privateyes.experiments.record import exclusive\n"
+    program += "with exclusive(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
+    other = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(other, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"mine\n"
+        with pytest.raises(RunDirectoryError, match="another process is working in"), exclusive(tmp_path):
+            pass
+        process.kill()
+    with exclusive(tmp_path):
+        pass

@@ -117,3 +117,26 @@ def test_the_examples_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("PRIVATEYES_DATA", "/data")
     path = Path(__file__).parents[2] / "examples" / f"{name}.toml"
     assert str(load_spec(path).data.path).startswith("/data/")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('"minimal"', '"../up"', r'name = "\.\./up"; it should be 1 to 64 letters, digits, - and _'),
+        ('"minimal"', '"m"\nseed = 99999999999999999999', "seed = 99999999999999999999; it should be less than"),
+        (
+            '"lenet"',
+            '"lenet"\n[training]\nlearning_rate = 1e300',
+            "training.learning_rate = 1e[+]300; it should be less",
+        ),
+        ('"lenet"', '"lenet"\n[aggregation]\nclip = 1e-300', "aggregation.clip = 1e-300; it should be greater"),
+        ('"lenet"', '"lenet"\n[aggregation]\nscale_bits = 60', "aggregation.scale_bits = 60; it should be less"),
+        ('[model]\nname = "lenet"', 'model = "lenet"', 'model = "lenet"; it should be a table'),
+    ],
+)
+def test_values_that_would_fail_later_are_refused_with_key_and_range(before: str, after: str, message: str) -> None:
+    text = MINIMAL.replace(before, after)
+    if after.startswith("model"):
+        text = after + text.replace(after, "")
+    with pytest.raises(ConfigError, match=message):
+        parse(text)

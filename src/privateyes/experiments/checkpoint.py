@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from privateyes.errors import RunDirectoryError
-from privateyes.experiments.atomic import write_atomically
 from privateyes.federation.rounds import ServerState
+from privateyes.files import write_atomically
 
 SHARED = ""
 """The model's name in `Checkpoint.vectors` where all clients share one."""

@@ -56,9 +56,11 @@ def evaluate_run(
 
     Raises:
         RunDirectoryError: there is no run, or no checkpoint yet.
-        ConfigError: the run has no such way or fold.
+        ConfigError: the run has no such way or fold, or `persons` is empty.
         DataError: the data cannot be used, or a person is not in them.
     """
+    if persons is not None and not persons:
+        raise ConfigError("--persons names nobody", "name persons, separated by commas, or leave it away")
     run = RunDirectory(directory)
     spec = run.read_spec()
     preparation = prepare(spec)

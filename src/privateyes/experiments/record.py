@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.errors import ConfigError, RunDirectoryError
-from privateyes.experiments.atomic import append_line, write_atomically
 from privateyes.experiments.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from privateyes.experiments.spec import ExperimentSpec, dump_spec, parse_spec
+from privateyes.files import append_line, write_atomically
+
+if sys.platform != "win32":
+    import fcntl
 
 EXPERIMENT = "experiment.toml"
 _BEGINNINGS = frozenset({"environment.json", ".environment.json.part", f".{EXPERIMENT}.part"})
@@ -169,13 +175,45 @@ def open_run(path: Path, spec: ExperimentSpec, environment: Mapping[str, Any], r
             raise RunDirectoryError(problem, "restore the file, or start a new run with another --out")
         run.drop_uncovered_metrics()
         return run
+    is_new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
         run.write_json("environment.json", environment)
         write_atomically(path / EXPERIMENT, dump_spec(spec).encode())
     except OSError as error:
+        _remove_beginnings(path, is_new)
         raise RunDirectoryError(f"{path} cannot be written ({error.strerror})", "choose another --out") from error
     return run
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Keep every other process out of a run's directory; the lock ends with this process, however that ends.
+
+    Raises:
+        RunDirectoryError: another process works in the directory.
+    """
+    if sys.platform == "win32":  # no lock on directories there
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunDirectoryError(f"another process is working in {path}", "wait for it to end, or stop it") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_beginnings(path: Path, is_new: bool) -> None:
+    """Nothing is left of a run that could not begin."""
+    with suppress(OSError):
+        for name in _BEGINNINGS:
+            (path / name).unlink(missing_ok=True)
+        if is_new:
+            path.rmdir()
 
 
 def _read_spec(path: Path) -> ExperimentSpec:

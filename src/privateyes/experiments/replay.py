@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from privateyes.aggregation.client import Check
@@ -21,6 +22,8 @@ from privateyes.experiments.spec import ExperimentSpec
 from privateyes.federation.rounds import ClientUpdate, ServerState
 
 ALTERED_BY: Final = 2
+# A fixed name, so that what a kill leaves behind is removed the next time.
+_FOLDER: Final = "replay.part"
 
 
 def replay_altered_round(
@@ -83,12 +86,13 @@ def _run_once(
     set_up_epoch(parties, state.digest(), wire)
     if altered:
         parties = _with_altering_aggregator(parties)
-    with TemporaryDirectory(dir=run_directory, prefix="replay-") as folder:
-        store = PartyStore(Path(folder) / "parties.sqlite")
-        try:
+    folder = run_directory / _FOLDER
+    shutil.rmtree(folder, ignore_errors=True)  # of a replay that was killed
+    try:
+        with closing(PartyStore(folder / "parties.sqlite")) as store:
             return Session(parties, wire, store, RoleClock()).run(0, local_inputs(parties, state, updates, seed))
-        finally:
-            store.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _with_altering_aggregator(parties: LocalParties) -> LocalParties:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.environment import describe_environment
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation, prepare
-from privateyes.experiments.record import RunDirectory, check_run_directory, open_run
+from privateyes.experiments.record import RunDirectory, check_run_directory, exclusive, open_run
 from privateyes.experiments.replay import replay_altered_round
 from privateyes.experiments.results import compile_results, draw_samples
 from privateyes.experiments.secure import forget_secrets
@@ -68,11 +69,24 @@ def run_experiment(spec: ExperimentSpec, directory: Path, observer: Observer, re
     check_run_directory(directory, spec, resume)
     preparation = prepare(spec)
     data = None if spec.data.path is None else Path(spec.data.path)
-    run = open_run(directory, spec, describe_environment(data), resume)
+    with ExitStack() as held:
+        begun = directory.exists()
+        if begun:
+            held.enter_context(exclusive(directory))
+        run = open_run(directory, spec, describe_environment(data), resume)
+        if not begun:
+            held.enter_context(exclusive(directory))
+        return _run(preparation, run, observer)
+
+
+def _run(preparation: Preparation, run: RunDirectory, observer: Observer) -> dict[str, Any]:
+    """As `run_experiment`, in a directory that is this process's own."""
+    spec = preparation.spec
     finished = run.read_json("results.json")
     if finished is not None:
-        observer.note(f"{directory} is finished already")
+        observer.note(f"{run.path} is finished already")
         return finished
+    data = None if spec.data.path is None else Path(spec.data.path)
     task = preparation.task(data or _rendered(spec, run, observer))
     with WorkerPool(task, preparation.local_settings(), spec.training.workers) as pool:
         for fold in preparation.folds:

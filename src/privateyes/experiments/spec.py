@@ -66,9 +66,9 @@ class Training(_Table):
     local_epochs: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=1)] = 32
     optimiser: Literal["sgd", "adam"] = "sgd"
-    learning_rate: Annotated[float, Field(gt=0)] = 0.05
+    learning_rate: Annotated[float, Field(gt=0, le=1e30)] = 0.05
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1e30)] = 1e-4
     schedule: Literal["cosine", "constant"] = "cosine"
     loss: Literal["l1", "l2"] = "l1"
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
@@ -79,7 +79,7 @@ class Federation(_Table):
 
     cohort_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     server_optimiser: str = "fedavg"
-    server_learning_rate: Annotated[float, Field(gt=0)] = 1.0
+    server_learning_rate: Annotated[float, Field(gt=0, le=1e30)] = 1.0
 
 
 class Aggregation(_Table):
@@ -91,8 +91,8 @@ class Aggregation(_Table):
 
     aggregators: Annotated[int, Field(ge=2, le=7)] = 3
     field: Literal["compact", "wide"] = "compact"
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    scale_bits: Annotated[int, Field(ge=1, le=60)] | None = None
+    clip: Annotated[float, Field(ge=1e-12, le=1e12)] = 1.0
+    scale_bits: Annotated[int, Field(ge=1, le=40)] | None = None
     roster_min: Annotated[int, Field(ge=2)] | None = None
     corrupt_clients: Annotated[int, Field(ge=0)] = 0
 
@@ -101,7 +101,7 @@ class ExperimentSpec(_Table):
     """A whole experiment file."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     ways: list[WayName] = ["centralised", "local", "federated", "private"]
     data: Data
     split: Split
@@ -252,8 +252,16 @@ def _raise_config_error(origin: str, error: ValidationError) -> NoReturn:
         label = f"[{key}]" if kind == "table" else key
         raise ConfigError(f"{origin}: the {kind} {label} is missing", "add it; see examples/") from None
     shown = json.dumps(fault["input"], default=str)
-    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    raise ConfigError(f"{origin}: {key} = {shown}", f"it {message}") from None
+    raise ConfigError(f"{origin}: {key} = {shown}", f"it {_rule(fault['type'], fault['msg'])}") from None
+
+
+def _rule(kind: str, message: str) -> str:
+    """What a value should be, in words that need no knowledge of the validator."""
+    if kind == "string_pattern_mismatch":
+        return "should be 1 to 64 letters, digits, - and _"
+    if kind in ("model_type", "model_attributes_type"):
+        return "should be a table"
+    return message.removeprefix("Value error, ").removeprefix("Input ")
 
 
 def _known_keys(parents: list[str]) -> list[str]:

@@ -160,3 +160,23 @@ def test_a_disk_that_is_full_stores_nothing_and_the_store_goes_on(store) -> None
     assert store.memory("a") == b"one"
     with store.transaction():
         store.put_memory("a", b"three")
+
+
+def test_a_disk_that_is_full_when_the_journal_is_folded_in_is_one_clear_error(store, monkeypatch) -> None:
+    class Full:
+        def execute(self, *_: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_connection", Full())
+        with pytest.raises(RunDirectoryError, match=r"cannot be written .*disk is full.*free some space"):
+            store.fold_journal()
+
+
+def test_a_store_that_cannot_be_opened_is_not_called_foreign(path, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    with pytest.raises(RunDirectoryError, match="cannot be written"):
+        PartyStore(path)

@@ -37,6 +37,7 @@ from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import AbortError, RunDirectoryError
 from privateyes.federation.rounds import ClientUpdate, ExchangeReport, ServerState, check_updates
 from privateyes.federation.server_step import ServerOptimiser
+from privateyes.files import write_atomically
 
 STORE_NAME = "parties.sqlite"
 MANIFEST_NAME = "manifest.toml"
@@ -113,7 +114,7 @@ class SecureExchange:
         parties = parties_from(self._plan, identities)
         wire = Wire(parties.manifest)
         set_up_epoch(parties, state_digest, wire)
-        write_whole(self._directory / MANIFEST_NAME, parties.manifest.to_toml())
+        write_atomically(self._directory / MANIFEST_NAME, parties.manifest.to_toml().encode())
         self._write_transcript("setup", wire)
         with self._store.transaction():
             for name, seed in identities.items():
@@ -192,7 +193,9 @@ class SecureExchange:
     def _write_transcript(self, name: str, wire: Wire) -> None:
         """One JSON line for each signed message: its type and its bytes as hexadecimal digits."""
         lines = [json.dumps({"type": kind, "bytes": data.hex()}) + "\n" for kind, data in wire.transcript]
-        write_whole(self._directory / "transcripts" / f"{name}.jsonl", "".join(lines))
+        folder = self._directory / "transcripts"
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / f"{name}.jsonl", "".join(lines).encode())
 
     def _report(
         self,
@@ -276,11 +279,3 @@ def _load_state(data: bytes) -> ServerState:
     header, tensors = json.loads(data[4:split]), load(data[split:])
     moments = tuple(tensors[f"moment_{i}"] for i in range(len(tensors) - 1))
     return ServerState(tensors["vector"], moments, int(header["round"]), bytes.fromhex(header["last_sid"]))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file under a temporary name and rename it, so that it is never seen half written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

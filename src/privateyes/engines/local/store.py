@@ -32,7 +32,7 @@ class PartyStore:
         path: the file; made if it is missing.
 
     Raises:
-        RunDirectoryError: the file is no party store.
+        RunDirectoryError: the file is no party store, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,6 +46,8 @@ class PartyStore:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA secure_delete = ON")
             self._connection.executescript(_SCHEMA)
+        except sqlite3.OperationalError as error:  # a full disk, a missing right: not the file's fault
+            raise self._unwritable(error) from None
         except sqlite3.DatabaseError as error:
             raise RunDirectoryError(
                 f"{path} is not a party store ({error})", "start the run in a new directory"
@@ -68,9 +70,7 @@ class PartyStore:
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise RunDirectoryError(
-                f"{self._path} cannot be written ({error})", "free some space and resume the run"
-            ) from None
+            raise self._unwritable(error) from None
 
     def put_identity(self, party: str, seed: bytes) -> None:
         """Store a party's identity key, once."""
@@ -143,10 +143,22 @@ class PartyStore:
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def fold_journal(self) -> None:
-        """Write the journal back and empty it: until then it holds earlier pages, and with them erased keys."""
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Write the journal back and empty it: until then it holds earlier pages, and with them erased keys.
+
+        Raises:
+            RunDirectoryError: the disk is full or fails; what was stored stays stored, in the journal.
+        """
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise self._unwritable(error) from None
 
     def close(self) -> None:
         """Close the file, its journal folded in."""
-        self.fold_journal()
-        self._connection.close()
+        try:
+            self.fold_journal()
+        finally:
+            self._connection.close()
+
+    def _unwritable(self, error: sqlite3.Error) -> RunDirectoryError:
+        return RunDirectoryError(f"{self._path} cannot be written ({error})", "free some space and resume the run")

@@ -11,11 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from privateyes.errors import RunDirectoryError
-from privateyes.experiments.atomic import write_atomically
 from privateyes.experiments.report import charts, eyes, quantities, sentences, summary, svg
 from privateyes.experiments.report.files import RunFiles, read_run
 from privateyes.experiments.report.schema import Replay
 from privateyes.experiments.report.summary import Curve, Summary
+from privateyes.files import write_atomically
 
 _PACKAGE = "privateyes.experiments.report"
 _PARTIES = ("client", "hub", "aggregator")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -17,10 +18,13 @@ def scientific(value: float) -> str:
 
 
 def degrees(value: float) -> str:
-    """An angle in degrees: two decimals; two digits or a power of ten for what two decimals would show as zero."""
+    """An angle in degrees: two decimals; two significant digits for what two decimals would show as zero."""
     if value != 0 and abs(value) < 0.005:
         # below a millionth of a degree the zeros can no longer be counted at a glance
-        return f"{value:.7f}".rstrip("0").replace("-", "−") + "°" if abs(value) >= 1e-6 else f"{scientific(value)}°"
+        if abs(value) < 1e-6:
+            return f"{scientific(value)}°"
+        places = 1 - math.floor(math.log10(abs(value)))
+        return f"{value:.{places}f}".rstrip("0").replace("-", "−") + "°"
     return f"{value:.2f}°".replace("-", "−")
 
 

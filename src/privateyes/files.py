@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -10,11 +11,16 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` under a temporary name in the same directory, force it to disk, and rename it to `path`."""
     # One fixed name, so that what a kill leaves behind is overwritten the next time.
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     force_directory(path.parent)
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from privateyes.experiments import atomic
-from privateyes.experiments.atomic import append_line, write_atomically
+from privateyes import files
+from privateyes.files import append_line, write_atomically
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -23,10 +23,11 @@ def test_a_write_that_fails_leaves_the_old_content(tmp_path: Path, monkeypatch: 
     def fail(descriptor: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(atomic.os, "fsync", fail)
+    monkeypatch.setattr(files.os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
     monkeypatch.undo()
     write_atomically(path, b"newer")
     assert path.read_bytes() == b"newer"
