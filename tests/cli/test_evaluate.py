@@ -20,3 +20,9 @@ def test_a_way_that_was_not_trained_is_one_line(call: Call, trained: tuple[Path,
     result = call("evaluate", trained[0], "--way", "federatde")
     assert result.exit_code == 2
     assert result.stderr == "error: --way federatde: the run has no such way; did you mean federated?\n"
+
+
+def test_persons_that_name_nobody_are_refused(call: Call, trained: tuple[Path, Result]) -> None:
+    result = call("evaluate", trained[0], "--persons", ",")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: --persons names nobody; ")

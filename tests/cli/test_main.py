@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from privateyes import __version__
-from privateyes.experiments import run
+from privateyes.experiments import datafiles, run
 
 Call = Callable[..., Result]
 COMMANDS = [[], ["demo"], ["train"], ["evaluate"], ["report"], ["data"], ["data", "render"], ["data", "check"]]
@@ -60,3 +61,38 @@ def test_an_interruption_names_resume(call: Call, experiment: Path, monkeypatch:
     result = call("train", experiment, "--out", experiment.parent / "run")
     assert result.exit_code == 130
     assert "train RUN_DIRECTORY --resume" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("train", ["place of [data]", "[default: runs/<name>]"]), ("evaluate", ["[default: the run's own]"])],
+)
+def test_words_in_brackets_are_no_markup(call: Call, command: str, words: list[str]) -> None:
+    shown = " ".join(call(command, "--help").stdout.replace("│", " ").split())
+    for word in words:
+        assert word in shown
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(
+    call: Call, experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/x/metrics.jsonl")
+
+    monkeypatch.setattr(run, "run_experiment", full)
+    result = call("train", experiment, "--out", experiment.parent / "run")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: runs/x/metrics.jsonl: No space left on device; free some space")
+    assert result.stderr.count("\n") == 1
+
+
+def test_interrupting_what_is_no_run_names_no_resume(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datafiles, "render_persons", interrupted)
+    result = call("data", "render", tmp_path / "x.h5")
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted\n"

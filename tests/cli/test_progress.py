@@ -27,6 +27,12 @@ def test_plain_lines_tell_way_fold_error_and_time() -> None:
     assert lines[2].startswith("private without p03: 4.57 degrees, ")
 
 
+def test_one_round_is_told_in_the_singular() -> None:
+    text = io.StringIO()
+    PlainLines(Console(file=text)).way_started("all", "local", 0, 1)
+    assert text.getvalue() == "local: 1 round\n"
+
+
 def test_a_bar_moves_and_shows_the_error() -> None:
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=80)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from privateyes.cli.tables import human_bytes, print_outcome
+from privateyes.cli.tables import human_bytes, print_check, print_outcome
 from privateyes.experiments.learned import learned
+from privateyes.tasks.gaze.check import CheckReport, Finding, Severity
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,9 @@ def test_the_outcome_tells_equality_and_replay(capsys: pytest.CaptureFixture[str
     assert "aggregator 2 altered its share; 1 of 2 clients refused" in text
     assert "5.12°" in text
     assert "even if 2 of the 3" in " ".join(text.split())
+
+
+def test_findings_are_counted_in_singular_and_plural(capsys: pytest.CaptureFixture[str]) -> None:
+    finding = Finding(Severity.WARNING, "p00", "something", "a remedy")
+    print_check(CheckReport(Path("x.h5"), (finding,), ()))
+    assert capsys.readouterr().out.splitlines()[-1] == "0 errors, 1 warning"

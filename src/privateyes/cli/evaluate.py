@@ -10,12 +10,12 @@ import typer
 
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
-    way: Annotated[str | None, typer.Option(help="Whose model. [default: the experiment's last way]")] = None,
-    fold: Annotated[str | None, typer.Option(help="Of which fold. [default: the first]")] = None,
-    data: Annotated[Path | None, typer.Option(metavar="FILE.h5", help="Other data. [default: the run's own]")] = None,
+    way: Annotated[str | None, typer.Option(help=r"Whose model. \[default: the experiment's last way]")] = None,
+    fold: Annotated[str | None, typer.Option(help=r"Of which fold. \[default: the first]")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="FILE.h5", help=r"Other data. \[default: the run's own]")] = None,
     persons: Annotated[
         str | None,
-        typer.Option(metavar="NAME,NAME", help="Whom to test. [default: the fold's test persons, or all of --data]"),
+        typer.Option(metavar="NAME,NAME", help=r"Whom to test. \[default: the fold's test persons, or all of --data]"),
     ] = None,
 ) -> None:
     """Test a run's model, person by person.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated
 
@@ -18,6 +19,12 @@ _EXIT_USAGE = 2
 _EXIT_INTERRUPTED = 130
 # What the `train` extra installs; the base installation has none of it.
 _TRAIN_PACKAGES = frozenset({"torch", "h5py", "safetensors", "jinja2", "matplotlib"})
+# What a file system says when a file cannot be written; any other OSError is a bug and keeps its traceback.
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG})
+_HOW_TO_GO_ON = {
+    "train": ": continue the run with `privateyes train RUN_DIRECTORY --resume`",
+    "demo": ": go on with the same command",
+}
 
 
 class _ErrorsAsLines(TyperGroup):
@@ -30,8 +37,15 @@ class _ErrorsAsLines(TyperGroup):
             typer.echo(f"error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(_EXIT_USAGE) from error
         except KeyboardInterrupt as error:
-            typer.echo("interrupted: continue the run with `privateyes train RUN_DIRECTORY --resume`", err=True)
+            typer.echo(f"interrupted{_HOW_TO_GO_ON.get(ctx.invoked_subcommand or '', '')}", err=True)
             raise typer.Exit(_EXIT_INTERRUPTED) from error
+        except OSError as error:
+            if error.errno not in _DISK_ERRORS:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            remedy = "free some space or change the permissions; a run then continues with --resume"
+            typer.echo(f"error: {where}{error.strerror}; {remedy}", err=True)
+            raise typer.Exit(_EXIT_USAGE) from error
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] not in _TRAIN_PACKAGES:
                 raise

@@ -77,7 +77,7 @@ class PlainLines:
         """The way's name, and from where it goes on."""
         self._started = perf_counter()
         resumed = f", from round {done + 1}" if done else ""
-        self.note(f"{_title(fold, way)}: {rounds} rounds{resumed}")
+        self.note(f"{_title(fold, way)}: {rounds} {'round' if rounds == 1 else 'rounds'}{resumed}")
 
     def round_done(self, line: Mapping[str, Any]) -> None:
         """Kept for the way's last line."""

@@ -24,7 +24,7 @@ def print_outcome(results: Mapping[str, Any], directory: Path, page: Path) -> No
     console = _console()
     console.print(_ways_table(results))
     for line in _remarks(results):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
     console.print(_learned_table(results))
     console.print(f"run: {directory}   page: {page}", highlight=False, soft_wrap=True)
 
@@ -64,7 +64,8 @@ def print_check(report: CheckReport) -> None:
         whom = f"person {finding.person}: " if finding.person else ""
         line = f"{finding.severity.value}: {whom}{finding.what}; {finding.remedy}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{len(report.errors)} errors, {len(report.warnings)} warnings", highlight=False)
+    counts = [_count(len(report.errors), "error"), _count(len(report.warnings), "warning")]
+    console.print(", ".join(counts), highlight=False)
 
 
 def human_bytes(count: float) -> str:
@@ -124,6 +125,10 @@ def _remarks(results: Mapping[str, Any]) -> list[str]:
         count = len(replay["verdicts"])
         lines.append(f"replay: {replay['altered_by']} altered its share; {refused} of {count} clients refused")
     return lines
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _degrees(value: float | None) -> str:

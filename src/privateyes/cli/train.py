@@ -12,14 +12,18 @@ def command(
     experiment: Annotated[
         Path, typer.Argument(metavar="EXPERIMENT", help="A TOML file, or with --resume also a run's directory.")
     ],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's directory. [default: runs/<name>]")] = None,
-    data: Annotated[Path | None, typer.Option(metavar="FILE.h5", help="Use this data file in place of [data].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help=r"The run's directory. \[default: runs/<name>]")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE.h5", help=r"Use this data file in place of \[data].")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
 ) -> None:
     """Train the ways that an experiment file names, and write table and page.
 
-    A run is a directory: frozen configuration, environment, metrics, checkpoints, results, report.html. It may be
-    killed at any moment; --resume continues it with the same result.
+    A run is a directory: frozen configuration, environment, metrics, checkpoints, results, report.html.
+    It may be killed at any moment; --resume continues it with the same result.
 
     Example: privateyes train examples/synthetic_eyes.toml --out runs/first
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
 from privateyes.errors import DataError
+from privateyes.tasks.gaze import dataset
 from privateyes.tasks.gaze.dataset import Person, list_persons, load_persons, write_persons
 
 
@@ -230,3 +232,41 @@ def test_real_files_are_read(data_folder: Path, file: str, persons: int, size: t
     loaded = load_persons(data_folder / file)
     assert len(loaded) == persons
     assert {person.image.shape[1:] for person in loaded} == {size}
+
+
+def test_a_person_without_rows_is_refused(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        for part in ("image", "pose", "gaze"):
+            empty = file["a"][part][:0]
+            del file["a"][part]
+            file["a"][part] = empty
+    with pytest.raises(DataError, match="person a, image: there is no row; remove the person"):
+        load_persons(path, ["a"])
+
+
+def test_a_disk_that_fills_up_or_may_not_be_written_is_one_error(
+    tmp_path: Path, draw_person: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError("No space left on device")
+
+    def read_only(self: Path, missing_ok: bool = False) -> None:
+        raise OSError("Read-only file system")
+
+    monkeypatch.setattr(dataset, "_write_all", full)
+    with pytest.raises(DataError, match=r"cannot be written .* free some space"):
+        write_persons(tmp_path / "eyes.h5", [draw_person("a", 3, (9, 15))])
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(Path, "unlink", read_only)
+    with pytest.raises(DataError, match="cannot be written"):
+        write_persons(tmp_path / "eyes.h5", [draw_person("a", 3, (9, 15))])
+
+
+def test_writing_stops_before_the_disk_is_full(
+    tmp_path: Path, draw_person: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDF5 would end in a segmentation fault."""
+    monkeypatch.setattr(dataset.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1 << 20))
+    with pytest.raises(DataError, match="the disk is nearly full; free some space"):
+        write_persons(tmp_path / "eyes.h5", [draw_person("a", 3, (9, 15))])
+    assert list(tmp_path.iterdir()) == []

@@ -13,8 +13,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,8 @@ LARGEST_ANGLE_RAD: Final = np.pi / 2
 # Names become folder names of a run, so they must be harmless there.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}")
 _NAME_REMEDY = "use letters, digits, '-', '_' and '.', at most 64, beginning with a letter, digit or '_'"
+# HDF5's own tables and what it has not written yet.
+_SPARE_BYTES: Final = 2 << 20
 # What h5py raises for files and chunks that are damaged.
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
@@ -114,13 +117,19 @@ def write_persons(path: Path, persons: Iterable[Person]) -> None:
             file = h5py.File(temporary, "w")
         except OSError as error:
             raise DataError(f"{path}: the folder {path.parent} cannot be written", "choose another folder") from error
-        with file:
-            _write_all(path, file, persons)
+        try:
+            with file:
+                _write_all(path, file, persons)
+        except (OSError, RuntimeError) as error:  # what h5py raises on a full disk
+            raise DataError(
+                f"{path} cannot be written ({error})", "free some space, or choose another folder"
+            ) from error
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only disk; the error that matters is on its way
+            temporary.unlink(missing_ok=True)
 
 
 def faults_of_person(where: str, parts: dict[str, NDArray[Any]]) -> Iterator[DataError]:
@@ -224,12 +233,19 @@ def _write_all(path: Path, file: Any, persons: Iterable[Person]) -> None:
         parts: dict[str, NDArray[Any]] = {"image": person.image, "pose": person.pose, "gaze": person.gaze}
         for fault in faults_of_person(f"{path}, person {person.name}", parts):
             raise fault
+        _require_space(path, sum(array.nbytes for array in parts.values()))
         group = file.create_group(person.name)
         group.create_dataset("image", data=person.image, compression="gzip", compression_opts=4)
         group.create_dataset("pose", data=person.pose, dtype=np.float32)
         group.create_dataset("gaze", data=person.gaze, dtype=np.float32)
     if not len(file):
         raise DataError(f"{path}: there is no person to write", "render or pass at least one")
+
+
+def _require_space(path: Path, size: int) -> None:
+    """HDF5 crashes the process when the disk fills up, so that must not come to pass."""
+    if shutil.disk_usage(path.parent).free < size + _SPARE_BYTES:
+        raise DataError(f"{path}: the disk is nearly full", "free some space, or choose another folder")
 
 
 def _refuse_unknown(path: Path, wanted: Sequence[str], present: Sequence[str]) -> None:
@@ -284,7 +300,7 @@ def _faults_of_angles(where: str, angles: NDArray[Any]) -> Iterator[DataError]:
 
 
 def _first_row_not_finite(array: NDArray[Any]) -> int | None:
-    if array.ndim == 0 or not np.issubdtype(array.dtype, np.inexact):
+    if array.size == 0 or array.ndim == 0 or not np.issubdtype(array.dtype, np.inexact):
         return None
     bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
     return int(np.argmax(bad)) if bad.any() else None
