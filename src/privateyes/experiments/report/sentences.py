@@ -85,7 +85,7 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
         sentence += Markup(" This is not final: not every way is done.")
     difference = error_difference_deg(files.results, errors)
     if difference is not None:
-        sentence += Markup(" {}").format(_difference(difference))
+        sentence += Markup(" {}").format(_difference(files.results, difference))
     predictor = files.results.mean_predictor if files.results is not None else None
     if predictor is not None:
         reference = quantities.degrees(predictor.mean_error_deg)
@@ -101,11 +101,16 @@ def error_difference_deg(results: Results | None, errors: dict[str, float]) -> f
     return recorded if recorded is not None else errors["private"] - errors["federated"]
 
 
-def _difference(difference: float) -> Markup:
+def _difference(results: Results | None, difference: float) -> Markup:
     if difference == 0:
         return Markup("Privacy made <b>no difference</b> to the error, down to the last digit.")
     written = quantities.degrees(abs(difference))
-    return Markup("The difference that privacy made is <b>{}</b>.").format(written)
+    sentence = Markup("Between private and federated lie <b>{}</b>").format(written)
+    equality = results.equality if results is not None else None
+    if equality is None or equality.ratio > 1 or equality.saturated:  # then rounding is not all that there is
+        return sentence + "."
+    rounding = quantities.scientific(equality.bound)
+    return sentence + f": rounding of at most {rounding} in a parameter and round, amplified by training."
 
 
 def table_caption(files: RunFiles, people: Sequence[str]) -> str:
