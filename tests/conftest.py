@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -26,6 +27,10 @@ from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import SigningKey
 from privateyes.crypto.streams import KeyStream
 from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
+
+# Times say nothing on a loaded machine, and the first call of a kernel compiles it.
+hypothesis.settings.register_profile("privateyes", deadline=None)
+hypothesis.settings.load_profile("privateyes")
 
 SHAPE = (9, 15)
 
