@@ -128,6 +128,10 @@ class PartyStore:
         self._connection.execute("DELETE FROM accepted")
         self._connection.execute("INSERT INTO accepted VALUES (1, ?, ?, ?)", (before, after, report))
 
+    def amend_report(self, report: str) -> None:
+        """Replace the cost of the round that was accepted last: what it took is known once it is stored."""
+        self._connection.execute("UPDATE accepted SET report = ?", (report,))
+
     def accepted(self) -> tuple[bytes, bytes, str] | None:
         """What ``put_accepted`` stored last."""
         row = self._connection.execute("SELECT before, after, report FROM accepted").fetchone()
