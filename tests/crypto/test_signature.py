@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from privateyes.crypto.signature import SigningKey, require_public_key, require_signature
+from privateyes.crypto.signature import SigningKey, require_signature
 from privateyes.errors import MalformedError
 
 
@@ -49,12 +49,6 @@ def test_a_signature_with_the_group_order_added_is_refused() -> None:
     s = int.from_bytes(signature[32:], "little") + order
     with pytest.raises(MalformedError):
         require_signature(key.public_bytes, signature[:32] + s.to_bytes(32, "little"), b"x", "a note")
-
-
-def test_a_public_key_has_32_bytes() -> None:
-    require_public_key(bytes(32))
-    with pytest.raises(MalformedError):
-        require_public_key(bytes(31))
 
 
 def test_no_repr_shows_the_secret() -> None:

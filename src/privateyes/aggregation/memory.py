@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 from privateyes.aggregation.keys import GroupKey, KeyChain
 from privateyes.aggregation.messages import NO_SESSION
@@ -30,7 +30,6 @@ class AggregatorMemory:
         sealed_hashes: what each client's headers must name.
     """
 
-    no_session: ClassVar[bytes] = NO_SESSION
     epoch: int
     first_epoch: int
     last_round: int

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from privateyes.aggregation.keys import GroupKey, KeyChain, setup_id
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
-from privateyes.aggregation.messages import AggregatorKey, ClientKey, SealedGroupKey, SealedStreamKey
+from privateyes.aggregation.messages import NO_SESSION, AggregatorKey, ClientKey, SealedGroupKey, SealedStreamKey
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.sealing import UnsealingKey, seal
 from privateyes.crypto.signature import SigningKey
@@ -106,7 +106,7 @@ class AggregatorSetup:
             epoch=self._epoch,
             first_epoch=previous.first_epoch if previous else self._epoch,
             last_round=-1,
-            last_sid=previous.last_sid if previous else AggregatorMemory.no_session,
+            last_sid=previous.last_sid if previous else NO_SESSION,
             opened=previous.opened if previous else frozenset(),
             chains={client: chain for client, (chain, _) in self._received.items()},
             sealed_hashes={client: sealed_hash for client, (_, sealed_hash) in self._received.items()},

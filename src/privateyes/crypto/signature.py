@@ -11,7 +11,6 @@ from privateyes.errors import MalformedError
 
 SIGNATURE_BYTES: Final = 64
 PUBLIC_KEY_BYTES: Final = 32
-PRIVATE_KEY_BYTES: Final = 32
 
 
 class SigningKey:
@@ -41,16 +40,6 @@ class SigningKey:
     def sign(self, statement: bytes) -> bytes:
         """Sign a canonical statement: 64 bytes."""
         return self._private.sign(statement)
-
-
-def require_public_key(key: bytes) -> None:
-    """Refuse bytes that are no Ed25519 public key.
-
-    Raises:
-        MalformedError: wrong length.
-    """
-    if len(key) != PUBLIC_KEY_BYTES:
-        raise MalformedError(f"an Ed25519 public key has {PUBLIC_KEY_BYTES} bytes, not {len(key)}")
 
 
 def require_signature(public_key: bytes, signature: bytes, statement: bytes, what: str) -> None:

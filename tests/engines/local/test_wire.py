@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from privateyes.aggregation.messages import HubCommitment, Message, Vote
-from privateyes.engines.local.wire import Place, Traffic, Wire
+from privateyes.engines.local.wire import Place, Traffic, TrafficKey, Wire
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_every_copy_on_every_path_is_counted(wire) -> None:
     wire.carry(message, Place.HUB, Place.CLIENT)
     assert wire.bytes_between(Place.HUB, Place.AGGREGATOR) == 3 * 65
     assert wire.bytes_between(Place.HUB, Place.CLIENT) == 65
-    assert wire.received_by(Place.AGGREGATOR) == {"HubCommitment": Traffic(3, 195)}
+    assert wire.traffic[TrafficKey("HubCommitment", Place.HUB, Place.AGGREGATOR)] == Traffic(3, 195)
     assert {row["bytes"] for row in wire.table()} == {195, 65}
 
 

@@ -8,7 +8,7 @@ parties as a Python object.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -95,15 +95,6 @@ class Wire:
         return sum(
             entry.bytes for key, entry in self.traffic.items() if (key.sender, key.receiver) == (sender, receiver)
         )
-
-    def received_by(self, receiver: Place) -> Mapping[str, Traffic]:
-        """What one kind of party received, by message."""
-        received: dict[str, Traffic] = defaultdict(Traffic)
-        for key, entry in self.traffic.items():
-            if key.receiver is receiver:
-                received[key.message].messages += entry.messages
-                received[key.message].bytes += entry.bytes
-        return received
 
     def table(self) -> list[dict[str, Any]]:
         """The traffic as rows that JSON can hold."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -49,10 +48,3 @@ def data_size(value: float) -> str:
 def count(value: int, singular: str, plural: str = "") -> str:
     """A counted thing, for example ``1 person`` or ``7 people``; thousands get a comma."""
     return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
-
-
-def listing(items: Sequence[str]) -> str:
-    """Items as in a sentence: ``a``, ``a and b``, ``a, b and c``."""
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} and {items[-1]}"

@@ -18,11 +18,9 @@ from privateyes.errors import DataError
 from privateyes.tasks.gaze.dataset import Person, load_persons
 from privateyes.tasks.gaze.metrics import mean_angular_error_deg
 from privateyes.tasks.gaze.models import build_model
-from privateyes.tasks.gaze.preprocess import equalise
+from privateyes.tasks.gaze.preprocess import equalise, to_model_input
 from privateyes.training.task import Examples
 from privateyes.training.vector import refuse_running_statistics
-
-_GREY_LEVELS = 255.0
 
 # Applied to (pitch, yaw) in radians, mean over both angles and the batch.
 _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
@@ -93,7 +91,7 @@ class GazeTask:
     def predict(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
         """Gaze (B, 2) in radians, from images uint8 (B, H, W) and poses (B, 2)."""
         images, poses = inputs
-        predicted: Tensor = model(images.unsqueeze(1).to(torch.float32) / _GREY_LEVELS, poses)
+        predicted: Tensor = model(torch.from_numpy(to_model_input(images.numpy())), poses)
         return predicted
 
     def loss_of(self, predicted: Tensor, targets: Tensor) -> Tensor:
