@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from privateyes.aggregation.aggregator import Point
 from privateyes.aggregation.keys import KeyChain
 from privateyes.aggregation.messages import OPENED, VOID, HubCommitment, HubSum
-from privateyes.aggregation.states import State
-from privateyes.errors import AbortError, RefusedError
+from privateyes.crypto.lanes import ONE_LANE, Lanes
+from privateyes.errors import AbortError, MalformedError, RefusedError
 
 
 @pytest.mark.parametrize("number", [-1, 0, 3, 4])
@@ -51,6 +55,7 @@ def test_no_step_is_taken_in_a_session_that_a_later_announcement_closed(world, s
     before = {"vote": "submit", "commit": "vote", "agree": "commit", "open": "agree"}[step]
     world.run(1, 2, to=before)
     states, memories, submissions = dict(world.states), dict(world.aggregator_memories), world.submissions
+    kept = deepcopy(states)
     world.announce()
     world.states, world.submissions = states, submissions
     later = dict(world.aggregator_memories)
@@ -58,14 +63,61 @@ def test_no_step_is_taken_in_a_session_that_a_later_announcement_closed(world, s
         getattr(world, step)()
     assert world.aggregator_memories == later
     # Without that comparison the old memory would have come back, and with it the right to announce again.
-    world.aggregator_memories = memories
-    world.states = {s: _again(state) for s, state in states.items()}
+    world.aggregator_memories, world.states = memories, kept
     getattr(world, step)()
 
 
-def _again(state: State) -> State:
-    state._used = False
-    return state
+def test_a_transition_that_raises_erases_the_share_and_the_salt(world) -> None:
+    world.run(to="commit")
+    state = world.states[1]
+    share, salt = state.share, state.salt
+    assert share.any()
+    assert any(salt)
+    with pytest.raises(AbortError):
+        world.aggregators[1].agree(world.aggregator_memories[1], state, world.commitments[1:], world.hub_commitment)
+    assert not share.any()
+    assert state.salt == b""
+
+
+def test_an_opening_that_is_refused_erases_the_share_and_the_salt(world) -> None:
+    world.run(to="agree")
+    state = world.states[1]
+    with pytest.raises(AbortError):
+        world.aggregators[1].open(world.aggregator_memories[1], state, world.agreements[1:])
+    assert not state.committed.share.any()
+    assert state.committed.salt == b""
+
+
+def test_a_state_of_another_step_is_refused_and_stays_usable(world) -> None:
+    world.run(to="commit")
+    with pytest.raises(RefusedError, match="follows Agreed, and the session is at Committed"):
+        world.aggregators[1].open(world.aggregator_memories[1], world.states[1], [])
+    for step in (world.agree, world.open, world.certify, world.deliver):
+        step()
+    assert np.array_equal(world.check(1).mean, world.mean_of(world.ideal()))
+
+
+def test_the_number_of_lanes_changes_nothing_that_is_said(make_world) -> None:
+    world = make_world(d=300_000)
+    world.run(to="vote")
+    salts = {s: bytes([s]) * 32 for s in world.aggregators}
+    with ThreadPoolExecutor(3) as threads:
+        said = []
+        for lanes in (ONE_LANE, Lanes(2, threads.map), Lanes(3, threads.map), Lanes(99, map)):
+            step = replace(world.aggregators[1], lanes=lanes).commit(
+                world.aggregator_memories[1], deepcopy(world.states[1]), world.votes, salts[1]
+            )
+            said.append((step.message.to_bytes(), step.state.share.tobytes()))
+    assert len(set(said)) == 1
+
+
+def test_an_aggregator_signs_where_it_stopped_and_nothing_else(world) -> None:
+    world.run(to="vote")
+    notice = world.aggregators[2].stop(world.sid, Point.COMMIT)
+    notice.require_signature_of(world.manifest.aggregators[1].public_key, world.sid)
+    assert (notice.sid, notice.aggregator, notice.step) == (world.sid, 2, 3)
+    with pytest.raises(MalformedError):
+        replace(notice, step=4).require_signature_of(world.manifest.aggregators[1].public_key, world.sid)
 
 
 @pytest.mark.parametrize(("step", "messages"), [("commit", "votes"), ("agree", "commitments"), ("open", "agreements")])

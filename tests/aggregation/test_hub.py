@@ -65,6 +65,22 @@ def test_messages_in_any_order_give_the_same_delivery(world) -> None:
 
 def test_the_hub_blames_an_opening_that_does_not_fit(world) -> None:
     world.run()
-    world.openings[0] = replace(world.openings[0], share=world.shifted(world.openings[0].share, {0: 1}))
+    altered = replace(world.openings[0], share=world.shifted(world.openings[0].share, {0: 1}))
+    world.openings[0] = world.signed_by_aggregator(altered, 1)
     with pytest.raises(BlamedError, match="aggregator 1"):
+        world.deliver()
+
+
+def test_the_hub_blames_nobody_for_an_opening_that_was_altered_on_the_way(world) -> None:
+    world.run()
+    world.openings[0] = replace(world.openings[0], share=world.shifted(world.openings[0].share, {0: 1}))
+    with pytest.raises(MalformedError, match="type Opening does not verify"):
+        world.deliver()
+
+
+@pytest.mark.parametrize("kind", ["commitments", "openings", "results"])
+def test_the_hub_delivers_nothing_without_a_word_of_every_aggregator(world, kind) -> None:
+    world.run()
+    getattr(world, kind)[0] = getattr(world, kind)[1]
+    with pytest.raises(AbortError, match="not exactly one message of every aggregator"):
         world.deliver()

@@ -94,7 +94,7 @@ def test_names_that_look_alike_when_joined_are_told_apart() -> None:
         ({"dimension": 0}, "dimension = 0"),
         ({"dimension": -3}, "dimension = -3"),
         ({"dimension": 2**40}, "longer key stream"),
-        ({"mode": "public"}, "not available"),
+        ({"mode": "open"}, "neither sealed nor public"),
         ({"roster_min": 1}, "roster_min = 1"),
         ({"roster_min": 5}, "roster_min = 5"),
         ({"clients": _parties(2, 3)}, "do not fit 3 clients"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from privateyes.aggregation import messages
 from privateyes.aggregation.codec import Fixed, Listed, RosterEntries, ShareVector, Unsigned
-from privateyes.aggregation.messages import Header, Message, Signed, Submission
+from privateyes.aggregation.messages import Header, Message, Opening, OpeningReceipt, Signed, Submission
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.crypto.labels import Label
 from privateyes.crypto.signature import SigningKey
@@ -91,9 +91,11 @@ def test_every_message_reads_back_what_it_wrote(manifests, data) -> None:
 
 
 def test_every_kind_of_message_has_its_own_number_and_every_signed_one_its_own_label() -> None:
-    assert len(KINDS) == 17
+    assert len(KINDS) == 22
     assert len({kind.kind for kind in KINDS}) == len(KINDS)
-    assert len({kind.label for kind in SIGNED}) == len(SIGNED)
+    # An opening's receipt carries the opening's own signature.
+    assert len({kind.label for kind in SIGNED}) == len(SIGNED) - 1
+    assert OpeningReceipt.label is Opening.label
     assert all(isinstance(kind.label, Label) for kind in SIGNED)
 
 

@@ -4,16 +4,19 @@
     Certified
 
 Each transition takes one state and what arrived and returns a Step: the next state, the message to send and what must
-be on disk before it is sent. A state is used once. A transition that raises ends the session at this aggregator:
-nothing later is ever signed or opened for it, and the next announcement declares it void. So that this holds for states
-that somebody kept or reloaded, every transition up to the opening also takes the current memory, and refuses a session
-that is no longer its last.
+be on disk before it is sent. A state is used once. A transition that raises ends the session at this aggregator: the
+state's secrets are erased, nothing later is ever signed or opened for it, and the next announcement declares it void.
+So that this holds for states that somebody kept or reloaded, every transition up to the opening also takes the current
+memory, and refuses a session that is no longer its last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import partial
+from typing import TypeAlias
 
 from privateyes.aggregation.keys import session_id, setup_id, share_stream
 from privateyes.aggregation.manifest import Manifest
@@ -21,15 +24,19 @@ from privateyes.aggregation.memory import AggregatorMemory
 from privateyes.aggregation.messages import (
     OPENED,
     VOID,
+    Abort,
     Agreement,
     Announcement,
     Closing,
     Header,
     HubCommitment,
     HubSum,
+    Message,
     Opening,
+    OpeningReceipt,
     ResultSignature,
     RosterCommitment,
+    Signed,
     Vote,
 )
 from privateyes.aggregation.roster import (
@@ -40,14 +47,25 @@ from privateyes.aggregation.roster import (
     roster_digest,
     transcript_digest,
 )
-from privateyes.aggregation.states import Agreed, Announced, Certified, Committed, Opened, Step, Voted
-from privateyes.crypto import kernels
-from privateyes.crypto.commitment import commit_to_sum, commit_to_vector, merkle_root
+from privateyes.aggregation.states import Agreed, Announced, Certified, Committed, Opened, Step, Voted, using
+from privateyes.aggregation.summation import add_streams, chunks_of_result
+from privateyes.crypto.commitment import MerkleTree, commit_to_share, commit_to_sum_root, merkle_root
 from privateyes.crypto.field import Elements
+from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.signature import SigningKey
 from privateyes.crypto.statement import equal_in_constant_time
-from privateyes.crypto.streams import scratch_words
+from privateyes.crypto.streams import ElementStream
 from privateyes.errors import AbortError, BlamedError, MalformedError, RefusedError
+
+FromAggregator: TypeAlias = Vote | RosterCommitment | Agreement | OpeningReceipt
+
+
+class Point(IntEnum):
+    """The step of the protocol at which an aggregator stopped a session; an ``Abort`` names one of them."""
+
+    ROSTER = 2
+    COMMIT = 3
+    OPEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +76,7 @@ class Aggregator:
         manifest: its own pinned copy.
         number: s, from 1.
         identity: its pinned signing key.
+        lanes: where its work on several clients is done side by side.
 
     Guarantees:
         It sees headers, rosters and, after every commitment is signed, a sum that is masked with a key it does not
@@ -67,6 +86,7 @@ class Aggregator:
     manifest: Manifest
     number: int
     identity: SigningKey
+    lanes: Lanes = ONE_LANE
 
     # Step 0
 
@@ -116,6 +136,10 @@ class Aggregator:
         outcome = OPENED if sid in memory.opened else VOID
         return Closing(sid, self.number, outcome).signed_by(self.identity, sid)
 
+    def stop(self, sid: bytes, step: Point) -> Abort:
+        """The signed word that a session ended here at ``step``: nothing else, and nothing derived from a share."""
+        return Abort(sid, self.number, step).signed_by(self.identity, sid)
+
     # Step 2
 
     def vote(self, memory: AggregatorMemory, state: Announced, headers: Sequence[Header]) -> Step[Voted, Vote]:
@@ -127,22 +151,23 @@ class Aggregator:
         Raises:
             RefusedError: the session is closed.
         """
-        state.use()
-        _require_last(memory, state.sid)
-        valid: dict[int, set[Header]] = {}
-        rejected: dict[int, str] = {}
-        for header in headers:
-            fault = self._fault_of(header, memory)
-            if fault is None:
-                valid.setdefault(header.client, set()).add(header)
-            else:
-                rejected[header.client] = fault
-        rejected = {client: fault for client, fault in rejected.items() if client not in valid}
-        rejected |= {client: "sent two different headers" for client, found in valid.items() if len(found) > 1}
-        kept = {client: next(iter(found)) for client, found in sorted(valid.items()) if len(found) == 1}
-        entries = tuple((client, header.hash()) for client, header in kept.items())
-        message = Vote(state.sid, self.number, entries).signed_by(self.identity, state.sid)
-        return Step(Voted(state.sid, kept, rejected), message)
+        with using(state, Announced):
+            _require_last(memory, state.sid)
+            valid: dict[int, set[Header]] = {}
+            rejected: dict[int, str] = {}
+            for header in headers:
+                _require_kind(header, Header)
+                fault = self._fault_of(header, memory)
+                if fault is None:
+                    valid.setdefault(header.client, set()).add(header)
+                else:
+                    rejected[header.client] = fault
+            rejected = {client: fault for client, fault in rejected.items() if client not in valid}
+            rejected |= {client: "sent two different headers" for client, found in valid.items() if len(found) > 1}
+            kept = {client: next(iter(found)) for client, found in sorted(valid.items()) if len(found) == 1}
+            entries = tuple((client, header.hash()) for client, header in kept.items())
+            message = Vote(state.sid, self.number, entries).signed_by(self.identity, state.sid)
+            return Step(Voted(state.sid, kept, rejected), message)
 
     def _fault_of(self, header: Header, memory: AggregatorMemory) -> str | None:
         if header.sid != memory.last_sid:
@@ -177,46 +202,37 @@ class Aggregator:
             AbortError: votes missing, the roster too small or large, two group keys in it, or a header this aggregator
                 does not hold.
         """
-        state.use()
-        _require_last(memory, state.sid)
-        self._require_one_of_each(votes, state.sid)
-        entries = intersect([vote.entries for vote in votes])
-        require_size(entries, self.manifest)
-        headers = [state.headers[client] for client, value in entries if client in state.headers]
-        if [(header.client, header.hash()) for header in headers] != list(entries):
-            raise AbortError(
-                "the votes agree on a header that this aggregator did not vote for", "announce a new round"
-            )
-        require_one_group_key(headers)
-        share, spent = self._regenerate(memory, state.sid, headers)
-        rho = roster_digest(state.sid, headers[0].group_check, entries)
-        commitment = commit_to_vector(state.sid, rho, self.number, salt, share)
-        message = RosterCommitment(state.sid, self.number, rho, commitment).signed_by(self.identity, state.sid)
-        return Step(Committed(state.sid, entries, rho, commitment, salt, share), message, spent)
+        with using(state, Voted):
+            _require_last(memory, state.sid)
+            self._require_one_of_each(votes, Vote, state.sid)
+            entries = intersect([vote.entries for vote in votes])
+            require_size(entries, self.manifest)
+            headers = [state.headers[client] for client, value in entries if client in state.headers]
+            if [(header.client, header.hash()) for header in headers] != list(entries):
+                raise AbortError(
+                    "the votes agree on a header that this aggregator did not vote for", "announce a new round"
+                )
+            require_one_group_key(headers)
+            share, spent = self._regenerate(memory, state.sid, headers)
+            rho = roster_digest(state.sid, headers[0].group_check, entries)
+            root = merkle_root(share, self.lanes)
+            committed = Committed(state.sid, entries, rho, salt, self.number, share, root)
+            message = RosterCommitment(state.sid, self.number, rho, committed.commitment)
+            return Step(committed, message.signed_by(self.identity, state.sid), spent)
 
     def _regenerate(
         self, memory: AggregatorMemory, sid: bytes, headers: Sequence[Header]
     ) -> tuple[Elements, AggregatorMemory]:
-        """Z_s = sum over the roster of stream_{i,s}, in chunks; and the chains with this round's keys gone."""
+        """Z_s = sum over the roster of stream_{i,s}; and the chains with this round's keys gone."""
         setup = setup_id(self.manifest.digest(), memory.epoch)
-        scratch = scratch_words(self.manifest.field)
-        streams = [
-            share_stream(
-                self.manifest.field,
-                memory.chains[header.client].advance_to(memory.last_round, setup).round_key(setup),
-                sid,
-                header.client,
-                self.number,
-                header.nonce,
-                scratch,
-            )
-            for header in headers
-        ]
-        total = self.manifest.field.zeros(self.manifest.share_elements)
-        for start in range(0, total.size, scratch.size):
-            piece = total[start : start + scratch.size]
-            for stream in streams:
-                stream.add_to(piece)
+        prime_field = self.manifest.field
+
+        def stream_of(header: Header, scratch: Elements) -> ElementStream:
+            round_key = memory.chains[header.client].advance_to(memory.last_round, setup).round_key(setup)
+            return share_stream(prime_field, round_key, sid, header.client, self.number, header.nonce, scratch)
+
+        total = prime_field.zeros(self.manifest.share_elements)
+        add_streams(prime_field, total, [partial(stream_of, header) for header in headers], self.lanes)
         spent = {client: chain.advance_to(memory.last_round + 1, setup) for client, chain in memory.chains.items()}
         return total, replace(memory, chains=spent)
 
@@ -233,26 +249,29 @@ class Aggregator:
             RefusedError: the session is closed.
             AbortError: one is missing, for another roster, or equal to another's.
         """
-        state.use()
-        _require_last(memory, state.sid)
-        self._require_one_of_each(commitments, state.sid)
-        if hub.sid != state.sid:
-            raise AbortError("the hub's commitment is for another session", "announce a new round")
-        ordered = sorted(commitments, key=lambda message: message.aggregator)
-        for message in ordered:
-            if message.rho != state.rho:
+        with using(state, Committed):
+            _require_last(memory, state.sid)
+            self._require_one_of_each(commitments, RosterCommitment, state.sid)
+            _require_kind(hub, HubCommitment)
+            if hub.sid != state.sid:
+                raise AbortError("the hub's commitment is for another session", "announce a new round")
+            ordered = sorted(commitments, key=lambda message: message.aggregator)
+            for message in ordered:
+                if message.rho != state.rho:
+                    raise AbortError(
+                        f"aggregator {message.aggregator} signed another roster",
+                        "announce a new round; compare the signed votes",
+                    )
+            digests = [message.commitment for message in ordered]
+            if digests[self.number - 1] != state.commitment:
+                raise AbortError("this aggregator's own commitment came back altered", "announce a new round")
+            if len(set(digests)) != len(digests):
                 raise AbortError(
-                    f"aggregator {message.aggregator} signed another roster",
-                    "announce a new round; compare the signed votes",
+                    "two aggregators sent the same commitment", "announce a new round; one copied the other's"
                 )
-        digests = [message.commitment for message in ordered]
-        if digests[self.number - 1] != state.commitment:
-            raise AbortError("this aggregator's own commitment came back altered", "announce a new round")
-        if len(set(digests)) != len(digests):
-            raise AbortError("two aggregators sent the same commitment", "announce a new round; one copied the other's")
-        transcript = transcript_digest(state.sid, state.rho, [hub.commitment, *digests])
-        message_out = Agreement(state.sid, self.number, transcript).signed_by(self.identity, state.sid)
-        return Step(Agreed(state, (hub.commitment, *digests), transcript), message_out)
+            transcript = transcript_digest(state.sid, state.rho, [hub.commitment, *digests])
+            message_out = Agreement(state.sid, self.number, transcript).signed_by(self.identity, state.sid)
+            return Step(Agreed(state, (hub.commitment, *digests), transcript), message_out)
 
     # Step 4
 
@@ -263,43 +282,60 @@ class Aggregator:
             RefusedError: the session is closed: this aggregator may have called it void.
             AbortError: one is missing or signs something else.
         """
-        state.use()
-        committed = state.committed
-        _require_last(memory, committed.sid)
-        self._require_one_of_each(agreements, committed.sid)
-        for agreement in agreements:
-            if not equal_in_constant_time(agreement.transcript, state.transcript):
-                raise AbortError(
-                    f"aggregator {agreement.aggregator} agreed to other commitments", "announce a new round"
-                )
-        message = Opening(committed.sid, self.number, committed.salt, committed.share)
-        opened = replace(memory, opened=memory.opened | {committed.sid})
-        return Step(Opened(state), message.signed_by(self.identity, committed.sid), opened)
+        with using(state, Agreed):
+            committed = state.committed
+            sid = committed.sid
+            _require_last(memory, sid)
+            self._require_one_of_each(agreements, Agreement, sid)
+            for agreement in agreements:
+                if not equal_in_constant_time(agreement.transcript, state.transcript):
+                    raise AbortError(
+                        f"aggregator {agreement.aggregator} agreed to other commitments", "announce a new round"
+                    )
+            # Signed through its receipt, whose statement is the same and whose root is known already.
+            receipt = OpeningReceipt(sid, self.number, committed.salt, committed.share_root)
+            signature = receipt.signed_by(self.identity, sid).signature
+            message = Opening(sid, self.number, committed.salt, committed.share, signature)
+            return Step(Opened(state), message, replace(memory, opened=memory.opened | {sid}))
 
     def certify(self, state: Opened, openings: Sequence[Opening], total: HubSum) -> Step[Certified, ResultSignature]:
-        """Check every opening, add them up and sign the result.
+        """Check every opening, add them up chunk by chunk and sign the result.
 
         Raises:
             BlamedError: an aggregator's own signed opening does not fit its signed commitment.
             AbortError: an opening is missing, or the hub's sum does not fit com_0.
         """
-        state.use()
-        committed, commitments = state.agreed.committed, state.agreed.commitments
-        self._require_one_of_each(openings, committed.sid)
-        if total.sid != committed.sid or commit_to_sum(committed.sid, total.share) != commitments[0]:
-            raise AbortError(
-                "the hub's sum is not the one that it committed to", "announce a new round; the hub is at fault"
-            )
-        result = add_openings(self.manifest, committed.rho, openings, commitments, total)
-        digest = result_digest(committed.sid, state.agreed.transcript, merkle_root(result), len(committed.entries))
-        message = ResultSignature(committed.sid, self.number, digest).signed_by(self.identity, committed.sid)
-        return Step(Certified(committed.sid), message)
+        with using(state, Opened):
+            committed, commitments = state.agreed.committed, state.agreed.commitments
+            sid = committed.sid
+            for opening in openings:
+                _require_kind(opening, Opening)
+            _require_kind(total, HubSum)
+            receipts = [self._receipt_of(opening, committed) for opening in openings]
+            self._require_one_of_each(receipts, OpeningReceipt, sid)
+            root = merkle_root(total.share, self.lanes)
+            if total.sid != sid or commit_to_sum_root(sid, total.share.nbytes, root) != commitments[0]:
+                raise AbortError(
+                    "the hub's sum is not the one that it committed to", "announce a new round; the hub is at fault"
+                )
+            for receipt in receipts:
+                require_committed(receipt, committed.rho, committed.share.nbytes, commitments)
+            tree = MerkleTree()
+            for piece in chunks_of_result(self.manifest.field, total.share, [opening.share for opening in openings]):
+                tree.update(piece, self.lanes)
+            digest = result_digest(sid, state.agreed.transcript, tree.root(), len(committed.entries))
+            message = ResultSignature(sid, self.number, digest).signed_by(self.identity, sid)
+            return Step(Certified(sid), message)
 
-    def _require_one_of_each(
-        self,
-        messages: Sequence[Vote] | Sequence[RosterCommitment] | Sequence[Agreement] | Sequence[Opening],
-        sid: bytes,
-    ) -> None:
+    def _receipt_of(self, opening: Opening, committed: Committed) -> OpeningReceipt:
+        """The opening's receipt; of this aggregator's own share the root is known."""
+        own = opening.share is committed.share
+        root = committed.share_root if own else merkle_root(opening.share, self.lanes)
+        return OpeningReceipt(opening.sid, opening.aggregator, opening.salt, root, opening.signature)
+
+    def _require_one_of_each(self, messages: Sequence[FromAggregator], kind: type[Signed], sid: bytes) -> None:
+        for message in messages:
+            _require_kind(message, kind)
         numbers = sorted(message.aggregator for message in messages)
         if numbers != list(range(1, len(self.manifest.aggregators) + 1)):
             raise AbortError("not exactly one message of every aggregator", "announce a new round; ask the missing one")
@@ -319,26 +355,30 @@ def _require_last(memory: AggregatorMemory, sid: bytes) -> None:
         raise RefusedError("a later round was announced, so this session is closed", "go on with the later round")
 
 
-def add_openings(
-    manifest: Manifest, rho: bytes, openings: Sequence[Opening], commitments: Sequence[bytes], total: HubSum
-) -> Elements:
-    """Z = C + sum_s Z_s, after holding every opening against its commitment.
+def _require_kind(message: Message, kind: type[Message]) -> None:
+    if not isinstance(message, kind):
+        raise AbortError(
+            f"a message of type {type(message).__name__} came where {kind.__name__} was expected",
+            "announce a new round",
+        )
+
+
+def require_committed(receipt: OpeningReceipt, rho: bytes, length_bytes: int, commitments: Sequence[bytes]) -> None:
+    """Hold an opening against the commitment that was agreed on.
 
     Args:
-        openings: one of every aggregator, signatures checked.
+        receipt: of the opening.
+        length_bytes: of a share.
         commitments: com_0..com_n.
 
     Raises:
-        BlamedError: an opening does not fit its commitment. Both are signed by the party that is named.
+        BlamedError: it does not fit. The party that is named signed both.
     """
-    result = total.share.copy()
-    for opening in openings:
-        commitment = commit_to_vector(opening.sid, rho, opening.aggregator, opening.salt, opening.share)
-        if not equal_in_constant_time(commitment, commitments[opening.aggregator]):
-            raise BlamedError(
-                f"aggregator {opening.aggregator}",
-                "opened something other than it committed to",
-                "exclude it; its signatures prove it",
-            )
-        kernels.add_words(manifest.field, result, opening.share)
-    return result
+    number = receipt.aggregator
+    commitment = commit_to_share(receipt.sid, rho, number, receipt.salt, length_bytes, receipt.share_root)
+    if not equal_in_constant_time(commitment, commitments[number]):
+        raise BlamedError(
+            f"aggregator {number}",
+            "opened something other than it committed to",
+            "exclude it; its signatures prove it",
+        )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,31 +25,24 @@ from privateyes.aggregation.messages import (
     Closing,
     Complaint,
     Delivery,
+    Disclosure,
     Header,
-    ResultSignature,
     Submission,
 )
-from privateyes.aggregation.roster import Entries, result_digest, roster_digest, transcript_digest
-from privateyes.crypto import kernels
-from privateyes.crypto.commitment import merkle_root
+from privateyes.aggregation.result import (
+    Check,
+    open_result,
+    require_legal_roster,
+    require_result_signatures,
+    result_mask,
+)
 from privateyes.crypto.field import Elements
 from privateyes.crypto.labels import Label, Role
-from privateyes.crypto.signature import SigningKey, require_signature
+from privateyes.crypto.signature import SigningKey
 from privateyes.crypto.statement import BulkDigest, equal_in_constant_time
 from privateyes.crypto.streams import CHUNK_BYTES, ElementStream, KeyStream, scratch_words
+from privateyes.encoding.clips import ClipPlan, Segment, segments, within
 from privateyes.errors import DeliveryError, MalformedError, RefusedError, TrainingError
-
-
-class Check(IntEnum):
-    """What a client checks in a delivery, in this order; a complaint names one of them."""
-
-    SESSION = 1
-    GROUP_KEY = 2
-    ROSTER = 3
-    SIGNATURES = 4
-    TAG = 5
-    WEIGHT = 6
-    RANGE = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +82,7 @@ class VerifiedAverage:
     """
 
     sid: bytes
-    mean: NDArray[np.float64]
+    mean: NDArray[np.float64] = field(repr=False)
     total_weight: int
     roster: tuple[int, ...]
     counted: bool
@@ -189,6 +181,7 @@ class Client:
         delta: NDArray[np.float32],
         weight: int,
         secrets: SubmissionSecrets,
+        clips: ClipPlan | None = None,
     ) -> Submitted:
         """Mask, tag and split one update: one vector goes out, whatever the number of aggregators.
 
@@ -196,8 +189,10 @@ class Client:
             announcements: one of every aggregator, for a round that this client has not observed yet.
             delta: (d,) float32.
             weight: w_i, in [1, w_max].
+            clips: the training state's, if it has any; the manifest's clip caps them.
 
         Raises:
+            ParameterError: the clips are for another model.
             RefusedError: the announcement is refused, or an earlier session from this state was opened and its result
                 not accepted.
             TrainingError: the update has a NaN, an infinity, a wrong length or an impossible weight.
@@ -219,7 +214,9 @@ class Client:
             )
             for aggregator, chain in enumerate(observed.chains, start=1)
         ]
-        share, share_hash, clipped = self._share(session_key, sid, delta, weight, secrets.rounding_key, streams)
+        parts = segments(self.manifest.encoding, self.manifest.dimension, clips)
+        update = _Update(delta, weight, secrets.rounding_key, parts)
+        share, share_hash, clipped = self._share(session_key, sid, update, streams)
         header = Header(
             sid,
             self.number,
@@ -257,31 +254,30 @@ class Client:
         self,
         session_key: bytes,
         sid: bytes,
-        delta: NDArray[np.float32],
-        weight: int,
-        rounding_key: bytes,
+        update: _Update,
         streams: Sequence[ElementStream],
     ) -> tuple[Elements, bytes, int]:
         """c_i = (y, tag) - sum_s stream_s with y = (q, w) + M, in chunks; its hash; the number of clipped values."""
         prime_field, dimension = self.manifest.field, self.manifest.dimension
         share = prime_field.zeros(self.manifest.share_elements)
         hashing = BulkDigest(Label.SHARE_HASH, Role.CLIENT, sid, self.number, length_bytes=share.nbytes)
-        rounding = KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b"")
-        mask = _mask(self.manifest, session_key, sid)
+        rounding = KeyStream(update.rounding_key, Label.ROUNDING, Role.CLIENT, b"")
+        mask = result_mask(self.manifest, session_key, sid)
         accumulator = TensorChallenge(prime_field, dimension + 1, session_key, sid).accumulator()
         words = np.empty(CHUNK_BYTES // prime_field.element_bytes, dtype=np.uint32)
         clipped = 0
         for start in range(0, dimension, words.size):
             piece = share[start : min(start + words.size, dimension)]
             rounding.fill(words[: piece.size].data.cast("B"))
-            values = delta[start : start + piece.size]
-            clipped += self.manifest.encoding.encode(values, weight, words[: piece.size], piece)
-            mask.add_to(piece)
+            clipped += update.encode(start, words[: piece.size], piece)
+            if mask is not None:
+                mask.add_to(piece)
             accumulator.update(piece)
             _finish_piece(piece, streams, hashing)
         end = share[dimension:]
-        end[0] = weight
-        mask.add_to(end[:1])
+        end[0] = update.weight
+        if mask is not None:
+            mask.add_to(end[:1])
         accumulator.update(end[:1])
         end[1:] = accumulator.tags(pads=1)
         _finish_piece(end, streams, hashing)
@@ -289,32 +285,42 @@ class Client:
 
     # Step 5
 
-    def check(self, memory: ClientMemory, delivery: Delivery) -> VerifiedAverage:
+    def check(self, memory: ClientMemory, delivery: Delivery, clips: ClipPlan | None = None) -> VerifiedAverage:
         """Check a delivered result and decode it.
+
+        Args:
+            clips: the training state's, if it has any.
 
         Raises:
             DeliveryError: a check failed; the result must not be used, and ``complain`` says so to the others.
         """
-        entries = delivery.roster
-        counted = self._require_session_and_roster(memory, delivery)
-        self._require_signatures(delivery, entries)
-        sums, tags_match = self._unmask(memory, delivery, len(entries))
-        if not tags_match:
-            raise DeliveryError(
-                Check.TAG,
-                "the sum does not carry the clients' tags: somebody altered it",
-                "keep the last model; find out who",
-            )
-        values, total_weight = sums[:-1], int(sums[-1])
-        self._require_possible(values, total_weight, len(entries))
-        mean = self.manifest.encoding.decode(values, total_weight)
-        return VerifiedAverage(delivery.sid, mean, total_weight, tuple(client for client, _ in entries), counted)
+        counted = self._require_own_session(memory, delivery)
+        average = open_result(self.manifest, memory.group.session_key(delivery.sid), delivery, clips)
+        roster = tuple(client for client, _ in delivery.roster)
+        return VerifiedAverage(delivery.sid, average.mean, average.total_weight, roster, counted)
+
+    def disclose(self, memory: ClientMemory, delivery: Delivery) -> Disclosure:
+        """Publish K_sid of a finished session of a public task, so that anyone can check its tags.
+
+        Whoever has K_sid before every contribution is fixed can forge any sum. All n signatures on the result show that
+        this is past: the honest aggregator signs no result of a session that it did not open, so none of a void one.
+
+        Raises:
+            RefusedError: the task is sealed.
+            DeliveryError: not this client's session, or not n signatures on this result.
+        """
+        if self.manifest.sealed:
+            raise RefusedError("a sealed task discloses no session key", 'public tasks have mode = "public"')
+        self._require_own_session(memory, delivery)
+        session_key = memory.group.session_key(delivery.sid)
+        return Disclosure(delivery.sid, self.number, session_key).signed_by(self.identity, delivery.sid)
 
     def complain(self, delivery_sid: bytes, check: int) -> Complaint:
         """The signed refusal of a session: its id and the check that failed, nothing else."""
         return Complaint(delivery_sid, self.number, check).signed_by(self.identity, delivery_sid)
 
-    def _require_session_and_roster(self, memory: ClientMemory, delivery: Delivery) -> bool:
+    def _require_own_session(self, memory: ClientMemory, delivery: Delivery) -> bool:
+        """Checks 1 to 4; returns whether this client's submission is counted."""
         own = {session.sid: session.header_hash for session in memory.pending}
         if delivery.sid not in {memory.current_sid, *own} - {NO_SESSION}:
             raise DeliveryError(
@@ -322,65 +328,34 @@ class Client:
             )
         if not equal_in_constant_time(delivery.group_check, memory.group.check_value()):
             raise DeliveryError(Check.GROUP_KEY, "the roster was formed under another group key", "start a new epoch")
-        entries = dict(delivery.roster)
-        if not self.manifest.roster_min <= len(entries) <= self.manifest.roster_max:
-            raise DeliveryError(Check.ROSTER, f"a roster of {len(entries)} clients is outside the manifest's bounds")
-        if min(entries) < 1 or max(entries) > len(self.manifest.clients):
-            raise DeliveryError(Check.ROSTER, "the roster names a client that is not in the manifest")
-        listed = entries.get(self.number)
+        require_legal_roster(self.manifest, delivery.roster)
+        listed = dict(delivery.roster).get(self.number)
         if listed is not None and listed != own.get(delivery.sid):
             raise DeliveryError(
                 Check.ROSTER,
                 "the roster lists a submission that this client did not make",
                 "start a new epoch with new keys",
             )
+        require_result_signatures(self.manifest, delivery.receipt())
         return listed is not None
 
-    def _require_signatures(self, delivery: Delivery, entries: Entries) -> None:
-        parties = self.manifest.aggregators
-        if len(delivery.commitments) != len(parties) + 1 or len(delivery.results) != len(parties):
-            raise DeliveryError(Check.SIGNATURES, f"not {len(parties)} aggregators' commitments and signatures")
-        rho = roster_digest(delivery.sid, delivery.group_check, entries)
-        transcript = transcript_digest(delivery.sid, rho, delivery.commitments)
-        result = result_digest(delivery.sid, transcript, merkle_root(delivery.share), len(entries))
-        for number, (party, signature) in enumerate(zip(parties, delivery.results, strict=True), start=1):
-            message = ResultSignature(delivery.sid, number, result, signature)
-            try:
-                require_signature(party.public_key, signature, message.signed_statement(delivery.sid), "the result")
-            except MalformedError:
-                raise DeliveryError(Check.SIGNATURES, f"aggregator {number} did not sign this result") from None
 
-    def _require_possible(self, values: NDArray[np.int64], total_weight: int, roster_size: int) -> None:
-        encoding = self.manifest.encoding
-        if not roster_size <= total_weight <= roster_size * encoding.weight_max:
-            raise DeliveryError(
-                Check.WEIGHT, f"a total weight of {total_weight} is impossible for {roster_size} clients"
-            )
-        bound = encoding.sum_bound(roster_size, total_weight)
-        if int(values.max()) > bound or int(values.min()) < -bound:
-            raise DeliveryError(Check.RANGE, "a coordinate of the sum is larger than clipped updates can add up to")
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """One update and how it is encoded."""
 
-    def _unmask(self, memory: ClientMemory, delivery: Delivery, roster_size: int) -> tuple[NDArray[np.int64], bool]:
-        """Y and W as integers in (-p/2, p/2), (d + 1,), and whether every tag fits."""
-        prime_field, coordinates = self.manifest.field, self.manifest.dimension + 1
-        session_key = memory.group.session_key(delivery.sid)
-        mask = _mask(self.manifest, session_key, delivery.sid)
-        accumulator = TensorChallenge(prime_field, coordinates, session_key, delivery.sid).accumulator()
-        sums = np.empty(coordinates, dtype=np.int64)
-        step = CHUNK_BYTES // prime_field.element_bytes
-        for start in range(0, coordinates, step):
-            piece = delivery.share[start : min(start + step, coordinates)].copy()
-            accumulator.update(piece)
-            mask.subtract_from(piece, roster_size)
-            kernels.lift(prime_field, piece, sums[start : start + piece.size])
-        expected, received = accumulator.tags(pads=roster_size), delivery.share[coordinates:]
-        return sums, equal_in_constant_time(expected.tobytes(), received.tobytes())
+    delta: NDArray[np.float32] = field(repr=False)
+    weight: int
+    rounding_key: bytes = field(repr=False)
+    parts: tuple[Segment, ...]
 
-
-def _mask(manifest: Manifest, session_key: bytes, sid: bytes) -> ElementStream:
-    """M, which hides the sum from every aggregator in sealed mode."""
-    labels = (Label.MASK, Label.MASK_TAIL)
-    return ElementStream(manifest.field, session_key, labels, Role.ALL, sid, scratch=scratch_words(manifest.field))
+    def encode(self, start: int, words: NDArray[np.uint32], out: Elements) -> int:
+        """Encode the coordinates from ``start`` into ``out``; returns how many were clipped."""
+        clipped = 0
+        for part in within(self.parts, start, start + out.size):
+            values = self.delta[start + part.start : start + part.stop]
+            clipped += part.encoding.encode(values, self.weight, words[part.span], out[part.span])
+        return clipped
 
 
 def _finish_piece(piece: Elements, streams: Sequence[ElementStream], hashing: BulkDigest) -> None:

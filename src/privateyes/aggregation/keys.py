@@ -1,7 +1,8 @@
 """Identifiers, key chains and the session's shared secrets (protocol, "Setup").
 
 set-up id  = H(H(manifest), epoch)
-state id   = HMAC(K, epoch, state)                      opaque to aggregators: a plain hash would be an oracle for Y
+state id   = HMAC(K, epoch, state)                      sealed mode: a plain hash would be an oracle for Y
+           = H(epoch, state)                            public mode: anyone may check it
 sid        = H(set-up id, round, state id)
 CK_0       = K[i,s];  CK_{r+1} = HKDF(CK_r, "chain");  RK_r = HKDF(CK_r, "round")
 K_sid      = HKDF(K, sid);  M, a_l, b_l, v_l come from K_sid alone
@@ -81,18 +82,27 @@ class GroupKey:
     """K, known to the clients and to no aggregator, and what is derived from it in one epoch.
 
     K is not forward secret: its leak exposes past averages, never an input.
+
+    Attributes:
+        setup: the epoch's set-up id.
+        epoch: its number.
+        key: K; secret.
+        sealed: whether the task's averages are for the clients alone; then the state's id is keyed with K.
     """
 
     setup: bytes
     epoch: int
     key: bytes = field(repr=False)
+    sealed: bool = True
 
     def check_value(self) -> bytes:
         """kc, which stands in every header: two parties with different group keys find out before anything else."""
         return mac(self.key, Label.GROUP_KEY_CHECK, Role.ALL, self.setup, self.epoch)
 
     def state_id(self, state_digest: bytes) -> bytes:
-        """The training state's id; whoever lacks K cannot test a guess of the state against it."""
+        """The training state's id; in sealed mode, whoever lacks K cannot test a guess of the state against it."""
+        if not self.sealed:
+            return digest(Label.PUBLIC_STATE_ID, Role.ALL, self.setup, self.epoch, state_digest)
         return mac(self.key, Label.STATE_ID, Role.ALL, self.setup, self.epoch, state_digest)
 
     def session_key(self, sid: bytes) -> bytes:

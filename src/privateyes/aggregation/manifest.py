@@ -22,6 +22,7 @@ from privateyes.errors import ConfigError, ParameterError
 MANIFEST_VERSION: Final = 1
 MAX_AGGREGATORS: Final = 7
 SEALED_MODE: Final = "sealed"
+PUBLIC_MODE: Final = "public"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Manifest:
         leader: the client that makes the group key.
         aggregators: n = 2..7.
         clients: m >= 2.
+        mode: who gets the sum: ``sealed``, the clients alone, or ``public``, everyone.
 
     Raises:
         ParameterError: an unsafe combination; names the value and the remedy.
@@ -74,8 +76,11 @@ class Manifest:
             raise ParameterError(
                 f"dimension = {self.dimension} needs a longer key stream than 2^30 blocks", "train a smaller model"
             )
-        if self.mode != SEALED_MODE:
-            raise ParameterError(f"mode = {self.mode!r} is not available", f'use mode = "{SEALED_MODE}"')
+        if self.mode not in (SEALED_MODE, PUBLIC_MODE):
+            raise ParameterError(
+                f"mode = {self.mode!r} is neither sealed nor public",
+                f'use "{SEALED_MODE}" (the average goes to the clients alone) or "{PUBLIC_MODE}" (to everyone)',
+            )
         if not 2 <= self.roster_min <= self.roster_max <= size:
             raise ParameterError(
                 f"roster_min = {self.roster_min} and roster_max = {self.roster_max} do not fit {size} clients",
@@ -108,6 +113,11 @@ class Manifest:
         for role, parties in (("aggregators", self.aggregators), ("clients", self.clients)):
             if len({party.name for party in parties}) != len(parties):
                 raise ParameterError(f"two {role} have the same name", "give each its own")
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the sum is masked, so that the clients alone can read it."""
+        return self.mode == SEALED_MODE
 
     @property
     def field(self) -> Field:

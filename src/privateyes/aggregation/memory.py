@@ -118,6 +118,7 @@ class ClientMemory:
                 "setup": self.group.setup.hex(),
                 "epoch": self.group.epoch,
                 "group_key": self.group.key.hex(),
+                "sealed": self.group.sealed,
                 "chains": [_dump_chain(chain) for chain in self.chains],
                 "sealed_hashes": [value.hex() for value in self.sealed_hashes],
                 "state_digest": self.state_digest.hex(),
@@ -136,8 +137,9 @@ class ClientMemory:
         """
         with _Damage("a client's memory"):
             table = json.loads(data)
+            setup, group_key = bytes.fromhex(table["setup"]), bytes.fromhex(table["group_key"])
             return cls(
-                group=GroupKey(bytes.fromhex(table["setup"]), int(table["epoch"]), bytes.fromhex(table["group_key"])),
+                group=GroupKey(setup, int(table["epoch"]), group_key, _load_flag(table["sealed"])),
                 chains=tuple(_load_chain(chain) for chain in table["chains"]),
                 sealed_hashes=tuple(bytes.fromhex(value) for value in table["sealed_hashes"]),
                 state_digest=bytes.fromhex(table["state_digest"]),
@@ -149,6 +151,12 @@ class ClientMemory:
 
 def _dump(table: Mapping[str, Any]) -> bytes:
     return json.dumps(table, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _load_flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
 
 
 def _dump_chain(chain: KeyChain) -> list[Any]:

@@ -17,8 +17,12 @@
                 ResultSignature   aggregator -> clients  yes     H(T, H(Z), |R|)
     5 DELIVER   Delivery          hub -> clients         inside  roster, commitments, result signatures, Z
                 Complaint         client -> all          yes     which session it refused, and at which check
+                Disclosure        client -> all          yes     K_sid of a finished session; public mode only
+    2 to 4      Abort             aggregator -> all      yes     which session it stopped, and at which step
+    record      OpeningReceipt, HubSumReceipt, DeliveryReceipt   the same with a Merkle root in the vector's place
 
 Everything an aggregator or client says is signed and names its session (or epoch), so the untrusted hub relays it all.
+A receipt stands for its message in a session's record: what was signed can be checked without the vectors.
 """
 
 from __future__ import annotations
@@ -123,7 +127,7 @@ class Signed(Message):
             MalformedError: it does not verify.
         """
         require_signature(
-            public_key, self.signature, self.signed_statement(context), f"a message of type {type(self).__name__}"
+            public_key, self.signature, self.signed_statement(context), f"a message of type {type(self).__name__.removesuffix('Receipt')}"
         )
 
 
@@ -300,6 +304,22 @@ class Opening(Signed):
     share: Share
     signature: Signature = UNSIGNED
 
+    def receipt(self) -> OpeningReceipt:
+        """What the record keeps; the signature holds for it too."""
+        return OpeningReceipt(self.sid, self.aggregator, self.salt, merkle_root(self.share), self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningReceipt(Signed):
+    """An opening with the root of Z_s in place of Z_s: the signed statement is the opening's own."""
+
+    kind, label, role = 19, Label.OPENING, Role.AGGREGATOR
+    sid: Digest
+    aggregator: U16
+    salt: Salt
+    share_root: Digest
+    signature: Signature = UNSIGNED
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HubSum(Message):
@@ -308,6 +328,19 @@ class HubSum(Message):
     kind = 13
     sid: Digest
     share: Share
+
+    def receipt(self) -> HubSumReceipt:
+        """What the record keeps."""
+        return HubSumReceipt(self.sid, merkle_root(self.share))
+
+
+@dataclass(frozen=True, slots=True)
+class HubSumReceipt(Message):
+    """The root of C."""
+
+    kind = 20
+    sid: Digest
+    share_root: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +366,24 @@ class Delivery(Message):
     results: Signatures
     share: Share
 
+    def receipt(self) -> DeliveryReceipt:
+        """What the record keeps; the result signatures can be checked against it."""
+        values = (self.group_check, self.roster, self.commitments, self.results)
+        return DeliveryReceipt(self.sid, *values, merkle_root(self.share))
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReceipt(Message):
+    """A delivery with the root of Z in place of Z."""
+
+    kind = 21
+    sid: Digest
+    group_check: Digest
+    roster: Roster
+    commitments: Digests
+    results: Signatures
+    share_root: Digest
+
 
 @dataclass(frozen=True, slots=True)
 class Complaint(Signed):
@@ -342,4 +393,26 @@ class Complaint(Signed):
     sid: Digest
     client: U32
     check: U8
+    signature: Signature = UNSIGNED
+
+
+@dataclass(frozen=True, slots=True)
+class Abort(Signed):
+    """An aggregator's word that it stopped a session for good, and at which step of the protocol (2, 3 or 4)."""
+
+    kind, label, role = 22, Label.ABORT, Role.AGGREGATOR
+    sid: Digest
+    aggregator: U16
+    step: U8
+    signature: Signature = UNSIGNED
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure(Signed):
+    """K_sid of a session that n result signatures closed: with it anyone can check the tags (public mode)."""
+
+    kind, label, role = 18, Label.DISCLOSURE, Role.CLIENT
+    sid: Digest
+    client: U32
+    session_key: Digest
     signature: Signature = UNSIGNED

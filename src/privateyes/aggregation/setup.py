@@ -244,7 +244,7 @@ class ClientSetup:
             raise RefusedError("the epoch's keys are incomplete", "finish the set-up first")
         del self._unsealing
         return ClientMemory(
-            group=GroupKey(self._setup, self._epoch, self._group_key),
+            group=GroupKey(self._setup, self._epoch, self._group_key, self._manifest.sealed),
             chains=self._chains,
             sealed_hashes=self._sealed_hashes,
             state_digest=self._state_digest,

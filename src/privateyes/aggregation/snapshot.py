@@ -12,7 +12,9 @@ import numpy as np
 from privateyes.aggregation.codec import Reader, RosterEntries
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.states import Agreed, Committed
-from privateyes.crypto.statement import HASH_BYTES
+from privateyes.crypto.commitment import merkle_root
+from privateyes.crypto.statement import HASH_BYTES, equal_in_constant_time
+from privateyes.errors import MalformedError
 
 
 def dump_committed(state: Committed) -> bytes:
@@ -21,19 +23,25 @@ def dump_committed(state: Committed) -> bytes:
     return b"".join((RosterEntries().write(state.entries), *digests, state.share.data.cast("B")))
 
 
-def load_committed(data: bytes, manifest: Manifest) -> Committed:
-    """Read what ``dump_committed`` wrote.
+def load_committed(data: bytes, aggregator: int, manifest: Manifest) -> Committed:
+    """Read what aggregator ``aggregator`` wrote with ``dump_committed``.
 
     Raises:
-        MalformedError: the store is damaged.
+        MalformedError: the store is damaged: what it holds is not what the aggregator committed to.
     """
     reader = Reader(data, manifest, "a stored commitment")
     entries = RosterEntries().read(reader)
     sid, rho, commitment, salt = (bytes(reader.take(HASH_BYTES)) for _ in range(4))
     size = manifest.share_elements * manifest.field.element_bytes
-    share = manifest.field.from_bytes(reader.take(size), manifest.share_elements)
+    share = np.array(manifest.field.from_bytes(reader.take(size), manifest.share_elements))
     reader.finish()
-    return Committed(sid, entries, rho, commitment, salt, np.array(share))
+    state = Committed(sid, entries, rho, salt, aggregator, share, merkle_root(share))
+    if not equal_in_constant_time(state.commitment, commitment):
+        raise MalformedError(
+            f"the stored share of aggregator {aggregator} is not the one that it committed to",
+            "the store is damaged: announce a new round",
+        )
+    return state
 
 
 def dump_agreed(state: Agreed) -> bytes:

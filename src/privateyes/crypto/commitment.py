@@ -12,20 +12,43 @@ from typing import Final
 
 from privateyes.crypto.field import Elements
 from privateyes.crypto.labels import Label, Role
+from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.statement import digest
 
 LEAF_BYTES: Final = 1 << 16
 SALT_BYTES: Final = 32
 
 
-def merkle_root(vector: Elements) -> bytes:
+class MerkleTree:
+    """The tree of a vector that arrives in pieces; a piece that is not the last has a multiple of 64 KiB bytes."""
+
+    __slots__ = ("_leaves",)
+
+    def __init__(self) -> None:
+        self._leaves: list[bytes] = []
+
+    def update(self, piece: Elements, lanes: Lanes = ONE_LANE) -> None:
+        """Add the next elements."""
+        view = piece.data.cast("B")
+        starts = range(0, view.nbytes, LEAF_BYTES)
+        self._leaves += lanes.run(lambda start: _leaf(view[start : start + LEAF_BYTES]), starts)
+
+    def root(self) -> bytes:
+        """The 32-byte root of everything so far."""
+        return _root(self._leaves) if self._leaves else hashlib.sha256(b"").digest()
+
+
+def merkle_root(vector: Elements, lanes: Lanes = ONE_LANE) -> bytes:
     """The 32-byte root over a vector's bytes, in leaves of 64 KiB."""
-    view = vector.data.cast("B")
-    leaves = [
-        hashlib.sha256(b"\x00" + view[start : start + LEAF_BYTES]).digest()
-        for start in range(0, view.nbytes, LEAF_BYTES)
-    ]
-    return _root(leaves) if leaves else hashlib.sha256(b"").digest()
+    tree = MerkleTree()
+    tree.update(vector, lanes)
+    return tree.root()
+
+
+def _leaf(piece: memoryview) -> bytes:
+    hashing = hashlib.sha256(b"\x00")
+    hashing.update(piece)
+    return hashing.digest()
 
 
 def _root(hashes: list[bytes]) -> bytes:
@@ -35,7 +58,7 @@ def _root(hashes: list[bytes]) -> bytes:
     return hashlib.sha256(b"\x01" + _root(hashes[:split]) + _root(hashes[split:])).digest()
 
 
-def commit_to_vector(sid: bytes, rho: bytes, aggregator: int, salt: bytes, vector: Elements) -> bytes:
+def commit_to_share(sid: bytes, rho: bytes, aggregator: int, salt: bytes, length_bytes: int, root: bytes) -> bytes:
     """com_s = H(sid, rho, s, salt, length, Merkle(Z_s)) (protocol, step 3).
 
     Args:
@@ -43,11 +66,22 @@ def commit_to_vector(sid: bytes, rho: bytes, aggregator: int, salt: bytes, vecto
         rho: the roster's digest.
         aggregator: s, from 1.
         salt: 32 fresh secret bytes.
-        vector: Z_s, canonical elements.
+        length_bytes: of Z_s.
+        root: ``merkle_root`` of Z_s.
     """
-    return digest(Label.COMMITMENT, Role.AGGREGATOR, sid, rho, aggregator, salt, vector.nbytes, merkle_root(vector))
+    return digest(Label.COMMITMENT, Role.AGGREGATOR, sid, rho, aggregator, salt, length_bytes, root)
+
+
+def commit_to_vector(sid: bytes, rho: bytes, aggregator: int, salt: bytes, vector: Elements) -> bytes:
+    """``commit_to_share`` of a vector at hand."""
+    return commit_to_share(sid, rho, aggregator, salt, vector.nbytes, merkle_root(vector))
+
+
+def commit_to_sum_root(sid: bytes, length_bytes: int, root: bytes) -> bytes:
+    """com_0 = H(length, Merkle(C)): the hub's commitment to the sum of the uploads, which is no secret: no salt."""
+    return digest(Label.HUB_COMMITMENT, Role.HUB, sid, length_bytes, root)
 
 
 def commit_to_sum(sid: bytes, total: Elements) -> bytes:
-    """com_0 = H(C): the hub's commitment to the sum of the uploads, which is no secret and has no salt."""
-    return digest(Label.HUB_COMMITMENT, Role.HUB, sid, total.nbytes, merkle_root(total))
+    """``commit_to_sum_root`` of a vector at hand."""
+    return commit_to_sum_root(sid, total.nbytes, merkle_root(total))

@@ -28,6 +28,7 @@ class Label(StrEnum):
     SETUP_ID = "setup-id"
     SESSION_ID = "session-id"
     STATE_ID = "state-id"
+    PUBLIC_STATE_ID = "public-state-id"
     # keys of an epoch
     AGGREGATOR_KEY = "aggregator-key"
     CLIENT_KEY = "client-key"
@@ -69,3 +70,5 @@ class Label(StrEnum):
     RESULT = "result"
     RESULT_SIGNATURE = "result-signature"
     COMPLAINT = "complaint"
+    ABORT = "abort"
+    DISCLOSURE = "disclosure"

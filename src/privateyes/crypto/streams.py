@@ -8,6 +8,7 @@ exactly uniform on [0, p). (A bias of 2^-31 for each word is not negligible at 1
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -47,6 +48,9 @@ class KeyStream:
         self._encryptor = Cipher(AES(material[:KEY_BYTES]), CTR(material[KEY_BYTES:])).encryptor()
         self._bytes_left = MAX_STREAM_BYTES
 
+    def __repr__(self) -> str:
+        return "KeyStream(<secret>)"
+
     def fill(self, buffer: memoryview) -> None:
         """Overwrite a buffer with the next bytes of the stream."""
         if buffer.nbytes > self._bytes_left:
@@ -74,7 +78,7 @@ class ElementStream:
         scratch: from ``scratch_words``; overwritten by every call.
     """
 
-    __slots__ = ("_field", "_main", "_scratch", "_tail")
+    __slots__ = ("_field", "_main", "_open_tail", "_scratch", "_tail")
 
     def __init__(
         self,
@@ -88,8 +92,13 @@ class ElementStream:
     ) -> None:
         self._field = field
         self._main = KeyStream(key, labels[0], role, context, *parts)
-        self._tail = KeyStream(key, labels[1], role, context, *parts)
+        # Derived at the first rejection, which most streams never see.
+        self._tail: KeyStream | None = None
+        self._open_tail = partial(KeyStream, key, labels[1], role, context, *parts)
         self._scratch = scratch
+
+    def __repr__(self) -> str:
+        return "ElementStream(<secret>)"
 
     def add_to(self, elements: Elements) -> None:
         """Add the next ``elements.size`` elements of the stream, in place."""
@@ -126,6 +135,8 @@ class ElementStream:
             piece[position] = (int(piece[position]) + factor * self._next_of_tail()) % prime
 
     def _next_of_tail(self) -> int:
+        if self._tail is None:
+            self._tail = self._open_tail()
         word = np.empty(1, dtype=self._field.dtype)
         while True:
             self._tail.fill(word.data.cast("B"))

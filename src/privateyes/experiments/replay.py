@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from privateyes.aggregation.client import Check
+from privateyes.aggregation.result import Check
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from, set_up_epoch
 from privateyes.engines.local.secure import local_inputs

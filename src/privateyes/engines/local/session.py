@@ -156,8 +156,8 @@ class Session:
         if hub_body is None or any(name not in agreed_bodies or name not in stored for name in names):
             raise RunDirectoryError("the store of an opened session is incomplete", "start the run in a new directory")
         agreed = []
-        for name in names:
-            committed = load_committed(stored[name], parties.manifest)
+        for own, name in zip(parties.aggregators, names, strict=True):
+            committed = load_committed(stored[name], own.number, parties.manifest)
             agreed.append(load_agreed(agreed_bodies[name], committed, parties.manifest))
         agreements = [Agreement.from_bytes(agreement_bodies[name], parties.manifest) for name in names]
         commitments = [
