@@ -26,23 +26,23 @@ class TensorChallenge:
         coordinates: d + 1.
         session_key: K_sid.
         sid: the session.
+        scratch: from ``scratch_words``, where the caller has one at hand.
     """
 
     __slots__ = ("_columns", "_field", "_pads", "_rows")
 
-    def __init__(self, prime_field: Field, coordinates: int, session_key: bytes, sid: bytes) -> None:
+    def __init__(
+        self, prime_field: Field, coordinates: int, session_key: bytes, sid: bytes, scratch: Elements | None = None
+    ) -> None:
         width = math.isqrt(coordinates - 1) + 1
         height = -(-coordinates // width)
-        scratch = scratch_words(prime_field)
+        words = scratch_words(prime_field) if scratch is None else scratch
         self._field = prime_field
 
         def draw(labels: tuple[Label, Label], count: int) -> Elements:
-            return np.stack(
-                [
-                    ElementStream(prime_field, session_key, labels, Role.ALL, sid, tag, scratch=scratch).read(count)
-                    for tag in range(prime_field.tags)
-                ]
-            )
+            # One stream for all k vectors of a kind, one after the other: what the label separates is the kind.
+            stream = ElementStream(prime_field, session_key, labels, Role.ALL, sid, scratch=words)
+            return stream.read(prime_field.tags * count).reshape(prime_field.tags, count)
 
         self._rows = draw((Label.CHALLENGE_A, Label.CHALLENGE_A_TAIL), height)
         self._columns = draw((Label.CHALLENGE_B, Label.CHALLENGE_B_TAIL), width)

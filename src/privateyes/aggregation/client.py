@@ -216,7 +216,7 @@ class Client:
         ]
         parts = segments(self.manifest.encoding, self.manifest.dimension, clips)
         update = _Update(delta, weight, secrets.rounding_key, parts)
-        share, share_hash, clipped = self._share(session_key, sid, update, streams)
+        share, share_hash, clipped = self._share(session_key, sid, update, streams, scratch)
         header = Header(
             sid,
             self.number,
@@ -256,14 +256,15 @@ class Client:
         sid: bytes,
         update: _Update,
         streams: Sequence[ElementStream],
+        scratch: Elements,
     ) -> tuple[Elements, bytes, int]:
         """c_i = (y, tag) - sum_s stream_s with y = (q, w) + M, in chunks; its hash; the number of clipped values."""
         prime_field, dimension = self.manifest.field, self.manifest.dimension
         share = prime_field.zeros(self.manifest.share_elements)
         hashing = BulkDigest(Label.SHARE_HASH, Role.CLIENT, sid, self.number, length_bytes=share.nbytes)
         rounding = KeyStream(update.rounding_key, Label.ROUNDING, Role.CLIENT, b"")
-        mask = result_mask(self.manifest, session_key, sid)
-        accumulator = TensorChallenge(prime_field, dimension + 1, session_key, sid).accumulator()
+        mask = result_mask(self.manifest, session_key, sid, scratch)
+        accumulator = TensorChallenge(prime_field, dimension + 1, session_key, sid, scratch).accumulator()
         words = np.empty(CHUNK_BYTES // prime_field.element_bytes, dtype=np.uint32)
         clipped = 0
         for start in range(0, dimension, words.size):

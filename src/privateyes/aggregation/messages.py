@@ -127,7 +127,10 @@ class Signed(Message):
             MalformedError: it does not verify.
         """
         require_signature(
-            public_key, self.signature, self.signed_statement(context), f"a message of type {type(self).__name__.removesuffix('Receipt')}"
+            public_key,
+            self.signature,
+            self.signed_statement(context),
+            f"a message of type {type(self).__name__.removesuffix('Receipt')}",
         )
 
 

@@ -20,6 +20,7 @@ from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.messages import Delivery, DeliveryReceipt, Disclosure, Header, ResultSignature
 from privateyes.aggregation.roster import result_digest, roster_digest, transcript_digest
 from privateyes.crypto import kernels
+from privateyes.crypto.field import Elements
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import require_signature
 from privateyes.crypto.statement import equal_in_constant_time
@@ -113,8 +114,9 @@ def open_result(manifest: Manifest, session_key: bytes, delivery: Delivery, clip
 def _unmask(manifest: Manifest, session_key: bytes, delivery: Delivery) -> tuple[NDArray[np.int64], bool]:
     """Y and W as integers in (-p/2, p/2), (d + 1,), and whether every tag fits."""
     prime_field, coordinates, size = manifest.field, manifest.dimension + 1, len(delivery.roster)
-    mask = result_mask(manifest, session_key, delivery.sid)
-    accumulator = TensorChallenge(prime_field, coordinates, session_key, delivery.sid).accumulator()
+    scratch = scratch_words(prime_field)
+    mask = result_mask(manifest, session_key, delivery.sid, scratch)
+    accumulator = TensorChallenge(prime_field, coordinates, session_key, delivery.sid, scratch).accumulator()
     sums = np.empty(coordinates, dtype=np.int64)
     step = CHUNK_BYTES // prime_field.element_bytes
     for start in range(0, coordinates, step):
@@ -148,12 +150,12 @@ def _decode_in_place(parts: tuple[Segment, ...], sums: NDArray[np.int64], total_
     return mean[:dimension]
 
 
-def result_mask(manifest: Manifest, session_key: bytes, sid: bytes) -> ElementStream | None:
+def result_mask(manifest: Manifest, session_key: bytes, sid: bytes, scratch: Elements) -> ElementStream | None:
     """M, which hides the sum from every aggregator; None in public mode, where it is zero."""
     if not manifest.sealed:
         return None
     labels = (Label.MASK, Label.MASK_TAIL)
-    return ElementStream(manifest.field, session_key, labels, Role.ALL, sid, scratch=scratch_words(manifest.field))
+    return ElementStream(manifest.field, session_key, labels, Role.ALL, sid, scratch=scratch)
 
 
 def verify_disclosed(

@@ -23,7 +23,7 @@ def dump_committed(state: Committed) -> bytes:
     return b"".join((RosterEntries().write(state.entries), *digests, state.share.data.cast("B")))
 
 
-def load_committed(data: bytes, aggregator: int, manifest: Manifest) -> Committed:
+def load_committed(data: bytes | memoryview, aggregator: int, manifest: Manifest) -> Committed:
     """Read what aggregator ``aggregator`` wrote with ``dump_committed``.
 
     Raises:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
+from functools import cache
 from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives import hashes
@@ -31,20 +32,26 @@ def encode_tuple(parts: Iterable[Part]) -> bytes:
         TypeError: for a part of another type.
         OverflowError: for an integer outside [0, 2^64).
     """
-    out = bytearray()
+    pieces: list[bytes] = []
     for part in parts:
-        if isinstance(part, bool):
-            raise TypeError("a statement holds bytes, text and integers, not a bool")
-        if isinstance(part, int):
-            kind, body = b"i", part.to_bytes(8, "big")
+        # Exact types, and so no bool, which is an int to isinstance.
+        if type(part) is bytes:
+            tag, body = b"b", part
+        elif type(part) is int:
+            tag, body = b"i", part.to_bytes(8, "big")
         elif isinstance(part, str):
-            kind, body = b"s", str(part).encode()
-        elif isinstance(part, bytes | bytearray | memoryview):
-            kind, body = b"b", bytes(part)
+            tag, body = b"s", str(part).encode()
+        elif isinstance(part, bytearray | memoryview):
+            tag, body = b"b", bytes(part)
         else:
             raise TypeError(f"a statement holds bytes, text and integers, not {type(part).__name__}")
-        out += kind + len(body).to_bytes(8, "big") + body
-    return bytes(out)
+        pieces += (tag, len(body).to_bytes(8, "big"), body)
+    return b"".join(pieces)
+
+
+@cache
+def _prefix(label: Label, role: Role) -> bytes:
+    return encode_tuple((PROTOCOL_VERSION, label.value, role.value))
 
 
 def statement(label: Label, role: Role, context: bytes, *parts: Part) -> bytes:
@@ -56,7 +63,7 @@ def statement(label: Label, role: Role, context: bytes, *parts: Part) -> bytes:
         context: session id or set-up id; empty only for the manifest, which has neither.
         parts: the statement's own content.
     """
-    return encode_tuple((PROTOCOL_VERSION, label.value, role.value, context, *parts))
+    return _prefix(label, role) + encode_tuple((context, *parts))
 
 
 def digest(label: Label, role: Role, context: bytes, *parts: Part) -> bytes:

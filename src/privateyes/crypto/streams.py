@@ -7,7 +7,6 @@ exactly uniform on [0, p). (A bias of 2^-31 for each word is not negligible at 1
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
@@ -102,13 +101,17 @@ class ElementStream:
 
     def add_to(self, elements: Elements) -> None:
         """Add the next ``elements.size`` elements of the stream, in place."""
-        for piece, words in self._pieces(elements):
+        for start in range(0, elements.size, self._scratch.size):
+            piece = elements[start : start + self._scratch.size]
+            words = self._next_words(piece.size)
             if kernels.add_words(self._field, piece, words):
                 self._refill(piece, words, 1)
 
     def subtract_from(self, elements: Elements, factor: int = 1) -> None:
         """Subtract ``factor`` times the next ``elements.size`` elements of the stream, in place."""
-        for piece, words in self._pieces(elements):
+        for start in range(0, elements.size, self._scratch.size):
+            piece = elements[start : start + self._scratch.size]
+            words = self._next_words(piece.size)
             if factor == 1:
                 rejected = kernels.subtract_words(self._field, piece, words)
             else:
@@ -122,12 +125,10 @@ class ElementStream:
         self.add_to(elements)
         return elements
 
-    def _pieces(self, elements: Elements) -> Iterator[tuple[Elements, Elements]]:
-        for start in range(0, elements.size, self._scratch.size):
-            piece = elements[start : start + self._scratch.size]
-            words = self._scratch[: piece.size]
-            self._main.fill(words.data.cast("B"))
-            yield piece, words
+    def _next_words(self, count: int) -> Elements:
+        words = self._scratch[:count]
+        self._main.fill(words.data.cast("B"))
+        return words
 
     def _refill(self, piece: Elements, words: Elements, factor: int) -> None:
         prime = self._field.prime
