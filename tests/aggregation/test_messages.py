@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from privateyes.aggregation import messages
-from privateyes.aggregation.codec import Fixed, Listed, RosterEntries, ShareVector, Unsigned
+from privateyes.aggregation.codec import Fixed, Listed, RosterEntries, ShareVector, Text, Unsigned
 from privateyes.aggregation.messages import Header, Message, Opening, OpeningReceipt, Signed, Submission
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.crypto.labels import Label
@@ -40,6 +40,8 @@ def _values(codec, manifest):
             return st.integers(0, 2 ** (8 * size) - 1)
         case Fixed(size):
             return st.one_of(st.just(bytes(size)), st.randoms(use_true_random=False).map(lambda r: r.randbytes(size)))
+        case Text(least):
+            return st.binary(min_size=least, max_size=least + 40)
         case Listed(item):
             return st.lists(_values(item, manifest), max_size=8).map(tuple)
         case RosterEntries():
@@ -91,7 +93,7 @@ def test_every_message_reads_back_what_it_wrote(manifests, data) -> None:
 
 
 def test_every_kind_of_message_has_its_own_number_and_every_signed_one_its_own_label() -> None:
-    assert len(KINDS) == 22
+    assert len(KINDS) == 23
     assert len({kind.kind for kind in KINDS}) == len(KINDS)
     # An opening's receipt carries the opening's own signature.
     assert len({kind.label for kind in SIGNED}) == len(SIGNED) - 1
@@ -130,7 +132,12 @@ def test_every_single_truncation_of_a_short_message_is_refused(manifests, kind) 
 def _smallest(kind, manifest):
     if kind is Submission:
         return Submission(_smallest(Header, manifest), manifest.field.zeros(manifest.share_elements))
-    simple = {Unsigned: lambda c: 1, Fixed: lambda c: bytes(c.size), Listed: lambda c: (bytes(c.item.size),) * 2}
+    simple = {
+        Unsigned: lambda c: 1,
+        Fixed: lambda c: bytes(c.size),
+        Listed: lambda c: (bytes(c.item.size),) * 2,
+        Text: lambda c: bytes(c.least),
+    }
     values = {}
     for name, codec in messages._layout(kind):
         if isinstance(codec, RosterEntries):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import replace
 
 import pytest
 
-from privateyes.aggregation.messages import OPENED, SealedStreamKey
+from privateyes.aggregation.messages import OPENED, SealedState, SealedStreamKey
 from privateyes.aggregation.setup import AggregatorSetup, ClientSetup
 from privateyes.errors import MalformedError, RefusedError
 
@@ -178,3 +179,81 @@ def test_the_private_halves_are_gone_once_the_epoch_starts(epoch) -> None:
     assert not hasattr(epoch.aggregators[1], "_unsealing")
     with pytest.raises(AttributeError):
         epoch.aggregators[1].receive(sealed[0])
+
+
+# A newcomer's training state
+
+
+def _newcomer(epoch, number: int = 3) -> ClientSetup:
+    return ClientSetup(epoch.world.manifest, number, epoch.world.client_keys[number], 2, None)
+
+
+def _digest(state: bytes) -> bytes:
+    return hashlib.sha256(state).digest()
+
+
+def test_a_newcomer_takes_over_the_state_that_another_client_seals_to_it(epoch) -> None:
+    newcomer, state = _newcomer(epoch), b"model, moments, round" * 1000
+    message = epoch.clients[2].give_state(newcomer.key(), state)
+    assert state not in message.to_bytes()
+    received = SealedState.from_bytes(message.to_bytes(), epoch.world.manifest)
+    assert newcomer.receive_state(received, _digest) == state
+    newcomer.seal_stream_keys(epoch.offered, epoch.secrets)
+    keys = {3: newcomer.key()}
+    newcomer.receive_group_key(epoch.clients[1].lead(keys, bytes(32))[0])
+    assert newcomer.start(None).state_digest == _digest(state)
+
+
+def test_a_client_that_has_a_state_is_given_none(epoch) -> None:
+    # Were it to take one, a corrupt client could send it back to where it has submitted already.
+    message = epoch.clients[2].give_state(epoch.clients[3].key(), b"older" * 10)
+    with pytest.raises(RefusedError, match="has a training state"):
+        epoch.clients[3].receive_state(message, _digest)
+    epoch.clients[3]._state_digest = None
+    epoch.clients[3].receive_state(message, _digest)
+    assert epoch.clients[3]._state_digest == _digest(b"older" * 10)
+
+
+def test_a_returning_client_is_no_newcomer(epoch) -> None:
+    with pytest.raises(RefusedError, match="never goes back"):
+        ClientSetup(epoch.world.manifest, 3, epoch.world.client_keys[3], 2, None, epoch.world.client_memories[3])
+
+
+def test_a_newcomer_gives_no_state_and_starts_without_none(epoch) -> None:
+    newcomer = _newcomer(epoch)
+    with pytest.raises(RefusedError, match="has no training state to give"):
+        newcomer.give_state(epoch.clients[1].key(), b"x")
+    newcomer.seal_stream_keys(epoch.offered, epoch.secrets)
+    newcomer.receive_group_key(epoch.clients[1].lead({3: newcomer.key()}, bytes(32))[0])
+    with pytest.raises(RefusedError, match="has no training state"):
+        newcomer.start(None)
+
+
+@pytest.mark.parametrize("changes", [{"recipient": 2}, {"epoch": 1}, {"sender": 0}, {"sender": 4}])
+def test_a_state_for_something_else_is_refused(epoch, changes) -> None:
+    newcomer = _newcomer(epoch)
+    message = epoch.clients[2].give_state(newcomer.key(), b"state")
+    with pytest.raises(RefusedError, match="of another epoch, for another client"):
+        newcomer.receive_state(replace(message, **changes), _digest)
+
+
+def test_a_state_that_was_altered_or_signed_by_another_client_is_refused(epoch) -> None:
+    newcomer = _newcomer(epoch)
+    message = epoch.clients[2].give_state(newcomer.key(), b"state")
+    flipped = bytes([message.sealed[0] ^ 1]) + message.sealed[1:]
+    for altered in (replace(message, sealed=flipped), replace(message, sender=1)):
+        with pytest.raises(MalformedError, match="does not verify"):
+            newcomer.receive_state(altered, _digest)
+    setup = newcomer._setup
+    resigned = replace(message, sender=1).signed_by(epoch.world.client_keys[1], setup)
+    with pytest.raises(MalformedError, match="does not open"):
+        newcomer.receive_state(resigned, _digest)
+
+
+def test_a_state_is_sealed_to_signed_keys_of_this_epoch_alone(epoch) -> None:
+    key = _newcomer(epoch).key()
+    for changes in ({"epoch": 1}, {"client": 0}, {"client": 4}):
+        with pytest.raises(RefusedError, match="of another epoch or of no client"):
+            epoch.clients[2].give_state(replace(key, **changes), b"state")
+    with pytest.raises(MalformedError, match="does not verify"):
+        epoch.clients[2].give_state(replace(key, client=1), b"state")

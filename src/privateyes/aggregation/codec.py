@@ -102,6 +102,34 @@ class Fixed:
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """Bytes of any length from ``least`` on, after an eight-byte count."""
+
+    least: int
+
+    def write(self, value: bytes) -> bytes:
+        """The count and the bytes.
+
+        Raises:
+            MalformedError: too few.
+        """
+        if len(value) < self.least:
+            raise MalformedError(f"a field of at least {self.least} bytes was given {len(value)}")
+        return len(value).to_bytes(8, "big") + value
+
+    def read(self, reader: Reader) -> bytes:
+        """The bytes.
+
+        Raises:
+            MalformedError: too few.
+        """
+        count = int.from_bytes(reader.take(8), "big")
+        if count < self.least:
+            raise MalformedError(f"a field of at least {self.least} bytes has {count}")
+        return bytes(reader.take(count))
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """A list of at most 255 equal-sized values: one for each aggregator, for example."""
 

@@ -5,6 +5,7 @@
                 ClientKey         client -> leader       yes     its sealing key for this epoch
                 SealedStreamKey   client -> aggregator   yes     K[i,s], sealed
                 SealedGroupKey    leader -> client       yes     K, sealed
+                SealedState       client -> newcomer     yes     the training state, sealed
     0 ANNOUNCE  Announcement      aggregator -> clients  yes     the round and the state's id
                 Closing           aggregator -> clients  yes     how an earlier session ended there: opened or void
     1 SUBMIT    Submission        client -> hub          header  header and masked share c_i; the header goes on alone
@@ -31,12 +32,12 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Annotated, ClassVar, Self, TypeAlias, get_args, get_type_hints
 
-from privateyes.aggregation.codec import Codec, Fixed, Listed, Reader, RosterEntries, ShareVector, Unsigned
+from privateyes.aggregation.codec import Codec, Fixed, Listed, Reader, RosterEntries, ShareVector, Text, Unsigned
 from privateyes.aggregation.manifest import Manifest
 from privateyes.crypto.commitment import SALT_BYTES, merkle_root
 from privateyes.crypto.field import Elements
 from privateyes.crypto.labels import Label, Role
-from privateyes.crypto.sealing import SEALED_KEY_BYTES, SEALING_PUBLIC_KEY_BYTES
+from privateyes.crypto.sealing import SEALED_KEY_BYTES, SEALING_OVERHEAD_BYTES, SEALING_PUBLIC_KEY_BYTES
 from privateyes.crypto.signature import SIGNATURE_BYTES, SigningKey, require_signature
 from privateyes.crypto.statement import HASH_BYTES, digest, statement
 from privateyes.errors import MalformedError
@@ -49,6 +50,7 @@ Digest: TypeAlias = Annotated[bytes, Fixed(HASH_BYTES)]
 Salt: TypeAlias = Annotated[bytes, Fixed(SALT_BYTES)]
 Signature: TypeAlias = Annotated[bytes, Fixed(SIGNATURE_BYTES)]
 SealedKey: TypeAlias = Annotated[bytes, Fixed(SEALED_KEY_BYTES)]
+SealedText: TypeAlias = Annotated[bytes, Text(SEALING_OVERHEAD_BYTES)]
 SealingKey: TypeAlias = Annotated[bytes, Fixed(SEALING_PUBLIC_KEY_BYTES)]
 Digests: TypeAlias = Annotated[tuple[bytes, ...], Listed(Fixed(HASH_BYTES))]
 Signatures: TypeAlias = Annotated[tuple[bytes, ...], Listed(Fixed(SIGNATURE_BYTES))]
@@ -181,6 +183,18 @@ class SealedGroupKey(Signed):
     leader: U32
     recipient: U32
     sealed: SealedKey
+    signature: Signature = UNSIGNED
+
+
+@dataclass(frozen=True, slots=True)
+class SealedState(Signed):
+    """The training state for a client that joins: sealed to its key of this epoch, and signed by who gives it."""
+
+    kind, label, role = 23, Label.SEALED_STATE, Role.CLIENT
+    epoch: U64
+    sender: U32
+    recipient: U32
+    sealed: SealedText
     signature: Signature = UNSIGNED
 
 

@@ -6,12 +6,19 @@ whoever later takes a party's pinned key and all recorded traffic can open nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from privateyes.aggregation.keys import GroupKey, KeyChain, setup_id
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
-from privateyes.aggregation.messages import NO_SESSION, AggregatorKey, ClientKey, SealedGroupKey, SealedStreamKey
+from privateyes.aggregation.messages import (
+    NO_SESSION,
+    AggregatorKey,
+    ClientKey,
+    SealedGroupKey,
+    SealedState,
+    SealedStreamKey,
+)
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.sealing import UnsealingKey, seal
 from privateyes.crypto.signature import SigningKey
@@ -27,12 +34,16 @@ def _group_key_info(setup: bytes, leader: int, recipient: int) -> bytes:
     return statement(Label.GROUP_KEY, Role.CLIENT, setup, leader, recipient)
 
 
+def _state_info(setup: bytes, sender: int, recipient: int) -> bytes:
+    return statement(Label.SEALED_STATE, Role.CLIENT, setup, sender, recipient)
+
+
 def _require_later_epoch(epoch: int, previous: int) -> None:
     if epoch <= previous:
         raise RefusedError(f"epoch {epoch} does not follow epoch {previous}", "epochs strictly increase")
 
 
-def _require_next(previous: ClientMemory | None, epoch: int, state_digest: bytes) -> None:
+def _require_next(previous: ClientMemory | None, epoch: int, state_digest: bytes | None) -> None:
     if previous is None:
         return
     _require_later_epoch(epoch, previous.group.epoch)
@@ -121,8 +132,11 @@ class ClientSetup:
         client: i, from 1.
         identity: its pinned signing key.
         epoch: later than every earlier one.
-        state_digest: the training state that it holds.
+        state_digest: the training state that it holds; None for a newcomer, which another client gives it to.
         previous: its memory of the epoch before, if there was one.
+
+    Raises:
+        RefusedError: the epoch does not increase, or the state is not the client's current one.
     """
 
     __slots__ = (
@@ -136,7 +150,7 @@ class ClientSetup:
         client: int,
         identity: SigningKey,
         epoch: int,
-        state_digest: bytes,
+        state_digest: bytes | None,
         previous: ClientMemory | None = None,
     ) -> None:
         _require_next(previous, epoch, state_digest)
@@ -229,6 +243,49 @@ class ClientSetup:
             raise RefusedError("the leader's own sealed key is not the one it made", "start a new epoch")
         self._group_key = key
 
+    def give_state(self, newcomer: ClientKey, state: bytes) -> SealedState:
+        """Seal this client's training state to a client that joins.
+
+        Args:
+            state: in whatever form the newcomer reads; its digest is this client's current one.
+
+        Raises:
+            RefusedError: this client is a newcomer itself, or the key is of another epoch or no client's.
+            MalformedError: a signature does not verify.
+        """
+        if self._state_digest is None:
+            raise RefusedError("a newcomer has no training state to give")
+        recipient = newcomer.client
+        if newcomer.epoch != self._epoch or not 1 <= recipient <= len(self._manifest.clients):
+            raise RefusedError(f"the key of client {recipient} is of another epoch or of no client of the task")
+        newcomer.require_signature_of(self._manifest.clients[recipient - 1].public_key, self._setup)
+        sealed = seal(state, newcomer.public_key, _state_info(self._setup, self._number, recipient))
+        return SealedState(self._epoch, self._number, recipient, sealed).signed_by(self._identity, self._setup)
+
+    def receive_state(self, message: SealedState, digest_of: Callable[[bytes], bytes]) -> bytes:
+        """As a newcomer, take over the training state of another client.
+
+        A wrong state harms nobody but this newcomer: its id is not the announced one, so it never submits from it. A
+        client that has a state is given none: it moves on by results that it checked, and never goes back.
+
+        Args:
+            digest_of: reads and checks a state and gives its digest.
+
+        Raises:
+            RefusedError: this client has a state, or the message is not for it, or of another epoch.
+            MalformedError: wrong signature, or sealed for something else.
+        """
+        if self._state_digest is not None:
+            raise RefusedError("this client has a training state", "it moves on by results that it checked")
+        sender = message.sender
+        known = 1 <= sender <= len(self._manifest.clients)
+        if (message.epoch, message.recipient) != (self._epoch, self._number) or not known:
+            raise RefusedError("a training state of another epoch, for another client, or from no client of the task")
+        message.require_signature_of(self._manifest.clients[sender - 1].public_key, self._setup)
+        state = self._unsealing.unseal_text(message.sealed, _state_info(self._setup, sender, self._number))
+        self._state_digest = digest_of(state)
+        return state
+
     def start(self, previous: ClientMemory | None) -> ClientMemory:
         """Begin the epoch: drops the sealing key's private half.
 
@@ -242,6 +299,8 @@ class ClientSetup:
         _require_next(previous, self._epoch, self._state_digest)
         if not self._chains or self._group_key is None:
             raise RefusedError("the epoch's keys are incomplete", "finish the set-up first")
+        if self._state_digest is None:
+            raise RefusedError("this newcomer has no training state", "let another client give it one")
         del self._unsealing
         return ClientMemory(
             group=GroupKey(self._setup, self._epoch, self._group_key, self._manifest.sealed),

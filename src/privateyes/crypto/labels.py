@@ -36,6 +36,7 @@ class Label(StrEnum):
     SEALED_KEY_HASH = "sealed-key-hash"
     GROUP_KEY = "group-key"
     GROUP_KEY_CHECK = "kc"
+    SEALED_STATE = "sealed-state"
     # keys of a round
     CHAIN = "chain"
     ROUND = "round"

@@ -1,4 +1,4 @@
-"""Sealing of 32-byte keys to a party's epoch key: HPKE (RFC 9180) in base mode with the MLKEM768-X25519 hybrid.
+"""Sealing of keys, and of a newcomer's training state, to a party's epoch key: HPKE (RFC 9180) in base mode with the MLKEM768-X25519 hybrid.
 
 The hybrid is the default because traffic recorded today must stay closed to tomorrow's machines: the images behind it
 are biometric. Base mode authenticates nobody, so whoever seals also signs (aggregation/messages.py).
@@ -25,7 +25,8 @@ from privateyes.errors import MalformedError
 
 _AEAD_TAG_BYTES: Final = 16
 _ENCAPSULATION_BYTES: Final = 1120  # ML-KEM-768 ciphertext (1088) and X25519 share (32)
-SEALED_KEY_BYTES: Final = _ENCAPSULATION_BYTES + KEY_BYTES + _AEAD_TAG_BYTES
+SEALING_OVERHEAD_BYTES: Final = _ENCAPSULATION_BYTES + _AEAD_TAG_BYTES
+SEALED_KEY_BYTES: Final = SEALING_OVERHEAD_BYTES + KEY_BYTES
 _MLKEM_PUBLIC_BYTES: Final = 1184
 SEALING_PUBLIC_KEY_BYTES: Final = _MLKEM_PUBLIC_BYTES + 32  # ML-KEM-768, then X25519
 
@@ -53,17 +54,25 @@ class UnsealingKey:
         Raises:
             MalformedError: not sealed to this key under this info, or altered.
         """
-        try:
-            key = _suite().decrypt(sealed, self._private, info=info)
-        except (InvalidTag, ValueError):
-            raise MalformedError("a sealed key does not open under this epoch's key") from None
+        key = self.unseal_text(sealed, info)
         if len(key) != KEY_BYTES:
             raise MalformedError(f"a sealed key holds {len(key)} bytes, not {KEY_BYTES}")
         return key
 
+    def unseal_text(self, sealed: bytes, info: bytes) -> bytes:
+        """Open something sealed, of any length.
 
-def seal(key: bytes, recipient: bytes, info: bytes) -> bytes:
-    """Seal a 32-byte key to a recipient's public key; ``info`` binds the context.
+        Raises:
+            MalformedError: not sealed to this key under this info, or altered.
+        """
+        try:
+            return _suite().decrypt(sealed, self._private, info=info)
+        except (InvalidTag, ValueError):
+            raise MalformedError("what was sealed does not open under this epoch's key") from None
+
+
+def seal(text: bytes, recipient: bytes, info: bytes) -> bytes:
+    """Seal a key, or a text of any length, to a recipient's public key; ``info`` binds the context.
 
     Raises:
         MalformedError: ``recipient`` is no public key.
@@ -73,6 +82,6 @@ def seal(key: bytes, recipient: bytes, info: bytes) -> bytes:
             MLKEM768PublicKey.from_public_bytes(recipient[:_MLKEM_PUBLIC_BYTES]),
             X25519PublicKey.from_public_bytes(recipient[_MLKEM_PUBLIC_BYTES:]),
         )
-        return _suite().encrypt(key, public, info=info)
+        return _suite().encrypt(text, public, info=info)
     except ValueError:  # from the second call for a point of small order
         raise MalformedError("a sealing key is not a valid MLKEM768-X25519 public key") from None
