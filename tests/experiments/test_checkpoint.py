@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from privateyes.encoding.clips import ClipPlan
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.checkpoint import SHARED, Checkpoint, read_checkpoint, write_checkpoint
 from privateyes.federation.rounds import ServerState
@@ -19,6 +20,16 @@ def test_a_state_comes_back_with_every_field(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a", Checkpoint.of_state(state))
     checkpoint = read_checkpoint(tmp_path / "a")
     assert checkpoint is not None
+    assert checkpoint.state().digest() == state.digest()
+
+
+def test_clips_come_back_exactly(tmp_path: Path) -> None:
+    clips = ClipPlan((3, 2), (2.0**-20, 0.1))
+    state = ServerState(VECTOR, round=2, clips=clips)
+    write_checkpoint(tmp_path / "a", Checkpoint.of_state(state))
+    checkpoint = read_checkpoint(tmp_path / "a")
+    assert checkpoint is not None
+    assert checkpoint.state().clips == clips
     assert checkpoint.state().digest() == state.digest()
 
 

@@ -9,7 +9,7 @@ what a corrupt client's blind shift could do. The scale follows from the clip an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
@@ -37,11 +37,25 @@ class ClipPlan:
             raise ParameterError(
                 f"{len(self.clips)} clips for {len(self.lengths)} tensors", "give one clip for each tensor"
             )
-        for position, (length, clip) in enumerate(zip(self.lengths, self.clips, strict=True)):
+        for position, (length, clip) in enumerate(self.pairs()):
             if length < 1 or not (math.isfinite(clip) and exact_clip(clip) > 0):
                 raise ParameterError(
                     f"tensor {position}: clip {clip} for {length} elements", "clips are positive and finite"
                 )
+
+    def pairs(self) -> Iterator[tuple[int, float]]:
+        """(length, clip) of each tensor."""
+        return zip(self.lengths, self.clips, strict=True)
+
+
+def plan_of_pairs(pairs: Iterable[tuple[int, float]]) -> ClipPlan:
+    """The plan of (length, clip) pairs, as ``ClipPlan.pairs`` gives them.
+
+    Raises:
+        ParameterError: as for ``ClipPlan``.
+    """
+    lengths, clips = tuple(zip(*pairs, strict=True)) or ((), ())
+    return ClipPlan(tuple(int(length) for length in lengths), tuple(float(clip) for clip in clips))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from privateyes.errors import RunDirectoryError
+from privateyes.encoding.clips import ClipPlan, plan_of_pairs
+from privateyes.errors import ParameterError, RunDirectoryError
 from privateyes.federation.rounds import ServerState
 from privateyes.files import write_atomically
 
@@ -33,21 +34,23 @@ class Checkpoint:
         vectors: client -> its own model, float32 (d,); a single entry `SHARED` where there is one model for all.
         moments: of the server optimiser, each float64 (d,).
         last_sid: of the last accepted aggregation session; empty where there is none.
+        clips: of each tensor, where they adapt.
     """
 
     round: int
     vectors: Mapping[str, NDArray[np.float32]]
     moments: tuple[NDArray[np.float64], ...] = ()
     last_sid: bytes = b""
+    clips: ClipPlan | None = None
 
     @classmethod
     def of_state(cls, state: ServerState) -> Checkpoint:
         """The checkpoint of a way whose clients share a model."""
-        return cls(state.round, {SHARED: state.vector}, state.moments, state.last_sid)
+        return cls(state.round, {SHARED: state.vector}, state.moments, state.last_sid, state.clips)
 
     def state(self) -> ServerState:
         """Back to the state; for ways whose clients share a model."""
-        return ServerState(self.vectors[SHARED], self.moments, self.round, self.last_sid)
+        return ServerState(self.vectors[SHARED], self.moments, self.round, self.last_sid, self.clips)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -57,8 +60,10 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     for index, moment in enumerate(checkpoint.moments):
         tensors[f"moment/{index}"] = np.ascontiguousarray(moment)
-    facts = json.dumps({"last_sid": checkpoint.last_sid.hex(), "round": checkpoint.round}, sort_keys=True)
-    write_atomically(path, save(tensors, metadata={"privateyes": facts}))
+    facts: dict[str, object] = {"last_sid": checkpoint.last_sid.hex(), "round": checkpoint.round}
+    if checkpoint.clips is not None:
+        facts["clips"] = [[length, clip] for length, clip in checkpoint.clips.pairs()]
+    write_atomically(path, save(tensors, metadata={"privateyes": json.dumps(facts, sort_keys=True)}))
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
@@ -75,8 +80,9 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         vectors = {_client_name(name): tensors[name] for name in sorted(tensors) if name.startswith("model")}
         moments = tuple(tensors[f"moment/{index}"] for index in range(len(tensors) - len(vectors)))
-        return Checkpoint(int(facts["round"]), vectors, moments, bytes.fromhex(facts["last_sid"]))
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
+        clips = plan_of_pairs(facts["clips"]) if "clips" in facts else None
+        return Checkpoint(int(facts["round"]), vectors, moments, bytes.fromhex(facts["last_sid"]), clips)
+    except (SafetensorError, ParameterError, ValueError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
         remedy = "delete the run's directory, or restore this file, and run again"
         raise RunDirectoryError(f"{path} is damaged ({error})", remedy) from error
 

@@ -8,6 +8,7 @@ with the averaging left to the exchange).
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -16,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from privateyes.encoding.clips import ClipPlan
 from privateyes.errors import TrainingError
 from privateyes.federation.cohorts import select_cohort
 
@@ -46,12 +48,14 @@ class ServerState:
         moments: the server optimiser's memory, each float64 (d,); empty for FedAvg.
         round: number of completed rounds.
         last_sid: id of the last accepted aggregation session; empty where there is none.
+        clips: of each tensor, where they adapt from round to round; None where one clip holds throughout.
     """
 
     vector: NDArray[np.float32]
     moments: tuple[NDArray[np.float64], ...] = ()
     round: int = 0
     last_sid: bytes = b""
+    clips: ClipPlan | None = None
 
     def digest(self) -> bytes:
         """SHA-256 (32 bytes) of a length-prefixed, little-endian encoding of every field."""
@@ -59,7 +63,8 @@ class ServerState:
         moments = [np.ascontiguousarray(moment, dtype="<f8").tobytes() for moment in self.moments]
         vector = np.ascontiguousarray(self.vector, dtype="<f4").tobytes()
         numbers = (self.round.to_bytes(8, "big"), len(moments).to_bytes(8, "big"))
-        for part in (b"privateyes server state v1", *numbers, self.last_sid, vector, *moments):
+        clips = b"".join(struct.pack("<Qd", *pair) for pair in self.clips.pairs()) if self.clips else b""
+        for part in (b"privateyes server state v2", *numbers, self.last_sid, clips, vector, *moments):
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
         return digest.digest()

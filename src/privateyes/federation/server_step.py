@@ -7,7 +7,7 @@ client runs the step itself and all must reach the same state.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -43,7 +43,7 @@ class FedAvg:
     def step(self, state: ServerState, mean: NDArray[np.float64], sid: bytes = b"") -> ServerState:
         """The next state; see the class."""
         vector = (state.vector.astype(np.float64) + self.learning_rate * mean).astype(np.float32)
-        return ServerState(vector=vector, moments=state.moments, round=state.round + 1, last_sid=sid)
+        return replace(state, vector=vector, round=state.round + 1, last_sid=sid)
 
 
 SERVER_OPTIMISERS: Mapping[str, Callable[[float], ServerOptimiser]] = MappingProxyType({"fedavg": FedAvg})
