@@ -6,11 +6,13 @@ import hashlib
 import secrets
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from privateyes.aggregation.memory import ClientMemory
 from privateyes.aggregation.messages import OPENED, SealedState, SealedStreamKey
 from privateyes.aggregation.setup import AggregatorSetup, ClientSetup
-from privateyes.errors import MalformedError, RefusedError
+from privateyes.errors import DeliveryError, MalformedError, RefusedError
 
 STATE = bytes(32)
 
@@ -152,7 +154,7 @@ def test_a_submission_during_the_set_up_is_still_pending_after_it(make_world) ->
     pending = world.client_memories[2].pending
     assert pending
     world.set_up(STATE)
-    assert world.client_memories[2].pending == pending
+    assert tuple(replace(session, group=None) for session in world.client_memories[2].pending) == pending
     world.announce()
     with pytest.raises(RefusedError, match="its result was not accepted"):
         world.submit(2)
@@ -257,3 +259,58 @@ def test_a_state_is_sealed_to_signed_keys_of_this_epoch_alone(epoch) -> None:
             epoch.clients[2].give_state(replace(key, **changes), b"state")
     with pytest.raises(MalformedError, match="does not verify"):
         epoch.clients[2].give_state(replace(key, client=1), b"state")
+
+
+# A result that arrives after a new epoch began
+
+
+def _delivered_late(make_world):
+    """All but client 4 submit; the delivery is held back until the next epoch has begun."""
+    world = make_world(n=2, m=4)
+    world.run(1, 2, 3)
+    delivery, expected = world.delivery, world.mean_of(world.ideal())
+    world.set_up(bytes(32))
+    return world, delivery, expected
+
+
+def test_a_result_of_the_epoch_before_is_still_accepted_under_its_own_group_key(make_world) -> None:
+    world, delivery, expected = _delivered_late(make_world)
+    for client in world.clients:
+        memory = ClientMemory.from_bytes(world.client_memories[client].to_bytes())
+        verified = world.clients[client].check(memory, delivery)
+        assert np.array_equal(verified.mean, expected)
+        assert verified.counted == (client != 4)
+        assert memory.with_state(bytes([1]) * 32).pending == ()
+
+
+def test_without_that_key_the_clients_would_stand_still(make_world) -> None:
+    world, delivery, _ = _delivered_late(make_world)
+    memory = world.client_memories[1]
+    forgetful = replace(memory, pending=tuple(replace(session, group=None) for session in memory.pending))
+    with pytest.raises(DeliveryError, match="another group key"):
+        world.clients[1].check(forgetful, delivery)
+    with pytest.raises(DeliveryError, match="does not follow"):
+        world.clients[4].check(replace(world.client_memories[4], pending=()), delivery)
+
+
+def test_a_client_that_only_followed_the_session_refuses_to_be_listed_in_it(make_world) -> None:
+    world, delivery, _ = _delivered_late(make_world)
+    listed = replace(delivery, roster=(*delivery.roster, (4, bytes(32))))
+    with pytest.raises(DeliveryError, match="a submission that this client did not make"):
+        world.clients[4].check(world.client_memories[4], listed)
+
+
+def test_an_opened_session_of_the_epoch_before_still_forbids_a_submission(make_world) -> None:
+    world, _, _ = _delivered_late(make_world)
+    world.announce()
+    for client in world.clients:
+        with pytest.raises(RefusedError, match="submitting again could reveal"):
+            world.submit(client)
+
+
+def test_the_group_keys_of_earlier_epochs_show_in_no_repr(make_world) -> None:
+    world, _, _ = _delivered_late(make_world)
+    memory = world.client_memories[1]
+    key = memory.pending[0].group.key
+    assert key.hex() not in repr(memory)
+    assert str(key) not in repr(memory) + repr(memory.pending[0])

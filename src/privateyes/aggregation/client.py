@@ -296,7 +296,8 @@ class Client:
             DeliveryError: a check failed; the result must not be used, and ``complain`` says so to the others.
         """
         counted = self._require_own_session(memory, delivery)
-        average = open_result(self.manifest, memory.group.session_key(delivery.sid), delivery, clips)
+        session_key = memory.group_of(delivery.sid).session_key(delivery.sid)
+        average = open_result(self.manifest, session_key, delivery, clips)
         roster = tuple(client for client, _ in delivery.roster)
         return VerifiedAverage(delivery.sid, average.mean, average.total_weight, roster, counted)
 
@@ -313,7 +314,7 @@ class Client:
         if self.manifest.sealed:
             raise RefusedError("a sealed task discloses no session key", 'public tasks have mode = "public"')
         self._require_own_session(memory, delivery)
-        session_key = memory.group.session_key(delivery.sid)
+        session_key = memory.group_of(delivery.sid).session_key(delivery.sid)
         return Disclosure(delivery.sid, self.number, session_key).signed_by(self.identity, delivery.sid)
 
     def complain(self, delivery_sid: bytes, check: int) -> Complaint:
@@ -327,7 +328,7 @@ class Client:
             raise DeliveryError(
                 Check.SESSION, "the result is of a session that this client does not follow", "deliver the current one"
             )
-        if not equal_in_constant_time(delivery.group_check, memory.group.check_value()):
+        if not equal_in_constant_time(delivery.group_check, memory.group_of(delivery.sid).check_value()):
             raise DeliveryError(Check.GROUP_KEY, "the roster was formed under another group key", "start a new epoch")
         require_legal_roster(self.manifest, delivery.roster)
         listed = dict(delivery.roster).get(self.number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from privateyes.aggregation.keys import GroupKey, KeyChain
 from privateyes.aggregation.messages import NO_SESSION
@@ -72,10 +72,18 @@ class AggregatorMemory:
             )
 
 
+NOT_SUBMITTED: Final = b""
+
+
 @dataclass(frozen=True, slots=True)
 class PendingSession:
-    """A session to which this client submitted and whose end it does not know yet; ``header_hash`` is of its own
-    header.
+    """A session from a client's current state whose end it does not know yet.
+
+    Attributes:
+        epoch, round, state_id: what aggregators are asked about it by.
+        sid: its id.
+        header_hash: of this client's header; NOT_SUBMITTED if it only followed the session.
+        group: the group key of an earlier epoch, under which a late result is checked; None in the current one.
     """
 
     epoch: int
@@ -83,6 +91,7 @@ class PendingSession:
     state_id: bytes
     sid: bytes
     header_hash: bytes
+    group: GroupKey | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ class ClientMemory:
         chains: key chains, one for each aggregator; secret.
         sealed_hashes: what its headers name, one for each aggregator.
         state_digest: the training state that it holds, its only head.
-        pending: sessions it submitted to from that state.
+        pending: sessions from that state that it submitted to, or that an epoch's end cut short.
         last_round: the last round that it followed, -1 before the first.
         current_sid: the session of that round; no session once its result is accepted.
     """
@@ -107,6 +116,20 @@ class ClientMemory:
     last_round: int = -1
     current_sid: bytes = NO_SESSION
 
+    def group_of(self, sid: bytes) -> GroupKey:
+        """The group key of a session that this client follows: the current one, or that of its earlier epoch."""
+        earlier = next((session.group for session in self.pending if session.sid == sid), None)
+        return self.group if earlier is None else earlier
+
+    def carried_over(self) -> tuple[PendingSession, ...]:
+        """What a new epoch must remember: sessions that may still be accepted, each with its own group key."""
+        sessions = self.pending
+        if self.current_sid not in {NO_SESSION, *(session.sid for session in sessions)}:
+            state_id = self.group.state_id(self.state_digest)
+            followed = PendingSession(self.group.epoch, self.last_round, state_id, self.current_sid, NOT_SUBMITTED)
+            sessions = (*sessions, followed)
+        return tuple(replace(session, group=session.group or self.group) for session in sessions)
+
     def with_state(self, state_digest: bytes) -> ClientMemory:
         """The memory after a verified average was applied: a new head, and nothing pending."""
         return replace(self, state_digest=state_digest, pending=(), current_sid=NO_SESSION)
@@ -115,10 +138,7 @@ class ClientMemory:
         """For the client's own store."""
         return _dump(
             {
-                "setup": self.group.setup.hex(),
-                "epoch": self.group.epoch,
-                "group_key": self.group.key.hex(),
-                "sealed": self.group.sealed,
+                "group": _dump_group(self.group),
                 "chains": [_dump_chain(chain) for chain in self.chains],
                 "sealed_hashes": [value.hex() for value in self.sealed_hashes],
                 "state_digest": self.state_digest.hex(),
@@ -137,9 +157,8 @@ class ClientMemory:
         """
         with _Damage("a client's memory"):
             table = json.loads(data)
-            setup, group_key = bytes.fromhex(table["setup"]), bytes.fromhex(table["group_key"])
             return cls(
-                group=GroupKey(setup, int(table["epoch"]), group_key, _load_flag(table["sealed"])),
+                group=_load_group(table["group"]),
                 chains=tuple(_load_chain(chain) for chain in table["chains"]),
                 sealed_hashes=tuple(bytes.fromhex(value) for value in table["sealed_hashes"]),
                 state_digest=bytes.fromhex(table["state_digest"]),
@@ -159,6 +178,15 @@ def _load_flag(value: object) -> bool:
     return value
 
 
+def _dump_group(group: GroupKey) -> list[Any]:
+    return [group.setup.hex(), group.epoch, group.key.hex(), group.sealed]
+
+
+def _load_group(values: list[Any]) -> GroupKey:
+    setup, epoch, key, sealed = values
+    return GroupKey(bytes.fromhex(setup), int(epoch), bytes.fromhex(key), _load_flag(sealed))
+
+
 def _dump_chain(chain: KeyChain) -> list[Any]:
     return [chain.next_round, chain.key.hex()]
 
@@ -169,11 +197,15 @@ def _load_chain(values: list[Any]) -> KeyChain:
 
 def _dump_pending(session: PendingSession) -> list[Any]:
     digests = (session.state_id, session.sid, session.header_hash)
-    return [session.epoch, session.round, *(value.hex() for value in digests)]
+    group = None if session.group is None else _dump_group(session.group)
+    return [session.epoch, session.round, *(value.hex() for value in digests), group]
 
 
 def _load_pending(values: list[Any]) -> PendingSession:
-    return PendingSession(int(values[0]), int(values[1]), *(bytes.fromhex(value) for value in values[2:5]))
+    epoch, round_number, *digests, group = values
+    state_id, sid, header_hash = (bytes.fromhex(value) for value in digests)
+    loaded = None if group is None else _load_group(group)
+    return PendingSession(int(epoch), int(round_number), state_id, sid, header_hash, loaded)
 
 
 class _Damage:

@@ -307,5 +307,5 @@ class ClientSetup:
             chains=self._chains,
             sealed_hashes=self._sealed_hashes,
             state_digest=self._state_digest,
-            pending=previous.pending if previous else (),
+            pending=previous.carried_over() if previous else (),
         )
