@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from privateyes.aggregation.costs import round_costs
+from privateyes.aggregation.costs import MESSAGES_IN_TURN, message_delays, round_costs
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.parties import SecurePlan, draw_identities, parties_from, set_up_epoch
@@ -34,3 +34,8 @@ def test_the_formulas_equal_the_counted_traffic(
     assert wire.bytes_between(Place.HUB, Place.CLIENT) == len(names) * costs.client_down
     assert wire.bytes_between(Place.AGGREGATOR, Place.HUB) == aggregators * costs.aggregator_up
     assert wire.bytes_between(Place.HUB, Place.AGGREGATOR) == aggregators * costs.aggregator_down
+
+    # In the order of first use: what goes along with another message costs no delay of its own.
+    hops = [key.message for key in wire.traffic if key.message not in ("HubCommitment", "HubSum")]
+    assert hops == [message for message, count in MESSAGES_IN_TURN for _ in range(count)]
+    assert message_delays() == len(hops) == 14

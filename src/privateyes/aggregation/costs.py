@@ -1,7 +1,8 @@
-"""What a round costs in bytes, as formulas over the manifest's numbers; a test holds them against counted traffic.
+"""What a round costs in bytes and in message delays, as formulas over the manifest's numbers; a test holds them against
+counted traffic.
 
 The leading term is one vector for each client up and down, whatever the number of aggregators, and n vectors down and
-one up for each aggregator, whatever the number of clients.
+one up for each aggregator, whatever the number of clients. The number of delays depends on neither.
 """
 
 from __future__ import annotations
@@ -19,6 +20,25 @@ _CLIENT: Final = 4
 _ROUND: Final = 8
 _ENTRY: Final = _CLIENT + HASH_BYTES
 _SIGNED: Final = _KIND + SIGNATURE_BYTES
+
+
+MESSAGES_IN_TURN: Final = (
+    ("Announcement", 2),  # by way of the hub, as everything between aggregators, and from aggregators to clients
+    ("Submission", 1),
+    ("Header", 1),
+    ("Vote", 2),
+    ("RosterCommitment", 2),  # HubCommitment goes along
+    ("Agreement", 2),
+    ("Opening", 2),  # HubSum goes along
+    ("ResultSignature", 1),
+    ("Delivery", 1),
+)
+"""What a round waits for, one after the other, and over how many hops each goes."""
+
+
+def message_delays() -> int:
+    """One-way delays of a round over a relaying hub: 14, whatever n, m and d are."""
+    return sum(hops for _, hops in MESSAGES_IN_TURN)
 
 
 @dataclass(frozen=True, slots=True)
