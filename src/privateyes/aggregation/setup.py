@@ -22,7 +22,7 @@ from privateyes.aggregation.messages import (
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.sealing import UnsealingKey, seal
 from privateyes.crypto.signature import SigningKey
-from privateyes.crypto.statement import KEY_BYTES, statement
+from privateyes.crypto.statement import KEY_BYTES, equal_in_constant_time, statement
 from privateyes.errors import MalformedError, RefusedError
 
 
@@ -78,6 +78,9 @@ class AggregatorSetup:
         self._setup = setup_id(manifest.digest(), epoch)
         self._unsealing = UnsealingKey()
         self._received: dict[int, tuple[KeyChain, bytes]] = {}
+
+    def __repr__(self) -> str:
+        return f"AggregatorSetup(aggregator {self._number}, epoch {self._epoch}, <secret>)"
 
     def key(self) -> AggregatorKey:
         """The signed sealing key, for every client."""
@@ -162,6 +165,9 @@ class ClientSetup:
         self._sealed_hashes: tuple[bytes, ...] = ()
         self._group_key: bytes | None = None
 
+    def __repr__(self) -> str:
+        return f"ClientSetup(client {self._number}, epoch {self._epoch}, <secret>)"
+
     def key(self) -> ClientKey:
         """The signed sealing key, for the leader."""
         return ClientKey(self._epoch, self._number, self._unsealing.public_bytes).signed_by(self._identity, self._setup)
@@ -239,7 +245,7 @@ class ClientSetup:
         if self._group_key is not None and self._number != leader:
             raise RefusedError("a second group key in one epoch", "start a new epoch")
         key = self._unsealing.unseal(message.sealed, _group_key_info(self._setup, leader, self._number))
-        if self._group_key not in (None, key):
+        if self._group_key is not None and not equal_in_constant_time(self._group_key, key):
             raise RefusedError("the leader's own sealed key is not the one it made", "start a new epoch")
         self._group_key = key
 
