@@ -11,7 +11,9 @@ import pytest
 
 from privateyes.aggregation.aggregator import Point
 from privateyes.aggregation.keys import KeyChain
-from privateyes.aggregation.messages import OPENED, VOID, HubCommitment, HubSum
+from privateyes.aggregation.memory import AggregatorMemory
+from privateyes.aggregation.messages import OPENED, VOID, Header, HubCommitment, HubSum
+from privateyes.aggregation.snapshot import dump_committed, load_committed
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.errors import AbortError, MalformedError, RefusedError
 
@@ -113,7 +115,8 @@ def test_the_number_of_lanes_changes_nothing_that_is_said(make_world) -> None:
 
 def test_an_aggregator_signs_where_it_stopped_and_nothing_else(world) -> None:
     world.run(to="vote")
-    notice = world.aggregators[2].stop(world.sid, Point.COMMIT)
+    ended = world.aggregators[2].stop(world.aggregator_memories[2], Point.COMMIT)
+    notice = ended.message
     notice.require_signature_of(world.manifest.aggregators[1].public_key, world.sid)
     assert (notice.sid, notice.aggregator, notice.step) == (world.sid, 2, 3)
     with pytest.raises(MalformedError):
@@ -209,3 +212,69 @@ def test_keys_of_this_round_are_needed_to_commit(world) -> None:
     )
     with pytest.raises(RefusedError, match="keys are erased"):
         world.commit()
+
+
+def _another_sum(world) -> HubCommitment:
+    return HubCommitment(world.sid, bytes([7]) * 32)
+
+
+def test_one_transcript_is_signed_for_a_session_whatever_is_reloaded(world) -> None:
+    world.run(to="commit")
+    own, committed = world.aggregators[1], dump_committed(world.states[1])
+    world.agree()
+    memory = AggregatorMemory.from_bytes(world.aggregator_memories[1].to_bytes())
+    again = load_committed(committed, 1, world.manifest)
+    with pytest.raises(RefusedError, match="another transcript was signed"):
+        own.agree(memory, again, world.commitments, _another_sum(world))
+    same = own.agree(memory, load_committed(committed, 1, world.manifest), world.commitments, world.hub_commitment)
+    assert same.message.to_bytes() == world.agreements[0].to_bytes()
+    # With that entry of its memory lost, the hub gets a second transcript after it has seen what the first one opened.
+    world.open()
+    forgetful = replace(world.aggregator_memories[1], transcript=b"")
+    second = own.agree(forgetful, load_committed(committed, 1, world.manifest), world.commitments, _another_sum(world))
+    assert second.message.transcript != world.agreements[0].transcript
+
+
+def test_nothing_is_opened_under_a_transcript_that_is_not_in_the_memory(world) -> None:
+    world.run(to="commit")
+    before = dict(world.aggregator_memories)
+    world.agree()
+    with pytest.raises(RefusedError, match="another transcript was signed"):
+        world.aggregators[1].open(before[1], world.states[1], world.agreements)
+
+
+def test_a_session_that_was_given_up_is_over_for_every_state_of_it(world) -> None:
+    world.run(to="commit")
+    own, committed = world.aggregators[1], dump_committed(world.states[1])
+    ended = own.stop(world.aggregator_memories[1], Point.COMMIT).memory
+    memory = AggregatorMemory.from_bytes(ended.to_bytes())
+    again = load_committed(committed, 1, world.manifest)
+    with pytest.raises(RefusedError, match="gave the session up"):
+        own.agree(memory, again, world.commitments, world.hub_commitment)
+    later = own.announce(memory, world.epoch, world.round + 1, world.state_id)
+    assert not later.memory.stopped
+    assert own.closing(later.memory, world.epoch, world.round, world.state_id).outcome == VOID
+
+
+@pytest.mark.parametrize("salt", [b"", bytes(31), bytes(33)])
+def test_a_salt_of_another_length_is_refused_before_anything_is_said(world, salt) -> None:
+    world.run(to="vote")
+    with pytest.raises(MalformedError, match="a salt has 32 bytes"):
+        world.aggregators[1].commit(world.aggregator_memories[1], world.states[1], world.votes, salt)
+
+
+def test_a_client_that_floods_the_vote_with_headers_is_left_out_after_its_second(world, monkeypatch) -> None:
+    world.run(to="submit")
+    flood = [
+        replace(world.submissions[2].header, nonce=bytes([k]) * 32).signed_by(world.client_keys[2], world.sid)
+        for k in range(50)
+    ]
+    checked = []
+    real = Header.require_signature_of
+    monkeypatch.setattr(
+        Header, "require_signature_of", lambda self, *rest: (checked.append(self), real(self, *rest))[1]
+    )
+    others = [world.submissions[i].header for i in (1, 3, 4)]
+    state = world.aggregators[1].vote(world.aggregator_memories[1], world.states[1], [*flood, *others]).state
+    assert sorted(state.headers) == [1, 3, 4]
+    assert len(checked) == 2 + 3

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from privateyes.aggregation.codec import Fixed, Listed, Reader, RosterEntries, ShareVector, Unsigned
+from privateyes.aggregation.codec import Fixed, Listed, Reader, RosterEntries, ShareVector, Text, Unsigned
+from privateyes.crypto.field import WIDE
 from privateyes.errors import MalformedError
 
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -45,6 +46,45 @@ def test_lists_are_counted(manifest, values) -> None:
     for wrong in (written[:-1], written + b"\0"):
         with pytest.raises(MalformedError):
             _read(codec, wrong, manifest)
+
+
+@SHARED
+@given(value=st.binary(min_size=3, max_size=40))
+def test_a_text_is_counted_in_eight_bytes(manifest, value) -> None:
+    codec = Text(3)
+    written = codec.write(value)
+    assert written == len(value).to_bytes(8, "big") + value
+    assert _read(codec, written, manifest) == value
+    for wrong in (written[:-1], written + b"\0", written[:7], (len(value) - 1).to_bytes(8, "big") + value):
+        with pytest.raises(MalformedError):
+            _read(codec, wrong, manifest)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_text_that_is_too_short_is_neither_written_nor_read(manifest, count) -> None:
+    with pytest.raises(MalformedError, match=f"at least 3 bytes was given {count}"):
+        Text(3).write(bytes(count))
+    with pytest.raises(MalformedError, match=f"at least 3 bytes has {count}"):
+        _read(Text(3), count.to_bytes(8, "big") + bytes(count), manifest)
+
+
+@pytest.mark.parametrize("count", [4, 2**31, 2**63, 2**64 - 1])
+def test_a_text_with_a_count_beyond_its_bytes_is_refused_without_being_allocated(manifest, count) -> None:
+    with pytest.raises(MalformedError, match="ends after 11 bytes"):
+        _read(Text(3), count.to_bytes(8, "big") + b"abc", manifest)
+
+
+def test_a_share_in_the_wide_field_is_read_and_refused_as_in_the_compact_one(make_world) -> None:
+    wide = make_world(n=2, m=4, d=3, field=WIDE).manifest
+    elements = np.arange(wide.share_elements, dtype=wide.field.dtype) + (WIDE.prime - 10)
+    written = bytes(ShareVector().write(elements))
+    assert len(written) == 8 * (3 + 1 + 2)
+    assert np.array_equal(_read(ShareVector(), written, wide), elements)
+    for position in range(wide.share_elements):
+        for word in (WIDE.prime, WIDE.prime + 1, 2**64 - 1):
+            wrong = written[: 8 * position] + word.to_bytes(8, "little") + written[8 * position + 8 :]
+            with pytest.raises(MalformedError, match=f"word {position} is {word}"):
+                _read(ShareVector(), wrong, wide)
 
 
 def test_a_list_of_256_cannot_be_written() -> None:

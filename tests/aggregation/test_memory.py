@@ -8,7 +8,7 @@ import pytest
 
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import NO_SESSION
-from privateyes.errors import MalformedError
+from privateyes.errors import MalformedError, RefusedError
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_no_repr_shows_a_key(used) -> None:
 def test_a_new_state_clears_what_was_pending(used) -> None:
     before = used.client_memories[1]
     assert before.pending
-    after = before.with_state(bytes([3]) * 32)
+    after = before.with_state(bytes([3]) * 32, used.sid)
     assert after.pending == ()
     assert after.current_sid == NO_SESSION
     assert after.state_digest == bytes([3]) * 32
@@ -66,3 +66,37 @@ def test_the_pairwise_keys_of_the_set_up_are_gone_after_the_first_round(world) -
         memory.to_bytes() for memory in (*world.aggregator_memories.values(), *world.client_memories.values())
     ).decode()
     assert not any(key in stored for key in first)
+
+
+def test_a_new_state_needs_a_followed_session_and_another_digest(used) -> None:
+    """Either would forget what was submitted, and with it the rule that it is submitted once."""
+    before = used.client_memories[1]
+    with pytest.raises(RefusedError, match="does not follow"):
+        before.with_state(bytes([3]) * 32, bytes(32))
+    with pytest.raises(RefusedError, match="does not follow"):
+        before.with_state(bytes([3]) * 32, bytes([1]) * 32)
+    with pytest.raises(RefusedError, match="is the one before it"):
+        before.with_state(before.state_digest, used.sid)
+
+
+def test_a_session_that_all_call_void_is_followed_no_more(world) -> None:
+    world.run(to="submit")
+    before = world.client_memories[1]
+    world.announce()
+    settled = world.clients[1].settle(before, world.closings(world.round - 1))
+    assert before.follows(before.current_sid)
+    assert not settled.follows(before.current_sid)
+    assert settled.carried_over() == settled.pending
+
+
+@pytest.mark.parametrize("kind", [AggregatorMemory, ClientMemory])
+@pytest.mark.parametrize("damage", [b"[" * 100_000, b'{"epoch":1e999}', b"9" * 5000])
+def test_hostile_bytes_are_damage_and_nothing_else(used, kind, damage) -> None:
+    memory = used.aggregator_memories[1] if kind is AggregatorMemory else used.client_memories[1]
+    table = json.loads(memory.to_bytes())
+    hostile = json.dumps({**table, "last_round": "@"}).replace('"@"', damage.decode()).encode()
+    with pytest.raises(MalformedError, match="is damaged"):
+        kind.from_bytes(hostile)
+    for data in (damage, hostile):
+        with pytest.raises(MalformedError, match="is damaged"):
+            kind.from_bytes(data)

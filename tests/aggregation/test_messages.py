@@ -93,7 +93,7 @@ def test_every_message_reads_back_what_it_wrote(manifests, data) -> None:
 
 
 def test_every_kind_of_message_has_its_own_number_and_every_signed_one_its_own_label() -> None:
-    assert len(KINDS) == 23
+    assert len(KINDS) == 24
     assert len({kind.kind for kind in KINDS}) == len(KINDS)
     # An opening's receipt carries the opening's own signature.
     assert len({kind.label for kind in SIGNED}) == len(SIGNED) - 1
@@ -119,14 +119,82 @@ def test_every_truncation_extension_and_other_kind_is_refused(manifests, data) -
                 kind.from_bytes(encoded, manifest)
 
 
+FIELDS = pytest.mark.parametrize("field", ["compact", "wide"])
+
+
+@FIELDS
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_single_truncation_of_a_short_message_is_refused(manifests, kind) -> None:
-    manifest = manifests["compact"]
-    message = _smallest(kind, manifest)
-    encoded = message.to_bytes()
+def test_every_single_truncation_of_a_short_message_is_refused(manifests, kind, field) -> None:
+    manifest = manifests[field]
+    encoded = _smallest(kind, manifest).to_bytes()
     for cut in range(len(encoded)):
         with pytest.raises(MalformedError):
             kind.from_bytes(encoded[:cut], manifest)
+
+
+@FIELDS
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_byte_more_or_less_anywhere_is_refused(manifests, kind, field) -> None:
+    """All lengths but one are wrong, wherever the missing or added byte stands."""
+    manifest = manifests[field]
+    encoded = _smallest(kind, manifest).to_bytes()
+    for at in range(len(encoded)):
+        for wrong in (encoded[:at] + encoded[at + 1 :], encoded[:at] + b"\x01" + encoded[at:]):
+            with pytest.raises(MalformedError):
+                kind.from_bytes(wrong, manifest)
+
+
+@FIELDS
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if "share" in kind.__annotations__], ids=lambda kind: kind.__name__
+)
+def test_a_word_that_is_no_element_is_refused_at_every_position(manifests, kind, field) -> None:
+    manifest = manifests[field]
+    prime, size = manifest.field.prime, manifest.field.element_bytes
+    encoded = _smallest(kind, manifest).to_bytes()
+    start = len(encoded) - manifest.share_elements * size - (64 if issubclass(kind, Signed) else 0)
+    for position in range(manifest.share_elements):
+        at = start + position * size
+        for word in (prime - 1, prime, prime + 1, 2 ** (8 * size) - 1):
+            altered = encoded[:at] + word.to_bytes(size, "little") + encoded[at + size :]
+            if word < prime:
+                assert int(kind.from_bytes(altered, manifest).share[position]) == word
+            else:
+                with pytest.raises(MalformedError, match=f"word {position} is {word}"):
+                    kind.from_bytes(altered, manifest)
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if "share" in kind.__annotations__], ids=lambda kind: kind.__name__
+)
+def test_a_share_of_the_other_field_or_of_another_dimension_is_refused(manifests, make_world, kind) -> None:
+    longer = make_world(n=2, m=4, d=6).manifest
+    for manifest, other in ((manifests["compact"], manifests["wide"]), (manifests["wide"], manifests["compact"])):
+        encoded = _smallest(kind, manifest).to_bytes()
+        for wrong in (other, longer):
+            with pytest.raises(MalformedError):
+                kind.from_bytes(encoded, wrong)
+
+
+@FIELDS
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in KINDS if {"entries", "roster"} & set(kind.__annotations__)],
+    ids=lambda kind: kind.__name__,
+)
+def test_a_roster_in_a_message_has_one_encoding(manifests, kind, field) -> None:
+    manifest = manifests[field]
+    encoded = _smallest(kind, manifest).to_bytes()
+    first = (1).to_bytes(4, "big") + bytes(32)
+    third = (3).to_bytes(4, "big") + bytes(32)
+    assert encoded.count((2).to_bytes(4, "big") + first + third) == 1
+    for changed in (third + first, first + first, third + third, (5).to_bytes(4, "big") + bytes(32) + first):
+        with pytest.raises(MalformedError, match="not sorted"):
+            kind.from_bytes(encoded.replace(first + third, changed), manifest)
+    for count in (0, 1, 3, 4, 5, 2**31, 2**32 - 1):
+        wrong = encoded.replace((2).to_bytes(4, "big") + first, count.to_bytes(4, "big") + first)
+        with pytest.raises(MalformedError):
+            kind.from_bytes(wrong, manifest)
 
 
 def _smallest(kind, manifest):

@@ -18,7 +18,7 @@ from enum import IntEnum
 from functools import partial
 from typing import TypeAlias
 
-from privateyes.aggregation.keys import session_id, setup_id, share_stream
+from privateyes.aggregation.keys import MAX_ROUND, session_id, setup_id, share_stream
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.memory import AggregatorMemory
 from privateyes.aggregation.messages import (
@@ -49,7 +49,7 @@ from privateyes.aggregation.roster import (
 )
 from privateyes.aggregation.states import Agreed, Announced, Certified, Committed, Opened, Step, Voted, using
 from privateyes.aggregation.summation import add_streams, chunks_of_result
-from privateyes.crypto.commitment import MerkleTree, commit_to_share, commit_to_sum_root, merkle_root
+from privateyes.crypto.commitment import SALT_BYTES, MerkleTree, commit_to_share, commit_to_sum_root, merkle_root
 from privateyes.crypto.field import Elements
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.signature import SigningKey
@@ -66,6 +66,14 @@ class Point(IntEnum):
     ROSTER = 2
     COMMIT = 3
     OPEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The end of a session at one aggregator: the memory to store, and then the notice to send."""
+
+    memory: AggregatorMemory
+    message: Abort
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ class Aggregator:
         Raises:
             RefusedError: another epoch, or a round that does not increase.
         """
-        if epoch != memory.epoch or round_number <= memory.last_round:
+        if epoch != memory.epoch or not memory.last_round < round_number <= MAX_ROUND:
             raise RefusedError(
                 f"round {round_number} of epoch {epoch} does not follow round {memory.last_round} "
                 f"of epoch {memory.epoch}",
@@ -110,6 +118,8 @@ class Aggregator:
             memory,
             last_round=round_number,
             last_sid=sid,
+            transcript=b"",
+            stopped=False,
             chains={client: chain.advance_to(round_number, setup) for client, chain in memory.chains.items()},
         )
         message = Announcement(self.number, epoch, round_number, state_id).signed_by(self.identity, setup)
@@ -128,17 +138,24 @@ class Aggregator:
         if epoch < memory.first_epoch:
             raise RefusedError(
                 f"the records begin with epoch {memory.first_epoch}; how epoch {epoch} ended is not known",
-                "ask the operator for a backup of the store",
+                "that session stays unsettled; a restored backup would be worse, for it brings used keys back",
             )
-        if (epoch, round_number) >= (memory.epoch, memory.last_round):
-            raise RefusedError(f"round {round_number} of epoch {epoch} is not closed", "announce the next round first")
+        not_closed = RefusedError(
+            f"round {round_number} of epoch {epoch} is not closed", "announce the next round first"
+        )
+        if round_number < 0 or (epoch, round_number) >= (memory.epoch, memory.last_round):
+            raise not_closed
         sid = session_id(setup_id(self.manifest.digest(), epoch), round_number, state_id)
+        # The last session of the epoch before may be finished until the new epoch's first round is announced.
+        if sid == memory.last_sid and sid not in memory.opened:
+            raise not_closed
         outcome = OPENED if sid in memory.opened else VOID
         return Closing(sid, self.number, outcome).signed_by(self.identity, sid)
 
-    def stop(self, sid: bytes, step: Point) -> Abort:
-        """The signed word that a session ended here at ``step``: nothing else, and nothing derived from a share."""
-        return Abort(sid, self.number, step).signed_by(self.identity, sid)
+    def stop(self, memory: AggregatorMemory, step: Point) -> Stopped:
+        """Give the last session up for good, and say so: its id and the step, nothing derived from a share."""
+        sid = memory.last_sid
+        return Stopped(replace(memory, stopped=True), Abort(sid, self.number, step).signed_by(self.identity, sid))
 
     # Step 2
 
@@ -157,6 +174,8 @@ class Aggregator:
             rejected: dict[int, str] = {}
             for header in headers:
                 _require_kind(header, Header)
+                if len(valid.get(header.client, ())) > 1:  # left out already; more cost more signatures to check
+                    continue
                 fault = self._fault_of(header, memory)
                 if fault is None:
                     valid.setdefault(header.client, set()).add(header)
@@ -173,7 +192,7 @@ class Aggregator:
         if header.sid != memory.last_sid:
             return "its header is for another session"
         own_hash = memory.sealed_hashes.get(header.client)
-        if own_hash is None:
+        if own_hash is None or header.client not in memory.chains:
             return "it is not registered in this epoch"
         if (
             len(header.sealed_hashes) != len(self.manifest.aggregators)
@@ -198,12 +217,15 @@ class Aggregator:
             salt: 32 fresh secret bytes.
 
         Raises:
+            MalformedError: the salt has another length.
             RefusedError: the session is closed, or its keys were used and erased before a restart.
             AbortError: votes missing, the roster too small or large, two group keys in it, or a header this aggregator
                 does not hold.
         """
         with using(state, Voted):
             _require_last(memory, state.sid)
+            if len(salt) != SALT_BYTES:
+                raise MalformedError(f"a salt has {SALT_BYTES} bytes, not {len(salt)}", "draw a fresh one")
             self._require_one_of_each(votes, Vote, state.sid)
             entries = intersect([vote.entries for vote in votes])
             require_size(entries, self.manifest)
@@ -246,7 +268,8 @@ class Aggregator:
             hub: com_0.
 
         Raises:
-            RefusedError: the session is closed.
+            RefusedError: the session is closed, or another T was signed for it: a restarted aggregator repeats its word
+                and says no second one.
             AbortError: one is missing, for another roster, or equal to another's.
         """
         with using(state, Committed):
@@ -270,8 +293,10 @@ class Aggregator:
                     "two aggregators sent the same commitment", "announce a new round; one copied the other's"
                 )
             transcript = transcript_digest(state.sid, state.rho, [hub.commitment, *digests])
+            _require_one_transcript(memory, transcript, or_none=True)
             message_out = Agreement(state.sid, self.number, transcript).signed_by(self.identity, state.sid)
-            return Step(Agreed(state, (hub.commitment, *digests), transcript), message_out)
+            agreed = Agreed(state, (hub.commitment, *digests), transcript)
+            return Step(agreed, message_out, replace(memory, transcript=transcript))
 
     # Step 4
 
@@ -279,13 +304,15 @@ class Aggregator:
         """Reveal Z_s, only against every aggregator's signature on the same T.
 
         Raises:
-            RefusedError: the session is closed: this aggregator may have called it void.
+            RefusedError: the session is closed: this aggregator may have called it void; or T is not the one that it
+                signed.
             AbortError: one is missing or signs something else.
         """
         with using(state, Agreed):
             committed = state.committed
             sid = committed.sid
             _require_last(memory, sid)
+            _require_one_transcript(memory, state.transcript)
             self._require_one_of_each(agreements, Agreement, sid)
             for agreement in agreements:
                 if not equal_in_constant_time(agreement.transcript, state.transcript):
@@ -353,6 +380,16 @@ class Aggregator:
 def _require_last(memory: AggregatorMemory, sid: bytes) -> None:
     if memory.last_sid != sid:
         raise RefusedError("a later round was announced, so this session is closed", "go on with the later round")
+    if memory.stopped:
+        raise RefusedError("this aggregator gave the session up", "announce a new round")
+
+
+def _require_one_transcript(memory: AggregatorMemory, transcript: bytes, *, or_none: bool = False) -> None:
+    """One T for each session, whatever was restarted or reloaded in between: with two, the first opening would tell how
+    to choose the second.
+    """
+    if memory.transcript != transcript and not (or_none and not memory.transcript):
+        raise RefusedError("another transcript was signed for this session", "announce a new round")
 
 
 def _require_kind(message: Message, kind: type[Message]) -> None:

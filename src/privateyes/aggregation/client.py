@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.aggregation.challenge import TensorChallenge
-from privateyes.aggregation.keys import session_id, session_key_hash, share_stream
+from privateyes.aggregation.keys import GroupKey, session_id, session_key_hash, share_stream
 from privateyes.aggregation.manifest import Manifest
-from privateyes.aggregation.memory import ClientMemory, PendingSession
+from privateyes.aggregation.memory import NOT_SUBMITTED, ClientMemory, PendingSession
 from privateyes.aggregation.messages import (
     NO_SESSION,
     OPENED,
@@ -43,6 +44,8 @@ from privateyes.crypto.statement import BulkDigest, equal_in_constant_time
 from privateyes.crypto.streams import CHUNK_BYTES, ElementStream, KeyStream, scratch_words
 from privateyes.encoding.clips import ClipPlan, Segment, segments, within
 from privateyes.errors import DeliveryError, MalformedError, RefusedError, TrainingError
+
+_NOT_FOLLOWED: Final = "the result is of a session that this client does not follow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +166,12 @@ class Client:
                 raise MalformedError(f"outcome {message.outcome} is neither void nor opened")
         if any(message.outcome != VOID for message in closings):
             return memory
-        return replace(memory, pending=tuple(session for session in memory.pending if session.sid != sid))
+        current = NO_SESSION if memory.current_sid == sid else memory.current_sid
+        pending = tuple(session for session in memory.pending if session.sid != sid)
+        return replace(memory, pending=pending, current_sid=current)
 
     def _require_one_of_each(self, messages: Sequence[Announcement] | Sequence[Closing], context: bytes) -> None:
-        numbers = [message.aggregator for message in messages]
+        numbers = [message.aggregator for message in messages if isinstance(message, Announcement | Closing)]
         if sorted(numbers) != list(range(1, len(self.manifest.aggregators) + 1)):
             raise RefusedError("not exactly one message of every aggregator", "ask the hub for the missing ones")
         for message in messages:
@@ -198,7 +203,7 @@ class Client:
             TrainingError: the update has a NaN, an infinity, a wrong length or an impossible weight.
         """
         observed = self.observe(memory, announcements)
-        if observed.pending:
+        if any(session.header_hash != NOT_SUBMITTED for session in observed.pending):
             raise RefusedError(
                 "a session from this training state was opened, or is not proven void, and its result was not accepted",
                 "submitting again could reveal this client's update; accept that result, or show every aggregator's "
@@ -229,7 +234,7 @@ class Client:
         spent = replace(
             observed,
             chains=tuple(chain.advance_to(observed.last_round + 1, setup) for chain in observed.chains),
-            pending=(self._pending(observed, announcements[0], header),),
+            pending=(*observed.pending, self._pending(observed, announcements[0], header)),
         )
         return Submitted(spent, Submission(header, share), clipped)
 
@@ -309,13 +314,17 @@ class Client:
 
         Raises:
             RefusedError: the task is sealed.
-            DeliveryError: not this client's session, or not n signatures on this result.
+            DeliveryError: not a session that this client follows or accepted last, or not n signatures on this result.
         """
         if self.manifest.sealed:
             raise RefusedError("a sealed task discloses no session key", 'public tasks have mode = "public"')
-        self._require_own_session(memory, delivery)
-        session_key = memory.group_of(delivery.sid).session_key(delivery.sid)
-        return Disclosure(delivery.sid, self.number, session_key).signed_by(self.identity, delivery.sid)
+        sid = delivery.sid
+        if sid == NO_SESSION or not (memory.follows(sid) or sid == memory.accepted_sid):
+            raise DeliveryError(Check.SESSION, _NOT_FOLLOWED, "ask a client that took part")
+        group = self._require_group(memory, delivery)
+        require_legal_roster(self.manifest, delivery.roster)
+        result = require_result_signatures(self.manifest, delivery.receipt())
+        return Disclosure(sid, self.number, result, group.session_key(sid)).signed_by(self.identity, sid)
 
     def complain(self, delivery_sid: bytes, check: int) -> Complaint:
         """The signed refusal of a session: its id and the check that failed, nothing else."""
@@ -324,12 +333,9 @@ class Client:
     def _require_own_session(self, memory: ClientMemory, delivery: Delivery) -> bool:
         """Checks 1 to 4; returns whether this client's submission is counted."""
         own = {session.sid: session.header_hash for session in memory.pending}
-        if delivery.sid not in {memory.current_sid, *own} - {NO_SESSION}:
-            raise DeliveryError(
-                Check.SESSION, "the result is of a session that this client does not follow", "deliver the current one"
-            )
-        if not equal_in_constant_time(delivery.group_check, memory.group_of(delivery.sid).check_value()):
-            raise DeliveryError(Check.GROUP_KEY, "the roster was formed under another group key", "start a new epoch")
+        if not memory.follows(delivery.sid):
+            raise DeliveryError(Check.SESSION, _NOT_FOLLOWED, "deliver the current one")
+        self._require_group(memory, delivery)
         require_legal_roster(self.manifest, delivery.roster)
         listed = dict(delivery.roster).get(self.number)
         if listed is not None and listed != own.get(delivery.sid):
@@ -340,6 +346,13 @@ class Client:
             )
         require_result_signatures(self.manifest, delivery.receipt())
         return listed is not None
+
+    def _require_group(self, memory: ClientMemory, delivery: Delivery) -> GroupKey:
+        """Check 2; returns the session's group key."""
+        group = memory.group_of(delivery.sid)
+        if not equal_in_constant_time(delivery.group_check, group.check_value()):
+            raise DeliveryError(Check.GROUP_KEY, "the roster was formed under another group key", "start a new epoch")
+        return group
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from privateyes.crypto.streams import ElementStream
 from privateyes.errors import RefusedError
 
 MAX_JUMP: Final = 1024
+MAX_ROUND: Final = (1 << 64) - 1
+MAX_EPOCH: Final = (1 << 63) - 1
 
 
 def setup_id(manifest_digest: bytes, epoch: int) -> bytes:

@@ -178,7 +178,7 @@ def manifest_from_toml(text: str) -> Manifest:
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # bad syntax, a number of thousands of digits, endless brackets
         raise ConfigError(f"the manifest is not valid TOML ({error})", "correct that line") from None
     reader = _Table(table, "the manifest")
     if reader.integer("version") != MANIFEST_VERSION:
@@ -241,7 +241,10 @@ class _Table:
         return value
 
     def integer(self, key: str) -> int:
-        return int(self._value(key, (int,), "a whole number"))
+        value = int(self._value(key, (int,), "a whole number"))
+        if value.bit_length() > 63:  # beyond what TOML promises; one of thousands of digits could not even be shown
+            raise ConfigError(f"{self.where}: {key} is too large", "give a smaller number")
+        return value
 
     def number(self, key: str) -> float:
         value = self._value(key, (int, float), "a number")
@@ -251,7 +254,7 @@ class _Table:
             raise ConfigError(f"{self.where}: {key} is too large", "give a smaller number") from None
 
     def text(self, key: str) -> str:
-        return str(self._value(key, (str,), "a text in quotes"))
+        return _printable(str(self._value(key, (str,), "a text in quotes")))
 
     def tables(self, key: str) -> list[Mapping[str, Any]]:
         tables: list[Mapping[str, Any]] = self._value(key, (list,), f"a list of [[{key}]] tables")
@@ -266,7 +269,11 @@ class _Table:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    if any(ord(character) < 32 or ord(character) == 127 for character in escaped):
-        raise ConfigError(f"name {text!r} holds a control character", "use printable characters")
+    escaped = _printable(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _printable(text: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ConfigError(f"the text {text!r} holds a control character", "use printable characters")
+    return text

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from privateyes.aggregation.keys import GroupKey, KeyChain
 from privateyes.aggregation.messages import NO_SESSION
-from privateyes.errors import MalformedError
+from privateyes.errors import MalformedError, RefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class AggregatorMemory:
         last_round: the last announced round, -1 before the first.
         last_sid: its session.
         opened: every session of the task that this aggregator opened. All other earlier ones are void.
+        transcript: the one T that it signed for the last session; empty before.
+        stopped: whether it gave the last session up: then nothing more is signed or opened for it.
         chains: key chains by client number; secret.
         sealed_hashes: what each client's headers must name.
     """
@@ -37,6 +39,8 @@ class AggregatorMemory:
     opened: frozenset[bytes]
     chains: Mapping[int, KeyChain] = field(repr=False)
     sealed_hashes: Mapping[int, bytes] = field(repr=False)
+    transcript: bytes = b""
+    stopped: bool = False
 
     def to_bytes(self) -> bytes:
         """For the aggregator's own store."""
@@ -47,6 +51,8 @@ class AggregatorMemory:
                 "last_round": self.last_round,
                 "last_sid": self.last_sid.hex(),
                 "opened": sorted(sid.hex() for sid in self.opened),
+                "transcript": self.transcript.hex(),
+                "stopped": self.stopped,
                 "chains": {str(client): _dump_chain(chain) for client, chain in self.chains.items()},
                 "sealed_hashes": {str(client): value.hex() for client, value in self.sealed_hashes.items()},
             }
@@ -69,6 +75,8 @@ class AggregatorMemory:
                 opened=frozenset(bytes.fromhex(sid) for sid in table["opened"]),
                 chains={int(client): _load_chain(chain) for client, chain in table["chains"].items()},
                 sealed_hashes={int(client): bytes.fromhex(value) for client, value in table["sealed_hashes"].items()},
+                transcript=bytes.fromhex(table["transcript"]),
+                stopped=_load_flag(table["stopped"]),
             )
 
 
@@ -105,7 +113,8 @@ class ClientMemory:
         state_digest: the training state that it holds, its only head.
         pending: sessions from that state that it submitted to, or that an epoch's end cut short.
         last_round: the last round that it followed, -1 before the first.
-        current_sid: the session of that round; no session once its result is accepted.
+        current_sid: the session of that round; no session once its result is accepted or all n call it void.
+        accepted_sid: the session that led to the current state, in this epoch; no session otherwise.
     """
 
     group: GroupKey = field(repr=False)
@@ -115,6 +124,11 @@ class ClientMemory:
     pending: tuple[PendingSession, ...] = ()
     last_round: int = -1
     current_sid: bytes = NO_SESSION
+    accepted_sid: bytes = NO_SESSION
+
+    def follows(self, sid: bytes) -> bool:
+        """Whether a result of this session may still be accepted."""
+        return sid in {self.current_sid, *(session.sid for session in self.pending)} - {NO_SESSION}
 
     def group_of(self, sid: bytes) -> GroupKey:
         """The group key of a session that this client follows: the current one, or that of its earlier epoch."""
@@ -130,9 +144,20 @@ class ClientMemory:
             sessions = (*sessions, followed)
         return tuple(replace(session, group=session.group or self.group) for session in sessions)
 
-    def with_state(self, state_digest: bytes) -> ClientMemory:
-        """The memory after a verified average was applied: a new head, and nothing pending."""
-        return replace(self, state_digest=state_digest, pending=(), current_sid=NO_SESSION)
+    def with_state(self, state_digest: bytes, sid: bytes) -> ClientMemory:
+        """The memory after the verified average of session ``sid`` was applied: a new head, and nothing pending.
+
+        Raises:
+            RefusedError: not a session that the client follows, or the state is the one that it had: either would
+                forget what it submitted.
+        """
+        if not self.follows(sid):
+            raise RefusedError("the accepted result is of a session that this client does not follow")
+        if state_digest == self.state_digest:
+            raise RefusedError(
+                "the state after an accepted result is the one before it", "count the rounds in the training state"
+            )
+        return replace(self, state_digest=state_digest, pending=(), current_sid=NO_SESSION, accepted_sid=sid)
 
     def to_bytes(self) -> bytes:
         """For the client's own store."""
@@ -145,6 +170,7 @@ class ClientMemory:
                 "pending": [_dump_pending(session) for session in self.pending],
                 "last_round": self.last_round,
                 "current_sid": self.current_sid.hex(),
+                "accepted_sid": self.accepted_sid.hex(),
             }
         )
 
@@ -165,7 +191,12 @@ class ClientMemory:
                 pending=tuple(_load_pending(values) for values in table["pending"]),
                 last_round=int(table["last_round"]),
                 current_sid=bytes.fromhex(table["current_sid"]),
+                accepted_sid=bytes.fromhex(table["accepted_sid"]),
             )
+
+
+# Not "restore a backup": an older copy brings used keys back, and with them a second answer for one session.
+_LOST: Final = "start a new epoch; never restore an older copy"
 
 
 def _dump(table: Mapping[str, Any]) -> bytes:
@@ -218,5 +249,7 @@ class _Damage:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ValueError | KeyError | TypeError | AttributeError | IndexError):
-            raise MalformedError(f"{self._what} is damaged ({error})", "restore it, or start a new epoch") from None
+        if isinstance(error, ValueError | KeyError | TypeError | AttributeError | IndexError | ArithmeticError):
+            raise MalformedError(f"{self._what} is damaged ({error})", _LOST) from None
+        if isinstance(error, RecursionError):
+            raise MalformedError(f"{self._what} is damaged: nested too deeply", _LOST) from None

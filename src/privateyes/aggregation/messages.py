@@ -6,6 +6,7 @@
                 SealedStreamKey   client -> aggregator   yes     K[i,s], sealed
                 SealedGroupKey    leader -> client       yes     K, sealed
                 SealedState       client -> newcomer     yes     the training state, sealed
+                Voucher           client -> newcomer     yes     the id of the state that it holds
     0 ANNOUNCE  Announcement      aggregator -> clients  yes     the round and the state's id
                 Closing           aggregator -> clients  yes     how an earlier session ended there: opened or void
     1 SUBMIT    Submission        client -> hub          header  header and masked share c_i; the header goes on alone
@@ -195,6 +196,17 @@ class SealedState(Signed):
     sender: U32
     recipient: U32
     sealed: SealedText
+    signature: Signature = UNSIGNED
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher(Signed):
+    """A client's word that it holds the training state with this id, under the epoch's group key."""
+
+    kind, label, role = 24, Label.VOUCHER, Role.CLIENT
+    epoch: U64
+    client: U32
+    state_id: Digest
     signature: Signature = UNSIGNED
 
 
@@ -426,10 +438,11 @@ class Abort(Signed):
 
 @dataclass(frozen=True, slots=True)
 class Disclosure(Signed):
-    """K_sid of a session that n result signatures closed: with it anyone can check the tags (public mode)."""
+    """K_sid of a session that n signatures on ``result`` closed: with it anyone can check the tags (public mode)."""
 
     kind, label, role = 18, Label.DISCLOSURE, Role.CLIENT
     sid: Digest
     client: U32
+    result: Digest
     session_key: Digest
     signature: Signature = UNSIGNED

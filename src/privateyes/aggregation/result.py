@@ -67,8 +67,8 @@ def require_legal_roster(manifest: Manifest, roster: Sequence[tuple[int, bytes]]
         raise DeliveryError(Check.ROSTER, "the roster names a client that is not in the manifest")
 
 
-def require_result_signatures(manifest: Manifest, receipt: DeliveryReceipt) -> None:
-    """Check 4: rho and T, recomputed, and all n aggregators' signatures on the result.
+def require_result_signatures(manifest: Manifest, receipt: DeliveryReceipt) -> bytes:
+    """Check 4: rho and T, recomputed, and all n aggregators' signatures on the result, whose digest is returned.
 
     Raises:
         DeliveryError: not n commitments and signatures, or one that does not verify.
@@ -85,6 +85,7 @@ def require_result_signatures(manifest: Manifest, receipt: DeliveryReceipt) -> N
             require_signature(party.public_key, signature, message.signed_statement(receipt.sid), "the result")
         except MalformedError:
             raise DeliveryError(Check.SIGNATURES, f"aggregator {number} did not sign this result") from None
+    return result
 
 
 def open_result(manifest: Manifest, session_key: bytes, delivery: Delivery, clips: ClipPlan | None = None) -> Average:
@@ -165,11 +166,15 @@ def verify_disclosed(
     disclosure: Disclosure,
     clips: ClipPlan | None = None,
 ) -> Average:
-    """Check a public task's result with nothing but what is public: no key, no trust in hub or aggregators.
+    """Check a public task's result with nothing but what is public.
+
+    The disclosure names the one result that its client saw signed. Whoever knows K_sid can forge tags, and since the
+    disclosure everyone does; but for another result all n aggregators would have to sign again, and a client to vouch
+    for it.
 
     Args:
         headers: of the roster's clients.
-        disclosure: K_sid, published by a client after the result was signed.
+        disclosure: K_sid and the result, published by a client after the result was signed.
         clips: the training state's, if it has any.
 
     Raises:
@@ -185,16 +190,17 @@ def verify_disclosed(
     disclosure.require_signature_of(manifest.clients[disclosure.client - 1].public_key, sid)
     require_legal_roster(manifest, delivery.roster)
     _require_headers(manifest, delivery, headers, session_key_hash(sid, disclosure.session_key))
-    require_result_signatures(manifest, delivery.receipt())
+    if require_result_signatures(manifest, delivery.receipt()) != disclosure.result:
+        raise DeliveryError(Check.SIGNATURES, f"client {disclosure.client} disclosed its key for another result")
     return open_result(manifest, disclosure.session_key, delivery, clips)
 
 
 def _require_headers(manifest: Manifest, delivery: Delivery, headers: Sequence[Header], key_hash: bytes) -> None:
     """The roster's headers, each signed, under this delivery's kc and under the disclosed K_sid."""
-    by_client = {header.client: header for header in headers}
+    held = {(header.client, header.hash()): header for header in headers}
     for client, entry in delivery.roster:
-        header = by_client.get(client)
-        if header is None or header.hash() != entry:
+        header = held.get((client, entry))
+        if header is None:
             raise DeliveryError(Check.ROSTER, f"the header of client {client} is missing or not the roster's")
         header.require_signature_of(manifest.clients[client - 1].public_key, delivery.sid)
         if header.group_check != delivery.group_check:

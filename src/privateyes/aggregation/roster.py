@@ -18,7 +18,12 @@ def intersect(votes: Sequence[Entries]) -> Entries:
     """The (client, header hash) pairs that every aggregator voted for, ascending by client.
 
     A client that sent two valid headers to different aggregators has no common pair, and so is left out.
+
+    Raises:
+        AbortError: there is no vote.
     """
+    if not votes:
+        raise AbortError("there is no vote", "ask the aggregators again")
     common = set(votes[0]).intersection(*votes[1:])
     return tuple(sorted(common))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from privateyes.aggregation.keys import GroupKey, KeyChain, setup_id
+from privateyes.aggregation.keys import MAX_EPOCH, GroupKey, KeyChain, setup_id
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import (
@@ -18,6 +18,7 @@ from privateyes.aggregation.messages import (
     SealedGroupKey,
     SealedState,
     SealedStreamKey,
+    Voucher,
 )
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.sealing import UnsealingKey, seal
@@ -38,8 +39,14 @@ def _state_info(setup: bytes, sender: int, recipient: int) -> bytes:
     return statement(Label.SEALED_STATE, Role.CLIENT, setup, sender, recipient)
 
 
+def _not_begun(unsealing: UnsealingKey | None) -> UnsealingKey:
+    if unsealing is None:
+        raise RefusedError("the epoch has begun, and the keys of its set-up are gone", "start a new epoch")
+    return unsealing
+
+
 def _require_later_epoch(epoch: int, previous: int) -> None:
-    if epoch <= previous:
+    if not previous < epoch <= MAX_EPOCH:
         raise RefusedError(f"epoch {epoch} does not follow epoch {previous}", "epochs strictly increase")
 
 
@@ -62,21 +69,31 @@ class AggregatorSetup:
         identity: its pinned signing key.
         epoch: later than every earlier one.
         previous: its memory of the epoch before, if there was one.
+        never_ran: the operator's word that this identity was never part of an epoch. Without it, and without a memory,
+            sessions of this epoch are not declared void: one may have been opened before the memory was lost.
 
     Raises:
         RefusedError: the epoch does not increase.
     """
 
-    __slots__ = ("_epoch", "_identity", "_manifest", "_number", "_received", "_setup", "_unsealing")
+    __slots__ = ("_epoch", "_first_epoch", "_identity", "_manifest", "_number", "_received", "_setup", "_unsealing")
 
     def __init__(
-        self, manifest: Manifest, aggregator: int, identity: SigningKey, epoch: int, previous: AggregatorMemory | None
+        self,
+        manifest: Manifest,
+        aggregator: int,
+        identity: SigningKey,
+        epoch: int,
+        previous: AggregatorMemory | None,
+        *,
+        never_ran: bool = False,
     ) -> None:
         _require_later_epoch(epoch, previous.epoch if previous else 0)
         self._manifest, self._number, self._identity = manifest, aggregator, identity
         self._epoch = epoch
+        self._first_epoch = epoch if never_ran else epoch + 1
         self._setup = setup_id(manifest.digest(), epoch)
-        self._unsealing = UnsealingKey()
+        self._unsealing: UnsealingKey | None = UnsealingKey()
         self._received: dict[int, tuple[KeyChain, bytes]] = {}
 
     def __repr__(self) -> str:
@@ -84,7 +101,7 @@ class AggregatorSetup:
 
     def key(self) -> AggregatorKey:
         """The signed sealing key, for every client."""
-        message = AggregatorKey(self._epoch, self._number, self._unsealing.public_bytes)
+        message = AggregatorKey(self._epoch, self._number, _not_begun(self._unsealing).public_bytes)
         return message.signed_by(self._identity, self._setup)
 
     def receive(self, message: SealedStreamKey) -> None:
@@ -102,7 +119,7 @@ class AggregatorSetup:
         message.require_signature_of(self._manifest.clients[client - 1].public_key, self._setup)
         if client in self._received:
             raise RefusedError(f"client {client} has a stream key in this epoch already", "start a new epoch")
-        key = self._unsealing.unseal(message.sealed, _stream_key_info(self._setup, client, self._number))
+        key = _not_begun(self._unsealing).unseal(message.sealed, _stream_key_info(self._setup, client, self._number))
         self._received[client] = (KeyChain(0, key), message.sealed_hash(self._setup))
 
     def start(self, previous: AggregatorMemory | None) -> AggregatorMemory:
@@ -115,12 +132,15 @@ class AggregatorSetup:
             RefusedError: the epoch does not increase.
         """
         _require_later_epoch(self._epoch, previous.epoch if previous else 0)
-        del self._unsealing
+        _not_begun(self._unsealing)
+        self._unsealing = None
         return AggregatorMemory(
             epoch=self._epoch,
-            first_epoch=previous.first_epoch if previous else self._epoch,
+            first_epoch=previous.first_epoch if previous else self._first_epoch,
             last_round=-1,
             last_sid=previous.last_sid if previous else NO_SESSION,
+            transcript=previous.transcript if previous else b"",
+            stopped=previous.stopped if previous else False,
             opened=previous.opened if previous else frozenset(),
             chains={client: chain for client, (chain, _) in self._received.items()},
             sealed_hashes={client: sealed_hash for client, (_, sealed_hash) in self._received.items()},
@@ -143,8 +163,8 @@ class ClientSetup:
     """
 
     __slots__ = (
-        "_chains", "_epoch", "_group_key", "_identity", "_manifest", "_number", "_sealed_hashes", "_setup",
-        "_state_digest", "_unsealing",
+        "_chains", "_epoch", "_group_key", "_identity", "_manifest", "_number", "_returning", "_sealed_hashes",
+        "_setup", "_state_digest", "_unsealing",
     )  # fmt: skip
 
     def __init__(
@@ -160,7 +180,8 @@ class ClientSetup:
         self._manifest, self._number, self._identity, self._epoch = manifest, client, identity, epoch
         self._setup = setup_id(manifest.digest(), epoch)
         self._state_digest = state_digest
-        self._unsealing = UnsealingKey()
+        self._unsealing: UnsealingKey | None = UnsealingKey()
+        self._returning = previous is not None
         self._chains: tuple[KeyChain, ...] = ()
         self._sealed_hashes: tuple[bytes, ...] = ()
         self._group_key: bytes | None = None
@@ -170,7 +191,8 @@ class ClientSetup:
 
     def key(self) -> ClientKey:
         """The signed sealing key, for the leader."""
-        return ClientKey(self._epoch, self._number, self._unsealing.public_bytes).signed_by(self._identity, self._setup)
+        message = ClientKey(self._epoch, self._number, _not_begun(self._unsealing).public_bytes)
+        return message.signed_by(self._identity, self._setup)
 
     def seal_stream_keys(self, keys: Sequence[AggregatorKey], secrets: Sequence[bytes]) -> tuple[SealedStreamKey, ...]:
         """Seal a fresh K[i,s] to each aggregator's signed key.
@@ -181,10 +203,12 @@ class ClientSetup:
 
         Raises:
             RefusedError: an aggregator is missing or named twice, or keys were sealed before.
-            MalformedError: a signature does not verify.
+            MalformedError: a signature does not verify, or there is not one secret of 32 bytes for each aggregator.
         """
         if self._chains:
             raise RefusedError("stream keys were sealed in this epoch already", "start a new epoch")
+        if [len(secret) for secret in secrets] != [KEY_BYTES] * len(self._manifest.aggregators):
+            raise MalformedError(f"not {KEY_BYTES} secret bytes for each aggregator", "draw fresh ones")
         by_number = {message.aggregator: message for message in keys if message.epoch == self._epoch}
         numbers = range(1, len(self._manifest.aggregators) + 1)
         if len(keys) != len(numbers) or sorted(by_number) != list(numbers):
@@ -244,23 +268,25 @@ class ClientSetup:
         message.require_signature_of(self._manifest.clients[leader - 1].public_key, self._setup)
         if self._group_key is not None and self._number != leader:
             raise RefusedError("a second group key in one epoch", "start a new epoch")
-        key = self._unsealing.unseal(message.sealed, _group_key_info(self._setup, leader, self._number))
+        info = _group_key_info(self._setup, leader, self._number)
+        key = _not_begun(self._unsealing).unseal(message.sealed, info)
         if self._group_key is not None and not equal_in_constant_time(self._group_key, key):
             raise RefusedError("the leader's own sealed key is not the one it made", "start a new epoch")
         self._group_key = key
 
-    def give_state(self, newcomer: ClientKey, state: bytes) -> SealedState:
+    def give_state(self, newcomer: ClientKey, state: bytes, digest_of: Callable[[bytes], bytes]) -> SealedState:
         """Seal this client's training state to a client that joins.
 
         Args:
-            state: in whatever form the newcomer reads; its digest is this client's current one.
+            state: in whatever form the newcomer reads.
+            digest_of: gives the digest of a state in that form.
 
         Raises:
-            RefusedError: this client is a newcomer itself, or the key is of another epoch or no client's.
+            RefusedError: it is not this client's current state, or the key is of another epoch or no client's.
             MalformedError: a signature does not verify.
         """
-        if self._state_digest is None:
-            raise RefusedError("a newcomer has no training state to give")
+        if self._state_digest is None or digest_of(state) != self._state_digest:
+            raise RefusedError("that is not this client's current training state", "a newcomer has none to give")
         recipient = newcomer.client
         if newcomer.epoch != self._epoch or not 1 <= recipient <= len(self._manifest.clients):
             raise RefusedError(f"the key of client {recipient} is of another epoch or of no client of the task")
@@ -268,29 +294,69 @@ class ClientSetup:
         sealed = seal(state, newcomer.public_key, _state_info(self._setup, self._number, recipient))
         return SealedState(self._epoch, self._number, recipient, sealed).signed_by(self._identity, self._setup)
 
-    def receive_state(self, message: SealedState, digest_of: Callable[[bytes], bytes]) -> bytes:
+    def vouch(self) -> Voucher:
+        """Sign the id of the training state that this client holds, for newcomers.
+
+        Raises:
+            RefusedError: it holds none, or does not have the group key yet.
+        """
+        if self._state_digest is None or self._group_key is None:
+            raise RefusedError("a client vouches for the state that it holds, once it has the group key")
+        state_id = self._group(self._group_key).state_id(self._state_digest)
+        return Voucher(self._epoch, self._number, state_id).signed_by(self._identity, self._setup)
+
+    def receive_state(
+        self, message: SealedState, vouchers: Sequence[Voucher], digest_of: Callable[[bytes], bytes]
+    ) -> bytes:
         """As a newcomer, take over the training state of another client.
 
-        A wrong state harms nobody but this newcomer: its id is not the announced one, so it never submits from it. A
-        client that has a state is given none: it moves on by results that it checked, and never goes back.
+        One client alone could give weights that make the newcomer's update tell of its images. So one more client than
+        the manifest assumes corrupt must hold the same state. A client that has a state is given none: it moves on by
+        results that it checked, and never goes back.
 
         Args:
+            vouchers: of different clients.
             digest_of: reads and checks a state and gives its digest.
 
         Raises:
-            RefusedError: this client has a state, or the message is not for it, or of another epoch.
+            RefusedError: this client has a state or no group key yet, the message is not for it or of another epoch, or
+                too few clients hold this state.
             MalformedError: wrong signature, or sealed for something else.
         """
         if self._state_digest is not None:
             raise RefusedError("this client has a training state", "it moves on by results that it checked")
+        if self._group_key is None:
+            raise RefusedError("a newcomer needs the group key before the state", "ask the leader for it")
         sender = message.sender
         known = 1 <= sender <= len(self._manifest.clients)
         if (message.epoch, message.recipient) != (self._epoch, self._number) or not known:
             raise RefusedError("a training state of another epoch, for another client, or from no client of the task")
         message.require_signature_of(self._manifest.clients[sender - 1].public_key, self._setup)
-        state = self._unsealing.unseal_text(message.sealed, _state_info(self._setup, sender, self._number))
-        self._state_digest = digest_of(state)
+        info = _state_info(self._setup, sender, self._number)
+        state = _not_begun(self._unsealing).unseal_text(message.sealed, info)
+        digest = digest_of(state)
+        self._require_vouchers(vouchers, self._group(self._group_key).state_id(digest))
+        self._state_digest = digest
         return state
+
+    def _require_vouchers(self, vouchers: Sequence[Voucher], state_id: bytes) -> None:
+        holders = set()
+        for voucher in vouchers:
+            client = voucher.client
+            if not 1 <= client <= len(self._manifest.clients) or client == self._number:
+                continue
+            if (voucher.epoch, voucher.state_id) == (self._epoch, state_id):
+                voucher.require_signature_of(self._manifest.clients[client - 1].public_key, self._setup)
+                holders.add(client)
+        if len(holders) <= self._manifest.corrupt_clients:
+            raise RefusedError(
+                f"{len(holders)} clients vouch for this training state, and {self._manifest.corrupt_clients} may be "
+                "corrupt",
+                f"show vouchers of {self._manifest.corrupt_clients + 1} clients",
+            )
+
+    def _group(self, key: bytes) -> GroupKey:
+        return GroupKey(self._setup, self._epoch, key, self._manifest.sealed)
 
     def start(self, previous: ClientMemory | None) -> ClientMemory:
         """Begin the epoch: drops the sealing key's private half.
@@ -302,14 +368,17 @@ class ClientSetup:
             RefusedError: the stream keys or the group key are missing, or the client has moved on since the set-up
                 began.
         """
+        if self._returning and previous is None:
+            raise RefusedError("the client's memory of the epoch before is missing", "give it as it is now")
         _require_next(previous, self._epoch, self._state_digest)
         if not self._chains or self._group_key is None:
             raise RefusedError("the epoch's keys are incomplete", "finish the set-up first")
         if self._state_digest is None:
             raise RefusedError("this newcomer has no training state", "let another client give it one")
-        del self._unsealing
+        _not_begun(self._unsealing)
+        self._unsealing = None
         return ClientMemory(
-            group=GroupKey(self._setup, self._epoch, self._group_key, self._manifest.sealed),
+            group=self._group(self._group_key),
             chains=self._chains,
             sealed_hashes=self._sealed_hashes,
             state_digest=self._state_digest,

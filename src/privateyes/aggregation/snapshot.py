@@ -17,10 +17,15 @@ from privateyes.crypto.statement import HASH_BYTES, equal_in_constant_time
 from privateyes.errors import MalformedError
 
 
-def dump_committed(state: Committed) -> bytes:
-    """Everything that opening will need; secret until then."""
+def committed_pieces(state: Committed) -> tuple[bytes, memoryview]:
+    """Everything that opening will need, secret until then: what is small, and the share, not copied."""
     digests = (state.sid, state.rho, state.commitment, state.salt)
-    return b"".join((RosterEntries().write(state.entries), *digests, state.share.data.cast("B")))
+    return b"".join((RosterEntries().write(state.entries), *digests)), state.share.data.cast("B")
+
+
+def dump_committed(state: Committed) -> bytes:
+    """``committed_pieces`` in one."""
+    return b"".join(committed_pieces(state))
 
 
 def load_committed(data: bytes | memoryview, aggregator: int, manifest: Manifest) -> Committed:

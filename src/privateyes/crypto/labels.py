@@ -37,6 +37,7 @@ class Label(StrEnum):
     GROUP_KEY = "group-key"
     GROUP_KEY_CHECK = "kc"
     SEALED_STATE = "sealed-state"
+    VOUCHER = "voucher"
     # keys of a round
     CHAIN = "chain"
     ROUND = "round"

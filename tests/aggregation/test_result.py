@@ -1,0 +1,303 @@
+"""The checks of a delivered result, one by one, at their limits, and for whoever audits a public task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from privateyes.aggregation import result
+from privateyes.aggregation.messages import Delivery, ResultSignature
+from privateyes.aggregation.result import (
+    Check,
+    open_result,
+    require_legal_roster,
+    require_result_signatures,
+    result_mask,
+    verify_disclosed,
+)
+from privateyes.aggregation.roster import result_digest, roster_digest, transcript_digest
+from privateyes.crypto.commitment import merkle_root
+from privateyes.crypto.field import COMPACT, WIDE
+from privateyes.crypto.streams import scratch_words
+from privateyes.encoding.clips import ClipPlan
+from privateyes.encoding.fixed_point import exact_clip
+from privateyes.errors import DeliveryError, MalformedError, RefusedError
+
+SHARED = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ZERO = bytes(32)
+
+
+def _result_of(delivery: Delivery) -> bytes:
+    rho = roster_digest(delivery.sid, delivery.group_check, delivery.roster)
+    transcript = transcript_digest(delivery.sid, rho, delivery.commitments)
+    return result_digest(delivery.sid, transcript, merkle_root(delivery.share), len(delivery.roster))
+
+
+def _certified(world: Any, delivery: Delivery) -> Delivery:
+    """With all aggregators' signatures on what the delivery now says."""
+    digest = _result_of(delivery)
+    signed = [
+        ResultSignature(delivery.sid, s, digest).signed_by(key, delivery.sid)
+        for s, key in world.aggregator_keys.items()
+    ]
+    return replace(delivery, results=tuple(message.signature for message in signed))
+
+
+def _key(world: Any) -> bytes:
+    key: bytes = world.group.session_key(world.sid)
+    return key
+
+
+def _shifted(world: Any, changes: Mapping[int, int]) -> Delivery:
+    return replace(world.delivery, share=world.shifted(world.delivery.share, changes))
+
+
+@pytest.fixture
+def done(world):
+    world.run(1, 2, 4)
+    return world
+
+
+@pytest.fixture(params=[COMPACT, WIDE], ids=lambda field: field.name)
+def public(make_world, request):
+    world = make_world(n=2, m=4, field=request.param, mode="public")
+    world.run(1, 2, 4)
+    world.headers = [submission.header for submission in world.submissions.values()]
+    world.disclosure = world.clients[1].disclose(world.client_memories[1], world.delivery)
+    return world
+
+
+# Checks 3 and 4
+
+
+@pytest.mark.parametrize("clients", [(), (1,), (0, 1), (1, 5), (1, 2, 3, 4, 5), (1, 2**32 - 1)])
+def test_rosters_outside_the_manifest_fail_check_3(done, clients) -> None:
+    with pytest.raises(DeliveryError) as refusal:
+        require_legal_roster(done.manifest, [(client, ZERO) for client in clients])
+    assert refusal.value.check == Check.ROSTER
+
+
+@pytest.mark.parametrize("clients", [(1, 4), (2, 3), (1, 2, 3, 4)])
+def test_rosters_within_the_manifest_pass_check_3(done, clients) -> None:
+    require_legal_roster(done.manifest, [(client, ZERO) for client in clients])
+
+
+def test_every_part_of_a_delivery_is_under_the_signatures(done) -> None:
+    delivery = done.delivery
+    require_result_signatures(done.manifest, delivery.receipt())
+    altered = [
+        replace(delivery, sid=ZERO),
+        replace(delivery, group_check=ZERO),
+        replace(delivery, roster=delivery.roster[:2]),
+        replace(delivery, roster=((1, ZERO), *delivery.roster[1:])),
+        replace(delivery, commitments=delivery.commitments[:-1]),
+        replace(delivery, commitments=delivery.commitments[::-1]),
+        replace(delivery, results=delivery.results[:-1]),
+        replace(delivery, results=(*delivery.results, delivery.results[0])),
+        replace(delivery, results=delivery.results[::-1]),
+        replace(delivery, results=(bytes(64), *delivery.results[1:])),
+        *(_shifted(done, {position: 1}) for position in (0, done.d, done.manifest.share_elements - 1)),
+    ]
+    for wrong in altered:
+        with pytest.raises(DeliveryError) as refusal:
+            require_result_signatures(done.manifest, wrong.receipt())
+        assert refusal.value.check == Check.SIGNATURES
+
+
+# Checks 5 to 7
+
+
+def test_an_honest_sum_opens_to_the_ideal_average(done) -> None:
+    average = open_result(done.manifest, _key(done), done.delivery)
+    assert average.total_weight == done.ideal().total_weight
+    assert np.array_equal(average.mean, done.mean_of(done.ideal()))
+
+
+@pytest.fixture(scope="module")
+def played(make_world):
+    """A finished round in either field, which nobody changes."""
+    worlds = {field.name: make_world(n=2, m=4, d=11, field=field) for field in (COMPACT, WIDE)}
+    for world in worlds.values():
+        world.run()
+    return worlds
+
+
+@SHARED
+@given(data=st.data())
+def test_any_change_of_the_sum_fails_check_5(played, data) -> None:
+    world = played[data.draw(st.sampled_from(["compact", "wide"]))]
+    element = st.integers(0, world.manifest.share_elements - 1)
+    changes = data.draw(st.dictionaries(element, st.integers(1, world.prime - 1), min_size=1, max_size=4))
+    with pytest.raises(DeliveryError) as refusal:
+        open_result(world.manifest, _key(world), _shifted(world, changes))
+    assert refusal.value.check == Check.TAG
+
+
+def test_another_roster_size_or_session_key_fails_check_5(done) -> None:
+    fewer = replace(done.delivery, roster=done.delivery.roster[:2])
+    for delivery, key in ((fewer, _key(done)), (done.delivery, ZERO), (replace(done.delivery, sid=ZERO), _key(done))):
+        with pytest.raises(DeliveryError) as refusal:
+            open_result(done.manifest, key, delivery)
+        assert refusal.value.check == Check.TAG
+
+
+def test_without_check_5_an_altered_sum_would_be_opened(done, monkeypatch) -> None:
+    unmask = result._unmask
+    monkeypatch.setattr(result, "_unmask", lambda *arguments: (unmask(*arguments)[0], True))
+    average = open_result(done.manifest, _key(done), _shifted(done, {0: 1}))
+    assert average.mean[0] != done.mean_of(done.ideal())[0]
+
+
+def test_a_total_weight_is_accepted_up_to_its_limits_and_not_beyond(done) -> None:
+    """The tags fit: whoever does this has the group key."""
+    size, total = len(done.delivery.roster), done.ideal().total_weight
+    largest = size * done.encoding.weight_max
+    for weight, legal in (
+        (size, True),
+        (largest, True),
+        (size - 1, False),
+        (largest + 1, False),
+        (0, False),
+        (-1, False),
+    ):
+        changes = done.with_matching_tags({done.d: weight - total, **{t: -_sum(done, t) for t in range(done.d)}})
+        if legal:
+            assert open_result(done.manifest, _key(done), _shifted(done, changes)).total_weight == weight
+        else:
+            with pytest.raises(DeliveryError) as refusal:
+                open_result(done.manifest, _key(done), _shifted(done, changes))
+            assert refusal.value.check == Check.WEIGHT
+
+
+def _sum(world: Any, t: int) -> int:
+    return world.ideal().values[t]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("position", [0, 6])
+def test_a_coordinate_is_accepted_up_to_its_bound_and_not_beyond(done, sign, position) -> None:
+    ideal = done.ideal()
+    bound = done.encoding.sum_bound(len(done.delivery.roster), ideal.total_weight)
+    for beyond in (0, 1):
+        change = sign * (bound + beyond) - ideal.values[position]
+        delivery = _shifted(done, done.with_matching_tags({position: change}))
+        if beyond:
+            with pytest.raises(DeliveryError) as refusal:
+                open_result(done.manifest, _key(done), delivery)
+            assert refusal.value.check == Check.RANGE
+        else:
+            average = open_result(done.manifest, _key(done), delivery)
+            assert average.mean[position] == sign * bound / (ideal.total_weight * 2.0**done.encoding.scale_bits)
+
+
+def test_each_tensor_is_held_to_its_own_clip(done) -> None:
+    """A clip of 0.6 has the manifest's grid, so the same sum is too large in one tensor and not in the other."""
+    ideal, plan = done.ideal(), ClipPlan((3, 4), (1.0, 0.6))
+    tighter = replace(done.encoding, clip=exact_clip(0.6)).sum_bound(len(done.delivery.roster), ideal.total_weight)
+    for position, beyond, legal in ((0, 1, True), (2, 1, True), (3, 0, True), (3, 1, False), (6, 1, False)):
+        others = {t: -_sum(done, t) for t in range(done.d)}
+        changes = done.with_matching_tags({**others, position: tighter + beyond - _sum(done, position)})
+        if legal:
+            open_result(done.manifest, _key(done), _shifted(done, changes), plan)
+        else:
+            with pytest.raises(DeliveryError) as refusal:
+                open_result(done.manifest, _key(done), _shifted(done, changes), plan)
+            assert refusal.value.check == Check.RANGE
+
+
+def test_a_tensor_with_a_small_clip_is_decoded_on_its_finer_grid(done) -> None:
+    plain = open_result(done.manifest, _key(done), done.delivery)
+    finer = open_result(done.manifest, _key(done), done.delivery, ClipPlan((3, 4), (1.0, 0.25)))
+    assert np.array_equal(finer.mean[:3], plain.mean[:3])
+    assert np.array_equal(finer.mean[3:], plain.mean[3:] / 4)
+
+
+@pytest.mark.parametrize("elements", [1, 2, 3, 5, 8])
+def test_a_result_opened_in_small_chunks_is_the_same(done, monkeypatch, elements) -> None:
+    expected = open_result(done.manifest, _key(done), done.delivery)
+    monkeypatch.setattr(result, "CHUNK_BYTES", elements * 8)
+    again = open_result(done.manifest, _key(done), done.delivery)
+    assert np.array_equal(again.mean, expected.mean)
+    assert again.total_weight == expected.total_weight
+    with pytest.raises(DeliveryError):
+        open_result(done.manifest, _key(done), _shifted(done, {done.d - 1: 1}))
+
+
+def test_a_sealed_result_is_masked_and_a_public_one_is_not(done, public) -> None:
+    assert result_mask(done.manifest, _key(done), done.sid, scratch_words(done.field)) is not None
+    assert result_mask(public.manifest, _key(public), public.sid, scratch_words(public.field)) is None
+    shown = public.field.lift(public.delivery.share[: public.d]).tolist()
+    assert shown == list(public.ideal().values)
+    hidden = done.field.lift(done.delivery.share[: done.d]).tolist()
+    assert hidden != list(done.ideal().values)
+
+
+# Anyone, in a public task
+
+
+def test_anyone_verifies_a_public_result_with_the_disclosed_key(public) -> None:
+    average = verify_disclosed(public.manifest, public.delivery, public.headers, public.disclosure)
+    assert average.total_weight == public.ideal().total_weight
+    assert np.array_equal(average.mean, public.mean_of(public.ideal()))
+
+
+def test_a_sealed_result_is_verified_by_nobody_else(done) -> None:
+    headers = [submission.header for submission in done.submissions.values()]
+    with pytest.raises(RefusedError, match="sealed"):
+        verify_disclosed(done.manifest, done.delivery, headers, None)
+
+
+def _fails(world: Any, check: Check, **changes: Any) -> None:
+    given = {"delivery": world.delivery, "headers": world.headers, "disclosure": world.disclosure, **changes}
+    with pytest.raises(DeliveryError) as refusal:
+        verify_disclosed(world.manifest, given["delivery"], given["headers"], given["disclosure"])
+    assert refusal.value.check == check
+
+
+def test_a_public_result_that_was_altered_is_refused_at_the_check_that_it_fails(public) -> None:
+    altered = _shifted(public, {0: 1})
+    _fails(public, Check.SIGNATURES, delivery=altered)
+    # All aggregators sign again: the disclosure names another result; with one that names this, the tags decide.
+    _fails(public, Check.SIGNATURES, delivery=_certified(public, altered))
+    vouched = replace(public.disclosure, result=_result_of(altered)).signed_by(public.client_keys[1], public.sid)
+    _fails(public, Check.TAG, delivery=_certified(public, altered), disclosure=vouched)
+    _fails(
+        public, Check.ROSTER, delivery=_certified(public, replace(public.delivery, roster=public.delivery.roster[:1]))
+    )
+    _fails(public, Check.ROSTER, headers=public.headers[:-1])
+    other = replace(public.headers[0], nonce=ZERO).signed_by(public.client_keys[1], public.sid)
+    _fails(public, Check.ROSTER, headers=[other, *public.headers[1:]])
+
+
+def test_a_member_under_another_group_key_or_another_session_key_fails_check_2(public) -> None:
+    for changes in ({"group_check": ZERO}, {"session_key_hash": ZERO}):
+        other = replace(public.headers[0], **changes).signed_by(public.client_keys[1], public.sid)
+        roster = ((1, other.hash()), *public.delivery.roster[1:])
+        delivery = _certified(public, replace(public.delivery, roster=roster))
+        _fails(public, Check.GROUP_KEY, delivery=delivery, headers=[other, *public.headers[1:]])
+    wrong = replace(public.disclosure, session_key=ZERO).signed_by(public.client_keys[1], public.sid)
+    _fails(public, Check.GROUP_KEY, disclosure=wrong)
+
+
+def test_unsigned_headers_and_disclosures_are_refused(public) -> None:
+    unsigned = replace(public.headers[0], signature=bytes(64))
+    roster = ((1, unsigned.hash()), *public.delivery.roster[1:])
+    delivery = _certified(public, replace(public.delivery, roster=roster))
+    with pytest.raises(MalformedError):
+        verify_disclosed(public.manifest, delivery, [unsigned, *public.headers[1:]], public.disclosure)
+    for changes in ({"signature": bytes(64)}, {"client": 2}, {"session_key": ZERO}, {"result": ZERO}):
+        with pytest.raises(MalformedError):
+            verify_disclosed(public.manifest, public.delivery, public.headers, replace(public.disclosure, **changes))
+
+
+@pytest.mark.parametrize("changes", [{"sid": ZERO}, {"client": 0}, {"client": 5}])
+def test_a_disclosure_of_another_session_or_from_no_client_is_refused(public, changes) -> None:
+    wrong = replace(public.disclosure, **changes).signed_by(public.client_keys[1], public.sid)
+    with pytest.raises(RefusedError):
+        verify_disclosed(public.manifest, public.delivery, public.headers, wrong)
