@@ -13,7 +13,10 @@ from privateyes import __version__
 from privateyes.experiments import datafiles, run
 
 Call = Callable[..., Result]
-COMMANDS = [[], ["demo"], ["train"], ["evaluate"], ["report"], ["data"], ["data", "render"], ["data", "check"]]
+COMMANDS = [
+    [], ["demo"], ["train"], ["evaluate"], ["report"], ["data"], ["data", "render"], ["data", "check"],
+    ["task", "verify"], ["transcript", "verify"],
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from privateyes import __version__
-from privateyes.cli import demo, evaluate, report, train
+from privateyes.cli import demo, evaluate, report, task, train, transcript
 from privateyes.cli.data import check, render
 from privateyes.errors import PrivateyesError
 
@@ -75,6 +75,12 @@ app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("report")(report.command)
 app.add_typer(data_app, name="data")
+task_app = typer.Typer(no_args_is_help=True, help="Look at a task before joining it.", rich_markup_mode="rich")
+task_app.command("verify")(task.verify)
+app.add_typer(task_app, name="task")
+transcript_app = typer.Typer(no_args_is_help=True, help="Check what was said, offline.", rich_markup_mode="rich")
+transcript_app.command("verify")(transcript.verify)
+app.add_typer(transcript_app, name="transcript")
 
 
 def _show_version(wanted: bool) -> None:
@@ -93,7 +99,7 @@ def _root(
 
 
 def main() -> None:
-    """The console script. Exit codes: 0 done, 1 findings of `data check`, 2 an error, 130 interrupted."""
+    """The console script. Exit codes: 0 done, 1 findings of a check, 2 an error, 130 interrupted."""
     try:
         app()
     except KeyboardInterrupt:  # before any command began

@@ -8,20 +8,19 @@ from typing import Any
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from privateyes.cli.console import make_console
 from privateyes.experiments.evaluate import Evaluation
 from privateyes.experiments.learned import PARTIES
 from privateyes.tasks.gaze.check import CheckReport
 
 _MISSING = "-"
-_PIPE_WIDTH = 140
 
 
 def print_outcome(results: Mapping[str, Any], directory: Path, page: Path) -> None:
     """The tables of a finished run, and where its page is."""
-    console = _console()
+    console = make_console()
     console.print(_ways_table(results))
     for line in _remarks(results):
         console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
@@ -43,7 +42,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
     table.add_section()
     mean = float(np.mean(list(evaluation.error_deg.values())))
     table.add_row("mean", str(sum(evaluation.images.values())), _degrees(mean), "")
-    _console().print(table)
+    make_console().print(table)
 
 
 def print_check(report: CheckReport) -> None:
@@ -57,7 +56,7 @@ def print_check(report: CheckReport) -> None:
         pairs = [f"{pitch:.1f}, {yaw:.1f}" for pitch, yaw in angles]
         size = f"{person.size[0]}x{person.size[1]}"
         table.add_row(person.name, str(person.images), size, *pairs, f"{person.grey_mean:.0f}")
-    console = _console()
+    console = make_console()
     if report.persons:
         console.print(table)
     for finding in report.findings:
@@ -133,9 +132,3 @@ def _count(number: int, thing: str) -> str:
 
 def _degrees(value: float | None) -> str:
     return _MISSING if value is None else f"{value:.2f}°"
-
-
-def _console() -> Console:
-    """A pipe has no width; tables should not be squeezed into the 80 columns that stand in for one."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_PIPE_WIDTH)

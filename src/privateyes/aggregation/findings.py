@@ -1,0 +1,166 @@
+"""What an audit of a record finds: how strong it is, at which step, about whom.
+
+Strength is the point. PROVEN names one party, whose own signatures contradict each other or contradict what anyone can
+recompute. INCONSISTENT names several, of whom at least one broke the protocol; the others may be honest. No other level
+says anything against anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+from typing import Final
+
+HUB: Final = "hub"
+
+
+class Level(StrEnum):
+    """How strong a finding is; the first two are faults."""
+
+    PROVEN = "proven"
+    INCONSISTENT = "inconsistent"
+    REFUSED = "refused"
+    MISSING = "missing"
+    NOTED = "noted"
+    HOLDS = "holds"
+
+
+class Outcome(StrEnum):
+    """How a session ended, as far as the record shows."""
+
+    CERTIFIED = "certified"
+    ABORTED = "aborted"
+    INCOMPLETE = "incomplete"
+    UNPLACED = "not judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding.
+
+    Attributes:
+        level: how strong it is.
+        step: of docs/protocol.md, for example ``step 3`` or ``set-up 4``.
+        what: the exact statement.
+        parties: PROVEN: the one that broke the protocol. INCONSISTENT: at least one of them did. REFUSED: who signed
+            the notice. Otherwise: whom it concerns, or nobody.
+    """
+
+    level: Level
+    step: str
+    what: str
+    parties: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        whom = f" {joined(self.parties)}:" if self.parties else ""
+        return f"{self.level.upper()} ({self.step}){whom} {self.what}"
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether somebody broke the protocol."""
+        return self.level in (Level.PROVEN, Level.INCONSISTENT)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAudit:
+    """What a record shows of one session.
+
+    Attributes:
+        sid: the session.
+        epoch: of its announcement; None if the record has none.
+        round: likewise.
+        outcome: how it ended.
+        step: the step at which it was aborted, or the last one that the record shows.
+        roster: the clients that were counted, if the record shows them.
+        total_weight: W, in a public task whose sum could be checked.
+        findings: the strongest first.
+    """
+
+    sid: bytes
+    epoch: int | None
+    round: int | None
+    outcome: Outcome
+    step: int
+    roster: tuple[int, ...] | None
+    total_weight: int | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        """What is proven or inconsistent."""
+        return tuple(finding for finding in self.findings if finding.is_fault)
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What a record shows.
+
+    Attributes:
+        sessions: by epoch and round.
+        findings: what concerns no single session: the set-up, and what spans several sessions.
+        messages: how many distinct messages were looked at.
+        verified: how many of them are signed, and verify.
+    """
+
+    sessions: tuple[SessionAudit, ...]
+    findings: tuple[Finding, ...]
+    messages: int
+    verified: int
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        """What is proven or inconsistent, anywhere."""
+        return tuple(finding for finding in self.everything if finding.is_fault)
+
+    @property
+    def everything(self) -> tuple[Finding, ...]:
+        """All findings, those about no single session first."""
+        return (*self.findings, *(finding for session in self.sessions for finding in session.findings))
+
+
+def aggregator_party(number: int) -> str:
+    """How findings name aggregator s."""
+    return f"aggregator {number}"
+
+
+def client_party(number: int) -> str:
+    """How findings name client i."""
+    return f"client {number}"
+
+
+def everyone_of(aggregators: Iterable[int] = (), clients: Iterable[int] = (), hub: bool = False) -> tuple[str, ...]:
+    """Several parties, each once, in order."""
+    names = [HUB] if hub else []
+    names += [aggregator_party(number) for number in sorted(set(aggregators))]
+    return (*names, *(client_party(number) for number in sorted(set(clients))))
+
+
+def strongest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each finding once, by level and step."""
+    order = list(Level)
+    return tuple(sorted(dict.fromkeys(findings), key=lambda finding: (order.index(finding.level), finding.step)))
+
+
+def joined(parties: Iterable[str]) -> str:
+    """``hub, aggregators 1-3, clients 2, 5``."""
+    pieces = []
+    for role, group in groupby(parties, key=lambda name: name.partition(" ")[0]):
+        numbers = [int(name.partition(" ")[2] or 0) for name in group]
+        if role == HUB:
+            pieces.append(HUB)
+        else:
+            pieces.append(f"{role}{'s' if len(numbers) > 1 else ''} {ranges(numbers)}")
+    return ", ".join(pieces)
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """``1-3, 5`` for ascending numbers."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -1,0 +1,229 @@
+"""Audits and manifests as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from privateyes.aggregation.findings import Audit, Finding, Level, Outcome, SessionAudit, joined
+from privateyes.aggregation.manifest import Manifest, Party
+from privateyes.aggregation.manifest_check import fingerprint, independence_warnings, parameters
+from privateyes.cli.console import make_console
+
+_STYLES: Final = {Level.PROVEN: "bold red", Level.INCONSISTENT: "red", Level.REFUSED: "yellow"}
+_MISSING = "-"
+_MOST_NAMES: Final = 6
+_UNITS: Final = {
+    "dimension": "parameters of the model",
+    "clip": "largest change of one parameter by one client",
+    "scale_bits": "the grid is 2^-scale_bits",
+    "weight_max": "largest weight of one client",
+    "noise_bound": "largest noise that one client adds, on the grid",
+    "mode": "who gets the average: the clients (sealed) or everyone (public)",
+    "roster_min": "fewest clients in one average",
+    "roster_max": "most clients in one average",
+    "corrupt_clients": "how many may be corrupt; at least 2 others remain",
+    "leader": "the client that makes the group key",
+    "field": "of the masked sum",
+}
+
+
+def print_audit(manifest: Manifest, audit: Audit) -> None:
+    """One line for each session, then the findings, and the verdict last."""
+    console = make_console()
+    console.print(_sessions_table(manifest, audit))
+    if audit.findings:
+        console.print(_findings_table(manifest, "set-up, and several sessions together", audit.findings))
+    for session in audit.sessions:
+        if _is_worth_telling(session):
+            console.print(_findings_table(manifest, _name_of(session), session.findings))
+    console.print(f"manifest: {manifest.digest().hex()}", highlight=False, soft_wrap=True)
+    for line in verdict(audit):
+        console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
+
+
+def verdict(audit: Audit) -> list[str]:
+    """What it all comes to, in a line or two."""
+    faults = audit.faults
+    if faults:
+        proven = sum(fault.level is Level.PROVEN for fault in faults)
+        shared = len(faults) - proven
+        lines = [
+            f"{_count(proven, 'fault')} proven{f', {shared} with several parties to choose from' if shared else ''}"
+        ]
+        culprits = dict.fromkeys(name for fault in faults if fault.level is Level.PROVEN for name in fault.parties)
+        return lines + ([f"proven to have broken the protocol: {joined(_in_order(culprits))}"] if culprits else [])
+    lines = ["consistent: nothing in the record speaks against anybody"]
+    ended = {outcome: [found for found in audit.sessions if found.outcome is outcome] for outcome in Outcome}
+    if ended[Outcome.ABORTED]:
+        lines.append(
+            f"{_count(len(ended[Outcome.ABORTED]), 'session')} aborted; the signed notices above say at which step"
+        )
+    if ended[Outcome.INCOMPLETE]:
+        lines.append(f"{_count(len(ended[Outcome.INCOMPLETE]), 'session')} without an end in this record")
+    if ended[Outcome.UNPLACED]:
+        lines.append(f"{_count(len(ended[Outcome.UNPLACED]), 'session')} of another task, or forged: not judged")
+    return lines
+
+
+def _in_order(names: Sequence[str] | dict[str, None]) -> list[str]:
+    roles = ["hub", "aggregator", "client"]
+    return sorted(names, key=lambda name: (roles.index(name.partition(" ")[0]), int(name.partition(" ")[2] or 0)))
+
+
+def _is_worth_telling(session: SessionAudit) -> bool:
+    """A certified session of which everything holds is told in its line."""
+    return session.outcome is not Outcome.CERTIFIED or any(own.level is not Level.HOLDS for own in session.findings)
+
+
+def _sessions_table(manifest: Manifest, audit: Audit) -> Table:
+    title = f"{_count(audit.messages, 'message')}, {audit.verified} signed and verified"
+    table = Table(title=title, box=box.SIMPLE, title_justify="left")
+    for heading in ("epoch", "round"):
+        table.add_column(heading, justify="right")
+    table.add_column("session", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("roster", justify="right", no_wrap=True)
+    table.add_column("holds", justify="right")
+    table.add_column("against")
+    for found in audit.sessions:
+        table.add_row(
+            _MISSING if found.epoch is None else str(found.epoch),
+            _MISSING if found.round is None else str(found.round),
+            found.sid.hex()[:8],
+            _outcome(found),
+            _MISSING if found.roster is None else f"{len(found.roster)}/{len(manifest.clients)}",
+            str(sum(own.level is Level.HOLDS for own in found.findings)),
+            _against(found.faults),
+        )
+    return table
+
+
+def _outcome(session: SessionAudit) -> Text:
+    style = {Outcome.CERTIFIED: "green", Outcome.ABORTED: "yellow"}.get(session.outcome, "")
+    at = {Outcome.ABORTED: f" at step {session.step}", Outcome.INCOMPLETE: f" after step {session.step}"}
+    return Text(session.outcome.value + at.get(session.outcome, ""), style=style)
+
+
+def _against(faults: Sequence[Finding]) -> Text:
+    proven = dict.fromkeys(name for fault in faults if fault.level is Level.PROVEN for name in fault.parties)
+    if proven:
+        return Text(_some(_in_order(proven)), style=_STYLES[Level.PROVEN])
+    return Text("one of several", style=_STYLES[Level.INCONSISTENT]) if faults else Text("nobody")
+
+
+def _some(names: Sequence[str]) -> str:
+    return joined(names) if len(names) <= _MOST_NAMES else f"{joined(names[:_MOST_NAMES])} and others"
+
+
+def _name_of(session: SessionAudit) -> str:
+    where = "" if session.round is None else f"round {session.round} of epoch {session.epoch}, "
+    return f"{where}session {session.sid.hex()[:8]}"
+
+
+def _findings_table(manifest: Manifest, title: str, findings: Sequence[Finding]) -> Table:
+    table = Table(title=title, box=box.SIMPLE, title_justify="left", padding=(0, 1))
+    for heading in ("", "step", "who"):
+        table.add_column(heading, max_width=24)
+    table.add_column("what", ratio=1)
+    for finding in findings:
+        if finding.level is not Level.HOLDS:
+            level = Text(finding.level.value, style=_STYLES.get(finding.level, ""))
+            table.add_row(level, finding.step, Text(_who(manifest, finding)), Text(finding.what))
+    holds = [finding.what for finding in findings if finding.level is Level.HOLDS]
+    if holds:
+        table.add_row(Text(Level.HOLDS.value, style="green"), "", "", Text("; ".join(holds)))
+    return table
+
+
+def _who(manifest: Manifest, finding: Finding) -> str:
+    """The parties; a single one with the name that the manifest gives it."""
+    if len(finding.parties) != 1:
+        return ("one of: " if finding.level is Level.INCONSISTENT else "") + joined(finding.parties)
+    role, _, number = finding.parties[0].partition(" ")
+    parties: tuple[Party, ...] = {"aggregator": manifest.aggregators, "client": manifest.clients}.get(role, ())
+    name = parties[int(number) - 1].name if number and 1 <= int(number) <= len(parties) else ""
+    return finding.parties[0] + (f" ({name})" if name and name != finding.parties[0] else "")
+
+
+def audit_as_json(manifest: Manifest, audit: Audit) -> bytes:
+    """The audit for programs: bytes as hexadecimal digits, findings as objects."""
+    document: dict[str, Any] = {
+        "manifest": manifest.digest().hex(),
+        "messages": audit.messages,
+        "verified": audit.verified,
+        "faults": len(audit.faults),
+        "findings": [_as_object(finding) for finding in audit.findings],
+        "sessions": [
+            {
+                "sid": found.sid.hex(),
+                "epoch": found.epoch,
+                "round": found.round,
+                "outcome": found.outcome.value,
+                "step": found.step,
+                "roster": found.roster,
+                "total_weight": found.total_weight,
+                "findings": [_as_object(finding) for finding in found.findings],
+            }
+            for found in audit.sessions
+        ],
+    }
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def _as_object(finding: Finding) -> dict[str, Any]:
+    return {
+        "level": finding.level.value,
+        "step": finding.step,
+        "parties": list(finding.parties),
+        "what": finding.what,
+    }
+
+
+def print_manifest(manifest: Manifest) -> None:
+    """Parameters, parties with the first half of their keys, warnings, and the digest last."""
+    console = make_console()
+    table = Table(title="task", box=box.SIMPLE, title_justify="left")
+    for heading in ("", "value", ""):
+        table.add_column(heading, no_wrap=heading == "value")
+    for key, value in parameters(manifest).items():
+        table.add_row(key, value, Text(_UNITS[key], style="dim"))
+    console.print(table)
+    for role, parties in (("aggregators", manifest.aggregators), ("clients", manifest.clients)):
+        console.print(_parties_table(role, parties))
+    for line in independence_warnings(manifest):
+        console.print(f"warning: {line}", highlight=False, markup=False, soft_wrap=not console.is_terminal)
+    console.print(f"manifest: {manifest.digest().hex()}", highlight=False, soft_wrap=True)
+
+
+def _parties_table(role: str, parties: Sequence[Party]) -> Table:
+    table = Table(title=f"{len(parties)} {role}", box=box.SIMPLE, title_justify="left")
+    table.add_column("", justify="right")
+    table.add_column("name", overflow="fold")
+    table.add_column("organisation", overflow="fold")
+    table.add_column("key, first half", no_wrap=True)
+    for number, party in enumerate(parties, start=1):
+        table.add_row(
+            str(number), Text(party.name), Text(party.organisation or _MISSING), fingerprint(party.public_key)
+        )
+    return table
+
+
+def print_differences(lines: Sequence[str], mine: Path, theirs: Path) -> None:
+    """Every difference, or that there is none."""
+    console: Console = make_console()
+    for line in lines:
+        console.print(f"differs: {line}", highlight=False, markup=False, soft_wrap=not console.is_terminal)
+    text = f"{_count(len(lines), 'difference')}: do not join" if lines else "the same task"
+    console.print(f"{mine} (here) and {theirs} (there): {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

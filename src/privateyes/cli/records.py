@@ -1,0 +1,153 @@
+"""Manifests and records of sessions, read from files that anybody may have written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from privateyes.aggregation.evidence import read_message
+from privateyes.aggregation.manifest import Manifest, manifest_from_toml
+from privateyes.aggregation.messages import Message
+from privateyes.errors import ConfigError, DataError, MalformedError, ParameterError
+
+MANIFEST_NAME: Final = "manifest.toml"
+SETUP_NAME: Final = "setup.jsonl"
+_FOLDER_NAME: Final = "transcripts"
+_MAX_MANIFEST_BYTES: Final = 64 << 20
+_STATE_BYTES: Final = 32  # for each parameter, generously
+_LINE_OVERHEAD_BYTES: Final = 1 << 16  # everything but vectors, rosters and lists of digests, generously
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The files of a record.
+
+    Attributes:
+        files: of sessions.
+        setup: of the epoch's set-up, if there is one.
+        manifest: where its manifest lies, if it lies beside it.
+    """
+
+    files: tuple[Path, ...]
+    setup: Path | None
+    manifest: Path | None
+
+    def messages(self, manifest: Manifest) -> Iterator[Message]:
+        """Every message, file by file.
+
+        Raises:
+            DataError: a line is no message; says which one.
+        """
+        for path in (*self.files, *([self.setup] if self.setup else [])):
+            yield from read_messages(path, manifest)
+
+
+def find_record(path: Path, setup: Path | None) -> Record:
+    """A record's files, from one file, a folder of them, or a task's folder that has them in ``transcripts``.
+
+    Args:
+        setup: the set-up's file, if it is not beside the others.
+
+    Raises:
+        DataError: there is nothing.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist", "give a session's record or a folder of records")
+    if (path / _FOLDER_NAME).is_dir():
+        path = path / _FOLDER_NAME
+    folder = path if path.is_dir() else path.parent
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    beside = folder / SETUP_NAME
+    found = setup if setup is not None else beside if beside.is_file() else None
+    files = [file for file in files if found is None or file.resolve() != found.resolve()]
+    if not files and found is None:
+        raise DataError(f"{path} holds no .jsonl file", "give a session's record or a folder of records")
+    candidates = [place / MANIFEST_NAME for place in (folder, folder.parent)]
+    return Record(tuple(files), found, next((place for place in candidates if place.is_file()), None))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """A manifest from its file.
+
+    Raises:
+        DataError: it cannot be read.
+        ConfigError: not a manifest; names the key.
+        ParameterError: an unsafe combination of values.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_MANIFEST_BYTES + 1)
+        if len(data) > _MAX_MANIFEST_BYTES:
+            raise DataError(f"{path} is larger than any manifest", "give the task's manifest.toml")
+        text = data.decode()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", "give the task's manifest.toml") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not a text file", "give the task's manifest.toml") from None
+    try:
+        return manifest_from_toml(text)
+    except (ConfigError, ParameterError) as error:
+        raise type(error)(f"{path}: {error.problem}", error.remedy) from None
+
+
+def read_messages(path: Path, manifest: Manifest) -> Iterator[Message]:
+    """The messages of one file, one JSON line each: ``{"type": ..., "bytes": ...}``.
+
+    Raises:
+        DataError: the file cannot be read, or a line is no message of this manifest's task.
+    """
+    longest = _longest_line(manifest)
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(_lines(file, longest, path), start=1):
+                yield _parse(line, f"{path}, line {number}", manifest)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}", "give a session's record or a folder of records") from None
+
+
+def _longest_line(manifest: Manifest) -> int:
+    """In bytes; a training state with its optimiser's moments is the longest message."""
+    return 2 * (_STATE_BYTES * manifest.share_elements + 64 * len(manifest.clients)) + _LINE_OVERHEAD_BYTES
+
+
+def _lines(file: BinaryIO, longest: int, path: Path) -> Iterator[bytes]:
+    """Lines, never more of one in memory than a message can have."""
+    number = 0
+    while line := file.readline(longest + 1):
+        number += 1
+        if len(line) > longest:
+            raise DataError(
+                f"{path}, line {number}: longer than any message of this task",
+                "this is no record of it; give the manifest that the record was made under",
+            )
+        yield line
+
+
+def _parse(line: bytes, where: str, manifest: Manifest) -> Message:
+    try:
+        table = json.loads(line)
+    except (ValueError, RecursionError):
+        cut = not line.endswith(b"\n")
+        raise DataError(
+            f"{where}: {'cut off in the middle' if cut else 'not JSON'}",
+            "remove that line: it was being written when the process died" if cut else "give a session's record",
+        ) from None
+    if not (
+        isinstance(table, dict)
+        and table.keys() == {"type", "bytes"}
+        and all(isinstance(value, str) for value in table.values())
+    ):
+        raise DataError(f"{where}: not an object with the texts type and bytes", "give a session's record")
+    try:
+        data = bytes.fromhex(table["bytes"])
+    except ValueError:
+        raise DataError(f"{where}: bytes is not hexadecimal", "the record is damaged; get another copy") from None
+    try:
+        return read_message(table["type"][:40], data, manifest)
+    except MalformedError as error:
+        raise DataError(
+            f"{where}: {error.problem}", "the record is damaged, or made under another manifest: give --manifest"
+        ) from None

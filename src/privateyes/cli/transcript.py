@@ -1,0 +1,61 @@
+"""`privateyes transcript verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def verify(
+    record: Annotated[
+        Path, typer.Argument(metavar="RECORD", help="A session's .jsonl file, or a folder of them (transcripts).")
+    ],
+    manifest: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help=r"Your pinned manifest. \[default: manifest.toml beside the record]"),
+    ] = None,
+    setup: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help=r"The epoch's set-up. \[default: setup.jsonl beside the record]"),
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the findings.")] = None,
+) -> None:
+    """Check the record of sessions offline: what was certified, why others ended, and what is proven about whom.
+
+    Nothing in the record is trusted but signatures by the keys in the manifest. Exits with 0 if nothing speaks against
+    anybody, with 1 if a fault is proven or the statements contradict each other, with 2 if the record cannot be read.
+
+    Example: privateyes transcript verify runs/first/aggregation/all --manifest pinned.toml
+    """
+    from privateyes.aggregation.audit import audit
+    from privateyes.cli.audit_tables import audit_as_json, print_audit
+    from privateyes.cli.records import find_record, read_manifest
+    from privateyes.errors import DataError
+    from privateyes.files import write_atomically
+
+    found = find_record(record, setup)
+    if manifest is None:
+        if found.manifest is None:
+            raise DataError(f"no manifest.toml beside {record}", "give your pinned manifest with --manifest")
+        typer.echo(
+            f"warning: {found.manifest} comes with the record; whoever wrote the one may have written the other: give "
+            "your pinned copy with --manifest",
+            err=True,
+        )
+    pinned = read_manifest(manifest or found.manifest or Path())
+    outcome = audit(pinned, found.messages(pinned))
+    if outcome.verified == 0:
+        raise DataError(
+            f"{record}: none of {outcome.messages} messages is of this manifest's task",
+            "give the manifest that the record was made under with --manifest",
+        )
+    if json_file is not None:
+        try:
+            write_atomically(json_file, audit_as_json(pinned, outcome))
+        except OSError as error:
+            raise DataError(f"{json_file} cannot be written ({error.strerror})", "give another file") from None
+    print_audit(pinned, outcome)
+    if outcome.faults:
+        raise typer.Exit(1)

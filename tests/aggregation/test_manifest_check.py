@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from privateyes.aggregation.manifest import Manifest
+from privateyes.aggregation.manifest_check import differences, fingerprint, independence_warnings, parameters
+
+
+@pytest.fixture
+def manifest(make_world: Any) -> Manifest:
+    """Three aggregators and four clients, each of its own organisation."""
+    plain: Manifest = make_world(set_up=False).manifest
+    return operated(plain, ["one", "two", "three"], ["a", "b", "c", "d"])
+
+
+def operated(manifest: Manifest, aggregators: list[str], clients: list[str]) -> Manifest:
+    return replace(
+        manifest,
+        aggregators=tuple(replace(p, organisation=o) for p, o in zip(manifest.aggregators, aggregators, strict=True)),
+        clients=tuple(replace(p, organisation=o) for p, o in zip(manifest.clients, clients, strict=True)),
+    )
+
+
+def test_independent_operators_give_no_warning(manifest: Manifest) -> None:
+    assert independence_warnings(manifest) == []
+
+
+def test_one_organisation_with_two_aggregators_counts_as_one(manifest: Manifest) -> None:
+    (line,) = independence_warnings(operated(manifest, ["one", "One ", "three"], ["a", "b", "c", "d"]))
+    assert line.startswith("one operates aggregators a1, a2: they count as one")
+    assert "at most 2 independent" in line
+
+
+def test_one_organisation_with_all_aggregators_can_read_everything(manifest: Manifest) -> None:
+    (line,) = independence_warnings(operated(manifest, ["one"] * 3, ["a", "b", "c", "d"]))
+    assert line == "one operates every aggregator: it can read every update"
+
+
+def test_one_organisation_in_both_roles_is_a_corrupt_client_beside_a_corrupt_aggregator(manifest: Manifest) -> None:
+    (line,) = independence_warnings(operated(manifest, ["one", "two", "three"], ["a", "TWO", "two", "d"]))
+    assert line.startswith("two operates aggregator a2 and clients c2, c3")
+    assert "shift the average blindly" in line
+
+
+def test_aggregators_without_an_operator_are_named(manifest: Manifest) -> None:
+    (line,) = independence_warnings(operated(manifest, ["one", " ", ""], ["", "", "", ""]))
+    assert line.startswith("no organisation is named for aggregators a2, a3")
+
+
+def test_a_copy_has_no_differences(manifest: Manifest) -> None:
+    assert differences(manifest, replace(manifest)) == []
+
+
+def test_every_field_that_differs_is_listed(manifest: Manifest) -> None:
+    """Whatever changes the digest is a line here: nothing can differ unseen."""
+    encoding = manifest.encoding
+    others = [
+        replace(manifest, dimension=8),
+        replace(manifest, roster_min=3),
+        replace(manifest, roster_min=3, corrupt_clients=1),
+        replace(manifest, leader=2),
+        replace(manifest, mode="public"),
+        *[
+            replace(manifest, encoding=replace(encoding, **change))
+            for change in (
+                {"clip": 0.5}, {"scale_bits": 3}, {"weight_max": 7}, {"roster_max": 3}, {"noise_bound": 1},
+            )
+        ],
+        operated(manifest, ["one", "two", "four"], ["a", "b", "c", "d"]),
+        replace(manifest, clients=manifest.clients[::-1]),
+        replace(manifest, clients=(replace(manifest.clients[0], name="x"), *manifest.clients[1:])),
+        replace(manifest, clients=(replace(manifest.clients[0], public_key=bytes(32)), *manifest.clients[1:])),
+    ]  # fmt: skip
+    for other in others:
+        assert other.digest() != manifest.digest()
+        assert differences(manifest, other), parameters(other)
+    assert differences(manifest, replace(manifest, leader=2)) == ["leader: 1 here, 2 there"]
+
+
+def test_parties_that_only_one_copy_has_are_listed(manifest: Manifest) -> None:
+    fewer = replace(manifest, aggregators=manifest.aggregators[:2])
+    assert differences(manifest, fewer) == ["aggregator 3: 'a3' only here"]
+    assert differences(fewer, manifest) == ["aggregator 3: 'a3' only there"]
+
+
+def test_another_key_is_shown_as_people_compare_it(manifest: Manifest) -> None:
+    key = bytes(range(32))
+    other = replace(manifest, clients=(replace(manifest.clients[0], public_key=key), *manifest.clients[1:]))
+    (line,) = differences(manifest, other)
+    assert line.endswith("0001 0203 0405 0607 0809 0a0b 0c0d 0e0f there")
+    assert fingerprint(key) in line

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from privateyes.aggregation.manifest import Manifest
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def manifest(make_world: Any) -> Manifest:
+    """Three aggregators and four clients; the aggregators' operators are named."""
+    plain: Manifest = make_world(set_up=False).manifest
+    named = [replace(party, organisation=f"operator {party.name}") for party in plain.aggregators]
+    return replace(plain, aggregators=tuple(named))
+
+
+@pytest.fixture
+def pinned(manifest: Manifest, tmp_path: Path) -> Path:
+    path = tmp_path / "manifest.toml"
+    path.write_text(manifest.to_toml())
+    return path
+
+
+def test_a_manifest_is_shown_with_its_parties_and_digest(call: Call, pinned: Path, manifest: Manifest) -> None:
+    result = call("task", "verify", pinned)
+    assert result.exit_code == 0
+    shown = " ".join(result.stdout.split())
+    for text in ("field compact", "roster_min 2", "mode sealed", "a2 operator a2", "4 clients", "3 aggregators"):
+        assert text in shown
+    digits = manifest.clients[2].public_key.hex()
+    assert " ".join(digits[start : start + 4] for start in range(0, 32, 4)) in shown
+    assert result.stdout.splitlines()[-1] == f"manifest: {manifest.digest().hex()}"
+    assert "warning" not in shown
+
+
+def test_fewer_independent_operators_are_warned_of(call: Call, pinned: Path, manifest: Manifest) -> None:
+    same = [replace(party, organisation="Clinic") for party in manifest.aggregators[:2]]
+    client = replace(manifest.clients[0], organisation="clinic")
+    changed = replace(manifest, aggregators=(*same, manifest.aggregators[2]), clients=(client, *manifest.clients[1:]))
+    pinned.write_text(changed.to_toml())
+    result = call("task", "verify", pinned)
+    assert result.exit_code == 0
+    assert "warning: Clinic operates aggregators a1, a2: they count as one" in result.stdout
+    assert "warning: Clinic operates aggregators a1, a2 and client c1" in result.stdout
+
+
+def test_an_equal_copy_is_the_same_task(call: Call, pinned: Path, tmp_path: Path) -> None:
+    other = tmp_path / "hub.toml"
+    other.write_text(pinned.read_text() + "\n# a comment is no difference\n")
+    result = call("task", "verify", pinned, "--against", other)
+    assert result.exit_code == 0
+    assert "the same task" in result.stdout
+
+
+def test_every_difference_is_listed_and_exits_with_1(
+    call: Call, pinned: Path, tmp_path: Path, manifest: Manifest
+) -> None:
+    other = tmp_path / "hub.toml"
+    stranger = replace(manifest.aggregators[1], public_key=bytes(31) + b"\x01")
+    theirs = replace(manifest, leader=2, aggregators=(manifest.aggregators[0], stranger, manifest.aggregators[2]))
+    other.write_text(theirs.to_toml())
+    result = call("task", "verify", pinned, "--against", other)
+    assert result.exit_code == 1
+    assert "differs: leader: 1 here, 2 there" in result.stdout
+    assert "differs: aggregator 2: key " in result.stdout
+    assert "2 differences: do not join" in result.stdout
+
+
+def _edited(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+UNSAFE = {
+    "roster of one": ("roster_min = 2", "roster_min = 1", "2 <= roster_min"),
+    "wrapping scale": ("scale_bits = 16", "scale_bits = 29", "could wrap"),
+    "no leader": ("leader = 1", "leader = 9", "name a client from 1 to 4"),
+    "too many corrupt": ("corrupt_clients = 0", "corrupt_clients = 1", "raise roster_min or lower corrupt_clients"),
+    "unknown mode": ('mode = "sealed"', 'mode = "open"', "neither sealed nor public"),
+    "ring": ('field = "compact"', 'field = "ring"', "field"),
+    "two names": ('name = "a2"', 'name = "a1"', "give each its own"),
+    "no hex": ('public_key = "', 'public_key = "zz', "copy the key as it was given to you"),
+    "unknown key": ("leader = 1", "leader = 1\nbackdoor = 1", "unknown key backdoor"),
+    "missing key": ("leader = 1\n", "", "key leader is missing"),
+    "no TOML": ("leader = 1", "leader =", "not valid TOML"),
+    "wrong type": ("dimension = 7", 'dimension = "7"', "a whole number"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "line"), UNSAFE.values(), ids=UNSAFE.keys())
+def test_an_unsafe_manifest_is_refused_with_the_remedy(call: Call, pinned: Path, old: str, new: str, line: str) -> None:
+    pinned.write_text(_edited(pinned.read_text(), old, new))
+    for arguments in ([pinned], [pinned, "--against", pinned]):
+        result = call("task", "verify", *arguments)
+        assert result.exit_code == 2
+        assert line in result.stderr
+        assert str(pinned) in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_duplicate_keys_and_a_single_aggregator_are_refused(call: Call, pinned: Path, manifest: Manifest) -> None:
+    text = pinned.read_text()
+    first, second = (party.public_key.hex() for party in manifest.clients[:2])
+    pinned.write_text(text.replace(second, first))
+    assert (
+        "two parties have the same key; give every client and aggregator a key" in call("task", "verify", pinned).stderr
+    )
+    head, *tables = text.split("\n[[")
+    alone = [table for table in tables if not table.startswith("aggregators") or '"a1"' in table]
+    pinned.write_text("\n[[".join([head, *alone]))
+    result = call("task", "verify", pinned)
+    assert result.exit_code == 2
+    assert "with one, that one would see every update" in result.stderr
+
+
+def test_a_file_that_cannot_be_read_is_one_line(call: Call, tmp_path: Path) -> None:
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(bytes([0xFF, 0xFE, 0x00]))
+    for path, line in ((tmp_path / "none.toml", "No such file"), (tmp_path, "Is a directory"), (binary, "not a text")):
+        result = call("task", "verify", path)
+        assert result.exit_code == 2
+        assert line in result.stderr
+        assert len(result.stderr.splitlines()) == 1
