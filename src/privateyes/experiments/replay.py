@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from privateyes.aggregation.result import Check
+from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from, set_up_epoch
 from privateyes.engines.local.secure import local_inputs
-from privateyes.engines.local.session import RoleClock, Session, SessionResult
+from privateyes.engines.local.session import Session, SessionResult
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Wire
 from privateyes.experiments.folds import Fold

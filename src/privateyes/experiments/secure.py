@@ -51,6 +51,7 @@ def secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], di
         encoding=FixedPoint(field, clip, scale_bits, weight_max, roster_max=cohort),
         roster_min=given.roster_min or cohort,
         corrupt_clients=given.corrupt_clients,
+        mode=given.mode,
     )
 
 
@@ -84,7 +85,8 @@ def open_secure_exchange(
         RunDirectoryError: the directory holds another task.
     """
     plan = secure_plan(spec, fold, clients, dimension)
-    return SecureExchange(plan, optimiser, run_directory / FOLDER / fold.name, spec.seed)
+    folder = run_directory / FOLDER / fold.name
+    return SecureExchange(plan, optimiser, folder, spec.seed, threads=spec.training.workers)
 
 
 def forget_secrets(fold: Fold, run_directory: Path) -> None:

@@ -86,7 +86,8 @@ class Aggregation(_Table):
     """[aggregation]: the secure aggregation of `private`.
 
     `clip` bounds every coordinate of an update; `scale_bits` defaults to the largest that cannot wrap; `roster_min`
-    defaults to the whole cohort; `corrupt_clients` is how many clients are assumed corrupt.
+    defaults to the whole cohort; `corrupt_clients` is how many clients are assumed corrupt; `mode` says who gets the
+    averages: the clients alone (sealed), or everyone, with a record that anyone can check (public).
     """
 
     aggregators: Annotated[int, Field(ge=2, le=7)] = 3
@@ -95,6 +96,7 @@ class Aggregation(_Table):
     scale_bits: Annotated[int, Field(ge=1, le=40)] | None = None
     roster_min: Annotated[int, Field(ge=2)] | None = None
     corrupt_clients: Annotated[int, Field(ge=0)] = 0
+    mode: Literal["sealed", "public"] = "sealed"
 
 
 class ExperimentSpec(_Table):

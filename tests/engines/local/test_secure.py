@@ -4,17 +4,21 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from privateyes.aggregation import messages
 from privateyes.aggregation.keys import setup_id
-from privateyes.aggregation.manifest import manifest_from_toml
+from privateyes.aggregation.manifest import Manifest, manifest_from_toml
+from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.crypto.labels import Role
 from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
+from privateyes.engines.local import transcript
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import MANIFEST_NAME, SecureExchange
@@ -28,11 +32,13 @@ NAMES = ("ada", "bob", "cyd", "dan")
 DIMENSION = 200
 
 
-def plan_for(field: Field = COMPACT, roster_min: int = 4, names: tuple[str, ...] = NAMES) -> SecurePlan:
+def plan_for(
+    field: Field = COMPACT, roster_min: int = 4, names: tuple[str, ...] = NAMES, mode: str = "sealed"
+) -> SecurePlan:
     bits = largest_scale_bits(field, 1.0, 300, len(names))
     assert bits is not None
     encoding = FixedPoint(field, 1.0, bits, weight_max=300, roster_max=len(names))
-    return SecurePlan(names, DIMENSION, 3, encoding, roster_min)
+    return SecurePlan(names, DIMENSION, 3, encoding, roster_min, mode=mode)
 
 
 def start() -> ServerState:
@@ -152,6 +158,7 @@ def test_when_an_aggregator_alters_its_share_no_state_changes_and_the_complaints
         for line in file.read_text().splitlines()
     ]
     assert kinds.count("Complaint") == 4
+    assert kinds.count("OpeningReceipt") == 3
 
 
 def test_what_was_signed_is_kept_when_a_roster_is_too_small(tmp_path: Path) -> None:
@@ -186,6 +193,125 @@ def test_a_directory_of_another_task_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"roster_min": 3}, "roster_min is 3 where the parties pinned 4"),
+        ({"dimension": 201}, "dimension is 201 where the parties pinned 200"),
+        ({"mode": "public"}, "mode is 'public' where the parties pinned 'sealed'"),
+        ({"encoding": FixedPoint(COMPACT, 0.5, 10, 300, 4)}, "clip is 0.5 where the parties pinned 1.0"),
+    ],
+    ids=str,
+)
+def test_a_store_of_another_task_with_the_same_parties_is_refused_and_the_first_key_named(
+    tmp_path: Path, changes: dict[str, object], difference: str
+) -> None:
+    with exchange_in(tmp_path) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+    with pytest.raises(RunDirectoryError) as caught, exchange_in(tmp_path, replace(plan_for(), **changes)):  # type: ignore[arg-type]
+        pass
+    assert difference in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with exchange_in(tmp_path) as private:
+        private.exchange(state, updates_of(1))
+
+
+def test_a_manifest_file_that_was_altered_is_refused_and_one_that_is_missing_is_written_again(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+    path = tmp_path / MANIFEST_NAME
+    pinned = path.read_text()
+    path.write_text(pinned.replace("roster_min = 4", "roster_min = 2"))
+    with pytest.raises(RunDirectoryError, match=r"roster_min is 2 where the parties pinned 4; remove that file"):
+        SecureExchange(plan_for(), FedAvg(), tmp_path, seed=1)
+    path.unlink()
+    with exchange_in(tmp_path) as private:
+        assert path.read_text() == pinned
+        private.exchange(state, updates_of(1))
+
+
+def test_a_directory_with_records_of_rounds_and_without_keys_is_not_set_up_anew(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private:
+        private.exchange(start(), updates_of(0))
+    before = {file: file.read_bytes() for file in [tmp_path / MANIFEST_NAME, *(tmp_path / "transcripts").iterdir()]}
+    for file in tmp_path.glob("parties.sqlite*"):
+        file.unlink()
+    with pytest.raises(RunDirectoryError, match="holds transcripts of rounds, but the parties' keys are gone"):
+        SecureExchange(plan_for(), FedAvg(), tmp_path, seed=1)
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_a_model_of_another_length_than_the_manifest_says_is_refused_before_anything_is_set_up(tmp_path: Path) -> None:
+    longer = ServerState(np.zeros(DIMENSION + 1, np.float32))
+    updates = [replace(update, delta=np.zeros(DIMENSION + 1, np.float32)) for update in updates_of(0)]
+    with exchange_in(tmp_path) as private:
+        with pytest.raises(ParameterError, match="the model has 201 parameters where the manifest's dimension is 200"):
+            private.exchange(longer, updates)
+        assert not (tmp_path / MANIFEST_NAME).exists()
+        private.exchange(start(), updates_of(0))
+
+
+def test_a_round_that_runs_backwards_is_refused_and_nothing_is_submitted(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private:
+        states = [start()]
+        for index in range(3):
+            states.append(private.exchange(states[-1], updates_of(index))[0])
+        records = sorted((tmp_path / "transcripts").iterdir())
+        for older in (0, 1):
+            with pytest.raises(RunDirectoryError, match=rf"after round {older}, and the parties .* accepted round 3"):
+                private.exchange(states[older], updates_of(older))
+        assert sorted((tmp_path / "transcripts").iterdir()) == records
+        private.exchange(states[3], updates_of(3))
+
+
+def test_a_record_that_cannot_be_written_stops_the_session_before_anything_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with exchange_in(tmp_path) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+        with monkeypatch.context() as patched:
+            patched.setattr(transcript, "_append", _full)
+            with pytest.raises(RunDirectoryError, match=r"session-0001\.jsonl cannot be written"):
+                private.exchange(state, updates_of(1))
+        following, _ = private.exchange(state, updates_of(1))
+    assert following.round == 2
+
+
+def _full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_public_task_trains_the_same_model_and_leaves_a_record_that_anyone_can_check(tmp_path: Path) -> None:
+    states = {}
+    for mode in ("sealed", "public"):
+        with exchange_in(tmp_path / mode, plan_for(mode=mode)) as private:
+            state = start()
+            for index in range(2):
+                state, _ = private.exchange(state, updates_of(index))
+            states[mode] = state
+    assert states["public"].vector.tobytes() == states["sealed"].vector.tobytes()
+    folder = tmp_path / "public"
+    manifest = manifest_from_toml((folder / MANIFEST_NAME).read_text())
+    assert not manifest.sealed
+    before = start()
+    for file in sorted((folder / "transcripts").glob("round-*.jsonl")):
+        said = record_of(file, manifest)
+        (delivery,) = [message for message in said if isinstance(message, messages.Delivery)]
+        (disclosure,) = [message for message in said if isinstance(message, messages.Disclosure)]
+        headers = [message for message in said if isinstance(message, messages.Header)]
+        average = verify_disclosed(manifest, delivery, headers, disclosure)
+        before = FedAvg().step(before, average.mean, delivery.sid)
+    assert before.digest() == states["public"].digest()
+    sealed = "".join(file.read_text() for file in (tmp_path / "sealed" / "transcripts").glob("round-*.jsonl"))
+    assert '"Delivery"' not in sealed
+    assert '"Disclosure"' not in sealed
+
+
+def record_of(file: Path, manifest: Manifest) -> list[Any]:
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    return [getattr(messages, line["type"]).from_bytes(bytes.fromhex(line["bytes"]), manifest) for line in lines]
+
+
 def test_the_manifest_on_disk_is_the_parties_own(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
         private.exchange(start(), updates_of(0))
@@ -194,15 +320,17 @@ def test_the_manifest_on_disk_is_the_parties_own(tmp_path: Path) -> None:
         assert manifest.digest() == private._parties.manifest.digest()
 
 
-def test_every_line_of_the_transcripts_is_signed_by_the_party_that_it_names(tmp_path: Path) -> None:
+def test_every_signed_line_of_the_transcripts_is_signed_by_the_party_that_it_names(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
         state, _ = private.exchange(start(), updates_of(0))
         private.exchange(state, updates_of(1))
     manifest = manifest_from_toml((tmp_path / MANIFEST_NAME).read_text())
-    seen = Counter()
+    seen: Counter[str] = Counter()
     for file in sorted((tmp_path / "transcripts").iterdir()):
-        for line in map(json.loads, file.read_text().splitlines()):
-            message = getattr(messages, line["type"]).from_bytes(bytes.fromhex(line["bytes"]), manifest)
+        for message in record_of(file, manifest):
+            seen[type(message).__name__] += 1
+            if not isinstance(message, messages.Signed):
+                continue
             context = message.sid if hasattr(message, "sid") else setup_id(manifest.digest(), message.epoch)
             if message.role is Role.AGGREGATOR:
                 party = manifest.aggregators[message.aggregator - 1]
@@ -211,14 +339,17 @@ def test_every_line_of_the_transcripts_is_signed_by_the_party_that_it_names(tmp_
             message.require_signature_of(party.public_key, context)
             with pytest.raises(MalformedError, match="does not verify"):
                 message.require_signature_of(party.public_key, bytes(32))
-            seen[line["type"]] += 1
     in_set_up = {"AggregatorKey": 3, "ClientKey": 4, "SealedStreamKey": 12, "SealedGroupKey": 4}
     each_round = {
         "Announcement": 3,
         "Header": 4,
         "Vote": 3,
         "RosterCommitment": 3,
+        "HubCommitment": 1,
         "Agreement": 3,
+        "OpeningReceipt": 3,
+        "HubSumReceipt": 1,
         "ResultSignature": 3,
+        "DeliveryReceipt": 1,
     }
     assert seen == in_set_up | {kind: 2 * count for kind, count in each_round.items()}

@@ -1,48 +1,74 @@
-"""The wire carries bytes, counts them, and keeps what was signed."""
+"""The wire counts bytes on every path, parses strictly, and records what can be shown later."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from privateyes.aggregation.messages import HubCommitment, Message, Vote
-from privateyes.engines.local.wire import Place, Traffic, TrafficKey, Wire
+from privateyes.aggregation.messages import Delivery, DeliveryReceipt, HubSum, Opening, Vote
+from privateyes.engines.local.wire import Place, Wire
+from privateyes.errors import MalformedError, RunDirectoryError
 
 
-@pytest.fixture
-def wire(make_world):
-    return Wire(make_world(n=2, m=2).manifest)
+@pytest.fixture(params=["sealed", "public"])
+def world(request: pytest.FixtureRequest, make_world: Callable[..., Any]) -> Any:
+    made = make_world(mode=request.param)
+    made.run()
+    return made
 
 
-def test_what_arrives_was_parsed_from_bytes(wire) -> None:
-    sent = Vote(bytes(32), 1, ((1, bytes(32)),))
-    received = wire.carry(sent, Place.AGGREGATOR, Place.HUB)
-    assert received == sent
-    assert received is not sent
-
-
-def test_every_copy_on_every_path_is_counted(wire) -> None:
-    message = HubCommitment(bytes(32), bytes(32))
-    wire.carry(message, Place.HUB, Place.AGGREGATOR, copies=3)
-    wire.carry(message, Place.HUB, Place.CLIENT)
-    assert wire.bytes_between(Place.HUB, Place.AGGREGATOR) == 3 * 65
-    assert wire.bytes_between(Place.HUB, Place.CLIENT) == 65
-    assert wire.traffic[TrafficKey("HubCommitment", Place.HUB, Place.AGGREGATOR)] == Traffic(3, 195)
-    assert {row["bytes"] for row in wire.table()} == {195, 65}
-
-
-def test_a_relayed_message_goes_up_once_and_down_to_each_receiver(wire) -> None:
-    size = len(Vote(bytes(32), 1, ()).to_bytes())
-    wire.relay(Vote(bytes(32), 1, ()), Place.AGGREGATOR, Place.AGGREGATOR, copies=2)
-    assert wire.bytes_between(Place.AGGREGATOR, Place.HUB) == size
-    assert wire.bytes_between(Place.HUB, Place.AGGREGATOR) == 2 * size
-    assert [kind for kind, _ in wire.transcript] == ["Vote"]
-
-
-def test_the_transcript_holds_no_vectors(make_world) -> None:
-    world = make_world(n=2, m=2)
-    world.run()
+def test_a_relayed_message_goes_two_hops_and_every_copy_counts(world: Any) -> None:
     wire = Wire(world.manifest)
-    for message in (*world.openings, *world.votes, *world.results):
-        wire.relay(message, Place.AGGREGATOR, Place.AGGREGATOR)
-    assert [kind for kind, _ in wire.transcript] == ["Vote", "Vote", "ResultSignature", "ResultSignature"]
-    assert all(isinstance(message, Message) for message in world.openings)
+    received = wire.relay(world.votes[0], Place.AGGREGATOR, Place.CLIENT, copies=3)
+    size = len(world.votes[0].to_bytes())
+    assert received == world.votes[0]
+    assert wire.bytes_between(Place.AGGREGATOR, Place.HUB) == size
+    assert wire.bytes_between(Place.HUB, Place.CLIENT) == 3 * size
+    assert wire.transcript == [("Vote", world.votes[0].to_bytes())]
+    assert [(row["from"], row["to"], row["messages"], row["bytes"]) for row in wire.table()] == [
+        ("aggregator", "hub", 1, size),
+        ("hub", "client", 3, 3 * size),
+    ]
+
+
+def test_a_carried_message_is_parsed_and_not_recorded(world: Any) -> None:
+    wire = Wire(world.manifest)
+    submission = world.submissions[1]
+    received = wire.carry(submission, Place.CLIENT, Place.HUB)
+    assert received is not submission
+    assert received.header == submission.header
+    assert received.share.tobytes() == submission.share.tobytes()
+    assert wire.transcript == []
+
+
+def test_of_messages_with_a_vector_the_receipt_is_recorded_and_a_public_delivery_whole(world: Any) -> None:
+    wire = Wire(world.manifest)
+    for message in (world.openings[0], world.total, world.delivery):
+        wire.record(message)
+    kinds = [kind for kind, _ in wire.transcript]
+    last = "DeliveryReceipt" if world.manifest.sealed else "Delivery"
+    assert kinds == ["OpeningReceipt", "HubSumReceipt", last]
+    data = wire.transcript[-1][1]
+    if world.manifest.sealed:
+        assert DeliveryReceipt.from_bytes(data, world.manifest) == world.delivery.receipt()
+    else:
+        assert Delivery.from_bytes(data, world.manifest).share.tobytes() == world.delivery.share.tobytes()
+    assert not {Opening.__name__, HubSum.__name__} & set(kinds)
+
+
+def test_what_cannot_be_recorded_does_not_go_out(world: Any) -> None:
+    def full(kind: str, data: bytes) -> None:
+        raise RunDirectoryError("the disk is full")
+
+    wire = Wire(world.manifest, full)
+    with pytest.raises(RunDirectoryError):
+        wire.relay(world.votes[0], Place.AGGREGATOR, Place.AGGREGATOR)
+    assert not wire.traffic
+
+
+def test_what_the_receiver_cannot_parse_is_an_error(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Vote, "to_bytes", lambda self: b"\x08")
+    with pytest.raises(MalformedError):
+        Wire(world.manifest).carry(world.votes[0], Place.HUB, Place.CLIENT)

@@ -1,7 +1,8 @@
-"""Makes a worker process keep the memory that it frees.
+"""Makes a process keep the memory that it frees.
 
-Training allocates and frees the same large blocks in every step. By default glibc hands each of them back to the system
-and asks for it again, and the page faults cost about 40 percent of a step's time with small networks.
+Training allocates and frees the same large blocks in every step, secure aggregation in every round. By default glibc
+hands each of them back to the system and asks for it again, and the page faults cost about 40 percent of a step's time
+with small networks.
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@ from typing import Final
 
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.client import Client
-from privateyes.aggregation.manifest import Manifest, Party
+from privateyes.aggregation.manifest import SEALED_MODE, Manifest, Party
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.setup import AggregatorSetup, ClientSetup
+from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.signature import PUBLIC_KEY_BYTES, SigningKey
 from privateyes.crypto.statement import KEY_BYTES
 from privateyes.encoding.fixed_point import FixedPoint
@@ -35,6 +36,7 @@ class SecurePlan:
         encoding: field, clip, scale, weight and roster bounds.
         roster_min: R_min.
         corrupt_clients: clients assumed corrupt.
+        mode: ``sealed``, the average goes to the clients alone, or ``public``, to everyone.
     """
 
     clients: tuple[str, ...]
@@ -43,6 +45,7 @@ class SecurePlan:
     encoding: FixedPoint
     roster_min: int
     corrupt_clients: int = 0
+    mode: str = SEALED_MODE
 
     def party_names(self) -> list[str]:
         """``aggregator 1`` .. ``aggregator n``, then ``client NAME``: the keys of the store."""
@@ -75,6 +78,7 @@ class SecurePlan:
             leader=1,
             aggregators=tuple(parties[: self.aggregators]),
             clients=tuple(parties[self.aggregators :]),
+            mode=self.mode,
         )
 
 
@@ -113,15 +117,18 @@ def draw_identities(plan: SecurePlan) -> dict[str, bytes]:
     return {name: SigningKey().secret_bytes() for name in plan.party_names()}
 
 
-def parties_from(plan: SecurePlan, identities: dict[str, bytes]) -> LocalParties:
+def parties_from(plan: SecurePlan, identities: dict[str, bytes], lanes: Lanes = ONE_LANE) -> LocalParties:
     """The parties with these identity keys, before any epoch.
+
+    Args:
+        lanes: where an aggregator's work on several clients is done side by side.
 
     Raises:
         ParameterError: the plan is unsafe.
     """
     keys = [SigningKey(identities[name]) for name in plan.party_names()]
     manifest = plan.manifest([key.public_bytes for key in keys])
-    aggregators = tuple(Aggregator(manifest, s, key) for s, key in enumerate(keys[: plan.aggregators], start=1))
+    aggregators = tuple(Aggregator(manifest, s, key, lanes) for s, key in enumerate(keys[: plan.aggregators], start=1))
     clients = tuple(Client(manifest, i, key) for i, key in enumerate(keys[plan.aggregators :], start=1))
     return LocalParties(manifest, aggregators, clients, {}, {})
 
@@ -133,7 +140,9 @@ def set_up_epoch(parties: LocalParties, state_digest: bytes, wire: Wire) -> None
         state_digest: the training state that every client starts from.
     """
     manifest, epoch = parties.manifest, FIRST_EPOCH
-    aggregators = [AggregatorSetup(manifest, own.number, own.identity, epoch, None) for own in parties.aggregators]
+    aggregators = [
+        AggregatorSetup(manifest, own.number, own.identity, epoch, None, never_ran=True) for own in parties.aggregators
+    ]
     clients = [ClientSetup(manifest, own.number, own.identity, epoch, state_digest) for own in parties.clients]
     offered = [wire.relay(own.key(), Place.AGGREGATOR, Place.CLIENT, copies=len(clients)) for own in aggregators]
     client_keys = {}

@@ -16,12 +16,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load, save
 
+from privateyes.aggregation.client import VerifiedAverage
 from privateyes.aggregation.costs import round_costs
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
+from privateyes.engines.local.allocator import keep_freed_memory
+from privateyes.engines.local.clock import RoleClock
+from privateyes.engines.local.crew import Crew, threads_for
 from privateyes.engines.local.parties import (
     LocalParties,
     SecurePlan,
@@ -31,16 +34,20 @@ from privateyes.engines.local.parties import (
     parties_from,
     set_up_epoch,
 )
-from privateyes.engines.local.session import LocalInput, RoleClock, Session, SessionResult
+from privateyes.engines.local.pinning import first_difference, require_pinned
+from privateyes.engines.local.session import LocalInput, Session, SessionResult
 from privateyes.engines.local.store import PartyStore
+from privateyes.engines.local.stored_state import dump_state, load_state
+from privateyes.engines.local.transcript import TranscriptFile
 from privateyes.engines.local.wire import Place, Wire
-from privateyes.errors import AbortError, RunDirectoryError
+from privateyes.errors import AbortError, ParameterError, RunDirectoryError
 from privateyes.federation.rounds import ClientUpdate, ExchangeReport, ServerState, check_updates
 from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import write_atomically
 
 STORE_NAME = "parties.sqlite"
 MANIFEST_NAME = "manifest.toml"
+TRANSCRIPTS_NAME = "transcripts"
 
 
 class SecureExchange:
@@ -51,62 +58,105 @@ class SecureExchange:
         optimiser: the server step, which every client runs.
         directory: of this task: the parties' store, the manifest and the transcripts.
         seed: of the experiment; the stochastic rounding follows from it, nothing secret does.
+        threads: how many threads large vectors are worked on with; 0 means one for each core. It changes nothing but
+            time.
 
     Raises:
         ParameterError: the plan is unsafe; nothing was written.
-        RunDirectoryError: the directory holds another task.
+        RunDirectoryError: the directory holds another task, another manifest, or transcripts without their keys.
     """
 
-    def __init__(self, plan: SecurePlan, optimiser: ServerOptimiser, directory: Path, seed: int) -> None:
+    def __init__(
+        self, plan: SecurePlan, optimiser: ServerOptimiser, directory: Path, seed: int, threads: int = 0
+    ) -> None:
         self._plan, self._optimiser, self._directory, self._seed = plan, optimiser, directory, seed
         plan.require_safe()
+        keep_freed_memory()  # every party of every round needs the same large vectors
         self._store = PartyStore(directory / STORE_NAME)
         self._parties: LocalParties | None = None
-        known = self._store.identities()
-        if known and sorted(known) != sorted(plan.party_names()):
-            self._store.close()
-            raise RunDirectoryError(f"{directory} holds another task", "use a new run directory")
+        field = plan.encoding.field
+        self._crew = Crew(threads_for((plan.dimension + 1 + field.tags) * field.element_bytes, threads))
+        try:
+            self._require_own_directory()
+        except RunDirectoryError:
+            self.close()
+            raise
+
+    def _require_own_directory(self) -> None:
+        """Go on with the task that the directory holds, and with no other."""
+        known, pinned = self._store.identities(), self._store.manifest()
+        if pinned is None:
+            if any((self._directory / TRANSCRIPTS_NAME).glob("round-*")):
+                raise RunDirectoryError(
+                    f"{self._directory} holds transcripts of rounds, but the parties' keys are gone",
+                    "use a new run directory: a new set-up would overwrite the task's record",
+                )
+            return
+        if sorted(known) != sorted(self._plan.party_names()):
+            raise RunDirectoryError(f"{self._directory} holds another task", "use a new run directory")
+        path = self._directory / MANIFEST_NAME
+        require_pinned(path, pinned)
+        parties = parties_from(self._plan, known, self._crew.lanes())
+        difference = first_difference(pinned, parties.manifest.to_toml())
+        if difference is not None:
+            raise RunDirectoryError(
+                f"{self._directory} holds another task: {difference}", "use a new run directory, or the old experiment"
+            )
+        if not path.exists():
+            write_atomically(path, pinned.encode())
+        self._parties = self._restore(parties)
 
     def exchange(self, state: ServerState, updates: Sequence[ClientUpdate]) -> tuple[ServerState, ExchangeReport]:
         """One private round. Called again for a round that is complete, it returns the same state.
 
         Raises:
+            ParameterError: the model has another length than the manifest says.
             TrainingError: an update cannot be used.
+            RunDirectoryError: the state is not the parties' own, or the disk is full or fails.
             ProtocolError: a party stopped the session; no state changed.
         """
+        if state.vector.size != self._plan.dimension:
+            raise ParameterError(
+                f"the model has {state.vector.size} parameters where the manifest's dimension is "
+                f"{self._plan.dimension}",
+                "train the model that the manifest describes, or start a new task",
+            )
         check_updates(updates, state.vector.size)
         before = state.digest()
-        accepted = self._store.accepted()
-        if accepted is not None and accepted[0] == before:
-            return _load_state(accepted[1]), ExchangeReport(**json.loads(accepted[2]))
-        parties, setup_bytes = self._parties_at(before)
+        accepted = self._store.accepted_after(before)
+        if accepted is not None:
+            return load_state(accepted[0]), ExchangeReport(**json.loads(accepted[1]))
+        parties, setup_bytes = self._parties_at(before, state.round)
         started = perf_counter()
-        wire, clock = Wire(parties.manifest), RoleClock()
-        result = self._session(state, updates, parties, wire, clock)
+        clock = RoleClock(self._crew.seconds)
+        result, wire = self._session(state, updates, parties, clock)
         following = self._step(state, result, parties)
         seconds = perf_counter() - started
         report = self._report(updates, result, wire, clock, seconds, setup_bytes)
         started = perf_counter()  # again: measuring the deviation is no part of a round, storing its end is
         self._accept(before, following, report, parties)
         report = replace(report, seconds=seconds + perf_counter() - started)
-        with self._store.transaction():
-            self._store.amend_report(_dump_report(report))
+        self._store.amend_report(_dump_report(report))
         return following, report
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store and end the threads."""
+        self._crew.close()
         self._store.close()
 
-    def _parties_at(self, state_digest: bytes) -> tuple[LocalParties, int]:
+    def _parties_at(self, state_digest: bytes, round_number: int) -> tuple[LocalParties, int]:
         """The parties, which must be at this state, and the bytes of a set-up that happened now."""
         setup_bytes = 0
         if self._parties is None:
-            identities = self._store.identities()
-            if identities:
-                self._parties = self._restore(parties_from(self._plan, identities))
-            else:
-                self._parties, setup_bytes = self._set_up(state_digest)
+            self._parties, setup_bytes = self._set_up(state_digest)
         if any(memory.state_digest != state_digest for memory in self._parties.client_memories.values()):
+            last = self._store.accepted_round()
+            if last is not None and round_number < last:
+                raise RunDirectoryError(
+                    f"the given state is after round {round_number}, and the parties in {self._directory} accepted "
+                    f"round {last} already",
+                    "a client never goes back to an older state: continue from the last one",
+                )
             raise RunDirectoryError(
                 f"the parties in {self._directory} are at another state than the given one",
                 "continue from the state that they accepted last, or use a new run directory",
@@ -115,12 +165,19 @@ class SecureExchange:
 
     def _set_up(self, state_digest: bytes) -> tuple[LocalParties, int]:
         identities = draw_identities(self._plan)
-        parties = parties_from(self._plan, identities)
+        parties = parties_from(self._plan, identities, self._crew.lanes())
         wire = Wire(parties.manifest)
         set_up_epoch(parties, state_digest, wire)
-        write_atomically(self._directory / MANIFEST_NAME, parties.manifest.to_toml().encode())
-        self._write_transcript("setup", wire)
+        pinned = parties.manifest.to_toml()
+        write_atomically(self._directory / MANIFEST_NAME, pinned.encode())
+        path = self._transcript_path("setup")
+        path.unlink(missing_ok=True)  # of a set-up that was killed, among other keys
+        record = TranscriptFile(path)
+        for kind, data in wire.transcript:
+            record.add(kind, data)
+        record.close()
         with self._store.transaction():
+            self._store.put_manifest(pinned)
             for name, seed in identities.items():
                 self._store.put_identity(name, seed)
             for number, memory in parties.aggregator_memories.items():
@@ -136,26 +193,28 @@ class SecureExchange:
             parties.client_memories[number] = ClientMemory.from_bytes(self._store.memory(client_name(party.name)))
         return parties
 
+    def _transcript_path(self, name: str) -> Path:
+        folder = self._directory / TRANSCRIPTS_NAME
+        folder.mkdir(exist_ok=True)
+        return folder / f"{name}.jsonl"
+
     def _session(
-        self,
-        state: ServerState,
-        updates: Sequence[ClientUpdate],
-        parties: LocalParties,
-        wire: Wire,
-        clock: RoleClock,
-    ) -> SessionResult:
-        """Finish a session that was opened before a kill, or run a new one. What was signed is kept."""
-        session = Session(parties, wire, self._store, clock)
+        self, state: ServerState, updates: Sequence[ClientUpdate], parties: LocalParties, clock: RoleClock
+    ) -> tuple[SessionResult, Wire]:
+        """Finish a session that was opened before a kill, or run a new one. What was said is kept, however it ends."""
         opened = _opened_and_waited_for(parties)
         number = _next_round(parties)
-        name = f"round-{state.round + 1:04d}-session-{number if opened is None else number - 1:04d}"
+        if opened is not None:
+            number -= 1
+        record = TranscriptFile(self._transcript_path(f"round-{state.round + 1:04d}-session-{number:04d}"))
+        wire = Wire(parties.manifest, record.add)
+        session = Session(parties, wire, self._store, clock, self._crew)
         try:
             if opened is not None:
-                name += "-finished"
-                return session.finish_opened(opened)
-            return session.run(number, local_inputs(parties, state, updates, self._seed))
+                return session.finish_opened(opened), wire
+            return session.run(number, local_inputs(parties, state, updates, self._seed)), wire
         finally:
-            self._write_transcript(name, wire)
+            record.close()
 
     def _step(self, state: ServerState, result: SessionResult, parties: LocalParties) -> ServerState:
         """Every client takes the server step on the average that it verified; all must reach one state.
@@ -171,10 +230,14 @@ class SecureExchange:
                 f"first {name}: {error.problem}",
                 f"the signed complaints are in {self._directory}",
             )
-        following = [self._optimiser.step(state, average.mean, result.sid) for average in result.averages.values()]
-        if len({after.digest() for after in following}) != 1:
+
+        def step(average: VerifiedAverage) -> ServerState:
+            return self._optimiser.step(state, average.mean, result.sid)
+
+        first, *others = self._crew.run(step, result.averages.values())
+        if not all(_identical(first, other) for other in others):
             raise AbortError("the clients reached different states from one verified average", "report this as a bug")
-        return following[0]
+        return first
 
     def _accept(self, before: bytes, following: ServerState, report: ExchangeReport, parties: LocalParties) -> None:
         """The new state, every client's memory of it and the end of the session's secrets, all or nothing.
@@ -182,9 +245,13 @@ class SecureExchange:
         Stored first: a client that moved on in memory alone could be made to submit the same update twice.
         """
         digest_after = following.digest()
-        moved = {number: memory.with_state(digest_after) for number, memory in parties.client_memories.items()}
+        moved = {
+            number: memory.with_state(digest_after, following.last_sid)
+            for number, memory in parties.client_memories.items()
+        }
+        written = self._store.write_state(dump_state(following))
         with self._store.transaction():
-            self._store.put_accepted(before, _dump_state(following), _dump_report(report))
+            self._store.put_accepted(before, following.round, written, _dump_report(report))
             self._put_client_memories(parties, moved)
             self._store.clear_stages()
         self._store.fold_journal()
@@ -193,13 +260,6 @@ class SecureExchange:
     def _put_client_memories(self, parties: LocalParties, memories: Mapping[int, ClientMemory]) -> None:
         for number, memory in memories.items():
             self._store.put_memory(client_name(parties.manifest.clients[number - 1].name), memory.to_bytes())
-
-    def _write_transcript(self, name: str, wire: Wire) -> None:
-        """One JSON line for each signed message: its type and its bytes as hexadecimal digits."""
-        lines = [json.dumps({"type": kind, "bytes": data.hex()}) + "\n" for kind, data in wire.transcript]
-        folder = self._directory / "transcripts"
-        folder.mkdir(exist_ok=True)
-        write_atomically(folder / f"{name}.jsonl", "".join(lines).encode())
 
     def _report(
         self,
@@ -275,15 +335,15 @@ def _dump_report(report: ExchangeReport) -> str:
     return json.dumps(asdict(report))
 
 
-def _dump_state(state: ServerState) -> bytes:
-    tensors: dict[str, NDArray[Any]] = {"vector": state.vector}
-    tensors |= {f"moment_{i}": moment for i, moment in enumerate(state.moments)}
-    header = json.dumps({"round": state.round, "last_sid": state.last_sid.hex()}).encode()
-    return len(header).to_bytes(4, "big") + header + save(tensors)
+def _identical(left: ServerState, right: ServerState) -> bool:
+    """Whether two states are the same to the bit; cheaper than two digests."""
+    if (left.round, left.last_sid, len(left.moments)) != (right.round, right.last_sid, len(right.moments)):
+        return False
+    pairs: list[tuple[NDArray[Any], NDArray[Any]]] = [(left.vector, right.vector)]
+    pairs += zip(left.moments, right.moments, strict=True)
+    return all(_same_bits(first, second) for first, second in pairs)
 
 
-def _load_state(data: bytes) -> ServerState:
-    split = 4 + int.from_bytes(data[:4], "big")
-    header, tensors = json.loads(data[4:split]), load(data[split:])
-    moments = tuple(tensors[f"moment_{i}"] for i in range(len(tensors) - 1))
-    return ServerState(tensors["vector"], moments, int(header["round"]), bytes.fromhex(header["last_sid"]))
+def _same_bits(left: NDArray[Any], right: NDArray[Any]) -> bool:
+    whole = f"u{left.itemsize}"
+    return left.dtype == right.dtype and np.array_equal(left.view(whole), right.view(whole))

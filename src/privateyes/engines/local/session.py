@@ -1,21 +1,23 @@
-"""One aggregation session among local parties: the protocol's steps in order, each word stored before it is sent."""
+"""One aggregation session among local parties: the protocol's steps in order, each word stored before it is sent.
+
+What several parties do in one step they do side by side where threads pay off; storing and sending follow in the
+parties' order, on one thread. So nothing that is stored, sent or computed depends on the number of threads.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from time import perf_counter
-from types import MappingProxyType
-from typing import Protocol, TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.aggregation import hub
-from privateyes.aggregation.client import SubmissionSecrets, VerifiedAverage
-from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
+from privateyes.aggregation.aggregator import Aggregator, Point
+from privateyes.aggregation.client import Client, SubmissionSecrets, Submitted, VerifiedAverage
 from privateyes.aggregation.messages import (
     Agreement,
     Announcement,
@@ -23,35 +25,43 @@ from privateyes.aggregation.messages import (
     Delivery,
     Header,
     HubCommitment,
-    HubSum,
+    HubSumReceipt,
+    Opening,
+    OpeningReceipt,
+    ResultSignature,
     RosterCommitment,
     Signed,
     Submission,
-    Vote,
 )
+from privateyes.aggregation.result import Check
 from privateyes.aggregation.roster import Entries
-from privateyes.aggregation.snapshot import dump_agreed, dump_committed, load_agreed, load_committed
-from privateyes.aggregation.states import Agreed, Announced, Committed
-from privateyes.crypto.commitment import SALT_BYTES
+from privateyes.aggregation.snapshot import committed_pieces, dump_agreed
+from privateyes.aggregation.states import Agreed, Announced, Committed, Opened, State, Step
+from privateyes.crypto.commitment import SALT_BYTES, merkle_root
 from privateyes.crypto.statement import HASH_BYTES
+from privateyes.engines.local.clock import RoleClock
+from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.parties import FIRST_EPOCH, LocalParties, aggregator_name, client_name
+from privateyes.engines.local.quorum import Quorum
+from privateyes.engines.local.stages import (
+    AGREED,
+    AGREEMENT,
+    CLIENTS,
+    CLIPPED,
+    COMMITTED,
+    HUB,
+    SUM,
+    HubSession,
+    Store,
+    load_session,
+    sum_pieces,
+)
 from privateyes.engines.local.wire import Place, Wire
-from privateyes.errors import DeliveryError, RunDirectoryError, TrainingError
+from privateyes.errors import DeliveryError, TrainingError
 
-S = TypeVar("S", bound=Signed)
-
-COMMITTED, AGREED, AGREEMENT, SUM, CLIPPED = "committed", "agreed", "agreement", "sum", "clipped"
-_HUB, _CLIENTS = "hub", "clients"
-
-
-class Store(Protocol):
-    """What a session needs of a store; store.py has the durable one."""
-
-    def transaction(self) -> AbstractContextManager[None]: ...
-    def put_memory(self, party: str, body: bytes) -> None: ...
-    def put_stage(self, sid: bytes, party: str, stage: str, body: bytes) -> None: ...
-    def stages(self, sid: bytes, stage: str) -> dict[str, bytes]: ...
-    def clear_stages_of(self, party: str) -> None: ...
+M = TypeVar("M", bound=Signed)
+S = TypeVar("S", bound=State)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +71,6 @@ class LocalInput:
     delta: NDArray[np.float32] = field(repr=False)
     weight: int
     rounding_key: bytes = field(repr=False)
-
-
-class RoleClock:
-    """Seconds of work by role; in a real deployment the parties work side by side."""
-
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(Place, 0.0)
-
-    @contextmanager
-    def work_of(self, role: Place) -> Iterator[None]:
-        """Add the time inside to a role."""
-        started = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[role] += perf_counter() - started
 
 
 @dataclass(slots=True)
@@ -96,28 +90,23 @@ class SessionResult:
     clipped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _HubSession:
-    """What the hub holds from COMMIT on."""
-
-    group_check: bytes
-    entries: Entries
-    total: HubSum
-    commitment: HubCommitment
-
-
 class Session:
     """Drives one session.
 
     Args:
         parties: their memories are replaced as the session goes on.
-        wire: carries and counts.
+        wire: carries, counts and records.
         store: where every party's word is put before it is sent.
         clock: where the roles' work is added up.
+        crew: does the work of several parties side by side; without one, they take turns.
     """
 
-    def __init__(self, parties: LocalParties, wire: Wire, store: Store, clock: RoleClock) -> None:
+    def __init__(
+        self, parties: LocalParties, wire: Wire, store: Store, clock: RoleClock, crew: Crew | None = None
+    ) -> None:
         self._parties, self._wire, self._store, self._clock = parties, wire, store, clock
+        self._crew = crew or Crew(1)
+        self._quorum = Quorum(parties, wire, store, clock, self._crew)
 
     def run(self, round_number: int, inputs: Mapping[int, LocalInput]) -> SessionResult:
         """Announce, submit, form the roster, commit, open, deliver.
@@ -127,17 +116,17 @@ class Session:
             inputs: by client number; the other clients follow the round without submitting.
 
         Raises:
-            ProtocolError: a party stopped the session.
+            ProtocolError: a party stopped the session; the aggregators among those that did said so, signed.
             TrainingError: an update cannot be encoded.
+            RunDirectoryError: something cannot be stored, so it was not sent.
         """
         states, announcements = self._announce(round_number)
         self._settle_earlier()
         sid = states[0].sid
         result = SessionResult(sid)
         submissions = self._submit(announcements, inputs, result)
-        headers = [self._pass_header_on(submission) for submission in submissions.values()]
-        committed, votes, commitments = self._commit(sid, states, headers)
-        session = self._add_shares(sid, headers, hub.choose_roster(self._parties.manifest, votes), submissions)
+        headers = [self._pass_header_on(submission.header) for submission in submissions.values()]
+        session, committed, commitments = self._commit(sid, states, headers, submissions)
         agreed, agreements = self._agree(sid, committed, commitments, session.commitment)
         self._finish(session, commitments, agreed, agreements, result)
         return result
@@ -146,33 +135,11 @@ class Session:
         """Finish a session that some aggregator opened before the process died.
 
         Raises:
-            RunDirectoryError: the store lacks a party's word.
+            RunDirectoryError: the store lacks a party's word, or it was damaged.
         """
-        parties = self._parties
-        stored, agreed_bodies = self._store.stages(sid, COMMITTED), self._store.stages(sid, AGREED)
-        agreement_bodies = self._store.stages(sid, AGREEMENT)
-        hub_body = self._store.stages(sid, SUM).get(_HUB)
-        names = [aggregator_name(own.number) for own in parties.aggregators]
-        if hub_body is None or any(name not in agreed_bodies or name not in stored for name in names):
-            raise RunDirectoryError("the store of an opened session is incomplete", "start the run in a new directory")
-        agreed = []
-        for own, name in zip(parties.aggregators, names, strict=True):
-            committed = load_committed(stored[name], own.number, parties.manifest)
-            agreed.append(load_agreed(agreed_bodies[name], committed, parties.manifest))
-        agreements = [Agreement.from_bytes(agreement_bodies[name], parties.manifest) for name in names]
-        commitments = [
-            RosterCommitment(sid, own.number, state.committed.rho, state.committed.commitment)
-            for own, state in zip(parties.aggregators, agreed, strict=True)
-        ]
-        session = _HubSession(
-            group_check=hub_body[:HASH_BYTES],
-            entries=agreed[0].committed.entries,
-            total=HubSum.from_bytes(hub_body[HASH_BYTES:], parties.manifest),
-            commitment=HubCommitment(sid, agreed[0].commitments[0]),
-        )
-        clipped = self._store.stages(sid, CLIPPED).get(_CLIENTS, b"")
-        result = SessionResult(sid, clipped=int.from_bytes(clipped, "big"))
-        self._finish(session, commitments, agreed, agreements, result)
+        stored = load_session(self._store, self._parties, sid)
+        result = SessionResult(sid, clipped=stored.clipped)
+        self._finish(stored.hub, stored.commitments, stored.agreed, stored.agreements, result)
         return result
 
     # Steps 0 and 1
@@ -184,9 +151,13 @@ class Session:
         steps = []
         for own in parties.aggregators:
             with self._clock.work_of(Place.AGGREGATOR):
-                memory = parties.aggregator_memories[own.number]
-                steps.append(own.announce(memory, FIRST_EPOCH, round_number, state_id))
-            self._keep(own.number, steps[-1].memory, closes_earlier=True)
+                steps.append(own.announce(self._quorum.memory_of(own), FIRST_EPOCH, round_number, state_id))
+        with self._store.transaction():
+            void = self._store.clear_stages()
+            self._quorum.put_memories(steps)
+        self._quorum.take_memories(steps)
+        if void:
+            self._store.fold_journal()  # it still holds the keys of the void session's shares
         receivers = len(parties.clients)
         announcements = [
             self._wire.relay(step.message, Place.AGGREGATOR, Place.CLIENT, copies=receivers) for step in steps
@@ -197,9 +168,9 @@ class Session:
         """Show the clients every aggregator's word on sessions whose end they do not know, after a kill for example."""
         parties = self._parties
         waiting = {session for memory in parties.client_memories.values() for session in memory.pending}
-        for session in waiting:
+        for session in sorted(waiting, key=lambda session: (session.epoch, session.round)):
             closings = [
-                own.closing(parties.aggregator_memories[own.number], session.epoch, session.round, session.state_id)
+                own.closing(self._quorum.memory_of(own), session.epoch, session.round, session.state_id)
                 for own in parties.aggregators
             ]
             receivers = len(parties.clients)
@@ -213,103 +184,111 @@ class Session:
     def _submit(
         self, announcements: Sequence[Announcement], inputs: Mapping[int, LocalInput], result: SessionResult
     ) -> dict[int, Submission]:
-        submissions: dict[int, Submission] = {}
-        memories: dict[int, ClientMemory] = {}
-        for client in self._parties.clients:
-            memory = self._parties.client_memories[client.number]
-            given = inputs.get(client.number)
-            if given is None:
-                memories[client.number] = client.observe(memory, announcements)
-                continue
-            fresh = SubmissionSecrets(secrets.token_bytes(HASH_BYTES), given.rounding_key)
-            with self._clock.work_of(Place.CLIENT), _naming(self._parties, client.number):
-                submitted = client.submit(memory, announcements, given.delta, given.weight, fresh)
-            memories[client.number] = submitted.memory
-            submissions[client.number] = submitted.submission
-            result.clipped += submitted.clipped
+        parties = self._parties
+        nonces = {number: secrets.token_bytes(HASH_BYTES) for number in inputs}
+
+        def submit(client: Client) -> Submitted:
+            given = inputs[client.number]
+            fresh = SubmissionSecrets(nonces[client.number], given.rounding_key)
+            memory = parties.client_memories[client.number]
+            with self._clock.work_of(Place.CLIENT), _naming(parties, client.number):
+                return client.submit(memory, announcements, given.delta, given.weight, fresh)
+
+        taking_part = [client for client in parties.clients if client.number in inputs]
+        done = dict(zip([own.number for own in taking_part], self._crew.run(submit, taking_part), strict=True))
+        memories = {
+            own.number: done[own.number].memory
+            if own.number in done
+            else own.observe(parties.client_memories[own.number], announcements)
+            for own in parties.clients
+        }
+        result.clipped = sum(submitted.clipped for submitted in done.values())
         with self._store.transaction():
             for number, memory in memories.items():
-                name = self._parties.manifest.clients[number - 1].name
+                name = parties.manifest.clients[number - 1].name
                 self._store.put_memory(client_name(name), memory.to_bytes())
-            self._store.put_stage(result.sid, _CLIENTS, CLIPPED, result.clipped.to_bytes(8, "big"))
-        self._parties.client_memories.update(memories)
-        return {
-            number: self._wire.carry(submission, Place.CLIENT, Place.HUB) for number, submission in submissions.items()
-        }
+            self._store.put_stage(result.sid, CLIENTS, CLIPPED, result.clipped.to_bytes(8, "big"))
+        parties.client_memories.update(memories)
+        received = self._crew.run(self._upload, [submitted.submission for submitted in done.values()])
+        return dict(zip(done, received, strict=True))
+
+    def _upload(self, submission: Submission) -> Submission:
+        received = self._wire.carry(submission, Place.CLIENT, Place.HUB)
+        with self._clock.work_of(Place.HUB):
+            hub.require_intact(received)
+        return received
 
     # Steps 2 and 3
 
-    def _pass_header_on(self, submission: Submission) -> Header:
-        with self._clock.work_of(Place.HUB):
-            header = hub.require_intact(submission)
+    def _pass_header_on(self, header: Header) -> Header:
         self._wire.record(header)
         return self._wire.carry(header, Place.HUB, Place.AGGREGATOR, copies=len(self._parties.aggregators))
 
     def _commit(
-        self, sid: bytes, states: Sequence[Announced], headers: Sequence[Header]
-    ) -> tuple[list[Committed], list[Vote], list[RosterCommitment]]:
-        aggregators = self._parties.aggregators
-        voted, committed = [], []
-        for aggregator, state in zip(aggregators, states, strict=True):
-            with self._clock.work_of(Place.AGGREGATOR):
-                voted.append(aggregator.vote(self._memory_of(aggregator.number), state, headers))
-        votes = [self._among_aggregators(step.message) for step in voted]
-        for aggregator, step in zip(aggregators, voted, strict=True):
-            with self._clock.work_of(Place.AGGREGATOR):
-                memory, salt = self._memory_of(aggregator.number), secrets.token_bytes(SALT_BYTES)
-                committed.append(aggregator.commit(memory, step.state, votes, salt))
-            bodies = {COMMITTED: dump_committed(committed[-1].state)}
-            self._keep(aggregator.number, committed[-1].memory, sid, bodies)
-        commitments = [self._among_aggregators(step.message) for step in committed]
-        return [step.state for step in committed], votes, commitments
+        self, sid: bytes, states: Sequence[Announced], headers: Sequence[Header], submissions: Mapping[int, Submission]
+    ) -> tuple[HubSession, list[Committed], list[RosterCommitment]]:
+        state_of = self._quorum.by_number(states)
+        voted = self._quorum.take(Point.ROSTER, lambda own, memory: own.vote(memory, state_of[own.number], headers))
+        votes = [self._quorum.send(step.message) for step in voted]
+        voted_of = self._quorum.by_number([step.state for step in voted])
+        salt_of = self._quorum.by_number([secrets.token_bytes(SALT_BYTES) for _ in voted])
+        committed = self._quorum.take(
+            Point.COMMIT,
+            lambda own, memory: own.commit(memory, voted_of[own.number], votes, salt_of[own.number]),
+        )
+        session = self._add_shares(sid, headers, hub.choose_roster(self._parties.manifest, votes), submissions)
+        bodies: dict[tuple[str, str], tuple[bytes, memoryview]] = {
+            (aggregator_name(own.number), COMMITTED): committed_pieces(step.state)
+            for own, step in zip(self._parties.aggregators, committed, strict=True)
+        }
+        bodies[HUB, SUM] = sum_pieces(session.group_check, session.total)
+        self._quorum.keep(committed, sid, large=self._store.write_large(bodies))
+        self._wire.record(session.commitment)
+        carried = self._wire.carry(session.commitment, Place.HUB, Place.AGGREGATOR, copies=len(committed))
+        session = replace(session, commitment=carried)
+        return session, [step.state for step in committed], [self._quorum.send(step.message) for step in committed]
 
     def _add_shares(
         self, sid: bytes, headers: Sequence[Header], entries: Entries, submissions: Mapping[int, Submission]
-    ) -> _HubSession:
+    ) -> HubSession:
         with self._clock.work_of(Place.HUB):
             total, commitment = hub.add_shares(
-                self._parties.manifest, sid, entries, lambda number: submissions[number].share
+                self._parties.manifest,
+                sid,
+                entries,
+                lambda number: submissions[number].share,
+                self._crew.lanes(),
             )
         group_check = next(header.group_check for header in headers if header.client == entries[0][0])
-        with self._store.transaction():
-            self._store.put_stage(sid, _HUB, SUM, group_check + total.to_bytes())
-        carried = self._wire.carry(commitment, Place.HUB, Place.AGGREGATOR, copies=len(self._parties.aggregators))
-        return _HubSession(group_check, entries, total, carried)
+        return HubSession(group_check, entries, total, commitment)
 
     def _agree(
         self, sid: bytes, states: Sequence[Committed], commitments: Sequence[RosterCommitment], total: HubCommitment
     ) -> tuple[list[Agreed], list[Agreement]]:
-        steps = []
-        for aggregator, state in zip(self._parties.aggregators, states, strict=True):
-            with self._clock.work_of(Place.AGGREGATOR):
-                steps.append(aggregator.agree(self._memory_of(aggregator.number), state, commitments, total))
-            bodies = {AGREED: dump_agreed(steps[-1].state), AGREEMENT: steps[-1].message.to_bytes()}
-            self._keep(aggregator.number, steps[-1].memory, sid, bodies)
-        return [step.state for step in steps], [self._among_aggregators(step.message) for step in steps]
+        state_of = self._quorum.by_number(states)
+        steps = self._quorum.take(
+            Point.COMMIT,
+            lambda own, memory: own.agree(memory, state_of[own.number], commitments, total),
+        )
+        said = [{AGREED: dump_agreed(step.state), AGREEMENT: step.message.to_bytes()} for step in steps]
+        self._quorum.keep(steps, sid, said)
+        return [step.state for step in steps], [self._quorum.send(step.message) for step in steps]
 
     # Steps 4 and 5
 
     def _finish(
         self,
-        session: _HubSession,
+        session: HubSession,
         commitments: Sequence[RosterCommitment],
         agreed: Sequence[Agreed],
         agreements: Sequence[Agreement],
         result: SessionResult,
     ) -> None:
-        aggregators = self._parties.aggregators
-        opened, results = [], []
-        for aggregator, state in zip(aggregators, agreed, strict=True):
-            with self._clock.work_of(Place.AGGREGATOR):
-                opened.append(aggregator.open(self._memory_of(aggregator.number), state, agreements))
-            self._keep(aggregator.number, opened[-1].memory)
-        openings = [self._among_aggregators(step.message) for step in opened]
-        total = self._wire.carry(session.total, Place.HUB, Place.AGGREGATOR, copies=len(aggregators))
-        for aggregator, step in zip(aggregators, opened, strict=True):
-            with self._clock.work_of(Place.AGGREGATOR):
-                certified = aggregator.certify(step.state, openings, total)
-            self._wire.record(certified.message)
-            results.append(self._wire.carry(certified.message, Place.AGGREGATOR, Place.HUB))
+        sid, state_of = result.sid, self._quorum.by_number(agreed)
+        opened = self._quorum.take(Point.OPEN, lambda own, memory: own.open(memory, state_of[own.number], agreements))
+        self._quorum.keep(opened, sid)
+        openings = self._send_openings(opened)
+        results = self._certify(session, opened, openings)
         with self._clock.work_of(Place.HUB):
             delivery = hub.deliver(
                 self._parties.manifest,
@@ -319,45 +298,67 @@ class Session:
                 (session.total, openings),
                 results,
             )
+        self._wire.record(delivery)
         self._check(self._wire.carry(delivery, Place.HUB, Place.CLIENT, copies=len(self._parties.clients)), result)
 
+    def _send_openings(self, opened: Sequence[Step[Opened, Opening]]) -> list[Opening]:
+        for step in opened:
+            message, root = step.message, step.state.agreed.committed.share_root
+            self._wire.record(OpeningReceipt(message.sid, message.aggregator, message.salt, root, message.signature))
+        return self._crew.run(self._quorum.forward, [step.message for step in opened])
+
+    def _certify(
+        self, session: HubSession, opened: Sequence[Step[Opened, Opening]], openings: Sequence[Opening]
+    ) -> list[ResultSignature]:
+        sid, step_of = session.total.sid, self._quorum.by_number(opened)
+        self._wire.record(HubSumReceipt(sid, merkle_root(session.total.share, self._crew.lanes())))
+        total = self._wire.carry(session.total, Place.HUB, Place.AGGREGATOR, copies=len(opened))
+
+        def seen_by(own: Aggregator) -> list[Opening]:
+            """Its own opening is the one that it made; only the others' came over the wire."""
+            return [step_of[own.number].message if other.aggregator == own.number else other for other in openings]
+
+        certified = self._quorum.take(
+            Point.OPEN, lambda own, _: own.certify(step_of[own.number].state, seen_by(own), total)
+        )
+        for step in certified:
+            self._wire.record(step.message)
+        return [self._wire.carry(step.message, Place.AGGREGATOR, Place.HUB) for step in certified]
+
     def _check(self, delivery: Delivery, result: SessionResult) -> None:
-        for client in self._parties.clients:
-            memory = self._parties.client_memories[client.number]
+        memories = self._parties.client_memories
+
+        def check(client: Client) -> VerifiedAverage | DeliveryError:
             try:
                 with self._clock.work_of(Place.CLIENT):
-                    result.averages[client.number] = client.check(memory, delivery)
+                    return client.check(memories[client.number], delivery)
             except DeliveryError as error:
-                complaint = client.complain(delivery.sid, error.check)
-                self._wire.record(complaint)
-                result.refusals[client.number] = (error, self._wire.carry(complaint, Place.CLIENT, Place.HUB))
+                return error
 
-    # Storing and sending
+        outcomes = self._crew.run(check, self._parties.clients)
+        for client, outcome in zip(self._parties.clients, outcomes, strict=True):
+            if isinstance(outcome, VerifiedAverage):
+                result.averages[client.number] = outcome
+                continue
+            complaint = client.complain(delivery.sid, outcome.check)
+            self._wire.record(complaint)
+            result.refusals[client.number] = (outcome, self._wire.carry(complaint, Place.CLIENT, Place.HUB))
+        self._disclose(delivery, result)
 
-    def _memory_of(self, aggregator: int) -> AggregatorMemory:
-        return self._parties.aggregator_memories[aggregator]
+    def _disclose(self, delivery: Delivery, result: SessionResult) -> None:
+        """In a public task, one client publishes K_sid once it has seen n signatures on the result.
 
-    def _keep(
-        self,
-        aggregator: int,
-        memory: AggregatorMemory | None,
-        sid: bytes = b"",
-        stages: Mapping[str, bytes] = MappingProxyType({}),
-        *,
-        closes_earlier: bool = False,
-    ) -> None:
-        with self._store.transaction():
-            if closes_earlier:
-                self._store.clear_stages_of(aggregator_name(aggregator))
-            if memory is not None:
-                self._store.put_memory(aggregator_name(aggregator), memory.to_bytes())
-            for stage, body in stages.items():
-                self._store.put_stage(sid, aggregator_name(aggregator), stage, body)
-        if memory is not None:
-            self._parties.aggregator_memories[aggregator] = memory
-
-    def _among_aggregators(self, message: S) -> S:
-        return self._wire.relay(message, Place.AGGREGATOR, Place.AGGREGATOR, len(self._parties.aggregators) - 1)
+        Also where the clients refuse what was signed: then everyone can see that their complaint is right.
+        """
+        if self._parties.manifest.sealed:
+            return
+        for client in self._parties.clients:
+            refusal = result.refusals.get(client.number)
+            if refusal is None or refusal[0].check > Check.SIGNATURES:
+                with self._clock.work_of(Place.CLIENT):
+                    disclosure = client.disclose(self._parties.client_memories[client.number], delivery)
+                self._wire.relay(disclosure, Place.CLIENT, Place.CLIENT, copies=len(self._parties.clients) - 1)
+                return
 
 
 @contextmanager

@@ -1,0 +1,50 @@
+"""The training state as the clients store it once they accepted it."""
+
+from __future__ import annotations
+
+import json
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privateyes.errors import RunDirectoryError
+from privateyes.federation.rounds import ServerState
+
+_LENGTH_BYTES = 4
+
+
+def dump_state(state: ServerState) -> list[bytes | memoryview]:
+    """A length, a JSON header and the arrays, little endian; in pieces, of which the large ones are not copied."""
+    header = json.dumps(
+        {
+            "round": state.round,
+            "last_sid": state.last_sid.hex(),
+            "dimension": state.vector.size,
+            "moments": len(state.moments),
+        }
+    ).encode()
+    vector = np.ascontiguousarray(state.vector, dtype="<f4").data.cast("B")
+    moments = [np.ascontiguousarray(moment, dtype="<f8").data.cast("B") for moment in state.moments]
+    return [len(header).to_bytes(_LENGTH_BYTES, "big"), header, vector, *moments]
+
+
+def load_state(data: bytes | bytearray) -> ServerState:
+    """Read what ``dump_state`` wrote.
+
+    Raises:
+        RunDirectoryError: it was written by another version.
+    """
+    start = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "big")
+    header = json.loads(bytes(data[_LENGTH_BYTES:start]))
+    dimension, count = int(header["dimension"]), int(header["moments"])
+    ends = list(accumulate([4 * dimension, *[8 * dimension] * count], initial=start))
+    if ends[-1] != len(data):
+        raise RunDirectoryError("the stored state has another length than it says", "start the run in a new directory")
+    view = memoryview(data)
+    arrays: list[NDArray[Any]] = [
+        np.frombuffer(view[first:end], dtype="<f8" if place else "<f4").copy()
+        for place, (first, end) in enumerate(pairwise(ends))
+    ]
+    return ServerState(arrays[0], tuple(arrays[1:]), int(header["round"]), bytes.fromhex(header["last_sid"]))

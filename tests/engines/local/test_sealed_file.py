@@ -1,0 +1,80 @@
+"""Sealed files: what was written is read, or nothing is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from privateyes.engines.local import sealed_file
+from privateyes.engines.local.sealed_file import Seal, read_sealed, write_sealed
+from privateyes.errors import RunDirectoryError
+
+SIZES = [0, 1, 15, 16, 17, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, 3 << 18]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_body_is_read_as_it_was_written(tmp_path: Path, size: int) -> None:
+    body = os.urandom(size)
+    seal = write_sealed(tmp_path / "x", [body[: size // 3], memoryview(body)[size // 3 :]])
+    assert read_sealed(tmp_path / "x", seal) == body
+    assert seal.length_bytes == (tmp_path / "x").stat().st_size == size
+
+
+def test_a_shorter_body_over_a_longer_one_leaves_nothing_of_it(tmp_path: Path) -> None:
+    write_sealed(tmp_path / "x", [os.urandom(500_000)])
+    seal = write_sealed(tmp_path / "x", [b"short"])
+    assert read_sealed(tmp_path / "x", seal) == b"short"
+    assert (tmp_path / "x").stat().st_size == 5
+
+
+def test_every_body_has_a_key_of_its_own_which_is_not_shown(tmp_path: Path) -> None:
+    first, second = (write_sealed(tmp_path / name, [bytes(100)]) for name in "ab")
+    assert first.key != second.key
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
+    assert repr(first.key)[2:-1] not in repr(first)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("size", [100, (1 << 18) + 100])
+def test_a_torn_or_altered_file_never_opens(tmp_path: Path, size: int) -> None:
+    path, body = tmp_path / "x", os.urandom(size)
+    seal = write_sealed(path, [body])
+    whole = path.read_bytes()
+    damaged = [whole[:cut] for cut in (0, 1, size // 2, size - 1)]
+    damaged += [whole + b"\0", bytes(size), os.urandom(size)]
+    damaged += [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in (0, size // 2, size - 1)]
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(RunDirectoryError, match="is not what the party stored") as caught:
+            read_sealed(path, seal)
+        assert "\n" not in str(caught.value)
+    path.write_bytes(whole)
+    assert read_sealed(path, seal) == body
+
+
+def test_another_bodys_seal_opens_nothing(tmp_path: Path) -> None:
+    seals = [write_sealed(tmp_path / name, [bytes(64)]) for name in "ab"]
+    other_tag = replace(seals[0], tag=seals[1].tag)
+    for wrong in (seals[1], other_tag, Seal(bytes(32), seals[0].tag, 64)):
+        with pytest.raises(RunDirectoryError, match="torn or altered"):
+            read_sealed(tmp_path / "a", wrong)
+
+
+def test_a_missing_file_is_said_to_be_so(tmp_path: Path) -> None:
+    seal = write_sealed(tmp_path / "x", [b"body"])
+    (tmp_path / "x").unlink()
+    with pytest.raises(RunDirectoryError, match="No such file"):
+        read_sealed(tmp_path / "x", seal)
+
+
+@pytest.mark.parametrize("step", ["open", "fsync"])
+def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sealed_file.os, step, full)
+    with pytest.raises(RunDirectoryError, match=r"cannot be written .*No space left.*free some space"):
+        write_sealed(tmp_path / "x", [b"body"])

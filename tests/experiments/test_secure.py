@@ -1,0 +1,122 @@
+"""From an experiment file to the task: the manifest's numbers, and what is refused before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from privateyes.aggregation import messages
+from privateyes.aggregation.manifest import manifest_from_toml
+from privateyes.aggregation.result import verify_disclosed
+from privateyes.errors import ConfigError, ParameterError, RunDirectoryError
+from privateyes.experiments.folds import Fold
+from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.run import run_experiment
+from privateyes.experiments.secure import FOLDER, check_secure_plan, forget_secrets, open_secure_exchange, secure_plan
+from privateyes.experiments.spec import ExperimentSpec, parse_spec
+from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.server_step import FedAvg
+
+NAMES = ("p00", "p01", "p02")
+CLIENTS = {"p00": 10, "p01": 24, "p02": 3}
+FOLD = Fold("all", NAMES, ("p03",))
+D = 30
+
+
+@pytest.fixture
+def spec_with(eyes: Path, experiment_text: Callable[..., str]) -> Callable[[str], ExperimentSpec]:
+    def make(aggregation: str) -> ExperimentSpec:
+        text = experiment_text(eyes, '["private"]', tail=f"[aggregation]\n{aggregation}\n")
+        return parse_spec(text, "x.toml", Path())
+
+    return make
+
+
+def test_the_plan_follows_from_the_experiment(spec_with: Callable[[str], ExperimentSpec]) -> None:
+    plan = secure_plan(spec_with(""), FOLD, CLIENTS, D)
+    assert (plan.clients, plan.dimension, plan.aggregators, plan.mode) == (NAMES, D, 3, "sealed")
+    assert (plan.encoding.weight_max, plan.encoding.roster_max, plan.roster_min) == (24, 3, 3)
+    given = 'aggregators = 5\nfield = "wide"\nroster_min = 2\nmode = "public"\nscale_bits = 7'
+    plan = secure_plan(spec_with(given), FOLD, CLIENTS, D)
+    assert (plan.aggregators, plan.encoding.field.name, plan.roster_min, plan.mode) == (5, "wide", 2, "public")
+    assert plan.encoding.scale_bits == 7
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "message"),
+    [
+        ("scale_bits = 30", r"scale_bits = 30 could wrap: 3 clients x weight 24 .*use scale_bits = \d+ or less"),
+        ("clip = 1e9", r"no fixed-point scale fits 3 clients of weight up to 24 with clip 1e\+09"),
+    ],
+)
+def test_a_bound_that_would_wrap_is_refused_with_the_remedy(
+    spec_with: Callable[[str], ExperimentSpec], aggregation: str, message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message) as caught:
+        check_secure_plan(spec_with(aggregation), FOLD, CLIENTS, D)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "message"),
+    [
+        ("aggregators = 1", r"aggregation\.aggregators = 1; it should be greater than or equal to 2"),
+        ("roster_min = 1", r"aggregation\.roster_min = 1; it should be greater than or equal to 2"),
+        ('mode = "open"', r"aggregation\.mode = \"open\"; it should be 'sealed' or 'public'"),
+        ("mode = true", r"aggregation\.mode = true; it should be 'sealed' or 'public'"),
+    ],
+)
+def test_what_no_task_may_have_is_refused_with_key_and_range(
+    spec_with: Callable[[str], ExperimentSpec], aggregation: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        spec_with(aggregation)
+
+
+def test_one_client_is_no_task(spec_with: Callable[[str], ExperimentSpec]) -> None:
+    with pytest.raises(ParameterError, match=r"1 client\(s\); an average over fewer than 2 clients hides nothing"):
+        check_secure_plan(spec_with(""), Fold("all", ("p00",), ("p01",)), {"p00": 10}, D)
+
+
+def test_a_directory_of_an_experiment_with_another_clip_is_refused(
+    spec_with: Callable[[str], ExperimentSpec], tmp_path: Path
+) -> None:
+    updates = [ClientUpdate(name, 3, np.zeros(D, np.float32), 0.0) for name in NAMES]
+    exchange = open_secure_exchange(spec_with(""), FOLD, CLIENTS, D, FedAvg(), tmp_path)
+    exchange.exchange(ServerState(np.zeros(D, np.float32)), updates)
+    exchange.close()
+    with pytest.raises(RunDirectoryError, match=r"holds another task: clip is 0\.5 where the parties pinned 1\.0"):
+        open_secure_exchange(spec_with("clip = 0.5"), FOLD, CLIENTS, D, FedAvg(), tmp_path)
+    forget_secrets(FOLD, tmp_path)
+    kept = sorted(path.name for path in (tmp_path / FOLDER / "all").iterdir())
+    assert kept == ["manifest.toml", "transcripts"]
+    forget_secrets(FOLD, tmp_path)
+
+
+def test_a_public_run_ends_with_the_same_model_and_anyone_can_check_every_round(
+    spec_with: Callable[[str], ExperimentSpec], tmp_path: Path, listener: Any
+) -> None:
+    models = {}
+    for mode in ("sealed", "public"):
+        run_experiment(spec_with(f'mode = "{mode}"'), tmp_path / mode, listener)
+        checkpoint = RunDirectory(tmp_path / mode).read_checkpoint("all", "private")
+        assert checkpoint is not None
+        models[mode] = checkpoint.state()
+    assert models["public"].vector.tobytes() == models["sealed"].vector.tobytes()
+    folder = tmp_path / "public" / FOLDER / "all"
+    manifest = manifest_from_toml((folder / "manifest.toml").read_text())
+    records = sorted((folder / "transcripts").glob("round-*.jsonl"))
+    assert len(records) == 2
+    for record in records:
+        said: dict[str, list[Any]] = {}
+        for line in map(json.loads, record.read_text().splitlines()):
+            message = getattr(messages, line["type"]).from_bytes(bytes.fromhex(line["bytes"]), manifest)
+            said.setdefault(line["type"], []).append(message)
+        average = verify_disclosed(manifest, said["Delivery"][0], said["Header"], said["Disclosure"][0])
+        assert average.total_weight == 72
+    assert models["public"].last_sid == said["Delivery"][0].sid
