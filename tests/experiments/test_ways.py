@@ -92,3 +92,26 @@ def test_centralised_is_one_client_with_all_images(context: FoldContext) -> None
     assert update.weight == 72
     state, _ = PlainExchange(FedAvg()).exchange(ServerState(context.preparation.initial), [update])
     assert outcome.checkpoint.vectors[SHARED].tobytes() == state.vector.tobytes()
+
+
+def test_private_with_adaptive_clips_stays_close_to_averaging_in_the_clear_and_resumes(
+    small_spec: Callable[..., ExperimentSpec], eyes: Path, tmp_path: Path
+) -> None:
+    spec = small_spec(tail="[aggregation]\nclip_headroom = 64.0", rounds=3)
+    preparation = prepare(spec)
+    with WorkerPool(preparation.task(eyes), preparation.local_settings(), workers=1) as pool:
+        context = FoldContext(preparation, preparation.folds[0], pool, tmp_path)
+        start = start_of("private", context)
+        assert start.clips is not None
+        assert sum(start.clips.lengths) == preparation.initial.size
+        assert set(start.clips.clips) == {1.0}
+        rounds = list(run_way("private", context, start))
+        in_the_clear = list(run_way("federated", context, start_of("federated", context)))
+        clips = rounds[-1].checkpoint.clips
+        assert clips is not None
+        assert min(clips.clips) < 1.0
+        for private, federated in zip(rounds, in_the_clear, strict=True):
+            ours, theirs = private.checkpoint.vectors[SHARED], federated.checkpoint.vectors[SHARED]
+            assert np.abs(ours - theirs).max() < 1e-4
+        resumed = list(run_way("private", context, rounds[1].checkpoint))
+        assert resumed[-1].checkpoint.state().digest() == rounds[-1].checkpoint.state().digest()

@@ -5,11 +5,16 @@ import pytest
 from torch import nn
 
 from privateyes.errors import TrainingError, UsageError
-from privateyes.training.vector import load_vector, refuse_running_statistics, vector_from_model
+from privateyes.training.vector import load_vector, refuse_running_statistics, tensor_lengths, vector_from_model
 
 
 def model() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2), nn.Flatten(), nn.Linear(2, 3))
+
+
+def test_the_lengths_of_the_tensors_add_up_to_the_vector() -> None:
+    assert tensor_lengths(model()) == (18, 2, 2, 2, 6, 3)
+    assert sum(tensor_lengths(model())) == vector_from_model(model()).size
 
 
 def test_a_vector_that_is_loaded_comes_back() -> None:

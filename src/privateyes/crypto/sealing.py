@@ -1,4 +1,5 @@
-"""Sealing of keys, and of a newcomer's training state, to a party's epoch key: HPKE (RFC 9180) in base mode with the MLKEM768-X25519 hybrid.
+"""Sealing of keys, and of a newcomer's training state, to a party's epoch key: HPKE (RFC 9180) in base mode with the
+MLKEM768-X25519 hybrid.
 
 The hybrid is the default because traffic recorded today must stay closed to tomorrow's machines: the images behind it
 are biometric. Base mode authenticates nobody, so whoever seals also signs (aggregation/messages.py).

@@ -17,7 +17,7 @@ from privateyes.federation.seeds import derive_seed
 from privateyes.tasks.gaze.dataset import list_persons, load_persons
 from privateyes.tasks.gaze.task import GazeTask
 from privateyes.training.local import LocalSettings
-from privateyes.training.vector import vector_from_model
+from privateyes.training.vector import tensor_lengths, vector_from_model
 
 SYNTHETIC_IMAGE_SHAPE = (36, 60)
 
@@ -32,6 +32,7 @@ class Preparation:
         samples: person -> number of images that are used.
         image_shape: (height, width) of all images.
         initial: the parameters that every way starts from, float32 (d,).
+        lengths: elements of each of the model's tensors, in the order of the vector.
     """
 
     spec: ExperimentSpec
@@ -39,6 +40,7 @@ class Preparation:
     samples: Mapping[str, int]
     image_shape: tuple[int, int]
     initial: NDArray[np.float32]
+    lengths: tuple[int, ...]
 
     def clients(self, fold: Fold) -> dict[str, int]:
         """The clients of a fold and the number of samples of each."""
@@ -81,8 +83,9 @@ def prepare(spec: ExperimentSpec) -> Preparation:
     samples = {person: count if limit is None else min(count, limit) for person, count in counts.items()}
     folds = plan_folds(spec, list(samples), source)
     task = _task(spec, Path(source), shape)
-    initial = vector_from_model(task.build_model(derive_seed(spec.seed, "initial model")))
-    preparation = Preparation(spec, tuple(folds), samples, shape, initial)
+    model = task.build_model(derive_seed(spec.seed, "initial model"))
+    initial = vector_from_model(model)
+    preparation = Preparation(spec, tuple(folds), samples, shape, initial, tensor_lengths(model))
     if "private" in spec.ways:
         for fold in folds:
             check_secure_plan(spec, fold, preparation.clients(fold), initial.size)

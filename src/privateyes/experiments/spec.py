@@ -87,7 +87,9 @@ class Aggregation(_Table):
 
     `clip` bounds every coordinate of an update; `scale_bits` defaults to the largest that cannot wrap; `roster_min`
     defaults to the whole cohort; `corrupt_clients` is how many clients are assumed corrupt; `mode` says who gets the
-    averages: the clients alone (sealed), or everyone, with a record that anyone can check (public).
+    averages: the clients alone (sealed), or everyone, with a record that anyone can check (public). With
+    `clip_headroom`, each tensor's clip follows its updates: that many times the last average's largest coordinate, and
+    never more than `clip`.
     """
 
     aggregators: Annotated[int, Field(ge=2, le=7)] = 3
@@ -97,6 +99,7 @@ class Aggregation(_Table):
     roster_min: Annotated[int, Field(ge=2)] | None = None
     corrupt_clients: Annotated[int, Field(ge=0)] = 0
     mode: Literal["sealed", "public"] = "sealed"
+    clip_headroom: Annotated[float, Field(ge=1, le=1e6)] | None = None
 
 
 class ExperimentSpec(_Table):

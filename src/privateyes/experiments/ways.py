@@ -19,12 +19,14 @@ from types import MappingProxyType
 
 import numpy as np
 
+from privateyes.encoding.fixed_point import exact_clip
 from privateyes.engines.local.pool import PoolTrainer, WorkerPool
 from privateyes.experiments.checkpoint import SHARED, Checkpoint
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation
 from privateyes.experiments.secure import open_secure_exchange
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimiser
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import Exchange, RoundOutcome, RoundSettings, Trainer, run_rounds
 from privateyes.federation.server_step import FedAvg, ServerOptimiser, build_server_optimiser
@@ -67,7 +69,9 @@ def start_of(way: str, context: FoldContext) -> Checkpoint:
     if way == "local":
         return Checkpoint(0, dict.fromkeys(context.fold.train, initial))
     optimiser = _optimiser(context.spec) if way in ("federated", "private") else FedAvg()
-    return Checkpoint(0, {SHARED: initial}, optimiser.initial_moments(initial.size))
+    clips = _adaptive_clips(context) if way == "private" else None
+    moments = optimiser.initial_moments(initial.size)
+    return Checkpoint(0, {SHARED: initial}, moments, clips=None if clips is None else clips.initial())
 
 
 def run_way(way: str, context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
@@ -109,8 +113,10 @@ def _federated(context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
 def _private(context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
     """As `federated`, with secure aggregation for the exchange."""
     spec, fold, clients = context.spec, context.fold, context.preparation.clients(context.fold)
-    dimension = context.preparation.initial.size
-    exchange = open_secure_exchange(spec, fold, clients, dimension, _optimiser(spec), context.run_directory)
+    dimension, optimiser, clips = context.preparation.initial.size, _optimiser(spec), _adaptive_clips(context)
+    if clips is not None:
+        optimiser = ClippingOptimiser(optimiser, clips)
+    exchange = open_secure_exchange(spec, fold, clients, dimension, optimiser, context.run_directory)
     return _exchanged(context, start, exchange)
 
 
@@ -145,6 +151,13 @@ def _rounds(
 ) -> Iterator[RoundOutcome]:
     settings = RoundSettings(context.spec.training.rounds, cohort_fraction, context.spec.seed)
     return run_rounds(start.state(), settings, clients, trainer, exchange)
+
+
+def _adaptive_clips(context: FoldContext) -> AdaptiveClips | None:
+    given = context.spec.aggregation
+    if given.clip_headroom is None:
+        return None
+    return AdaptiveClips(context.preparation.lengths, given.clip_headroom, exact_clip(given.clip))
 
 
 def _optimiser(spec: ExperimentSpec) -> ServerOptimiser:

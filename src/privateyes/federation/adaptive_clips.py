@@ -8,7 +8,7 @@ coordinate keeps rare larger updates unclipped and the grid fine; the manifest's
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.encoding.clips import ClipPlan
+from privateyes.federation.rounds import ServerState
+from privateyes.federation.server_step import ServerOptimiser
 
 SMALLEST_CLIP: Final = 2.0**-20
 
@@ -47,3 +49,19 @@ class AdaptiveClips:
         wanted = self.headroom * float(np.abs(mean).max())
         power = math.ldexp(1.0, math.frexp(wanted)[1]) if wanted > SMALLEST_CLIP else SMALLEST_CLIP
         return min(power, self.largest)
+
+
+@dataclass(frozen=True, slots=True)
+class ClippingOptimiser:
+    """A server optimiser whose states carry adaptive clips: its step, then the clips of the next round."""
+
+    optimiser: ServerOptimiser
+    clips: AdaptiveClips
+
+    def initial_moments(self, dimension: int) -> tuple[NDArray[np.float64], ...]:
+        """As the optimiser's."""
+        return self.optimiser.initial_moments(dimension)
+
+    def step(self, state: ServerState, mean: NDArray[np.float64], sid: bytes = b"") -> ServerState:
+        """As the optimiser's, with the clips that follow from the mean update."""
+        return replace(self.optimiser.step(state, mean, sid), clips=self.clips.following(mean))

@@ -21,6 +21,11 @@ def vector_from_model(model: nn.Module) -> NDArray[np.float32]:
     return torch.cat(parts).to(torch.float32).numpy().copy() if parts else np.zeros(0, dtype=np.float32)
 
 
+def tensor_lengths(model: nn.Module) -> tuple[int, ...]:
+    """Elements of each trainable parameter, in the vector's order; they add up to d."""
+    return tuple(parameter.numel() for parameter in _trainable(model))
+
+
 def load_vector(model: nn.Module, vector: NDArray[np.float32]) -> None:
     """Copy `vector`, float32 (d,), into the trainable parameters.
 

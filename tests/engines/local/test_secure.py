@@ -24,6 +24,7 @@ from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import MANIFEST_NAME, SecureExchange
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import AbortError, MalformedError, ParameterError, RunDirectoryError, TrainingError
+from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimiser
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
@@ -353,3 +354,40 @@ def test_every_signed_line_of_the_transcripts_is_signed_by_the_party_that_it_nam
         "DeliveryReceipt": 1,
     }
     assert seen == in_set_up | {kind: 2 * count for kind, count in each_round.items()}
+
+
+def test_clips_that_follow_the_updates_refine_the_average_and_survive_a_restart(tmp_path: Path) -> None:
+    """Small updates after a first round with the manifest's clip: the grid becomes finer than the manifest's."""
+    policy = AdaptiveClips((20, 30, 50), 8.0, 1.0)
+    optimiser = ClippingOptimiser(FedAvg(), policy)
+    plan = SecurePlan(("a", "b", "c"), 100, 2, FixedPoint(COMPACT, 1.0, 20, 100, 3), 3)
+    state = ServerState(np.zeros(100, np.float32), clips=policy.initial())
+    reports = []
+    for rounds in range(3):
+        generator = np.random.default_rng(rounds)
+        size = np.repeat([1e-5, 1e-3, 0.02], [20, 30, 50])
+        updates = [
+            ClientUpdate(name, 50, (size * generator.uniform(-1, 1, 100)).astype(np.float32), 0.0) for name in "abc"
+        ]
+        exchange = SecureExchange(plan, optimiser, tmp_path, 1)  # opened anew: the state comes from the store
+        state, report = exchange.exchange(state, updates)
+        exchange.close()
+        reports.append(report.details)
+        assert report.details["deviation"] <= report.details["deviation_bound"]
+        assert report.details["saturated"] == 0
+    assert state.clips is not None
+    assert list(state.clips.clips) == sorted(state.clips.clips)
+    assert max(state.clips.clips) < 1.0
+    assert float(reports[2]["deviation_bound"]) < float(reports[0]["deviation_bound"]) / 2
+
+
+def test_two_clients_with_different_clips_never_meet(tmp_path: Path) -> None:
+    policy = AdaptiveClips((7,), 8.0, 1.0)
+    plan = SecurePlan(("a", "b"), 7, 2, FixedPoint(COMPACT, 1.0, 10, 10, 2), 2)
+    exchange = SecureExchange(plan, ClippingOptimiser(FedAvg(), policy), tmp_path, 1)
+    state = ServerState(np.zeros(7, np.float32), clips=policy.initial())
+    updates = [ClientUpdate(name, 5, np.full(7, 0.01, np.float32), 0.0) for name in "ab"]
+    following, _ = exchange.exchange(state, updates)
+    with pytest.raises(RunDirectoryError, match="another state"):
+        exchange.exchange(replace(following, clips=policy.initial()), updates)
+    exchange.close()

@@ -22,6 +22,7 @@ from privateyes.aggregation.costs import round_costs
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
+from privateyes.encoding.clips import Segment, segments
 from privateyes.engines.local.allocator import keep_freed_memory
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew, threads_for
@@ -132,7 +133,7 @@ class SecureExchange:
         result, wire = self._session(state, updates, parties, clock)
         following = self._step(state, result, parties)
         seconds = perf_counter() - started
-        report = self._report(updates, result, wire, clock, seconds, setup_bytes)
+        report = self._report(state, updates, result, wire, clock, seconds, setup_bytes)
         started = perf_counter()  # again: measuring the deviation is no part of a round, storing its end is
         self._accept(before, following, report, parties)
         report = replace(report, seconds=seconds + perf_counter() - started)
@@ -208,7 +209,7 @@ class SecureExchange:
             number -= 1
         record = TranscriptFile(self._transcript_path(f"round-{state.round + 1:04d}-session-{number:04d}"))
         wire = Wire(parties.manifest, record.add)
-        session = Session(parties, wire, self._store, clock, self._crew)
+        session = Session(parties, wire, self._store, clock, self._crew, state.clips)
         try:
             if opened is not None:
                 return session.finish_opened(opened), wire
@@ -263,6 +264,7 @@ class SecureExchange:
 
     def _report(
         self,
+        state: ServerState,
         updates: Sequence[ClientUpdate],
         result: SessionResult,
         wire: Wire,
@@ -273,15 +275,16 @@ class SecureExchange:
         manifest = wire.manifest
         average = next(iter(result.averages.values()))
         counted = [manifest.clients[number - 1].name for number in average.roster]
-        encoding = manifest.encoding
+        own = [update for update in updates if update.client in counted]
+        deviation, bound = _deviation(average, own, segments(manifest.encoding, manifest.dimension, state.clips))
         details: dict[str, Any] = {
             "sid": result.sid.hex(),
             "roster": counted,
             "total_weight": average.total_weight,
             "saturated": result.clipped,
-            "scale_bits": encoding.scale_bits,
-            "deviation": _deviation(average.mean, [own for own in updates if own.client in counted], encoding.clip),
-            "deviation_bound": encoding.deviation_bound(len(counted), average.total_weight),
+            "scale_bits": manifest.encoding.scale_bits,
+            "deviation": deviation,
+            "deviation_bound": bound,
             "seconds_client": clock.seconds[Place.CLIENT] / len(manifest.clients),
             "seconds_hub": clock.seconds[Place.HUB],
             "seconds_aggregator": clock.seconds[Place.AGGREGATOR] / len(manifest.aggregators),
@@ -319,16 +322,23 @@ def _opened_and_waited_for(parties: LocalParties) -> bytes | None:
     return next(iter(waited_for & opened), None)
 
 
-def _deviation(mean: NDArray[np.float64], updates: Sequence[ClientUpdate], clip: float) -> float:
-    """The largest difference between the decoded average and the exact weighted mean of the clipped updates.
+def _deviation(
+    average: VerifiedAverage, updates: Sequence[ClientUpdate], parts: Sequence[Segment]
+) -> tuple[float, float]:
+    """The largest difference between the decoded average and the exact weighted mean of the clipped updates, and what
+    bounds it; of several tensors with clips of their own, those of the one that comes closest to its bound.
 
     Only a simulation can measure this: it holds every update in the clear.
     """
-    exact = np.zeros(mean.shape, dtype=np.float64)
-    for update in updates:
-        exact += update.weight * np.clip(update.delta.astype(np.float64), -clip, clip)
-    exact /= sum(update.weight for update in updates)
-    return float(np.abs(mean - exact).max())
+    found = []
+    for part in parts:
+        clip, exact = part.encoding.clip, np.zeros(part.stop - part.start, dtype=np.float64)
+        for update in updates:
+            exact += update.weight * np.clip(update.delta[part.span].astype(np.float64), -clip, clip)
+        exact /= sum(update.weight for update in updates)
+        bound = part.encoding.deviation_bound(len(updates), average.total_weight)
+        found.append((float(np.abs(average.mean[part.span] - exact).max()), bound))
+    return max(found, key=lambda pair: pair[0] / pair[1])
 
 
 def _dump_report(report: ExchangeReport) -> str:
@@ -337,7 +347,8 @@ def _dump_report(report: ExchangeReport) -> str:
 
 def _identical(left: ServerState, right: ServerState) -> bool:
     """Whether two states are the same to the bit; cheaper than two digests."""
-    if (left.round, left.last_sid, len(left.moments)) != (right.round, right.last_sid, len(right.moments)):
+    small = [(state.round, state.last_sid, state.clips, len(state.moments)) for state in (left, right)]
+    if small[0] != small[1]:
         return False
     pairs: list[tuple[NDArray[Any], NDArray[Any]]] = [(left.vector, right.vector)]
     pairs += zip(left.moments, right.moments, strict=True)

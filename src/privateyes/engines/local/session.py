@@ -39,6 +39,7 @@ from privateyes.aggregation.snapshot import committed_pieces, dump_agreed
 from privateyes.aggregation.states import Agreed, Announced, Committed, Opened, State, Step
 from privateyes.crypto.commitment import SALT_BYTES, merkle_root
 from privateyes.crypto.statement import HASH_BYTES
+from privateyes.encoding.clips import ClipPlan
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.parties import FIRST_EPOCH, LocalParties, aggregator_name, client_name
@@ -99,13 +100,21 @@ class Session:
         store: where every party's word is put before it is sent.
         clock: where the roles' work is added up.
         crew: does the work of several parties side by side; without one, they take turns.
+        clips: the training state's, if it has any.
     """
 
     def __init__(
-        self, parties: LocalParties, wire: Wire, store: Store, clock: RoleClock, crew: Crew | None = None
+        self,
+        parties: LocalParties,
+        wire: Wire,
+        store: Store,
+        clock: RoleClock,
+        crew: Crew | None = None,
+        clips: ClipPlan | None = None,
     ) -> None:
         self._parties, self._wire, self._store, self._clock = parties, wire, store, clock
         self._crew = crew or Crew(1)
+        self._clips = clips
         self._quorum = Quorum(parties, wire, store, clock, self._crew)
 
     def run(self, round_number: int, inputs: Mapping[int, LocalInput]) -> SessionResult:
@@ -192,7 +201,7 @@ class Session:
             fresh = SubmissionSecrets(nonces[client.number], given.rounding_key)
             memory = parties.client_memories[client.number]
             with self._clock.work_of(Place.CLIENT), _naming(parties, client.number):
-                return client.submit(memory, announcements, given.delta, given.weight, fresh)
+                return client.submit(memory, announcements, given.delta, given.weight, fresh, self._clips)
 
         taking_part = [client for client in parties.clients if client.number in inputs]
         done = dict(zip([own.number for own in taking_part], self._crew.run(submit, taking_part), strict=True))
@@ -331,7 +340,7 @@ class Session:
         def check(client: Client) -> VerifiedAverage | DeliveryError:
             try:
                 with self._clock.work_of(Place.CLIENT):
-                    return client.check(memories[client.number], delivery)
+                    return client.check(memories[client.number], delivery, self._clips)
             except DeliveryError as error:
                 return error
 

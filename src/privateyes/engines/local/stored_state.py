@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from privateyes.encoding.clips import plan_of_pairs
 from privateyes.errors import RunDirectoryError
 from privateyes.federation.rounds import ServerState
 
@@ -23,6 +24,7 @@ def dump_state(state: ServerState) -> list[bytes | memoryview]:
             "last_sid": state.last_sid.hex(),
             "dimension": state.vector.size,
             "moments": len(state.moments),
+            "clips": None if state.clips is None else list(state.clips.pairs()),
         }
     ).encode()
     vector = np.ascontiguousarray(state.vector, dtype="<f4").data.cast("B")
@@ -47,4 +49,5 @@ def load_state(data: bytes | bytearray) -> ServerState:
         np.frombuffer(view[first:end], dtype="<f8" if place else "<f4").copy()
         for place, (first, end) in enumerate(pairwise(ends))
     ]
-    return ServerState(arrays[0], tuple(arrays[1:]), int(header["round"]), bytes.fromhex(header["last_sid"]))
+    clips = None if header["clips"] is None else plan_of_pairs(header["clips"])
+    return ServerState(arrays[0], tuple(arrays[1:]), int(header["round"]), bytes.fromhex(header["last_sid"]), clips)
