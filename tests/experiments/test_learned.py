@@ -32,6 +32,15 @@ def test_private_claims_no_more_than_all_but_one_aggregator() -> None:
     assert "even if 4 of the 5" in learned("private", 5)["aggregator"]
 
 
+def test_a_public_task_does_not_claim_that_hub_and_aggregators_learn_no_average() -> None:
+    sealed, public = learned("private", 3), learned("private", 3, "public")
+    assert "no average" in sealed["hub"]
+    for party in ("hub", "aggregator"):
+        assert "no average" not in public[party]
+    assert "the model" in public["hub"]
+    assert learned("federated", 3, "public") == learned("federated", 3)
+
+
 class Overheard:
     """Every message of a local session, as the bytes that each kind of party received."""
 

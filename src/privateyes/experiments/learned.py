@@ -8,14 +8,16 @@ from types import MappingProxyType
 PARTIES = ("client", "hub", "aggregator")
 
 
-def learned(way: str, aggregators: int) -> dict[str, str]:
+def learned(way: str, aggregators: int, mode: str = "sealed") -> dict[str, str]:
     """Party -> what it learned.
 
     Args:
         way: one of the ways of an experiment.
         aggregators: how many there are in `private`.
+        mode: of the aggregation: sealed or public.
     """
-    return {party: text.format(n=aggregators, most=aggregators - 1) for party, text in _LEARNED[way].items()}
+    texts = _PRIVATE_IN_PUBLIC if (way, mode) == ("private", "public") else _LEARNED[way]
+    return {party: text.format(n=aggregators, most=aggregators - 1) for party, text in texts.items()}
 
 
 _LEARNED: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -40,5 +42,15 @@ _LEARNED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "hub": "who took part, and message sizes and times; no update, no average, no model",
             "aggregator": "who took part; no update, no average, no model, even if {most} of the {n} join with the hub",
         },
+    }
+)
+
+_PRIVATE_IN_PUBLIC: Mapping[str, str] = MappingProxyType(
+    {
+        "client": "the model, and every round's average update and total sample count; nobody's own update",
+        "hub": "who took part, every round's average and total sample count, and the model; nobody's own update",
+        "aggregator": (
+            "the same as the hub; nobody's own update or sample count, even if {most} of the {n} join with the hub"
+        ),
     }
 )

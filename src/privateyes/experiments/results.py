@@ -97,7 +97,7 @@ def _row(
         "bytes_up_per_client_round": _mean(lines, "bytes_up_per_client"),
         "bytes_down_per_client_round": _mean(lines, "bytes_down_per_client"),
         "bytes_up_per_client_once": _bytes_of_images(preparation, task) if way == "centralised" else 0.0,
-        "learned": learned(way, aggregators),
+        "learned": learned(way, aggregators, preparation.spec.aggregation.mode),
     }
 
 

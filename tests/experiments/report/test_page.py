@@ -143,6 +143,17 @@ def test_the_claim_follows_the_number_of_aggregators(run_maker: Maker) -> None:
     assert "even if 4 of the 5 aggregators (n − 1 of n)" in page(run).text
 
 
+def test_a_public_run_does_not_claim_that_the_model_is_hidden(run_maker: Maker) -> None:
+    run = run_maker(rounds=2)
+    assert "is not shown to the hub or the aggregators" in page(run).text
+    path = run / "experiment.toml"
+    path.write_text(path.read_text().replace("aggregators = 3", 'aggregators = 3\nmode = "public"'))
+    text = page(run).text
+    assert "is not shown to the hub" not in text
+    assert "This run was public: everyone, the hub and the aggregators included, reads the average" in text
+    assert "can be checked by everyone" in text
+
+
 def test_without_private_no_protection_is_claimed(run_maker: Maker) -> None:
     text = page(run_maker(rounds=2, ways=("federated", "local"))).text
     assert "this page claims no protection of anything" in text

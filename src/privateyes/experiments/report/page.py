@@ -146,6 +146,7 @@ def _privacy(files: RunFiles) -> dict[str, Any]:
         "roster_min": aggregation.get("roster_min"),
         "corrupt_clients": aggregation.get("corrupt_clients", 0),
         "clip": aggregation.get("clip"),
+        "public": aggregation.get("mode") == "public",
         "scale_bits": next((scale for scale in scales if isinstance(scale, int)), None),
         "same_roster": summary.same_roster(files),
     }
