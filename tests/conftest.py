@@ -9,12 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest import mock
 
 import hypothesis
 import numpy as np
 import pytest
 
-from privateyes.aggregation import hub
+from privateyes.aggregation import hub, result
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.challenge import TensorChallenge
 from privateyes.aggregation.client import Client, SubmissionSecrets, VerifiedAverage
@@ -113,6 +114,9 @@ class World:
         client_type: type[Client] = Client,
         aggregator_type: type[Aggregator] = Aggregator,
         first_client: int = 0,
+        corrupt_clients: int = 0,
+        mode: str = "sealed",
+        set_up: bool = True,
     ) -> None:
         bits = min(16, largest_scale_bits(field, 1.0, weight_max, m) or 0)
         self.encoding = FixedPoint(field, 1.0, bits, weight_max, m)
@@ -123,8 +127,9 @@ class World:
             dimension=d,
             encoding=self.encoding,
             roster_min=roster_min,
-            corrupt_clients=0,
+            corrupt_clients=corrupt_clients,
             leader=1,
+            mode=mode,
             aggregators=tuple(Party(f"a{s}", key.public_bytes) for s, key in self.aggregator_keys.items()),
             clients=tuple(Party(f"c{i}", key.public_bytes) for i, key in self.client_keys.items()),
         )
@@ -133,7 +138,8 @@ class World:
         self.aggregator_memories: dict[int, Any] = {}
         self.client_memories: dict[int, Any] = {}
         self.epoch, self.next_round = 0, 0
-        self.set_up(bytes(32))
+        if set_up:
+            self.set_up(bytes(32))
 
     def set_up(self, state_digest: bytes) -> None:
         """A new epoch among the parties, with real keys."""
@@ -141,7 +147,7 @@ class World:
         epoch, manifest = self.epoch, self.manifest
         self.next_round = 0
         self.aggregator_setups = {
-            s: AggregatorSetup(manifest, s, key, epoch, self.aggregator_memories.get(s))
+            s: AggregatorSetup(manifest, s, key, epoch, self.aggregator_memories.get(s), never_ran=epoch == 1)
             for s, key in self.aggregator_keys.items()
         }
         self.client_setups = {
@@ -253,7 +259,7 @@ class World:
         for s, own in self.aggregators.items():
             memory, seen = self.aggregator_memories[s], commitments.get(s, self.commitments)
             step = own.agree(memory, self.states[s], seen, self.hub_commitment)
-            self.states[s] = step.state
+            self.states[s], self.aggregator_memories[s] = step.state, step.memory
             self.agreements.append(step.message)
 
     def open(self, agreements: Mapping[int, Sequence[Agreement]] = MappingProxyType({})) -> None:
@@ -307,7 +313,7 @@ class World:
         """Every client accepts the delivery and moves to a new state."""
         for i in self.clients:
             self.check(i)
-            self.client_memories[i] = self.client_memories[i].with_state(state_digest)
+            self.client_memories[i] = self.client_memories[i].with_state(state_digest, self.sid)
 
     # What adversaries and judges need
 
@@ -372,9 +378,14 @@ def field(request: pytest.FixtureRequest) -> Field:
 class LaxClient(Client):
     """A test double: a client whose tag check is switched off."""
 
-    def _unmask(self, memory: Any, delivery: Delivery, roster_size: int) -> Any:
-        sums, _ = super()._unmask(memory, delivery, roster_size)
-        return sums, True
+    def check(self, memory: Any, delivery: Delivery, clips: Any = None) -> VerifiedAverage:
+        unmask = result._unmask
+
+        def untagged(*arguments: Any) -> Any:
+            return unmask(*arguments)[0], True
+
+        with mock.patch.object(result, "_unmask", untagged):
+            return super().check(memory, delivery, clips)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""3. The hub alters the sum C, or one client's share: every client aborts at the tag."""
+"""3. The hub alters the sum C, or one client's share: every client aborts at the tag.
+
+With a client's group key this is the blind shift of point 3 (test_01); so the hub has all other aggregators, no client.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +10,52 @@ from dataclasses import replace
 import pytest
 
 from privateyes.aggregation import hub
-from privateyes.aggregation.client import Check
-from privateyes.errors import AbortError, DeliveryError, MalformedError
+from privateyes.aggregation.messages import ResultSignature
+from privateyes.aggregation.result import Check
+from privateyes.errors import AbortError, MalformedError
 
 
-def _run_with_altered_share(world, position: int = 2) -> None:
-    world.run(to="vote")
-    honest = world.submissions[1]
-    world.submissions[1] = replace(honest, share=world.shifted(honest.share, {position: world.prime - 4}))
-    for step in (world.commit, world.agree, world.open, world.certify, world.deliver):
-        step()
+def _alter_the_share_of_client_one(network) -> None:
+    """The hub counts another share than the one whose hash client 1 signed."""
+    network.play(until="vote")
+    honest = network.hub.submissions[1]
+    network.hub.submissions[1] = replace(honest, share=network.shifted(honest.share, {2: -4}))
+    network.run()
 
 
-def test_every_client_refuses_a_sum_with_an_altered_share(world) -> None:
-    _run_with_altered_share(world)
-    for i in world.clients:
-        with pytest.raises(DeliveryError) as refusal:
-            world.check(i)
-        assert refusal.value.check == Check.TAG
+def test_every_client_refuses_a_sum_with_an_altered_share(operators) -> None:
+    _alter_the_share_of_client_one(operators)
+    for i in operators.honest_clients:
+        assert operators.refusal_of(f"client {i}").check == Check.TAG
+    assert operators.nobody_accepted()
+    operators.require_sound()
 
 
-def test_without_the_tag_the_altered_sum_is_accepted(make_world, untagged_client, field) -> None:
-    world = make_world(n=2, field=field, client_type=untagged_client)
-    _run_with_altered_share(world)
-    grid = world.ideal().total_weight * 2**world.encoding.scale_bits
-    assert world.check(3).mean[2] == (world.ideal().values[2] - 4) / grid
+def test_every_client_refuses_an_altered_sum(operators) -> None:
+    operators.hub.shift = lambda share: operators.shifted(share, {operators.d: 1})
+    operators.play()
+    assert {operators.refusal_of(f"client {i}").check for i in operators.honest_clients} == {Check.TAG}
+    operators.require_sound()
 
 
-def test_a_sum_that_was_altered_after_agreement_is_refused_by_the_aggregators(world) -> None:
-    world.run(to="open")
-    world.total = replace(world.total, share=world.shifted(world.total.share, world.with_matching_tags({0: 1})))
-    with pytest.raises(AbortError, match="the hub is at fault"):
-        world.certify()
+def test_without_the_tag_the_altered_sum_is_accepted(make_network, case, untagged_client) -> None:
+    network = make_network(**case, corrupt_clients=(), client_type=untagged_client)
+    _alter_the_share_of_client_one(network)
+    assert network.every_honest_client_accepted(network.ideal(shift=[0, 0, -4] + [0] * (network.d - 2)))
+
+
+def test_a_sum_that_was_altered_after_agreement_is_refused_by_the_honest_aggregator(coalition) -> None:
+    """Even with the group key, so that the tags would fit."""
+    coalition.play(until="certify")
+    hub_sum = coalition.hub.total
+    coalition.hub.total = replace(hub_sum, share=coalition.shifted(hub_sum.share, coalition.matching({0: 1})))
+    coalition.flight = coalition.hub._after_open()
+    coalition.run()
+    (error,) = coalition.honest_errors()
+    assert isinstance(error, AbortError)
+    assert "the hub is at fault" in str(error)
+    assert not coalition.honest_word(ResultSignature)
+    coalition.require_sound()
 
 
 def test_a_hub_that_is_honest_notices_a_damaged_share_before_the_round_is_spoilt(world) -> None:

@@ -2,58 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 
-from privateyes.aggregation import aggregator
-from privateyes.aggregation.challenge import TensorChallenge
-from privateyes.aggregation.client import Check
-from privateyes.errors import BlamedError, DeliveryError
+from privateyes.aggregation.result import Check
+from privateyes.errors import BlamedError
 
 
-def _scale_the_result(world, factor: int) -> None:
+def _scale_the_result(network, factor: int) -> None:
     """The last to open chooses its share so that the sum of all becomes ``factor`` times what it was."""
-    result = world.total.share.astype(object) + sum(opening.share.astype(object) for opening in world.openings)
-    last = world.openings[-1]
-    share = ((last.share.astype(object) + (factor - 1) * result) % world.prime).astype(world.field.dtype)
-    world.openings[-1] = world.signed_by_aggregator(replace(last, share=share), last.aggregator)
+    network.play(until="certify")
+    network.shift_opening(
+        lambda share, total: network.add(share, *([total] if factor == 2 else [-total.astype(object)] * 2))
+    )
+    network.run()
 
 
 @pytest.mark.parametrize("factor", [-1, 2])
-def test_a_scaled_result_does_not_fit_the_commitment(world, factor) -> None:
-    world.run(to="open")
-    _scale_the_result(world, factor)
-    with pytest.raises(BlamedError):
-        world.certify()
+def test_a_scaled_result_does_not_fit_the_commitment(coalition, factor) -> None:
+    _scale_the_result(coalition, factor)
+    (error,) = coalition.honest_errors()
+    assert isinstance(error, BlamedError)
+    assert error.party == f"aggregator {coalition.liars[-1]}"
+    assert coalition.nobody_accepted()
+    coalition.require_sound()
 
 
 @pytest.mark.parametrize("factor", [-1, 2])
-def test_even_without_the_commitment_the_pads_of_the_tags_refuse_it(world, factor, monkeypatch) -> None:
-    world.run(to="open")
-    _scale_the_result(world, factor)
-    monkeypatch.setattr(aggregator, "equal_in_constant_time", lambda left, right: True)
-    world.certify()
-    world.deliver()
-    with pytest.raises(DeliveryError) as refusal:
-        world.check(1)
-    assert refusal.value.check == Check.TAG
+@pytest.mark.usefixtures("without_commitments")
+def test_even_without_the_commitment_the_pads_of_the_tags_refuse_it(operators, factor) -> None:
+    """Scaling needs no group key; with one, test_02 shows what the missing commitment alone allows."""
+    _scale_the_result(operators, factor)
+    for i in operators.honest_clients:
+        assert operators.refusal_of(f"client {i}").check == Check.TAG
+    assert operators.nobody_accepted()
 
 
-@pytest.mark.parametrize("factor", [-1, 2])
-def test_without_commitment_and_pads_the_tags_of_a_scaled_result_fit(world, factor, monkeypatch) -> None:
-    made = TensorChallenge.accumulator
+@pytest.mark.usefixtures("without_commitments", "without_pads")
+def test_without_commitment_and_pads_a_doubled_sum_is_accepted_in_public_mode(make_network, case) -> None:
+    """The weight doubles too: the average stays, the total weight lies. (The mask of sealed mode is a guard too.)"""
+    network = make_network(**case, corrupt_clients=(), mode="public", weight_max=20)
+    _scale_the_result(network, 2)
+    accepted = [network.clients[i].accepted[0] for i in network.honest_clients]
+    assert {average.total_weight for average in accepted} == {2 * network.ideal().total_weight}
 
-    def without_pads(challenge):
-        accumulator = made(challenge)
-        accumulator._pads = np.zeros_like(accumulator._pads)
-        return accumulator
 
-    monkeypatch.setattr(TensorChallenge, "accumulator", without_pads)
-    monkeypatch.setattr(aggregator, "equal_in_constant_time", lambda left, right: True)
-    world.run(to="open")
-    _scale_the_result(world, factor)
-    world.certify()
-    _, tags_fit = world.clients[1]._unmask(world.client_memories[1], world.deliver(), len(world.entries))
-    assert tags_fit
+@pytest.mark.usefixtures("without_commitments", "without_pads")
+def test_without_commitment_and_pads_the_tags_of_a_negated_sum_fit(make_network, case) -> None:
+    """What is left is the check of the total weight, which nobody negates unseen."""
+    network = make_network(**case, corrupt_clients=(), mode="public")
+    _scale_the_result(network, -1)
+    assert {network.refusal_of(f"client {i}").check for i in network.honest_clients} == {Check.WEIGHT}

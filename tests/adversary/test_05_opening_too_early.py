@@ -2,27 +2,56 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 
-from privateyes.aggregation.aggregator import Aggregator
-from privateyes.aggregation.messages import Agreement
+from privateyes.aggregation.messages import Agreement, Opening
+from privateyes.aggregation.states import Committed
 from privateyes.errors import AbortError, RefusedError
 
+TARGET = -23
 
-@pytest.mark.parametrize("missing", ["none sent", "wrong transcript", "forged", "own copied"])
-def test_an_honest_aggregator_opens_only_against_every_signature_on_one_transcript(world, missing) -> None:
-    world.run(to="agree")
-    own = world.agreements[0]
-    fake = world.signed_by_aggregator(Agreement(world.sid, 2, bytes(32)), 2)
-    others = {
+
+def _agreements(network, solo, missing: str) -> list[Agreement]:
+    own, liar = solo.agree_word, network.liars[0]
+    full = solo._with_liars(own, lambda s: Agreement(solo.sid, s, solo.transcript))
+    others = [message for message in full if message.aggregator != liar]
+    return {
         "none sent": [own],
-        "wrong transcript": [own, fake, *world.agreements[2:]],
-        "forged": [own, Agreement(world.sid, 2, own.transcript), *world.agreements[2:]],
-        "own copied": [own] * world.n,
+        "one short": others,
+        "wrong transcript": [*others, network.sign(Agreement(solo.sid, liar, bytes(32)))],
+        "forged": [*others, Agreement(solo.sid, liar, solo.transcript)],
+        "own copied": [own] * network.n,
+        "own under another number": [*others, replace(own, aggregator=liar)],
     }[missing]
-    with pytest.raises(AbortError):
-        world.aggregators[1].open(world.aggregator_memories[1], world.states[1], others)
+
+
+@pytest.mark.parametrize(
+    "missing", ["none sent", "one short", "wrong transcript", "forged", "own copied", "own under another number"]
+)
+def test_the_honest_aggregator_opens_only_against_every_signature_on_one_transcript(coalition, missing) -> None:
+    coalition.play(until="vote")
+    solo = coalition.solo(1, 2, 3)
+    solo.run(until="open")
+    assert not coalition.ask(solo.name, "open", *_agreements(coalition, solo, missing))
+    assert isinstance(coalition.refusal_of(solo.name), AbortError)
+    assert solo.open() is None, "and that is for good"
+    assert not coalition.honest_word(Opening)
+    coalition.require_sound()
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_before_it_has_signed_a_transcript_it_opens_nothing_also_after_a_restart(coalition, kill) -> None:
+    coalition.play(until="vote")
+    solo = coalition.solo(1, 2, 3)
+    solo.run(until="agree")
+    if kill:
+        coalition.kill(solo.name)
+    solo.agree_word = coalition.sign(Agreement(solo.sid, coalition.liars[0], solo.transcript))
+    assert solo.open() is None
+    assert isinstance(coalition.refusal_of(solo.name), RefusedError)
+    assert not coalition.honest_word(Opening)
 
 
 def test_a_refused_opening_is_refused_for_good(world) -> None:
@@ -33,27 +62,28 @@ def test_a_refused_opening_is_refused_for_good(world) -> None:
         world.aggregators[1].open(world.aggregator_memories[1], world.states[1], world.agreements)
 
 
-def test_without_the_agreement_the_adversary_forces_the_aggregate_that_it_likes(make_world) -> None:
+def test_without_the_agreement_the_adversary_forces_the_aggregate_that_it_likes(make_network, case, aggregator_actor):
     """It asks for the honest opening first, reads Y with the leaked key, and only then decides what to commit to."""
 
-    class Hasty(Aggregator):
-        def _require_one_of_each(self, messages, sid) -> None:
-            if messages and not isinstance(messages[0], Agreement):
-                super()._require_one_of_each(messages, sid)
+    class Hasty(aggregator_actor):
+        def do_open(self, packet):
+            state = self.state
+            if not isinstance(state, Committed):
+                return super().do_open(packet)
+            opening = Opening(state.sid, self.own.number, state.salt, state.share)
+            return [opening.signed_by(self.own.identity, state.sid).to_bytes()]
 
-    world = make_world(n=2, aggregator_type=Hasty)
-    world.run(to="commit")
-    honest = world.aggregators[1]
-    placeholder = world.commitments[1]
-    step = honest.agree(world.aggregator_memories[1], world.states[1], world.commitments, world.hub_commitment)
-    early = honest.open(world.aggregator_memories[1], step.state, []).message
-    result = world.total.share.astype(object) + early.share.astype(object) + world.states[2].share.astype(object)
-    masked = (result % world.prime).astype(world.field.dtype)
-    sums, tags_fit = world.clients[1]._unmask(
-        world.client_memories[1],
-        type("D", (), {"sid": world.sid, "share": masked})(),
-        len(world.entries),
-    )
-    assert tags_fit
-    assert np.array_equal(sums[:-1], np.array(world.ideal().values))
-    assert placeholder.commitment not in early.to_bytes()
+    network = make_network(**case, actor_type=Hasty)
+    network.play(until="vote")
+    solo = network.solo(1, 2, 3)
+    solo.run(until="agree")
+    (solo.open_word,) = network.ask(solo.name, "open")
+    honest = network.ideal(1, 2, 3)
+    assert solo.read() == [*honest.values, honest.total_weight]
+    solo.force(0, TARGET)
+    for step in (solo.agree, solo.open, solo.certify):
+        assert step() is not None
+    solo.deliver()
+    assert network.every_honest_client_accepted(replace(honest, values=(TARGET, *honest.values[1:])))
+    with pytest.raises(AssertionError, match="opened before it had signed T"):
+        network.require_sound()

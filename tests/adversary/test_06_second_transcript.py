@@ -6,47 +6,115 @@ from dataclasses import replace
 
 import pytest
 
-from privateyes.aggregation.messages import HubCommitment
+from privateyes.aggregation.messages import Agreement, HubCommitment, Opening
 from privateyes.aggregation.snapshot import dump_committed, load_committed
 from privateyes.aggregation.states import Committed
 from privateyes.engines.local.session import AGREED
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError, RunDirectoryError
 
+TARGET = 31
 
-def _agree_to_another_sum(world, state):
+
+def _open_then_ask_for_another_transcript(network):
+    """The first T gets the honest opening, which shows Y; then the honest party is killed, and a second T would let the
+    adversary commit anew to what it likes.
+    """
+    network.play(until="vote")
+    solo = network.solo(1, 2, 3)
+    solo.run(until="certify")
+    network.kill(solo.name)
+    solo.force(2, TARGET)
+    first, solo.agree_word = solo.agree_word, None
+    return solo, first, solo.agree()
+
+
+def test_after_an_opening_a_restarted_aggregator_signs_no_second_transcript(coalition) -> None:
+    solo, first, second = _open_then_ask_for_another_transcript(coalition)
+    assert second is None
+    assert isinstance(coalition.refusal_of(solo.name), RefusedError)
+    assert coalition.honest_word(Agreement) == [first]
+    coalition.require_sound()
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_before_an_opening_it_signs_no_second_transcript_either(coalition, kill) -> None:
+    coalition.play(until="vote")
+    solo = coalition.solo(1, 2, 3)
+    solo.run(until="open")
+    if kill:
+        coalition.kill(solo.name)
+    first, liar = solo.agree_word, coalition.liars[0]
+    solo.shares[liar] = coalition.shifted(solo.shares[liar], {0: 1})
+    assert solo.agree() is None
+    solo.agree_word = first
+    assert solo.open() is None, "the other commitments are in no T that it signed"
+    assert not coalition.honest_word(Opening)
+    coalition.require_sound()
+
+
+def test_after_the_restart_the_same_transcript_gets_the_same_opening_again(coalition) -> None:
+    coalition.play(until="vote")
+    solo = coalition.solo(1, 2, 3)
+    solo.run(until="certify")
+    first = solo.open_word
+    coalition.kill(solo.name)
+    assert solo.open().to_bytes() == first.to_bytes()
+    solo.certify()
+    solo.deliver()
+    assert coalition.every_honest_client_accepted(coalition.ideal(1, 2, 3))
+    coalition.require_sound()
+
+
+def test_with_a_store_that_forgets_the_transcript_the_adversary_forces_any_aggregate(make_network, case, forgetful):
+    class ForgetsTranscript(forgetful):
+        loses = ("agreed", "transcript")
+
+    network = make_network(**case, actor_type=ForgetsTranscript)
+    solo, first, second = _open_then_ask_for_another_transcript(network)
+    assert second.transcript != first.transcript
+    for step in (solo.open, solo.certify):
+        assert step() is not None
+    solo.deliver()
+    honest = network.ideal(1, 2, 3)
+    forced = replace(honest, values=(*honest.values[:2], TARGET, *honest.values[3:]))
+    assert network.every_honest_client_accepted(forced)
+    with pytest.raises(AssertionError, match="two different Agreement"):
+        network.require_sound()
+
+
+def _agree_to_another_sum(world, state, memory=None):
     hub = HubCommitment(world.sid, bytes(32))
-    return world.aggregators[1].agree(world.aggregator_memories[1], state, world.commitments, hub)
+    return world.aggregators[1].agree(memory or world.aggregator_memories[1], state, world.commitments, hub)
 
 
-def test_an_aggregator_agrees_once(world) -> None:
-    world.run(to="commit")
-    state = world.states[1]
-    world.agree()
-    with pytest.raises(RefusedError, match="used already"):
-        _agree_to_another_sum(world, state)
-
-
-def test_after_a_restart_the_store_holds_the_first_transcript_and_takes_no_second(world, tmp_path) -> None:
+def test_the_local_store_holds_the_first_transcript_and_takes_no_second(world, tmp_path) -> None:
     world.run(to="commit")
     body = dump_committed(world.states[1])
     world.agree()
     store = PartyStore(tmp_path / "store")
     with store.transaction():
         store.put_stage(world.sid, "aggregator 1", AGREED, world.agreements[0].transcript)
-    second = _agree_to_another_sum(world, load_committed(body, world.manifest))
+    forgotten = replace(world.aggregator_memories[1], transcript=b"")
+    second = _agree_to_another_sum(world, load_committed(body, 1, world.manifest), forgotten)
     with pytest.raises(RunDirectoryError, match="past agreed"), store.transaction():
         store.put_stage(world.sid, "aggregator 1", AGREED, second.message.transcript)
     assert store.stages(world.sid, AGREED) == {"aggregator 1": world.agreements[0].transcript}
     store.close()
 
 
-def test_without_single_use_one_roster_gets_two_signed_transcripts(world, monkeypatch) -> None:
-    monkeypatch.setattr(Committed, "use", lambda self: None)
+def test_without_single_use_and_that_record_one_roster_gets_two_signed_transcripts(world, monkeypatch) -> None:
+    """Each of the two is enough."""
     world.run(to="commit")
     state = world.states[1]
+    body = dump_committed(state)
     world.agree()
-    second = _agree_to_another_sum(world, state).message
+    with pytest.raises(RefusedError, match="used already"):
+        _agree_to_another_sum(world, state)
+    monkeypatch.setattr(Committed, "use", lambda self: None)
+    with pytest.raises(RefusedError, match="another transcript"):
+        _agree_to_another_sum(world, load_committed(body, 1, world.manifest))
+    forgotten = replace(world.aggregator_memories[1], transcript=b"")
+    second = _agree_to_another_sum(world, load_committed(body, 1, world.manifest), forgotten).message
     assert second.transcript != world.agreements[0].transcript
     second.require_signature_of(world.aggregator_keys[1].public_bytes, world.sid)
-    assert replace(second, transcript=b"") != second

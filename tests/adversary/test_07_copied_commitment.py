@@ -6,73 +6,105 @@ from dataclasses import replace
 
 import pytest
 
-from privateyes.aggregation import aggregator
+from privateyes.aggregation import aggregator, states
 from privateyes.aggregation.aggregator import Aggregator
-from privateyes.aggregation.messages import Agreement
+from privateyes.aggregation.messages import Agreement, Opening, ResultSignature
 from privateyes.aggregation.roster import transcript_digest
 from privateyes.aggregation.states import Agreed, Step
-from privateyes.crypto.commitment import commit_to_vector
+from privateyes.crypto import commitment
 from privateyes.errors import AbortError, BlamedError
 
 
-def _copy_the_first_commitment(world) -> None:
-    copied = replace(world.commitments[1], commitment=world.commitments[0].commitment)
-    world.commitments[1] = world.signed_by_aggregator(copied, 2)
-
-
 class Unsuspecting(Aggregator):
-    """Agrees to whatever commitments it gets."""
+    """A test double that agrees to whatever commitments it gets."""
 
     def agree(self, memory, state, commitments, hub):
         digests = (hub.commitment, *(message.commitment for message in commitments))
         transcript = transcript_digest(state.sid, state.rho, digests)
         message = Agreement(state.sid, self.number, transcript).signed_by(self.identity, state.sid)
-        return Step(Agreed(state, digests, transcript), message)
+        return Step(Agreed(state, digests, transcript), message, replace(memory, transcript=transcript))
 
 
-def _copy_the_first_opening(world) -> None:
-    first = world.openings[0]
-    world.openings[1] = world.signed_by_aggregator(replace(first, aggregator=2), 2)
+class Copying:
+    """A corrupt aggregator that says after the honest one whatever that said."""
+
+    def __init__(self, network) -> None:
+        self.network, self.liar = network, network.liars[0]
+        network.play(until="vote")
+        self.solo = network.solo(1, 2, 3)
+        self.solo.run(until="agree")
+        made = self.solo.commitments
+        self.solo.commitments = lambda: self._copied(made(), self.solo.commit_word)
+
+    def _copied(self, words, original):
+        return [
+            self.network.sign(replace(original, aggregator=self.liar)) if word.aggregator == self.liar else word
+            for word in words
+        ]
+
+    def certify(self):
+        """Open the copied share too."""
+        solo = self.solo
+        solo.shares[self.liar], solo.salts[self.liar] = solo.open_word.share, solo.open_word.salt
+        return solo.certify()
 
 
-def test_two_equal_commitments_are_refused(world) -> None:
+def test_two_equal_commitments_are_refused(coalition) -> None:
+    copying = Copying(coalition)
+    assert copying.solo.agree() is None
+    (error,) = coalition.honest_errors()
+    assert isinstance(error, AbortError)
+    assert "the same commitment" in str(error)
+    assert not coalition.honest_word(Opening)
+    coalition.require_sound()
+
+
+def test_an_own_commitment_that_comes_back_altered_is_refused(coalition) -> None:
+    coalition.play(until="vote")
+    solo = coalition.solo(1, 2, 3)
+    solo.run(until="agree")
+    solo.commit_word = replace(solo.commit_word, commitment=bytes(32))
+    assert solo.agree() is None
+    (error,) = coalition.honest_errors()
+    assert isinstance(error, AbortError)
+    assert not coalition.honest_word(Opening)
+
+
+def test_even_an_aggregator_that_does_not_compare_finds_out_when_the_copy_is_opened(make_network, case) -> None:
+    network = make_network(**case, aggregator_type=Unsuspecting)
+    copying = Copying(network)
+    assert copying.solo.agree() is not None
+    assert copying.solo.open() is not None
+    assert copying.certify() is None
+    (error,) = network.honest_errors()
+    assert isinstance(error, BlamedError)
+    assert error.party == f"aggregator {copying.liar}"
+
+
+def test_without_comparison_and_number_a_copied_share_is_certified(make_network, case, monkeypatch) -> None:
+    """Either guard is enough, so both are off."""
+    made = commitment.commit_to_share
+
+    def without_number(sid, rho, number, *rest):
+        return made(sid, rho, 0, *rest)
+
+    for module in (aggregator, commitment, states):
+        monkeypatch.setattr(module, "commit_to_share", without_number)
+    network = make_network(**case, aggregator_type=Unsuspecting)
+    copying = Copying(network)
+    assert copying.solo.agree() is not None
+    assert copying.solo.open() is not None
+    assert copying.certify() is not None
+    assert network.honest_word(ResultSignature) == [copying.solo.certify_word]
+
+
+@pytest.mark.parametrize("altered", ["own", "copied"])
+def test_driven_by_hand_the_refusals_name_what_is_wrong(world, altered) -> None:
     world.run(to="commit")
-    _copy_the_first_commitment(world)
-    with pytest.raises(AbortError, match="the same commitment"):
-        world.aggregators[1].agree(
-            world.aggregator_memories[1], world.states[1], world.commitments, world.hub_commitment
+    copied = replace(world.commitments[1], commitment=world.commitments[0].commitment)
+    world.commitments[1] = world.signed_by_aggregator(copied, 2)
+    number, problem = (2, "own commitment came back altered") if altered == "own" else (1, "the same commitment")
+    with pytest.raises(AbortError, match=problem):
+        world.aggregators[number].agree(
+            world.aggregator_memories[number], world.states[number], world.commitments, world.hub_commitment
         )
-
-
-def test_an_own_commitment_that_comes_back_altered_is_refused(world) -> None:
-    world.run(to="commit")
-    _copy_the_first_commitment(world)
-    with pytest.raises(AbortError, match="own commitment came back altered"):
-        world.aggregators[2].agree(
-            world.aggregator_memories[2], world.states[2], world.commitments, world.hub_commitment
-        )
-
-
-def test_even_an_aggregator_that_does_not_compare_finds_out_when_the_copy_is_opened(make_world, field) -> None:
-    world = make_world(field=field, aggregator_type=Unsuspecting)
-    world.run(to="commit")
-    _copy_the_first_commitment(world)
-    world.agree()
-    world.open()
-    _copy_the_first_opening(world)
-    with pytest.raises(BlamedError, match="aggregator 2"):
-        world.aggregators[1].certify(world.states[1], world.openings, world.total)
-
-
-def test_without_comparison_and_number_a_copied_share_is_certified(make_world, monkeypatch) -> None:
-    def without_number(sid, rho, number, salt, vector):
-        return commit_to_vector(sid, rho, 0, salt, vector)
-
-    monkeypatch.setattr(aggregator, "commit_to_vector", without_number)
-    world = make_world(aggregator_type=Unsuspecting)
-    world.run(to="commit")
-    _copy_the_first_commitment(world)
-    world.agree()
-    world.open()
-    _copy_the_first_opening(world)
-    world.aggregators[1].certify(world.states[1], world.openings, world.total)

@@ -5,10 +5,60 @@ from __future__ import annotations
 import pytest
 
 from privateyes.aggregation.keys import KeyChain
+from privateyes.aggregation.messages import Opening, RosterCommitment
 from privateyes.aggregation.states import Announced, Voted
 from privateyes.errors import AbortError, RefusedError
 
 SALT = bytes(32)
+
+
+def test_a_second_roster_is_refused_at_every_point_after_the_first_vote(coalition) -> None:
+    coalition.play(until="vote")
+    solo, smaller = coalition.solo(1, 2, 3), coalition.solo(2, 3, 4)
+    for step in ("vote", "commit", "agree", "open", "certify"):
+        assert getattr(solo, step)() is not None
+        assert smaller.vote() is None
+        smaller.vote_word = solo.vote_word
+        if step != "vote":
+            assert smaller.commit() is None
+    assert len(coalition.honest_word(RosterCommitment)) == 1
+    coalition.require_sound()
+
+
+@pytest.mark.parametrize("after", ["commit", "agree", "open", "certify"])
+def test_after_a_restart_a_second_roster_is_refused_too(coalition, after) -> None:
+    coalition.play(until="vote")
+    solo, smaller = coalition.solo(1, 2, 3), coalition.solo(2, 3, 4)
+    for step in ("vote", "commit", "agree", "open", "certify"):
+        getattr(solo, step)()
+        if step == after:
+            break
+    coalition.kill(solo.name)
+    assert smaller.run() is None
+    assert isinstance(coalition.refusal_of(solo.name), RefusedError)
+    assert len(coalition.honest_word(RosterCommitment)) == 1
+    coalition.require_sound()
+
+
+def test_a_store_that_forgets_gives_one_clients_update_away(make_network, case, forgetful) -> None:
+    """Two rosters of one session, both opened: the sums differ by client 1's update less the corrupt client's."""
+
+    class ForgetsRoster(forgetful):
+        loses = ("committed", "agreed", "memory")
+
+    network = make_network(**case, actor_type=ForgetsRoster)
+    network.play(until="vote")
+    solo, smaller = network.solo(1, 2, 3), network.solo(2, 3, 4)
+    solo.run(until="certify")
+    network.kill(solo.name)
+    smaller.run(until="certify")
+    assert len(network.honest_word(Opening)) == 2
+    known = network.input_of(4)
+    difference = [a - b for a, b in zip(solo.read(), smaller.read(), strict=True)]
+    stolen = [value + own for value, own in zip(difference, [*known.values, known.weight], strict=True)]
+    assert stolen == [*network.input_of(1).values, network.input_of(1).weight]
+    with pytest.raises(AssertionError, match="two different RosterCommitment"):
+        network.require_sound()
 
 
 def _vote_for(world, *clients):
@@ -20,20 +70,7 @@ def _vote_for(world, *clients):
     return {s: step.state for s, step in steps.items()}, [step.message for step in steps.values()]
 
 
-def test_a_state_votes_once_and_commits_once(world) -> None:
-    world.run(to="submit")
-    first, memory = world.aggregators[1], world.aggregator_memories[1]
-    announced = world.states[1]
-    world.vote()
-    with pytest.raises(RefusedError, match="used already"):
-        first.vote(memory, announced, [])
-    voted = world.states[1]
-    world.commit()
-    with pytest.raises(RefusedError, match="used already"):
-        first.commit(memory, voted, world.votes, SALT)
-
-
-def test_after_a_restart_the_keys_for_a_second_roster_are_gone(world) -> None:
+def test_the_keys_for_a_second_roster_are_gone_even_for_a_state_that_was_made_anew(world) -> None:
     world.run(to="commit")
     states, votes = _vote_for(world, 1, 2, 3)
     with pytest.raises(RefusedError, match="its keys are erased"):
@@ -55,29 +92,15 @@ def test_honest_aggregators_that_were_shown_different_votes_do_not_agree(make_wo
             )
 
 
-def test_without_single_use_and_key_erasure_two_rosters_reveal_one_input(make_world, monkeypatch) -> None:
-    """The aggregator regenerates a share for each roster; the difference of the two is one client's stream."""
-    monkeypatch.setattr(Voted, "use", lambda self: None)
+def test_without_single_use_and_key_erasure_a_running_aggregator_commits_to_two_rosters(world, monkeypatch) -> None:
+    """Each of the two guards is enough."""
     monkeypatch.setattr(KeyChain, "advance_to", lambda self, number, setup: self)
-    world = make_world()
     world.run(to="vote")
-    memory = dict(world.aggregator_memories)
-    larger, votes = _vote_for(world, 1, 2, 3)
-    smaller, fewer_votes = _vote_for(world, 2, 3)
-    shares = []
-    for states, signed in ((larger, votes), (smaller, fewer_votes)):
-        shares.append(
-            sum(
-                own.commit(memory[s], states[s], signed, SALT).state.share.astype(object)
-                for s, own in world.aggregators.items()
-            )
-        )
-    masked = (world.submissions[1].share.astype(object) + shares[0] - shares[1]) % world.prime
-    session_key = world.group.session_key(world.sid)
-    assert session_key
-    sums, _ = world.clients[1]._unmask(
-        world.client_memories[1],
-        type("D", (), {"sid": world.sid, "share": masked.astype(world.field.dtype)})(),
-        1,
-    )
-    assert sums[:-1].tolist() == world.inputs[1].values
+    first, memory, state = world.aggregators[1], world.aggregator_memories[1], world.states[1]
+    _, fewer = _vote_for(world, 2, 3)
+    rhos = {first.commit(memory, state, world.votes, SALT).message.rho}
+    with pytest.raises(RefusedError, match="used already"):
+        first.commit(memory, state, fewer, SALT)
+    monkeypatch.setattr(Voted, "use", lambda self: None)
+    rhos.add(first.commit(memory, state, fewer, SALT).message.rho)
+    assert len(rhos) == 2

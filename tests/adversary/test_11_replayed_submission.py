@@ -6,51 +6,92 @@ from dataclasses import replace
 
 import pytest
 
-from privateyes.aggregation.messages import Header
+from privateyes.aggregation.messages import Header, Submission, Vote
 
 
-def test_a_header_under_another_clients_number_is_left_out(world) -> None:
-    world.run(1, 2, to="submit")
-    stolen = replace(world.submissions[1].header, client=3)
-    named = replace(stolen, sealed_hashes=world.client_memories[3].sealed_hashes)
-    headers = [world.submissions[2].header, stolen, named]
-    world.vote(everywhere=headers)
-    assert [i for i, _ in world.votes[0].entries] == [2]
-    assert "signature" in world.states[1].rejected[3]
+def _voted_for(network) -> list[int]:
+    return [client for client, _ in network.honest_word(Vote)[-1].entries]
 
 
-def test_a_header_from_an_earlier_round_is_left_out(world) -> None:
-    world.run(to="submit")
-    earlier = world.submissions[1].header
-    world.announce()
-    world.vote(everywhere=[earlier])
-    assert world.votes[0].entries == ()
-    assert world.states[1].rejected == {1: "its header is for another session"}
+def _show_instead(network, *headers) -> None:
+    """The hub shows every aggregator these headers in place of the true ones."""
+    parts = tuple(header.to_bytes() for header in headers)
+    network.adversary.on("vote", lambda packet: replace(packet, parts=parts) if packet.sender == "hub" else packet)
 
 
-def test_a_header_from_an_earlier_epoch_is_left_out_even_at_the_same_round_and_state(world) -> None:
-    world.run(to="submit")
-    earlier, sid = world.submissions[1].header, world.sid
-    world.set_up(bytes(32))
-    world.announce()
-    assert world.sid != sid
-    world.vote(everywhere=[earlier])
-    assert world.votes[0].entries == ()
+def test_a_header_under_another_clients_number_is_left_out(coalition) -> None:
+    coalition.play(1, 2, 4, until="vote")
+    first, second = (coalition.hub.submissions[i].header for i in (1, 2))
+    stolen = replace(first, client=3)
+    named = replace(stolen, sealed_hashes=coalition.clients[3].memory.sealed_hashes)
+    resigned = replace(named, client=4)
+    forged = replace(named, signature=coalition.sign(resigned).signature)
+    _show_instead(coalition, second, stolen, named, forged)
+    coalition.run()
+    assert _voted_for(coalition) == [2]
+    assert "signature" in coalition.aggregators[coalition.honest].own._fault_of(
+        named, coalition.aggregators[coalition.honest].memory
+    )
+    coalition.require_sound()
 
 
-def test_a_header_that_names_another_stream_key_of_this_aggregator_is_left_out(world) -> None:
-    world.run(to="submit")
-    memory = world.client_memories[1]
-    swapped = (memory.sealed_hashes[1], memory.sealed_hashes[0], *memory.sealed_hashes[2:])
-    for hashes in (swapped, swapped[:1], (*memory.sealed_hashes, bytes(32)), ()):
-        header = replace(world.submissions[1].header, sealed_hashes=hashes).signed_by(world.client_keys[1], world.sid)
-        found = world.aggregators[1]._fault_of(header, world.aggregator_memories[1])
-        assert found == "its header names another stream key"
+def test_a_corrupt_client_that_sends_anothers_share_as_its_own_spoils_its_own_round_only(coalition) -> None:
+    """Its streams do not fit, so the sum is noise and every client refuses."""
+    coalition.play(until="vote")
+    copied = coalition.hub.submissions[1].share
+    coalition.hub.submissions[4] = replace(coalition.hub.submissions[4], share=copied)
+    coalition.run()
+    assert coalition.nobody_accepted()
+    coalition.require_sound()
 
 
-def test_without_the_signature_a_package_passes_as_another_clients(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.run(1, 2, to="submit")
-    stolen = replace(world.submissions[1].header, client=3, sealed_hashes=world.client_memories[3].sealed_hashes)
+def test_a_package_from_an_earlier_round_is_left_out(coalition) -> None:
+    coalition.play()
+    earlier = [message.header for message in coalition.words_of("client 1", Submission)]
+    coalition.announce(2, 3, 4)
+    coalition.run(until="vote")
+    _show_instead(coalition, *earlier)
+    coalition.run()
+    assert _voted_for(coalition) == []
+    coalition.require_sound()
+
+
+def test_a_package_from_an_earlier_epoch_is_left_out_even_at_the_same_round_and_state(coalition) -> None:
+    coalition.play(until="vote")
+    coalition.flight.clear()
+    earlier, sid = coalition.hub.submissions[1].header, coalition.sid
+    coalition.set_up()
+    coalition.announce(2, 3, 4)
+    assert coalition.sid != sid
+    coalition.run(until="vote")
+    coalition.flight = coalition.hub.ask(coalition.hub.aggregators, "vote", [earlier.to_bytes()])
+    coalition.run()
+    assert _voted_for(coalition) == []
+    coalition.require_sound()
+
+
+def test_a_header_that_names_another_stream_key_of_this_aggregator_is_left_out(coalition) -> None:
+    """What was sealed to another aggregator, or fewer or more keys than there are aggregators."""
+    coalition.play(until="vote")
+    honest = coalition.honest - 1
+    hashes = coalition.clients[4].memory.sealed_hashes
+    swapped = list(hashes)
+    swapped[honest], swapped[honest - 1] = swapped[honest - 1], swapped[honest]
+    actor = coalition.aggregators[coalition.honest]
+    for wrong in (tuple(swapped), hashes[:1], (*hashes, bytes(32)), ()):
+        header = coalition.sign(replace(coalition.hub.submissions[4].header, sealed_hashes=wrong))
+        assert actor.own._fault_of(header, actor.memory) == "its header names another stream key"
+    _show_instead(coalition, *(coalition.hub.submissions[i].header for i in (1, 2, 3)), header)
+    coalition.run()
+    assert _voted_for(coalition) == [1, 2, 3]
+    coalition.require_sound()
+
+
+def test_without_the_signature_a_package_passes_as_another_clients(coalition, monkeypatch: pytest.MonkeyPatch) -> None:
+    coalition.play(1, 2, 4, until="vote")
+    first = coalition.hub.submissions[1].header
+    stolen = replace(first, client=3, sealed_hashes=coalition.clients[3].memory.sealed_hashes)
     monkeypatch.setattr(Header, "require_signature_of", lambda self, key, context: None)
-    world.vote(everywhere=[stolen])
-    assert [i for i, _ in world.votes[0].entries] == [3]
+    _show_instead(coalition, stolen)
+    coalition.run()
+    assert _voted_for(coalition) == [3]

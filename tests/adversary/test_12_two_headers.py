@@ -4,55 +4,69 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from privateyes.aggregation import aggregator
+from privateyes.aggregation import hub as honest_hub
+from privateyes.aggregation.messages import Vote
 from privateyes.errors import AbortError
 
 
-def _second_header(world, client: int):
-    first = world.submissions[client].header
-    return replace(first, nonce=bytes(32)).signed_by(world.client_keys[client], world.sid)
+def _equivocate(network) -> None:
+    """The corrupt client's second header goes to the corrupt aggregators, its first to the honest one."""
+
+    def second(header):
+        return network.sign(replace(header, nonce=bytes(32)))
+
+    for s in network.liars:
+        network.adversary.on(
+            "vote", lambda packet: network.altered(packet, -1, second), sender="hub", receiver=f"aggregator {s}"
+        )
 
 
-def _send_two(world) -> None:
-    world.run(to="submit")
-    honest = [world.submissions[i].header for i in (1, 2, 3)]
-    first, second = world.submissions[4].header, _second_header(world, 4)
-    world.vote({1: [*honest, first], **{s: [*honest, second] for s in range(2, world.n + 1)}})
+def test_different_headers_at_different_aggregators_leave_the_client_out(coalition) -> None:
+    _equivocate(coalition)
+    coalition.play()
+    votes = [message for _, message in coalition.said if isinstance(message, Vote)]
+    assert len(votes) == coalition.n
+    assert all(4 in dict(vote.entries) for vote in votes)
+    assert coalition.every_honest_client_accepted(coalition.ideal(1, 2, 3))
+    coalition.require_sound()
 
 
-def test_different_headers_at_different_aggregators_leave_the_client_out(world) -> None:
-    _send_two(world)
-    assert all(4 in dict(vote.entries) for vote in world.votes)
-    world.commit()
-    assert [i for i, _ in world.entries] == [1, 2, 3]
-    for step in (world.agree, world.open, world.certify, world.deliver):
-        step()
-    assert np.array_equal(world.check(1).mean, world.mean_of(world.ideal(1, 2, 3)))
+def test_both_headers_at_one_aggregator_leave_the_client_out(coalition) -> None:
+    def both(packet):
+        header = packet.messages(coalition.manifest)[-1]
+        second = coalition.sign(replace(header, nonce=bytes(32)))
+        return replace(packet, parts=(*packet.parts, second.to_bytes()))
+
+    coalition.adversary.on("vote", both, sender="hub")
+    coalition.play()
+    assert [i for i, _ in coalition.honest_word(Vote)[0].entries] == [1, 2, 3]
+    assert coalition.every_honest_client_accepted(coalition.ideal(1, 2, 3))
+    coalition.require_sound()
 
 
-def test_both_headers_at_one_aggregator_leave_the_client_out(world) -> None:
-    world.run(to="submit")
-    headers = [submission.header for submission in world.submissions.values()]
-    world.vote(everywhere=[*headers, _second_header(world, 4)])
-    assert [i for i, _ in world.votes[0].entries] == [1, 2, 3]
-    assert world.states[1].rejected == {4: "sent two different headers"}
+def test_the_same_header_twice_is_no_fault(coalition) -> None:
+    coalition.adversary.on("vote", lambda packet: replace(packet, parts=packet.parts * 2), sender="hub")
+    coalition.play()
+    assert coalition.every_honest_client_accepted(coalition.ideal())
+    coalition.require_sound()
 
 
-def test_the_same_header_twice_is_no_fault(world) -> None:
-    world.run(to="submit")
-    headers = [submission.header for submission in world.submissions.values()]
-    world.vote(everywhere=[*headers, *headers])
-    assert [i for i, _ in world.votes[0].entries] == [1, 2, 3, 4]
+def test_an_intersection_of_client_numbers_alone_lets_one_client_stop_every_round(
+    coalition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The double of the intersection takes whatever entry the first vote has for a client that all voted for."""
 
-
-def test_an_intersection_of_client_numbers_alone_would_spoil_the_round(world, monkeypatch) -> None:
     def by_number(votes):
         return tuple(sorted(entry for entry in votes[0] if all(entry[0] in dict(vote) for vote in votes)))
 
-    monkeypatch.setattr(aggregator, "intersect", by_number)
-    _send_two(world)
-    with pytest.raises(AbortError, match="did not vote for"):
-        world.commit()
+    for module in (aggregator, honest_hub):
+        monkeypatch.setattr(module, "intersect", by_number)
+    _equivocate(coalition)
+    coalition.play()
+    assert coalition.nobody_accepted()
+    stopped = [error for s in range(1, coalition.n + 1) for error in coalition.errors_of(f"aggregator {s}")]
+    assert stopped
+    assert all(isinstance(error, AbortError) and "did not vote for" in str(error) for error in stopped)

@@ -6,16 +6,57 @@ import numpy as np
 import pytest
 
 from privateyes.aggregation.client import SubmissionSecrets
+from privateyes.aggregation.messages import Submission
 from privateyes.errors import MalformedError, RefusedError
 
 NONCE = bytes([7]) * 32
 
 
-def test_the_memory_after_a_submission_submits_no_second_time(world) -> None:
-    world.announce()
-    world.submit(1, nonce=NONCE)
-    with pytest.raises(RefusedError, match="does not follow round"):
-        world.submit(1, nonce=NONCE)
+def _ask_twice(network):
+    """The hub shows client 1 the same announcement again, after it was killed; the trainer has another update then."""
+    network.clients[1].nonce = NONCE
+    network.play(until="vote")
+    network.kill("client 1")
+    network.clients[1].delta = network.world.delta(2)
+    announcement = next(p for p in network.adversary.seen if p.step == "submit" and p.receiver == "client 1")
+    network.deliver(announcement)
+    return network.words_of("client 1", Submission)
+
+
+def test_a_restarted_client_submits_no_second_time_to_a_session(coalition) -> None:
+    assert len(_ask_twice(coalition)) == 1
+    error = coalition.refusal_of("client 1")
+    assert isinstance(error, RefusedError)
+    assert "does not follow round" in str(error)
+    coalition.require_sound()
+
+
+def test_a_client_whose_store_goes_back_gives_the_difference_of_its_updates_away(
+    make_network, case, client_actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The double forgets its submission when it dies, and its nonces repeat: both guards are off."""
+
+    class GoesBack(client_actor):
+        def do_submit(self, packet):
+            self.before = self.disk["memory"]
+            return super().do_submit(packet)
+
+        def restart(self) -> None:
+            self.disk["memory"] = getattr(self, "before", self.disk["memory"])
+            super().restart()
+
+    network = make_network(**case)
+    old = network.clients[1]
+    network.clients[1] = network.actors["client 1"] = GoesBack(old.own, old.disk["memory"])
+    network.clients[1].delta = old.delta
+    first = network.input_of(1)
+    one, two = _ask_twice(network)
+    difference = (one.share.astype(object) - two.share.astype(object)) % network.prime
+    second = network.input_of(1)
+    expected = [(a - b) % network.prime for a, b in zip(first.values, second.values, strict=True)]
+    assert difference.tolist()[: network.d] == expected
+    with pytest.raises(AssertionError, match="two submissions to one session"):
+        network.require_sound()
 
 
 def test_the_memory_after_a_submission_holds_no_key_of_that_round(world) -> None:
@@ -52,23 +93,6 @@ def test_a_nonce_of_another_length_is_refused(world, size) -> None:
     fresh = SubmissionSecrets(bytes(size), bytes(32))
     with pytest.raises(MalformedError):
         world.clients[1].submit(world.client_memories[1], world.announcements, world.delta(1), 1, fresh)
-
-
-def test_a_client_that_goes_back_to_old_memory_and_nonce_gives_its_difference_away(world) -> None:
-    world.announce()
-    rolled_back = world.client_memories[1]
-    first, second = world.delta(1), world.delta(2)
-    one = world.submit(1, first, 3, NONCE).share
-    world.client_memories[1] = rolled_back
-    two = world.submit(1, second, 3, NONCE).share
-    difference = (one.astype(object) - two.astype(object)) % world.prime
-    expected = [
-        (a - b) % world.prime
-        for a, b in zip(
-            world.encoded(first, 3, bytes([1]) * 32), world.encoded(second, 3, bytes([1]) * 32), strict=True
-        )
-    ]
-    assert difference.tolist()[: world.d] == expected
 
 
 def test_rolled_back_memory_with_a_fresh_nonce_gives_nothing_away(world) -> None:

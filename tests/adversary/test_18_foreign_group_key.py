@@ -1,4 +1,4 @@
-"""18. The hub seals a group key of its own, replays an ex-member's, or the leader gives one client another key."""
+"""18. The hub seals a group key of its own, replays an ex-member's, or the leader gives one client another K."""
 
 from __future__ import annotations
 
@@ -6,84 +6,133 @@ from dataclasses import replace
 
 import pytest
 
-from privateyes.aggregation.client import Check
 from privateyes.aggregation.messages import SealedGroupKey
+from privateyes.aggregation.result import Check
 from privateyes.aggregation.setup import ClientSetup, _group_key_info
 from privateyes.crypto.sealing import seal
-from privateyes.errors import AbortError, DeliveryError, MalformedError, RefusedError
+from privateyes.errors import AbortError, MalformedError, RefusedError
 
 KEY = bytes([0x55]) * 32
 
 
-@pytest.fixture
-def joining(world):
-    """Client 2 while it sets up the second epoch."""
-    return ClientSetup(world.manifest, 2, world.client_keys[2], 2, bytes(32), world.client_memories[2])
+def _sealed(network, recipient: int, leader: int = 1, key: bytes = KEY) -> SealedGroupKey:
+    """A group key of the adversary's choice for one client; all that it takes is that client's public sealing key."""
+    setup = network.clients[recipient].setup
+    info = _group_key_info(setup._setup, leader, recipient)
+    return SealedGroupKey(network.epoch, leader, recipient, seal(key, setup.key().public_key, info))
 
 
-def _sealed_by_the_hub(joining, leader: int = 1, epoch: int = 2) -> SealedGroupKey:
-    info = _group_key_info(joining._setup, leader, 2)
-    return SealedGroupKey(epoch, leader, 2, seal(KEY, joining.key().public_key, info))
+def _set_up_with(network, message_for_two) -> None:
+    """A new epoch in which client 2 gets what the adversary makes of its sealed group key."""
+
+    def swap(packet):
+        return replace(packet, parts=(message_for_two().to_bytes(),))
+
+    network.adversary.on("group", swap, sender="hub", receiver="client 2")
+    network.set_up()
 
 
-def test_a_key_that_the_hub_sealed_is_refused(joining) -> None:
-    with pytest.raises(MalformedError, match="does not verify"):
-        joining.receive_group_key(_sealed_by_the_hub(joining))
+def test_a_key_that_the_hub_sealed_is_refused(coalition) -> None:
+    _set_up_with(coalition, lambda: _sealed(coalition, 2))
+    error = coalition.errors_of("client 2")[0]
+    assert isinstance(error, MalformedError)
+    assert "does not verify" in str(error)
+    assert coalition.clients[2].memory.group.epoch == 1, "without the key the epoch does not start"
+    coalition.require_sound()
 
 
-def test_a_key_of_a_client_that_is_not_the_leader_is_refused(world, joining) -> None:
-    for leader in (3, 1):
-        message = _sealed_by_the_hub(joining, leader).signed_by(world.client_keys[3], joining._setup)
-        with pytest.raises((RefusedError, MalformedError)):
-            joining.receive_group_key(message)
+@pytest.mark.parametrize("leader", [4, 1])
+def test_a_key_of_a_client_that_is_not_the_leader_is_refused(coalition, leader) -> None:
+    """Client 4, corrupt, signs in its own name and in the leader's."""
+
+    def message():
+        setup = coalition.clients[2].setup
+        return _sealed(coalition, 2, leader).signed_by(coalition.clients[4].own.identity, setup._setup)
+
+    _set_up_with(coalition, message)
+    assert isinstance(coalition.errors_of("client 2")[0], RefusedError if leader == 4 else MalformedError)
+    assert coalition.clients[2].memory.group.epoch == 1
 
 
-def test_a_key_of_an_earlier_epoch_is_refused(world, joining) -> None:
-    old = next(message for message in world.group_keys if message.recipient == 2)
-    with pytest.raises(RefusedError, match="another epoch"):
-        joining.receive_group_key(old)
-    with pytest.raises(MalformedError):
-        joining.receive_group_key(replace(old, epoch=2))
+@pytest.mark.parametrize("renumbered", [False, True])
+def test_a_key_of_an_earlier_epoch_is_refused(coalition, renumbered) -> None:
+    """An ex-member may know it."""
+    coalition.set_up()
+    old = next(p for p in coalition.adversary.seen if p.step == "group" and p.receiver == "client 2")
+    (message,) = old.messages(coalition.manifest)
+    _set_up_with(coalition, lambda: replace(message, epoch=3) if renumbered else message)
+    assert isinstance(coalition.errors_of("client 2")[0], MalformedError if renumbered else RefusedError)
+    assert coalition.clients[2].memory.group.epoch == 2
 
 
-def test_a_second_key_in_one_epoch_is_refused(world, joining) -> None:
-    message = _sealed_by_the_hub(joining).signed_by(world.client_keys[1], joining._setup)
+def test_a_second_key_in_one_epoch_is_refused(world) -> None:
+    joining = ClientSetup(world.manifest, 2, world.client_keys[2], 2, bytes(32), world.client_memories[2])
+    info = _group_key_info(joining._setup, 1, 2)
+    sealed = SealedGroupKey(2, 1, 2, seal(KEY, joining.key().public_key, info))
+    message = sealed.signed_by(world.client_keys[1], joining._setup)
     joining.receive_group_key(message)
     with pytest.raises(RefusedError, match="a second group key"):
         joining.receive_group_key(message)
 
 
-def test_without_the_signature_the_hub_chooses_the_group_key(joining, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_signature_the_hub_chooses_the_group_key_and_reads_what_it_masks(
+    coalition, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(SealedGroupKey, "require_signature_of", lambda self, key, context: None)
-    joining.receive_group_key(_sealed_by_the_hub(joining))
-    assert joining._group_key == KEY
+    for i in coalition.honest_clients:
+        coalition.adversary.on(
+            "group",
+            lambda packet, i=i: replace(packet, parts=(_sealed(coalition, i).to_bytes(),)),
+            sender="hub",
+            receiver=f"client {i}",
+        )
+    coalition.set_up()
+    taken = {coalition.clients[i].memory.group.key for i in coalition.honest_clients if i != coalition.manifest.leader}
+    assert taken == {KEY}
 
 
-def _give_client_two_another_key(world) -> None:
-    memory = world.client_memories[2]
-    world.client_memories[2] = replace(memory, group=replace(memory.group, key=KEY))
+@pytest.fixture
+def two_faced(make_network, case):
+    """The leader, corrupt, gives client 2 another key than the others."""
+    network = make_network(**case, corrupt_clients=(1,))
+    leader = network.clients[1]
+
+    def message():
+        return _sealed(network, 2).signed_by(leader.own.identity, network.clients[2].setup._setup)
+
+    _set_up_with(network, message)
+    assert network.clients[2].memory.group.key == KEY
+    assert network.clients[3].memory.group.key != KEY
+    network.honest_clients = [3, 4, 2]
+    return network
 
 
-def test_a_client_with_another_key_refuses_the_announced_state(world) -> None:
-    _give_client_two_another_key(world)
-    world.announce()
-    with pytest.raises(RefusedError):
-        world.submit(2)
+def test_a_client_with_another_key_refuses_the_announced_state(two_faced) -> None:
+    two_faced.play(1, 2, 3, 4)
+    assert isinstance(two_faced.errors_of("client 2")[0], RefusedError)
+    assert two_faced.clients[3].accepted[0].roster == (1, 3, 4)
+    assert not two_faced.clients[2].accepted
+    two_faced.require_sound()
 
 
-def test_a_client_with_another_key_refuses_the_result_at_the_key_before_any_tag(world) -> None:
-    world.run()
-    _give_client_two_another_key(world)
-    with pytest.raises(DeliveryError) as refusal:
-        world.check(2)
-    assert refusal.value.check == Check.GROUP_KEY
+def test_a_client_with_another_key_refuses_the_result_at_the_key_before_any_tag(two_faced) -> None:
+    """Even if the announcement had got past it."""
+    two_faced.play(1, 3, 4, until="check")
+    actor = two_faced.clients[2]
+    actor.memory = replace(actor.memory, current_sid=two_faced.sid)
+    two_faced.run()
+    assert two_faced.refusal_of("client 2").check == Check.GROUP_KEY
+    two_faced.require_sound()
 
 
 @pytest.mark.parametrize("name", ["group_check", "session_key_hash"])
-def test_aggregators_refuse_a_roster_with_two_group_keys(world, name) -> None:
-    world.run(to="submit")
-    header = replace(world.submissions[2].header, **{name: bytes(32)}).signed_by(world.client_keys[2], world.sid)
-    world.submissions[2] = replace(world.submissions[2], header=header)
-    world.vote()
-    with pytest.raises(AbortError, match="different group keys"):
-        world.commit()
+def test_the_honest_aggregator_refuses_a_roster_with_two_group_keys(coalition, name) -> None:
+    def other(submission):
+        return replace(submission, header=coalition.sign(replace(submission.header, **{name: bytes(32)})))
+
+    coalition.adversary.on("submit", lambda packet: coalition.altered(packet, 0, other), sender="client 4")
+    coalition.play()
+    (error,) = coalition.honest_errors()
+    assert isinstance(error, AbortError)
+    assert "different group keys" in str(error)
+    coalition.require_sound()

@@ -7,47 +7,48 @@ from dataclasses import replace
 import pytest
 
 from privateyes.aggregation import aggregator
-from privateyes.aggregation.client import Check
-from privateyes.errors import AbortError, DeliveryError
+from privateyes.aggregation.messages import RosterCommitment
+from privateyes.aggregation.result import Check
+from privateyes.errors import AbortError
 
 
-def _mix(world) -> None:
-    """Client 2, corrupt, claims another group key in its header."""
-    world.run(to="submit")
-    header = replace(world.submissions[2].header, group_check=bytes(32)).signed_by(world.client_keys[2], world.sid)
-    world.submissions[2] = replace(world.submissions[2], header=header)
+def _mix(network, wrong: int) -> None:
+    """Client 4 claims another group key, and the hub counts its share with the guess subtracted."""
+
+    def other(submission):
+        return replace(submission, header=network.sign(replace(submission.header, group_check=bytes(32))))
+
+    network.adversary.on("submit", lambda packet: network.altered(packet, 0, other), sender="client 4")
+    network.hub.shift = lambda share: network.shifted(share, {0: wrong})
+    network.play()
 
 
-def test_no_aggregator_commits_to_a_roster_with_two_group_keys(world) -> None:
-    _mix(world)
-    world.vote()
-    for s, own in world.aggregators.items():
-        with pytest.raises(AbortError, match="different group keys"):
-            own.commit(world.aggregator_memories[s], world.states[s], world.votes, bytes(32))
+def test_the_honest_aggregator_commits_to_no_roster_with_two_group_keys(coalition) -> None:
+    _mix(coalition, 0)
+    (error,) = coalition.honest_errors()
+    assert isinstance(error, AbortError)
+    assert "different group keys" in str(error)
+    assert not coalition.honest_word(RosterCommitment)
+    coalition.require_sound()
 
 
-def test_without_that_guard_a_roster_with_two_group_keys_is_certified(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And whether client 1 then accepts tells the adversary whether the mixed share fitted its guess."""
-    verdicts = []
+def test_without_that_guard_whether_a_client_accepts_tells_whether_the_guess_was_right(
+    make_network, case, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(aggregator, "require_one_group_key", lambda headers: None)
+    verdicts = []
     for wrong in (0, 1):
-        _mix(world)
-        honest = world.submissions[2]
-        world.submissions[2] = replace(honest, share=world.shifted(honest.share, {0: wrong}))
-        world.finish()
-        try:
-            world.check(1)
-            verdicts.append("accepted")
-        except DeliveryError:
-            verdicts.append("refused")
-        for i in world.clients:
-            world.client_memories[i] = world.client_memories[i].with_state(bytes([1]) * 32)
-    assert verdicts == ["accepted", "refused"]
+        network = make_network(**case)
+        _mix(network, wrong)
+        verdicts.append(bool(network.clients[1].accepted))
+    assert verdicts == [True, False]
 
 
-def test_the_client_compares_the_group_key_before_the_tag(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.run()
-    mixed = replace(world.delivery, group_check=bytes(32), share=world.shifted(world.delivery.share, {0: 1}))
-    with pytest.raises(DeliveryError) as refusal:
-        world.check(1, mixed)
-    assert refusal.value.check == Check.GROUP_KEY
+def test_the_client_compares_the_group_key_before_the_tag(coalition) -> None:
+    def mixed(delivery):
+        return replace(delivery, group_check=bytes(32), share=coalition.shifted(delivery.share, {0: 1}))
+
+    coalition.adversary.on("check", lambda packet: coalition.altered(packet, 0, mixed), sender="hub")
+    coalition.play()
+    assert {coalition.refusal_of(f"client {i}").check for i in coalition.honest_clients} == {Check.GROUP_KEY}
+    coalition.require_sound()

@@ -9,11 +9,8 @@ import pytest
 
 from privateyes.aggregation import challenge
 from privateyes.aggregation.challenge import TensorChallenge
-from privateyes.aggregation.client import Check
-from privateyes.aggregation.messages import HubCommitment, HubSum
+from privateyes.aggregation.result import Check
 from privateyes.crypto import kernels
-from privateyes.crypto.commitment import commit_to_sum
-from privateyes.errors import DeliveryError
 
 SID, KEY = bytes(32), bytes([3]) * 32
 
@@ -41,16 +38,33 @@ def test_no_two_coordinates_cancel(field, coordinates) -> None:
             assert _tags_change(field, coordinates, {first: 1, second: 1})
 
 
-@pytest.mark.parametrize("changes", [{-1: 1}, {6: 1}, {7: 1}, {0: 1, 1: -1}, {0: 1, 3: -1}, {0: 5, 6: -5}])
-def test_such_a_deviation_ends_in_a_tag_abort(world, changes) -> None:
-    world.run(to="commit")
-    world.total = HubSum(world.sid, world.shifted(world.total.share, changes))
-    world.hub_commitment = HubCommitment(world.sid, commit_to_sum(world.sid, world.total.share))
-    for step in (world.agree, world.open, world.certify, world.deliver):
-        step()
-    with pytest.raises(DeliveryError) as refusal:
-        world.check(1)
-    assert refusal.value.check == Check.TAG
+LAST_TAG, WEIGHT = -1, 7
+
+
+@pytest.mark.parametrize("changes", [{LAST_TAG: 1}, {6: 1}, {WEIGHT: 1}, {0: 1, 1: -1}, {0: 1, 3: -1}, {0: 5, 6: -5}])
+def test_such_a_deviation_ends_in_a_tag_abort_at_every_client(operators, changes) -> None:
+    operators.hub.shift = lambda share: operators.shifted(share, changes)
+    operators.play()
+    assert {operators.refusal_of(f"client {i}").check for i in operators.honest_clients} == {Check.TAG}
+    assert operators.nobody_accepted()
+    operators.require_sound()
+
+
+def _modulo(prime_field, first, values, rows, columns, sums) -> None:
+    """A test double of the challenge: b[t mod B] alone, whose period is the grid's width."""
+    kernels.tensor_dot(prime_field, first, values, np.ones_like(rows), columns, sums)
+
+
+def test_with_a_modulo_tiling_two_cancelling_coordinates_are_accepted(operators, monkeypatch) -> None:
+    class Patched:
+        tensor_dot = staticmethod(_modulo)
+
+    monkeypatch.setattr(challenge, "kernels", Patched)
+    width = math.isqrt(operators.d) + 1
+    operators.hub.shift = lambda share: operators.shifted(share, {0: 5, width: -5})
+    operators.play()
+    shift = [5] + [0] * (width - 1) + [-5] + [0] * (operators.d - width)
+    assert operators.every_honest_client_accepted(operators.ideal(shift=shift))
 
 
 @pytest.mark.parametrize("tiling", ["floor of the root", "modulo"])
@@ -63,11 +77,8 @@ def test_other_tilings_leave_deviations_that_no_tag_sees(field, monkeypatch: pyt
         inside = values[: max(0, side * side - first)]
         kernels.tensor_dot(prime_field, first, inside, rows[:, :side], np.ascontiguousarray(columns[:, :side]), sums)
 
-    def modulo(prime_field, first, values, rows, columns, sums) -> None:
-        kernels.tensor_dot(prime_field, first, values, np.ones_like(rows), columns, sums)
-
     class Patched:
-        tensor_dot = staticmethod(uncovered if tiling == "floor of the root" else modulo)
+        tensor_dot = staticmethod(uncovered if tiling == "floor of the root" else _modulo)
 
     monkeypatch.setattr(challenge, "kernels", Patched)
     unseen = {coordinates - 1: 1} if tiling == "floor of the root" else {0: 1, 4: -1}

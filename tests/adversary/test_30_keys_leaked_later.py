@@ -1,72 +1,88 @@
-"""30. Recorded traffic, and the aggregators' pinned keys leaked later: nothing opens."""
+"""30. Recorded traffic, and the aggregators' pinned keys leaked later: nothing opens.
+
+The adversary holds the hub, n - 1 aggregators and a client; it recorded everything, and later takes the honest
+aggregator's pinned key and memory too.
+"""
 
 from __future__ import annotations
 
 import pickle
-import secrets
 
 import pytest
 
-from privateyes.aggregation.keys import setup_id
-from privateyes.aggregation.memory import AggregatorMemory
+from privateyes.aggregation.keys import setup_id, share_stream
 from privateyes.aggregation.messages import SealedStreamKey
-from privateyes.aggregation.setup import AggregatorSetup, ClientSetup, _stream_key_info
-from privateyes.crypto.statement import KEY_BYTES
-from privateyes.errors import MalformedError
-
-EPOCH = 2
+from privateyes.aggregation.setup import AggregatorSetup, _stream_key_info
+from privateyes.crypto.streams import scratch_words
+from privateyes.errors import MalformedError, RefusedError
 
 
 @pytest.fixture
-def recorded(world):
-    """A set-up of epoch 2 between aggregator 1 and client 2: the recorded key, the secret in it, and both ends."""
-    numbers = range(1, len(world.manifest.aggregators) + 1)
-    ends = [AggregatorSetup(world.manifest, s, world.aggregator_keys[s], EPOCH, None) for s in numbers]
-    client = ClientSetup(world.manifest, 2, world.client_keys[2], EPOCH, bytes(32))
-    stream_keys = [secrets.token_bytes(KEY_BYTES) for _ in ends]
-    sealed = client.seal_stream_keys([end.key() for end in ends], stream_keys)
-    return sealed[0], stream_keys[0], ends[0]
+def recorded(coalition):
+    """A second epoch over the network with one round in it; client 1's key for the honest aggregator as recorded."""
+    coalition.kept_setups = []
+    actor = coalition.aggregators[coalition.honest]
+    start = actor.do_start
+
+    def keep_and_start(packet):
+        coalition.kept_setups.append((actor.setup, getattr(actor.setup, "_unsealing", None)))
+        return start(packet)
+
+    actor.do_start = keep_and_start
+    coalition.set_up()
+    before = coalition.clients[1].memory.chains[coalition.honest - 1].key
+    coalition.play()
+    name = f"aggregator {coalition.honest}"
+    packets = [p for p in coalition.adversary.seen if p.step == "stream" and p.receiver == name]
+    messages = [SealedStreamKey.from_bytes(p.parts[0], coalition.manifest) for p in packets]
+    return coalition, before, next(message for message in messages if message.client == 1)
 
 
-def _info(world) -> bytes:
-    return _stream_key_info(setup_id(world.manifest.digest(), EPOCH), 2, 1)
+def _info(network) -> bytes:
+    return _stream_key_info(setup_id(network.manifest.digest(), 2), 1, network.honest)
 
 
-def test_the_pinned_key_alone_opens_nothing_that_was_recorded(world, recorded) -> None:
-    message, _, end = recorded
-    end.receive(message)
-    end.start(None)
-    with_leaked_key = AggregatorSetup(world.manifest, 1, world.aggregator_keys[1], EPOCH, None)
+def test_the_pinned_key_alone_opens_nothing_that_was_recorded(recorded) -> None:
+    network, _, message = recorded
+    leaked = network.aggregators[network.honest].own.identity
+    with_leaked_key = AggregatorSetup(network.manifest, network.honest, leaked, 2, None)
     with pytest.raises(MalformedError, match="does not open"):
         with_leaked_key.receive(message)
+    network.require_sound()
 
 
 def test_the_sealing_key_is_gone_once_the_epoch_starts(recorded) -> None:
-    message, _, end = recorded
-    end.receive(message)
-    memory = end.start(None)
-    assert not hasattr(end, "_unsealing")
-    assert isinstance(memory, AggregatorMemory)
+    network, _, _ = recorded
+    ((setup, _),) = network.kept_setups
+    assert setup._unsealing is None
+    with pytest.raises(RefusedError, match="the keys of its set-up are gone"):
+        setup.key()
     with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
-        pickle.dumps(end)
+        pickle.dumps(setup)
 
 
-def test_the_memory_of_a_later_round_does_not_hold_the_recorded_key(world, recorded) -> None:
-    message, stream_key, end = recorded
-    end.receive(message)
-    aggregator = world.aggregators[1]
-    memory = end.start(None)
-    assert stream_key.hex().encode() in memory.to_bytes(), "before the first round it must be there"
-    announced = aggregator.announce(memory, EPOCH, 0, bytes(32)).memory
-    later = aggregator.announce(announced, EPOCH, 1, bytes(32)).memory
-    assert later is not None
-    assert stream_key.hex().encode() not in later.to_bytes()
+def test_the_memory_after_the_round_holds_no_key_of_it(recorded) -> None:
+    network, key, _ = recorded
+    actor = network.aggregators[network.honest]
+    assert key.hex().encode() not in actor.disk["memory"]
+    setup = setup_id(network.manifest.digest(), 2)
+    with pytest.raises(RefusedError, match="keys are erased"):
+        actor.memory.chains[1].advance_to(network.round, setup)
 
 
-def test_with_a_sealing_key_that_was_kept_the_recorded_traffic_opens(world, recorded) -> None:
-    message, stream_key, end = recorded
-    kept = end._unsealing
-    end.receive(message)
-    end.start(None)
-    replayed = SealedStreamKey.from_bytes(message.to_bytes(), world.manifest)
-    assert kept.unseal(replayed.sealed, _info(world)) == stream_key
+def test_with_a_sealing_key_that_was_kept_the_recorded_upload_opens(recorded) -> None:
+    """The double did not drop it; with the other aggregators' streams and the group key, client 1's update is read."""
+    network, key, message = recorded
+    ((_, kept),) = network.kept_setups
+    assert kept.unseal(message.sealed, _info(network)) == key
+    setup = setup_id(network.manifest.digest(), 2)
+    submission = network.hub.submissions[1]
+    header, scratch = submission.header, scratch_words(network.field)
+    headers = [header]
+    shares = [network.aggregators[s].own._regenerate(network.kept[s], network.sid, headers)[0] for s in network.liars]
+    stream = network.field.zeros(network.manifest.share_elements)
+    chain = type(network.clients[1].memory.chains[0])(0, key).advance_to(network.round, setup)
+    round_key = chain.round_key(setup)
+    share_stream(network.field, round_key, network.sid, 1, network.honest, header.nonce, scratch).add_to(stream)
+    stolen = network.read(network.add(submission.share, stream, *shares), masks=1)
+    assert stolen == [*network.input_of(1).values, network.input_of(1).weight]

@@ -4,60 +4,74 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-import pytest
-
-from privateyes.aggregation.client import Check, Client
-from privateyes.errors import DeliveryError
+from privateyes.aggregation.client import Client
+from privateyes.aggregation.result import Check
 
 
-def _leave_out(world, client: int) -> None:
-    world.run(to="submit")
-    kept = [submission.header for i, submission in world.submissions.items() if i != client]
-    world.vote(everywhere=kept)
-    for step in (world.commit, world.agree, world.open, world.certify, world.deliver):
-        step()
+def _leave_client_three_out(network) -> None:
+    """It submitted, and the hub says that its upload never came."""
+    network.adversary.on("submit", lambda packet: None, sender="client 3")
+    network.play()
 
 
-def test_a_straggler_accepts_the_sum_of_the_others_learns_of_it_and_goes_on(world) -> None:
-    _leave_out(world, 4)
-    got = world.check(4)
-    assert got.counted is False
-    assert got.roster == (1, 2, 3)
-    assert np.array_equal(got.mean, world.mean_of(world.ideal(1, 2, 3)))
-    world.accept(bytes([1]) * 32)
-    world.run()
-    assert world.check(4).counted is True
+def test_a_straggler_accepts_the_sum_of_the_others_learns_of_it_and_goes_on(coalition) -> None:
+    _leave_client_three_out(coalition)
+    (average,) = coalition.clients[3].accepted
+    assert average.counted is False
+    assert average.roster == (1, 2, 4)
+    assert coalition.every_honest_client_accepted(coalition.ideal(1, 2, 4))
+    coalition.adversary._rules.clear()
+    coalition.play()
+    assert coalition.clients[3].accepted[1].counted is True
+    assert coalition.every_honest_client_accepted(coalition.ideal())
+    coalition.require_sound()
 
 
-def test_a_client_that_did_not_take_part_accepts_too(world) -> None:
-    world.run(1, 2)
-    assert world.check(3).counted is False
+def test_a_client_that_did_not_take_part_accepts_too(coalition) -> None:
+    coalition.play(1, 2, 4)
+    assert coalition.clients[3].accepted[0].counted is False
+    coalition.require_sound()
 
 
-def test_a_client_that_is_listed_without_having_submitted_aborts(world) -> None:
-    world.run()
-    unaware = replace(world.client_memories[4], pending=())
-    with pytest.raises(DeliveryError) as refusal:
-        world.clients[4].check(unaware, world.delivery)
-    assert refusal.value.check == Check.ROSTER
+def _list_client_three_though_it_knows_of_no_submission(network) -> None:
+    """Somebody submitted in its name: its keys were taken, or its disk was put back to before it submitted."""
+    network.play(until="check")
+    actor = network.clients[3]
+    actor.keep("observe", replace(actor.memory, pending=()))
+    network.run()
 
 
-def test_a_client_that_is_listed_with_another_submission_aborts(world) -> None:
-    world.run()
-    pending = replace(world.client_memories[4].pending[0], header_hash=bytes(32))
-    fooled = replace(world.client_memories[4], pending=(pending,))
-    with pytest.raises(DeliveryError) as refusal:
-        world.clients[4].check(fooled, world.delivery)
-    assert refusal.value.check == Check.ROSTER
+def test_a_client_that_is_listed_without_having_submitted_aborts(coalition) -> None:
+    _list_client_three_though_it_knows_of_no_submission(coalition)
+    assert coalition.refusal_of("client 3").check == Check.ROSTER
+    assert not coalition.clients[3].accepted
+    assert coalition.clients[1].accepted
+    coalition.require_sound()
 
 
-def test_without_that_check_somebody_elses_submission_speaks_for_the_client(make_world) -> None:
+def test_a_client_that_is_listed_with_another_submission_aborts(coalition) -> None:
+    coalition.play(until="check")
+    actor = coalition.clients[3]
+    (pending,) = actor.memory.pending
+    actor.keep("observe", replace(actor.memory, pending=(replace(pending, header_hash=bytes(32)),)))
+    coalition.run()
+    assert coalition.refusal_of("client 3").check == Check.ROSTER
+    coalition.require_sound()
+
+
+def test_without_that_check_somebody_elses_submission_speaks_for_the_client(make_network, case) -> None:
     class Careless(Client):
-        def _require_session_and_roster(self, memory, delivery) -> bool:
-            return self.number in dict(delivery.roster)
+        def check(self, memory, delivery, clips=None):
+            listed = dict(delivery.roster).get(self.number)
+            pending = tuple(replace(session, header_hash=listed) for session in memory.pending)
+            return super().check(replace(memory, pending=pending or self._invented(delivery, listed)), delivery, clips)
 
-    world = make_world(client_type=Careless)
-    world.run()
-    unaware = replace(world.client_memories[4], pending=())
-    assert world.clients[4].check(unaware, world.delivery).counted is True
+        @staticmethod
+        def _invented(delivery, listed):
+            from privateyes.aggregation.memory import PendingSession
+
+            return (PendingSession(1, 0, bytes(32), delivery.sid, listed),)
+
+    network = make_network(**case, client_type=Careless)
+    _list_client_three_though_it_knows_of_no_submission(network)
+    assert network.clients[3].accepted[0].counted is True

@@ -169,7 +169,7 @@ class Aggregator:
             RefusedError: the session is closed.
         """
         with using(state, Announced):
-            _require_last(memory, state.sid)
+            _require_announced(memory, state.sid)
             valid: dict[int, set[Header]] = {}
             rejected: dict[int, str] = {}
             for header in headers:
@@ -223,7 +223,7 @@ class Aggregator:
                 does not hold.
         """
         with using(state, Voted):
-            _require_last(memory, state.sid)
+            _require_announced(memory, state.sid)
             if len(salt) != SALT_BYTES:
                 raise MalformedError(f"a salt has {SALT_BYTES} bytes, not {len(salt)}", "draw a fresh one")
             self._require_one_of_each(votes, Vote, state.sid)
@@ -382,6 +382,13 @@ def _require_last(memory: AggregatorMemory, sid: bytes) -> None:
         raise RefusedError("a later round was announced, so this session is closed", "go on with the later round")
     if memory.stopped:
         raise RefusedError("this aggregator gave the session up", "announce a new round")
+
+
+def _require_announced(memory: AggregatorMemory, sid: bytes) -> None:
+    """Streams are regenerated in the epoch in which the session was announced, or never."""
+    _require_last(memory, sid)
+    if memory.last_round < 0:
+        raise RefusedError("the session is of an earlier epoch, whose keys are erased", "announce a new round")
 
 
 def _require_one_transcript(memory: AggregatorMemory, transcript: bytes, *, or_none: bool = False) -> None:

@@ -28,6 +28,7 @@ from privateyes.aggregation.messages import (
     Delivery,
     Disclosure,
     Header,
+    Signed,
     Submission,
 )
 from privateyes.aggregation.result import (
@@ -137,7 +138,7 @@ class Client:
         return replace(memory, last_round=first.round, current_sid=sid, chains=chains)
 
     def _require_announcements(self, memory: ClientMemory, announcements: Sequence[Announcement]) -> Announcement:
-        self._require_one_of_each(announcements, memory.group.setup)
+        self._require_one_of_each(announcements, Announcement, memory.group.setup)
         first = announcements[0]
         subject = (memory.group.epoch, first.round, first.state_id)
         if any((message.epoch, message.round, message.state_id) != subject for message in announcements):
@@ -157,8 +158,8 @@ class Client:
             RefusedError: not one of each, or for different sessions.
             MalformedError: a signature does not verify, or an outcome is neither opened nor void.
         """
-        sid = closings[0].sid if closings else b""
-        self._require_one_of_each(closings, sid)
+        sid = closings[0].sid if closings and isinstance(closings[0], Closing) else b""
+        self._require_one_of_each(closings, Closing, sid)
         if any(message.sid != sid for message in closings):
             raise RefusedError("the aggregators close different sessions", "ask each about the same one")
         for message in closings:
@@ -170,9 +171,11 @@ class Client:
         pending = tuple(session for session in memory.pending if session.sid != sid)
         return replace(memory, pending=pending, current_sid=current)
 
-    def _require_one_of_each(self, messages: Sequence[Announcement] | Sequence[Closing], context: bytes) -> None:
-        numbers = [message.aggregator for message in messages if isinstance(message, Announcement | Closing)]
-        if sorted(numbers) != list(range(1, len(self.manifest.aggregators) + 1)):
+    def _require_one_of_each(
+        self, messages: Sequence[Announcement] | Sequence[Closing], kind: type[Signed], context: bytes
+    ) -> None:
+        numbers = [message.aggregator for message in messages if isinstance(message, kind)]
+        if len(numbers) != len(messages) or sorted(numbers) != list(range(1, len(self.manifest.aggregators) + 1)):
             raise RefusedError("not exactly one message of every aggregator", "ask the hub for the missing ones")
         for message in messages:
             message.require_signature_of(self.manifest.aggregators[message.aggregator - 1].public_key, context)
