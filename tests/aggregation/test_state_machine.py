@@ -106,7 +106,7 @@ def _copy_of(state: State, number: int, world) -> State:
     if isinstance(state, Opened):
         return Opened(_copy_of(state.agreed, number, world))
     if isinstance(state, Voted):
-        return Voted(state.sid, state.headers, state.rejected)
+        return Voted(state.sid, state.headers, state.entries, state.rejected)
     return type(state)(state.sid)
 
 

@@ -71,6 +71,44 @@ def test_subtracting_scaled_words_equals_integers(case, data) -> None:
 
 
 @QUICK
+@given(FIELDS, st.integers(0, 11), st.integers(0, 40), st.integers(0, 2**32))
+def test_adding_vectors_equals_integers_and_the_reference_for_any_number_of_them(field, count, size, seed) -> None:
+    p, generator = field.prime, np.random.default_rng(seed)
+    total, *vectors = (
+        np.where(generator.integers(0, 3, size) == 0, p - 1, generator.integers(0, p, size, dtype=np.uint64)).astype(
+            field.dtype
+        )
+        for _ in range(count + 1)
+    )
+    expected = [sum(map(int, column)) % p for column in zip(total, *vectors, strict=True)]
+    reference = total.copy()
+    for vector in vectors:
+        reference = field.add(reference, vector)
+    before = [vector.copy() for vector in vectors]
+    kernels.add_vectors(field, total, vectors)
+    assert total.tolist() == expected == reference.tolist()
+    assert all(np.array_equal(vector, kept) for vector, kept in zip(vectors, before, strict=True))
+
+
+def test_four_vectors_of_the_largest_elements_do_not_overflow(field) -> None:
+    for value in (field.prime - 1, field.prime // 2, field.prime // 2 + 1):
+        total = np.full(9, value, dtype=field.dtype)
+        kernels.add_vectors(field, total, [total.copy() for _ in range(4)])
+        assert total.tolist() == [5 * value % field.prime] * 9
+
+
+@QUICK
+@given(FIELDS, st.data())
+def test_the_compiled_lift_equals_integers_and_lowering_undoes_it(field, data) -> None:
+    elements = np.array(data.draw(st.lists(_elements(field), max_size=40)), dtype=field.dtype)
+    lifted = np.empty(elements.size, dtype=np.int64)
+    kernels.lift(field, elements, lifted)
+    expected = [value - field.prime if value > field.prime // 2 else value for value in elements.tolist()]
+    assert lifted.tolist() == expected == field.lift(elements).tolist()
+    assert np.array_equal(field.lower(lifted), elements)
+
+
+@QUICK
 @given(st.data())
 def test_the_tensor_product_equals_integers_and_the_reference_however_it_is_cut(data) -> None:
     field = data.draw(FIELDS)

@@ -186,7 +186,7 @@ class Aggregator:
             kept = {client: next(iter(found)) for client, found in sorted(valid.items()) if len(found) == 1}
             entries = tuple((client, header.hash()) for client, header in kept.items())
             message = Vote(state.sid, self.number, entries).signed_by(self.identity, state.sid)
-            return Step(Voted(state.sid, kept, rejected), message)
+            return Step(Voted(state.sid, kept, entries, rejected), message)
 
     def _fault_of(self, header: Header, memory: AggregatorMemory) -> str | None:
         if header.sid != memory.last_sid:
@@ -229,11 +229,11 @@ class Aggregator:
             self._require_one_of_each(votes, Vote, state.sid)
             entries = intersect([vote.entries for vote in votes])
             require_size(entries, self.manifest)
-            headers = [state.headers[client] for client, value in entries if client in state.headers]
-            if [(header.client, header.hash()) for header in headers] != list(entries):
+            if not set(entries) <= set(state.entries):
                 raise AbortError(
                     "the votes agree on a header that this aggregator did not vote for", "announce a new round"
                 )
+            headers = [state.headers[client] for client, _ in entries]
             require_one_group_key(headers)
             share, spent = self._regenerate(memory, state.sid, headers)
             rho = roster_digest(state.sid, headers[0].group_check, entries)

@@ -98,13 +98,15 @@ class Announced(State):
 
 
 class Voted(State):
-    """This aggregator said which headers are valid."""
+    """This aggregator said which headers are valid; ``entries`` are those with their hashes."""
 
-    __slots__ = ("headers", "rejected", "sid")
+    __slots__ = ("entries", "headers", "rejected", "sid")
 
-    def __init__(self, sid: bytes, headers: Mapping[int, Header], rejected: Mapping[int, str]) -> None:
+    def __init__(
+        self, sid: bytes, headers: Mapping[int, Header], entries: Entries, rejected: Mapping[int, str]
+    ) -> None:
         super().__init__()
-        self.sid, self.headers, self.rejected = sid, headers, rejected
+        self.sid, self.headers, self.entries, self.rejected = sid, headers, entries, rejected
 
 
 class Committed(State):

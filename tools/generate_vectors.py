@@ -1,0 +1,95 @@
+"""Write the test vectors under vectors/, or compare them with what is committed.
+
+    python tools/generate_vectors.py            write every file
+    python tools/generate_vectors.py --check    compare; exit 1 and name the first difference
+    python tools/generate_vectors.py --freeze   seal the inputs of sealing.json anew (randomised, so done once)
+
+Everything but the frozen sealings follows from names by SHA-256, so two runs write the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from vectors.writing import first_difference, render
+
+from vectors import (
+    challenges,
+    commitments,
+    encodings,
+    fields,
+    identifiers,
+    manifests,
+    messages,
+    records,
+    refusals,
+    rounds,
+    sealing,
+    statements,
+    streams,
+)
+
+MAKERS = {
+    "statements": statements.make,
+    "fields": fields.make,
+    "streams": streams.make,
+    "commitments": commitments.make,
+    "challenges": challenges.make,
+    "encodings": encodings.make,
+    "manifests": manifests.make,
+    "identifiers": identifiers.make,
+    "sealing": sealing.make,
+    "messages": messages.make,
+    "rounds-2": lambda: rounds.make(2),
+    "rounds-3": lambda: rounds.make(3),
+    "rounds-5": lambda: rounds.make(5),
+    "refusals": refusals.make,
+    "records": records.make,
+}
+FOLDER = Path(__file__).parent.parent / "vectors"
+
+
+def write(folder: Path) -> None:
+    """Write every file."""
+    for name, make in MAKERS.items():
+        (folder / f"{name}.json").write_text(render(make()), encoding="utf-8")
+
+
+def differences(folder: Path) -> list[str]:
+    """One line for each file that is missing, unknown or not what would be written."""
+    lines = []
+    for name, make in MAKERS.items():
+        path = folder / f"{name}.json"
+        if not path.exists():
+            lines.append(f"{path.name} is missing")
+            continue
+        difference = first_difference(path.read_text(encoding="utf-8"), render(make()))
+        if difference:
+            lines.append(f"{path.name}, {difference}")
+    known = {f"{name}.json" for name in MAKERS}
+    lines += [f"{path.name} is not written by this program" for path in folder.glob("*.json") if path.name not in known]
+    return lines
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare with the committed files and write nothing")
+    parser.add_argument("--freeze", action="store_true", help="seal the inputs of sealing.json anew")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    arguments = parser.parse_args()
+    if arguments.freeze:
+        sealing.freeze()
+    if arguments.check:
+        lines = differences(arguments.folder)
+        for line in lines:
+            print(f"vectors differ: {line}", file=sys.stderr)
+        return 1 if lines else 0
+    write(arguments.folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
