@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test check test-slow bench clean help
+.PHONY: setup demo test check test-slow vectors fuzz bench bench-full bench-quick clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -32,10 +32,24 @@ check: $(STAMP)  ## style, types and the layers
 test-slow: $(STAMP)  ## tests that take minutes
 	$(BIN)/pytest -m slow
 
-bench: $(STAMP)  ## speed, side by side with plain averaging; tables, and JSON under build/bench
-	mkdir -p build/bench
+vectors: $(STAMP)  ## write vectors/*.json anew; the tests fail if that changes anything
+	$(BIN)/python tools/generate_vectors.py
+
+FUZZ_SECONDS ?= 300
+fuzz: $(STAMP)  ## damaged bytes for every parser, for FUZZ_SECONDS (300); repeat a run with FUZZ_SEED
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest tests/fuzz --capture=no --timeout=0
+
+bench: $(STAMP)  ## speed and memory, side by side with plain averaging; tables, and JSON under build/bench
 	$(BIN)/python benchmarks/rendering.py --json build/bench/rendering.json
 	$(BIN)/python benchmarks/aggregation.py --json build/bench/aggregation.json
+	$(BIN)/python benchmarks/cold_start.py --json build/bench/cold_start.json
+	$(BIN)/python benchmarks/private_round.py --json build/bench/private_round.json
+
+bench-full: $(STAMP)  ## aggregation at every size: 1000 clients of 100 million parameters too
+	$(BIN)/python benchmarks/aggregation.py --full --json build/bench/aggregation_full.json
+
+bench-quick: $(STAMP)  ## a smoke test of the aggregation's benchmark
+	$(BIN)/python benchmarks/aggregation.py --quick
 
 clean:  ## remove the environment and what was built
 	rm -rf .venv build *.egg-info src/*.egg-info

@@ -10,15 +10,13 @@ rate by the clock on the wall is shown beside it. Both are medians of the runs.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from measuring import caption, machine, wide_console, write_json
 from privateyes.tasks.gaze.synthetic import render_persons
 
 SIZES = ((36, 60), (9, 15), (72, 120))
@@ -61,10 +59,10 @@ def main() -> None:
         })  # fmt: skip
         numbers = [f"{number:.0f}" for number in (median, min(rates), max(rates), wall)]
         table.add_row(f"{size[0]}x{size[1]}", *numbers, f"{target:.0f}" if target else "")
-    Console().print(table)
-    if arguments.json is not None:
-        report = {"benchmark": "rendering", "python": platform.python_version(), "results": results}
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+    about = machine()
+    table.caption = caption(about)
+    wide_console().print(table)
+    write_json(arguments.json, {"benchmark": "rendering", "machine": about, "results": results})
 
 
 if __name__ == "__main__":
