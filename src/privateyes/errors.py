@@ -93,7 +93,7 @@ class DeliveryError(AbortError):
     """A client refuses the result of a round. Its complaint names the session and the check, nothing else.
 
     Args:
-        check: the number of the check that failed (aggregation/client.py).
+        check: the number of the check that failed (aggregation/result.py).
     """
 
     def __init__(self, check: int, problem: str, remedy: str = "") -> None:

@@ -278,3 +278,11 @@ def test_a_client_that_floods_the_vote_with_headers_is_left_out_after_its_second
     state = world.aggregators[1].vote(world.aggregator_memories[1], world.states[1], [*flood, *others]).state
     assert sorted(state.headers) == [1, 3, 4]
     assert len(checked) == 2 + 3
+
+
+def test_an_opening_that_has_not_left_yet_can_be_erased(world) -> None:
+    world.run(to="agree")
+    step = world.aggregators[1].open(world.aggregator_memories[1], world.states[1], world.agreements)
+    assert step.message.share.any()
+    step.state.erase()
+    assert not step.message.share.any()

@@ -111,7 +111,7 @@ def test_no_secret_is_in_an_error(committed) -> None:
         assert not [secret for secret in held for shown in _shown(secret) if shown in text]
 
 
-SECRET_NAMES = ("key", "salt", "tag", "pad", "secret", "seed", "mask")
+SECRET_NAMES = ("key", "salt", "tag", "pad", "secret", "seed", "mask", "state_digest")
 PUBLIC_NAMES = ("public_key", "state_key", "sealed", "keys")
 
 

@@ -95,6 +95,7 @@ def test_whole_numbers_may_stand_for_fractions() -> None:
         (('["p00"]', '["p00", "p00"]'), "names something twice"),
         (('name = "minimal"', 'name = "minimal"\nways = ["federatd"]'), r"ways\.0 = \"federatd\""),
         (('name = "minimal"', 'name = "minimal'), "no valid TOML"),
+        (("", '\n[aggregation]\nmode = "public"\nclip_headroom = 8'), "a public record holds no clips"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_key_value_and_remedy(change: tuple[str, str], message: str) -> None:

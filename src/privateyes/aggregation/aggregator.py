@@ -5,9 +5,9 @@
 
 Each transition takes one state and what arrived and returns a Step: the next state, the message to send and what must
 be on disk before it is sent. A state is used once. A transition that raises ends the session at this aggregator: the
-state's secrets are erased, nothing later is ever signed or opened for it, and the next announcement declares it void.
-So that this holds for states that somebody kept or reloaded, every transition up to the opening also takes the current
-memory, and refuses a session that is no longer its last.
+state's secrets are erased, and nothing later is committed to, agreed to or opened for it; if it was not opened, it is
+void from the next announcement on. So that this holds for states that somebody kept or reloaded, every transition up to
+the opening also takes the current memory, and refuses a session that is no longer its last.
 """
 
 from __future__ import annotations

@@ -36,9 +36,17 @@ MESSAGES_IN_TURN: Final = (
 """What a round waits for, one after the other, and over how many hops each goes."""
 
 
-def message_delays() -> int:
-    """One-way delays of a round over a relaying hub: 14, whatever n, m and d are."""
-    return sum(hops for _, hops in MESSAGES_IN_TURN)
+DISCLOSURE: Final = ("Disclosure", 2)
+
+
+def messages_in_turn(manifest: Manifest) -> tuple[tuple[str, int], ...]:
+    """``MESSAGES_IN_TURN``, and in public mode the disclosure of the session's key."""
+    return MESSAGES_IN_TURN if manifest.sealed else (*MESSAGES_IN_TURN, DISCLOSURE)
+
+
+def message_delays(manifest: Manifest) -> int:
+    """One-way delays of a round over a relaying hub: 14, in public mode 16, whatever n, m and d are."""
+    return sum(hops for _, hops in messages_in_turn(manifest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +58,14 @@ class RoundCosts:
         client_down: received by any client.
         aggregator_up: sent by an aggregator.
         aggregator_down: received by an aggregator.
+        disclosure: in public mode, sent by one client besides and received by every other; 0 in sealed mode.
     """
 
     client_up: int
     client_down: int
     aggregator_up: int
     aggregator_down: int
+    disclosure: int
 
 
 def round_costs(manifest: Manifest, submitted: int, roster: int) -> RoundCosts:
@@ -83,4 +93,5 @@ def round_costs(manifest: Manifest, submitted: int, roster: int) -> RoundCosts:
         client_down=n * announcement + delivery,
         aggregator_up=announcement + exchanged + result,
         aggregator_down=submitted * header + (n - 1) * exchanged + hub_commitment + hub_sum,
+        disclosure=0 if manifest.sealed else _SIGNED + _CLIENT + 3 * HASH_BYTES,
     )

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from privateyes.aggregation.keys import GroupKey, KeyChain
 from privateyes.aggregation.messages import NO_SESSION
+from privateyes.crypto.statement import equal_in_constant_time
 from privateyes.errors import MalformedError, RefusedError
 
 
@@ -153,7 +154,7 @@ class ClientMemory:
         """
         if not self.follows(sid):
             raise RefusedError("the accepted result is of a session that this client does not follow")
-        if state_digest == self.state_digest:
+        if equal_in_constant_time(state_digest, self.state_digest):
             raise RefusedError(
                 "the state after an accepted result is the one before it", "count the rounds in the training state"
             )

@@ -54,7 +54,7 @@ def _require_next(previous: ClientMemory | None, epoch: int, state_digest: bytes
     if previous is None:
         return
     _require_later_epoch(epoch, previous.group.epoch)
-    if previous.state_digest != state_digest:
+    if state_digest is None or not equal_in_constant_time(previous.state_digest, state_digest):
         raise RefusedError(
             "the training state is not this client's current one", "a client never goes back to an older checkpoint"
         )
@@ -285,7 +285,7 @@ class ClientSetup:
             RefusedError: it is not this client's current state, or the key is of another epoch or no client's.
             MalformedError: a signature does not verify.
         """
-        if self._state_digest is None or digest_of(state) != self._state_digest:
+        if self._state_digest is None or not equal_in_constant_time(digest_of(state), self._state_digest):
             raise RefusedError("that is not this client's current training state", "a newcomer has none to give")
         recipient = newcomer.client
         if newcomer.epoch != self._epoch or not 1 <= recipient <= len(self._manifest.clients):

@@ -151,6 +151,10 @@ class Opened(State):
         super().__init__()
         self.agreed = agreed
 
+    def erase(self) -> None:
+        """Overwrite Z_s and drop the salt: the opening may not have left yet."""
+        self.agreed.erase()
+
 
 class Certified(State):
     """The result is signed; the session is over."""

@@ -60,7 +60,7 @@ def statement(label: Label, role: Role, context: bytes, *parts: Part) -> bytes:
     Args:
         label: what the statement is for.
         role: who makes it.
-        context: session id or set-up id; empty only for the manifest, which has neither.
+        context: session id or set-up id; empty for what has neither: the manifest, the set-up id, a client's rounding.
         parts: the statement's own content.
     """
     return _prefix(label, role) + encode_tuple((context, *parts))

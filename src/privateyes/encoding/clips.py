@@ -1,4 +1,4 @@
-"""A clip for each tensor, as part of the training state (protocol, "Setup").
+"""A clip for each tensor, as part of the training state (protocol, "Encoding").
 
 Updates of different layers differ in size by orders of magnitude; one clip for all of them wastes the grid of the small
 ones. A plan gives each tensor its own, and may change from round to round, since it belongs to the state that every

@@ -91,7 +91,8 @@ def _run_once(
     shutil.rmtree(folder, ignore_errors=True)  # of a replay that was killed
     try:
         with closing(PartyStore(folder / "parties.sqlite")) as store:
-            return Session(parties, wire, store, RoleClock()).run(0, local_inputs(parties, state, updates, seed))
+            session = Session(parties, wire, store, RoleClock(), clips=state.clips)
+            return session.run(0, local_inputs(parties, state, updates, seed))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -194,6 +194,7 @@ def _integers_as_floats(tree: dict[str, Any]) -> dict[str, Any]:
     floats = {
         ("training", "learning_rate"), ("training", "momentum"), ("training", "weight_decay"),
         ("federation", "cohort_fraction"), ("federation", "server_learning_rate"), ("aggregation", "clip"),
+        ("aggregation", "clip_headroom"),
     }  # fmt: skip
     result = dict(tree)
     for table, key in floats:
@@ -221,6 +222,12 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
             refuse(f"{where} = [] is empty", "name at least one")
         if names is not None and len(set(names)) < len(names):
             refuse(f"{where} = {json.dumps(names)} names something twice", "name each once")
+    if spec.aggregation.mode == "public" and spec.aggregation.clip_headroom is not None:
+        refuse(
+            'aggregation.clip_headroom does not go with aggregation.mode = "public": a public record holds no clips, '
+            "so nobody could check the result",
+            "remove it, or choose sealed",
+        )
     if spec.model.name not in MODELS:
         refuse(f'model.name = "{spec.model.name}" is not known', closest(spec.model.name, sorted(MODELS)))
     server = spec.federation.server_optimiser

@@ -391,3 +391,14 @@ def test_two_clients_with_different_clips_never_meet(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="another state"):
         exchange.exchange(replace(following, clips=policy.initial()), updates)
     exchange.close()
+
+
+def test_an_update_of_a_stranger_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    exchange = SecureExchange(plan_for(), FedAvg(), tmp_path, 1)
+    updates = [ClientUpdate(name, 5, np.zeros(DIMENSION, np.float32), 0.0) for name in (*NAMES[:3], "eve")]
+    with pytest.raises(
+        ParameterError, match="from eve, who is no client of the task; its clients are: ada"
+    ):
+        exchange.exchange(ServerState(np.zeros(DIMENSION, np.float32)), updates)
+    exchange.close()
+    assert not (tmp_path / MANIFEST_NAME).exists()

@@ -123,6 +123,7 @@ class SecureExchange:
                 "train the model that the manifest describes, or start a new task",
             )
         check_updates(updates, state.vector.size)
+        self._require_known(updates)
         before = state.digest()
         accepted = self._store.accepted_after(before)
         if accepted is not None:
@@ -139,6 +140,14 @@ class SecureExchange:
         report = replace(report, seconds=seconds + perf_counter() - started)
         self._store.amend_report(_dump_report(report))
         return following, report
+
+    def _require_known(self, updates: Sequence[ClientUpdate]) -> None:
+        for update in updates:
+            if update.client not in self._plan.clients:
+                known = ", ".join(self._plan.clients)
+                raise ParameterError(
+                    f"an update is from {update.client}, who is no client of the task", f"its clients are: {known}"
+                )
 
     def close(self) -> None:
         """Close the store and end the threads."""
@@ -294,7 +303,9 @@ class SecureExchange:
         # The formulas, which a test holds against the counted traffic: after a kill, the traffic counted here is that
         # of the session's last steps only.
         costs = round_costs(manifest, submitted=len(updates), roster=len(counted))
-        return ExchangeReport(seconds, costs.client_up, costs.client_down, details)
+        count = len(manifest.clients)  # one client discloses in a public task, and the others receive it
+        up, down = costs.disclosure / count, costs.disclosure * (count - 1) / count
+        return ExchangeReport(seconds, costs.client_up + up, costs.client_down + down, details)
 
 
 def local_inputs(

@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +29,12 @@ from privateyes.aggregation.messages import (
     OpeningReceipt,
     ResultSignature,
     RosterCommitment,
-    Signed,
     Submission,
 )
 from privateyes.aggregation.result import Check
 from privateyes.aggregation.roster import Entries
 from privateyes.aggregation.snapshot import committed_pieces, dump_agreed
-from privateyes.aggregation.states import Agreed, Announced, Committed, Opened, State, Step
+from privateyes.aggregation.states import Agreed, Announced, Committed, Opened, Step
 from privateyes.crypto.commitment import SALT_BYTES, merkle_root
 from privateyes.crypto.statement import HASH_BYTES
 from privateyes.encoding.clips import ClipPlan
@@ -59,10 +57,6 @@ from privateyes.engines.local.stages import (
 )
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import DeliveryError, TrainingError
-
-M = TypeVar("M", bound=Signed)
-S = TypeVar("S", bound=State)
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +306,10 @@ class Session:
 
     def _send_openings(self, opened: Sequence[Step[Opened, Opening]]) -> list[Opening]:
         for step in opened:
-            message, root = step.message, step.state.agreed.committed.share_root
+            message, committed = step.message, step.state.agreed.committed
+            # The root is known where the aggregator opens what it committed to; what else it sends is hashed as sent.
+            own = message.share is committed.share
+            root = committed.share_root if own else merkle_root(message.share, self._crew.lanes())
             self._wire.record(OpeningReceipt(message.sid, message.aggregator, message.salt, root, message.signature))
         return self._crew.run(self._quorum.forward, [step.message for step in opened])
 
