@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from privateyes.aggregation.findings import Finding, Level, everyone_of, joined, ranges, strongest_first
+from privateyes.aggregation.findings import (
+    Audit,
+    Finding,
+    Level,
+    Outcome,
+    SessionAudit,
+    everyone_of,
+    joined,
+    ranges,
+    strongest_first,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,8 +34,26 @@ def test_findings_are_told_once_and_the_strongest_first() -> None:
     assert [finding.level for finding in strongest_first([*found, *found])] == list(Level)
 
 
-def test_only_the_two_strongest_levels_are_faults() -> None:
-    assert [level for level in Level if Finding(level, "", "").is_fault] == [Level.PROVEN, Level.INCONSISTENT]
+def test_only_the_three_strongest_levels_are_faults() -> None:
+    faults = [level for level in Level if Finding(level, "", "").is_fault]
+    assert faults == [Level.PROVEN, Level.INCONSISTENT, Level.SUSPECTED] == list(Level)[:3]
+
+
+def test_a_refused_result_is_certified_and_not_consistent() -> None:
+    assert [outcome for outcome in Outcome if outcome.is_certified] == [Outcome.CERTIFIED, Outcome.REFUSED]
+    for outcome in Outcome:
+        session = SessionAudit(bytes(32), 1, 0, outcome, 5, None, None, (), ((2, 5),))
+        found = Audit((session,), (), 1, 1)
+        assert found.is_consistent == (outcome is not Outcome.REFUSED)
+        assert found.refused == (() if found.is_consistent else (session,))
+
+
+@pytest.mark.parametrize("level", Level)
+def test_a_fault_anywhere_is_not_consistent(level: Level) -> None:
+    finding = Finding(level, "step 3", "something", ("hub",))
+    session = SessionAudit(bytes(32), 1, 0, Outcome.CERTIFIED, 5, None, None, (finding,))
+    for found in (Audit((), (finding,), 1, 1), Audit((session,), (), 1, 1)):
+        assert found.is_consistent == (not finding.is_fault)
 
 
 def test_a_finding_reads_as_a_sentence() -> None:

@@ -40,9 +40,20 @@ def test_one_organisation_with_all_aggregators_can_read_everything(manifest: Man
 
 
 def test_one_organisation_in_both_roles_is_a_corrupt_client_beside_a_corrupt_aggregator(manifest: Manifest) -> None:
-    (line,) = independence_warnings(operated(manifest, ["one", "two", "three"], ["a", "TWO", "two", "d"]))
-    assert line.startswith("two operates aggregator a2 and clients c2, c3")
+    (line,) = independence_warnings(operated(manifest, ["one", "two", "three"], ["a", "TWO", "c", "d"]))
+    assert line.startswith(
+        "two operates aggregator a2 and client c2: if it is corrupt, it is one corrupt client beside"
+    )
     assert "shift the average blindly" in line
+
+
+def test_one_organisation_with_two_clients_is_as_many_corrupt_clients(manifest: Manifest) -> None:
+    (line,) = independence_warnings(operated(manifest, ["one", "two", "three"], ["a", "B", " b", "d"]))
+    assert line.startswith("B operates clients c2, c3: if it is corrupt, those are 2 corrupt clients")
+    assert "corrupt_clients = 0" in line
+    of_clients, of_both = independence_warnings(operated(manifest, ["one", "b", "three"], ["a", "b", "b", "b"]))
+    assert of_clients.startswith("b operates clients c2, c3, c4: if it is corrupt, those are 3 corrupt clients")
+    assert of_both.startswith("b operates aggregator a2 and clients c2, c3, c4: if it is corrupt, it is 3 corrupt")
 
 
 def test_aggregators_without_an_operator_are_named(manifest: Manifest) -> None:
@@ -84,6 +95,14 @@ def test_parties_that_only_one_copy_has_are_listed(manifest: Manifest) -> None:
     fewer = replace(manifest, aggregators=manifest.aggregators[:2])
     assert differences(manifest, fewer) == ["aggregator 3: 'a3' only here"]
     assert differences(fewer, manifest) == ["aggregator 3: 'a3' only there"]
+
+
+def test_the_lines_call_the_two_copies_as_they_are_told(manifest: Manifest) -> None:
+    others = replace(manifest, leader=2, aggregators=manifest.aggregators[:2])
+    assert differences(manifest, others, ("as pinned", "in the file")) == [
+        "leader: 1 as pinned, 2 in the file",
+        "aggregator 3: 'a3' only as pinned",
+    ]
 
 
 def test_another_key_is_shown_as_people_compare_it(manifest: Manifest) -> None:

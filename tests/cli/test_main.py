@@ -4,12 +4,14 @@ import errno
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from privateyes import __version__
+from privateyes.cli import main, records
 from privateyes.experiments import datafiles, run
 
 Call = Callable[..., Result]
@@ -25,6 +27,46 @@ def test_every_command_explains_itself(call: Call, command: list[str]) -> None:
     assert result.exit_code == 0
     assert "Usage:" in result.stdout
     assert len(result.stdout.splitlines()) > 5
+
+
+@pytest.mark.parametrize("command", [["task", "verify"], ["transcript", "verify"]], ids=" ".join)
+def test_help_breaks_no_line_where_80_columns_hold_the_next_word(
+    call: Call, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.strip() for line in call(*command, "--help").stdout.splitlines()]
+    lines = lines[: next(index for index, line in enumerate(lines) if line.startswith("╭"))]
+    for line, following in pairwise(lines):
+        if line and following and not following.startswith("- "):
+            assert len(f"{line} {following.split()[0]}") > 78, (line, following)
+    assert [line[:3] for line in lines if line.startswith("- ")] == ["- 0", "- 1", "- 2"]
+
+
+def test_a_bug_keeps_its_traceback_and_exits_with_no_verdicts_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Python's own exit code for it is 1, which `transcript verify` says of somebody's fault."""
+
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("something that nobody thought of")
+
+    monkeypatch.setattr(records, "find_record", broken)
+    monkeypatch.setattr(sys, "argv", ["privateyes", "transcript", "verify", str(tmp_path)])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 70
+    told = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in told
+    assert "RuntimeError: something that nobody thought of" in told
+
+
+def test_a_reader_that_left_is_no_verdict(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def unread(*arguments: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(records, "find_record", unread)
+    assert call("transcript", "verify", tmp_path).exit_code == 141
 
 
 def test_the_version_is_told(call: Call) -> None:

@@ -120,6 +120,15 @@ def test_duplicate_keys_and_a_single_aggregator_are_refused(call: Call, pinned: 
     assert "with one, that one would see every update" in result.stderr
 
 
+def test_an_error_names_the_file_and_no_second_subject(call: Call, tmp_path: Path, pinned: Path) -> None:
+    empty = tmp_path / "empty.toml"
+    empty.write_text("")
+    assert call("task", "verify", empty).stderr.startswith(f"error: {empty}: key version is missing; add version")
+    pinned.write_text("= 1")
+    assert call("task", "verify", pinned).stderr.startswith(f"error: {pinned} is not valid TOML (")
+    assert call("task", "verify", "/dev/null").stderr.startswith("error: /dev/null: key version is missing")
+
+
 def test_a_file_that_cannot_be_read_is_one_line(call: Call, tmp_path: Path) -> None:
     binary = tmp_path / "binary.toml"
     binary.write_bytes(bytes([0xFF, 0xFE, 0x00]))

@@ -1,17 +1,34 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
 
-from privateyes.aggregation.aggregator import Point
-from privateyes.aggregation.messages import Message
+from privateyes.aggregation.aggregator import Aggregator, Point
+from privateyes.aggregation.memory import AggregatorMemory
+from privateyes.aggregation.messages import Agreement, HubCommitment, HubSum, Message, Opening
+from privateyes.aggregation.states import Agreed, Opened, Step
+from privateyes.crypto.commitment import commit_to_sum
+from privateyes.crypto.field import COMPACT
+from privateyes.encoding.fixed_point import FixedPoint
+from privateyes.engines.local.clock import RoleClock
+from privateyes.engines.local.misbehaviour import AlteringAggregator
+from privateyes.engines.local.parties import SecurePlan, draw_identities, parties_from, set_up_epoch
+from privateyes.engines.local.session import LocalInput, Session, SessionResult
+from privateyes.engines.local.store import PartyStore
+from privateyes.engines.local.transcript import TranscriptFile
+from privateyes.engines.local.wire import Wire
+from privateyes.errors import BlamedError
 
 Call = Callable[..., Result]
 
@@ -86,6 +103,73 @@ def test_a_proven_fault_names_the_culprit_and_exits_with_1(call: Call, task: Any
     assert session["roster"] == [1, 2, 3, 4]
 
 
+def test_a_certified_result_that_all_clients_refuse_is_no_consistent_record(
+    call: Call, task: Any, tmp_path: Path
+) -> None:
+    world = task.world
+    complaints = [own.complain(world.sid, 5) for own in world.clients.values()]
+    write(task.folder / "more.jsonl", complaints)
+    answer = tmp_path / "found.json"
+    result = call("transcript", "verify", task.folder, "--manifest", task.manifest, "--json", answer)
+    assert result.exit_code == 1
+    assert "certified, refused by 4 clients 4/4" in words(result)
+    assert "consistent" not in result.stdout
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith("4 clients refused a certified result (round 0 of epoch 1, session ")
+    assert "altered the sum before it was committed" in last
+    assert last.endswith("nobody is proven guilty of it")
+    found = json.loads(answer.read_text())
+    assert (found["consistent"], found["faults"]) == (False, 0)
+    (session,) = found["sessions"]
+    assert session["outcome"] == "refused"
+    assert session["refusals"] == [{"client": number, "check": 5} for number in (1, 2, 3, 4)]
+
+
+def test_a_refusal_of_what_the_record_does_not_have_says_so(call: Call, task: Any) -> None:
+    write(task.folder / "more.jsonl", [task.world.clients[2].complain(task.world.sid, 3)])
+    result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
+    assert result.exit_code == 1
+    assert "certified, refused by 1 client 4/4" in words(result)
+    assert "check 3): they were sent another delivery than the one in the record" in result.stdout
+
+
+def test_a_refusal_of_a_public_sum_that_passes_says_so(call: Call, make_world: Any, tmp_path: Path) -> None:
+    world = make_world(mode="public")
+    world.run()
+    manifest = tmp_path / "manifest.toml"
+    manifest.write_text(world.manifest.to_toml())
+    disclosure = world.clients[1].disclose(world.client_memories[1], world.delivery)
+    complaint = world.clients[2].complain(world.sid, 7)
+    record = write(tmp_path / "x.jsonl", [*said_in(world), world.delivery, disclosure, complaint])
+    result = call("transcript", "verify", record, "--manifest", manifest)
+    assert result.exit_code == 1
+    assert "the sum in the record passes; they were sent another one, hold other clips, or" in result.stdout
+    assert "false" not in result.stdout
+
+
+def test_a_hub_whose_sum_is_wrong_is_suspected_and_not_one_of_several(
+    call: Call, task: Any, make_world: Any, tmp_path: Path
+) -> None:
+    """The operators kept the uploads; the hub committed to another sum."""
+    world = make_world()
+    world.run(to="commit")
+    world.total = HubSum(world.sid, world.shifted(world.total.share, {0: 1}))
+    world.hub_commitment = HubCommitment(world.sid, commit_to_sum(world.sid, world.total.share))
+    for step in ("agree", "open", "certify", "deliver"):
+        getattr(world, step)()
+    record = write(tmp_path / "kept.jsonl", [*said_in(world), *world.submissions.values()])
+    answer = tmp_path / "found.json"
+    result = call("transcript", "verify", record, "--manifest", task.manifest, "--json", answer)
+    assert result.exit_code == 1
+    assert "the hub, suspected" in words(result)
+    assert "suspected step 3 hub the sum that all aggregators signed T over" in words(result)
+    assert "one of" not in result.stdout.replace("none of", "")
+    last = "0 faults proven, 1 of the hub, or of whoever altered its unsigned word on the way"
+    assert result.stdout.splitlines()[-1] == last
+    (fault,) = [own for own in json.loads(answer.read_text())["sessions"][0]["findings"] if own["parties"] == ["hub"]]
+    assert fault["level"] == "suspected"
+
+
 def test_a_forged_accusation_changes_nothing(call: Call, task: Any) -> None:
     forged = replace(task.world.results[1], result=bytes(32))
     write(task.folder / "more.jsonl", [forged])
@@ -147,7 +231,12 @@ DAMAGED = {
     "no text": ('{"type": "Vote", "bytes": 5}\n', "not an object with the texts type and bytes"),
     "not hex": ('{"type": "Vote", "bytes": "0g"}\n', "bytes is not hexadecimal"),
     "unknown type": ('{"type": "Gossip", "bytes": "00"}\n', "'Gossip' is no message of the protocol"),
-    "cut off": ('{"type": "Vote", "by', "cut off in the middle; remove that line"),
+    "cut off, and more": (
+        '{"type": "Vote", "by\n' + GOOD,
+        "line 1: not JSON; give a session's record; if it is one, get",
+    ),
+    "cut off text": ("round one", "line 1: not JSON"),
+    "null": ("null\n", "not an object with the texts type and bytes"),
     "too short": (GOOD + "\n", "made under another manifest: give --manifest"),
     "other kind": ('{"type": "Vote", "bytes": "0a00"}\n', "a message of kind 10 where Vote (8) was expected"),
     "endless": ('{"type": "' + "x" * 300_000 + "\n", "longer than any message of this task"),
@@ -164,6 +253,76 @@ def test_damaged_records_are_one_line_with_the_remedy(call: Call, task: Any, tex
     assert result.stderr.startswith("error: ")
     assert len(result.stderr.splitlines()) == 1
     assert len(result.stderr) < 500
+
+
+@pytest.mark.parametrize("kept", [1, 17, 40])
+def test_a_torn_last_line_is_noted_with_its_place_and_the_rest_is_judged(call: Call, task: Any, kept: int) -> None:
+    """As a kill in the middle of a write leaves it. The line before it, whole, proves a fault all the same."""
+    world = task.world
+    second = world.signed_by_aggregator(replace(world.results[1], result=bytes(32)), 2)
+    path = write(task.folder / "more.jsonl", [second, world.clients[3].complain(world.sid, 5)])
+    whole, torn = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(whole + torn[:kept])
+    result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
+    assert result.exit_code == 1
+    assert "noted record" in words(result)
+    told = "".join(words(result).split())  # a long path is broken where the column ends
+    assert "".join(f"{path}, line 2, the last of the file, is torn".split()) in told
+    assert "proven to have broken the protocol: aggregator 2" in result.stdout
+    path.write_bytes(torn[:kept])
+    assert call("transcript", "verify", task.folder, "--manifest", task.manifest).exit_code == 0
+
+
+def test_a_last_line_that_lacks_only_its_end_is_whole(call: Call, task: Any) -> None:
+    path = task.folder / "round-0001-session-0000.jsonl"
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
+    assert result.exit_code == 0
+    assert "certified 4/4" in words(result)
+    assert "torn" not in result.stdout
+
+
+def test_a_path_that_the_system_refuses_is_one_line_and_no_verdict(call: Call, task: Any, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 300)
+    loop = tmp_path / "loop.jsonl"
+    loop.symlink_to(loop)
+    for arguments, line in (
+        ([long], "File name too long; give a session's record or a folder of records"),
+        ([task.folder, "--manifest", long], "File name too long; give the task's manifest.toml"),
+        ([task.folder, "--manifest", task.manifest, "--setup", long], "File name too long"),
+        ([task.folder, "--manifest", task.manifest, "--setup", loop], "Too many levels of symbolic links"),
+        ([task.folder, "--manifest", task.manifest, "--json", long], "cannot be written"),
+    ):
+        result = call("transcript", "verify", *arguments)
+        assert result.exit_code == 2, line
+        assert line in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("guilty", [False, True])
+def test_the_exit_code_is_the_verdict_whoever_stops_reading(task: Any, guilty: bool) -> None:
+    """As in ``privateyes transcript verify ... | head -1``."""
+    if guilty:
+        second = task.world.signed_by_aggregator(replace(task.world.results[1], result=bytes(32)), 2)
+        write(task.folder / "more.jsonl", [second])
+    program = "from privateyes.cli.main import main; main()"
+    arguments = ["transcript", "verify", str(task.folder), "--manifest", str(task.manifest)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run([sys.executable, "-c", program, *arguments], stdout=writing, stderr=subprocess.PIPE)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (int(guilty), b"")
+
+
+@pytest.mark.parametrize("text", ["", '{"type": "Vote", "by'], ids=["empty", "torn"])
+def test_a_record_without_a_whole_message_is_an_error(call: Call, task: Any, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "alone.jsonl"
+    path.write_text(text)
+    result = call("transcript", "verify", path, "--manifest", task.manifest)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {path} holds no whole message; give a session's record")
 
 
 def test_what_is_not_there_is_one_line_with_the_remedy(call: Call, task: Any, tmp_path: Path) -> None:
@@ -196,6 +355,96 @@ def test_a_set_up_elsewhere_can_be_given(call: Call, task: Any, tmp_path: Path) 
     assert without.exit_code == given.exit_code == 0
     count = [int(result.stdout.split()[0]) for result in (without, given)]
     assert count[1] - count[0] == 12 + 4
+
+
+# Real sessions among local parties, whose record is on disk
+
+
+class SwappingAggregator(Aggregator):
+    """Opens another share than it committed to, and signs what it opens."""
+
+    def open(self, memory: AggregatorMemory, state: Agreed, agreements: Sequence[Agreement]) -> Step[Opened, Opening]:
+        step = Aggregator.open(self, memory, state, agreements)
+        share = step.message.share.copy()
+        share[0] = (int(share[0]) + 1) % self.manifest.field.prime
+        other = replace(step.message, share=share).signed_by(self.identity, step.message.sid)
+        return replace(step, message=other)
+
+
+@pytest.fixture
+def session_of(tmp_path: Path) -> Callable[..., SessionResult]:
+    """Runs a session among three clients and three aggregators, the second of the given class; writes its record."""
+
+    def run(second: type[Aggregator], mode: str = "sealed") -> SessionResult:
+        plan = SecurePlan(("a", "b", "c"), 7, 3, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2, mode=mode)
+        parties = parties_from(plan, draw_identities(plan))
+        set_up_epoch(parties, bytes(32), Wire(parties.manifest))
+        own = parties.aggregators[1]
+        parties = parties.with_aggregator(second(own.manifest, own.number, own.identity))
+        (tmp_path / "manifest.toml").write_text(parties.manifest.to_toml())
+        record, store = TranscriptFile(tmp_path / "session.jsonl"), PartyStore(tmp_path / "store")
+        inputs = {number: LocalInput(np.full(7, 0.25, np.float32), 3, bytes(32)) for number in (1, 2, 3)}
+        try:
+            return Session(parties, Wire(parties.manifest, record.add), store, RoleClock()).run(1, inputs)
+        finally:
+            record.close()
+            store.close()
+
+    return run
+
+
+@pytest.fixture
+def verified(call: Call, tmp_path: Path) -> Callable[[], tuple[Result, dict[str, Any]]]:
+    """What the command says about that record, and the findings that it writes."""
+
+    def verify() -> tuple[Result, dict[str, Any]]:
+        files = [tmp_path / name for name in ("session.jsonl", "manifest.toml", "found.json")]
+        result = call("transcript", "verify", files[0], "--manifest", files[1], "--json", files[2])
+        return result, json.loads(files[2].read_text())
+
+    return verify
+
+
+def test_an_honest_session_on_disk_is_consistent(session_of: Any, verified: Any) -> None:
+    """Without misbehaviour the two tests below would prove nothing."""
+    assert len(session_of(Aggregator).averages) == 3
+    result, found = verified()
+    assert (result.exit_code, found["consistent"], found["faults"]) == (0, True, 0)
+
+
+@pytest.mark.parametrize("mode", ["sealed", "public"])
+def test_who_opens_something_else_than_it_committed_to_is_proven_guilty_by_the_record_on_disk(
+    session_of: Any, verified: Any, mode: str
+) -> None:
+    with pytest.raises(BlamedError, match="aggregator 2"):
+        session_of(SwappingAggregator, mode)
+    result, found = verified()
+    assert result.exit_code == 1
+    (session,) = found["sessions"]
+    assert session["outcome"] == "aborted"
+    faults = [own for own in session["findings"] if own["level"] in ("proven", "inconsistent", "suspected")]
+    assert [(own["level"], own["parties"]) for own in faults] == [("proven", ["aggregator 2"])]
+    assert faults[0]["what"] == "opened something other than it committed to"
+    assert result.stdout.splitlines()[-1] == "proven to have broken the protocol: aggregator 2"
+
+
+@pytest.mark.parametrize("mode", ["sealed", "public"])
+def test_a_share_that_was_altered_before_it_was_committed_is_a_refused_result_on_disk_and_proves_nobody_guilty(
+    session_of: Any, verified: Any, mode: str
+) -> None:
+    assert sorted(session_of(AlteringAggregator, mode).refusals) == [1, 2, 3]
+    result, found = verified()
+    assert result.exit_code == 1
+    (session,) = found["sessions"]
+    assert session["outcome"] == "refused"
+    assert session["refusals"] == [{"client": number, "check": 5} for number in (1, 2, 3)]
+    levels = {own["level"] for own in session["findings"]}
+    assert "proven" not in levels
+    assert ("inconsistent" in levels) == (mode == "public")  # where anyone can see that the clients are right
+    assert "certified, refused by 3 clients 3/3" in words(result)
+    assert "3 clients refused a certified result" in result.stdout
+    assert "altered the sum before it was committed" in result.stdout
+    assert "consistent: nothing" not in result.stdout
 
 
 def test_a_real_run_is_consistent(call: Call, tmp_path: Path, eyes: Path, experiment_text: Callable[..., str]) -> None:

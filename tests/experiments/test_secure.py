@@ -90,7 +90,7 @@ def test_a_directory_of_an_experiment_with_another_clip_is_refused(
     exchange = open_secure_exchange(spec_with(""), FOLD, CLIENTS, D, FedAvg(), tmp_path)
     exchange.exchange(ServerState(np.zeros(D, np.float32)), updates)
     exchange.close()
-    with pytest.raises(RunDirectoryError, match=r"holds another task: clip is 0\.5 where the parties pinned 1\.0"):
+    with pytest.raises(RunDirectoryError, match=r"holds another task: clip: 1\.0 as pinned, 0\.5 here"):
         open_secure_exchange(spec_with("clip = 0.5"), FOLD, CLIENTS, D, FedAvg(), tmp_path)
     forget_secrets(FOLD, tmp_path)
     kept = sorted(path.name for path in (tmp_path / FOLDER / "all").iterdir())

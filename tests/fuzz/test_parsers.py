@@ -154,7 +154,7 @@ def _text_targets(folder: Path) -> dict[str, Target]:
 
     def read_lines(data: bytes) -> list[Message]:
         path.write_bytes(data)
-        return list(read_messages(path, manifest))
+        return list(read_messages(path, manifest, [].append))
 
     def write_lines(found: list[Message]) -> bytes:
         rows = [{"type": type(message).__name__, "bytes": message.to_bytes().hex()} for message in found]

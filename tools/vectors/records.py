@@ -74,7 +74,7 @@ def _cases(cast: Cast) -> list[_Case]:
             ("Opening", "ResultSignature", "Delivery", "Closing"),
             "aborted",
         ),
-        _Case("a complaint", [cast.clients[1].complain(cast.sid, 5)], []),
+        _Case("a complaint", [cast.clients[1].complain(cast.sid, 5)], [], outcome="refused"),
         _Case("two headers of client 2", [cast.by_client(replace(header, nonce=ZERO), 2)], _proven("client 2")),
         _Case("a sum of the hub that nobody agreed on", [replace(cast.total, share=cast.delivery.share)], []),
         _Case("a second header of client 2 without its signature", [replace(header, nonce=ZERO)], []),

@@ -21,7 +21,6 @@ from privateyes.aggregation.audit_aggregators import (
     equivocations,
     find_preimages,
     impossible_words,
-    numbers_of,
     openings,
     openings_fit,
     rosters,
@@ -36,7 +35,14 @@ from privateyes.aggregation.audit_results import (
     results,
     uncertified_deliveries,
 )
-from privateyes.aggregation.evidence import Evidence, SessionEvidence, Statements, collect, set_aside_findings
+from privateyes.aggregation.evidence import (
+    Evidence,
+    SessionEvidence,
+    Statements,
+    collect,
+    set_aside_findings,
+    signed_by_all,
+)
 from privateyes.aggregation.findings import (
     Audit,
     Finding,
@@ -85,7 +91,9 @@ def audit(manifest: Manifest, messages: Iterable[Message]) -> Audit:
     Guarantees:
         If at least one aggregator is honest, no honest party is named by a PROVEN finding, and of the parties that an
         INCONSISTENT finding names at least one broke the protocol; whatever the others, the hub and whoever wrote the
-        record did. The one innocent exception is a leader that was restarted during a set-up (audit_clients.py).
+        record did. The one innocent exception is a leader that was restarted during a set-up (audit_clients.py). The
+        hub, where a finding names it, stands for whoever altered its unsigned word on the way as well; SUSPECTED is
+        what names it alone.
     """
     evidence = collect(manifest, messages)
     findings = list(across_sessions(evidence))
@@ -117,7 +125,7 @@ def _of_session(evidence: Evidence, session: SessionEvidence) -> SessionAudit:
     found += set_aside_findings(session.set_aside, "record")
     outcome, step = _outcome(manifest, session)
     found += _progress(evidence, session, known, outcome)
-    if outcome is Outcome.CERTIFIED and not manifest.sealed and average is None and not of_average:
+    if outcome.is_certified and not manifest.sealed and average is None and not of_average:
         text = "the delivery with its vector, the roster's headers or a disclosed key: so the sum was not checked here"
         found.append(Finding(Level.MISSING, "step 5", text))
     if average is not None:
@@ -126,8 +134,9 @@ def _of_session(evidence: Evidence, session: SessionEvidence) -> SessionAudit:
     delivered = certified_deliveries(manifest, session)
     roster = tuple(client for client, _ in delivered[0].roster) if delivered else None
     weight = None if average is None else average.total_weight
+    refusals = tuple((word.client, word.check) for word in session.signed.all_of(Complaint))
     return SessionAudit(
-        session.sid, session.epoch, session.round, outcome, step, roster, weight, strongest_first(found)
+        session.sid, session.epoch, session.round, outcome, step, roster, weight, strongest_first(found), refusals
     )
 
 
@@ -146,31 +155,27 @@ def _faults(manifest: Manifest, session: SessionEvidence, known: Preimages) -> I
 
 
 def _outcome(manifest: Manifest, session: SessionEvidence) -> tuple[Outcome, int]:
-    reached = next((step for step, kind in _STEPS if session.signed.of(kind)), 0)
-    if _certified(manifest, session):
-        return Outcome.CERTIFIED, 5
+    if signed_by_all(manifest, ((word.aggregator, word.result) for word in session.signed.all_of(ResultSignature))):
+        return Outcome.REFUSED if session.signed.of(Complaint) else Outcome.CERTIFIED, 5
     stopped = [word.step for word in session.signed.all_of(Abort)]
     if stopped:
         return Outcome.ABORTED, min(stopped)
     if session.signed.of(Complaint):
         return Outcome.ABORTED, 5
     if any(word.outcome == VOID for word in session.signed.all_of(Closing)):
-        return Outcome.ABORTED, reached
-    return Outcome.INCOMPLETE, reached
+        return Outcome.ABORTED, _reached(session)
+    return Outcome.INCOMPLETE, _reached(session)
 
 
-def _certified(manifest: Manifest, session: SessionEvidence) -> bool:
-    """Whether all n aggregators signed one result."""
-    signers: dict[bytes, set[int]] = {}
-    for word in session.signed.all_of(ResultSignature):
-        signers.setdefault(word.result, set()).add(word.aggregator)
-    return any(len(who) == len(manifest.aggregators) for who in signers.values())
+def _reached(session: SessionEvidence) -> int:
+    """The last step of which the record has a statement."""
+    return next((step for step, kind in _STEPS if session.signed.of(kind)), 0)
 
 
 def _progress(evidence: Evidence, session: SessionEvidence, known: Preimages, outcome: Outcome) -> Iterator[Finding]:
     """What is there and what is missing, step by step up to the last step that the record shows."""
     manifest, signed = evidence.manifest, session.signed
-    reached = 5 if outcome is Outcome.CERTIFIED else next((step for step, kind in _STEPS if signed.of(kind)), 0)
+    reached = 5 if outcome.is_certified else _reached(session)
     announced = evidence.epochs.get(session.epoch or 0, Statements())
     said = [
         number
@@ -190,17 +195,17 @@ def _progress(evidence: Evidence, session: SessionEvidence, known: Preimages, ou
     if reached >= 3:
         yield from _recomputed(manifest, session, known)
     yield from _small_roster(manifest, session)
-    if outcome is Outcome.CERTIFIED and not certified_deliveries(manifest, session):
+    if outcome.is_certified and not certified_deliveries(manifest, session):
         yield Finding(Level.MISSING, "step 5", "the delivery, which tells what the result signatures stand for")
     if openings_fit(manifest, session, known):
         yield Finding(Level.HOLDS, "step 4", "every opening fits its commitment")
-    if signed.of(Disclosure) and outcome is not Outcome.CERTIFIED:
+    if signed.of(Disclosure) and not outcome.is_certified:
         text = "n result signatures; so whether the session key was published too early cannot be told"
         yield Finding(Level.MISSING, "step 5", text)
 
 
 def _said_by_all(manifest: Manifest, said: list[int], step: int, what: str, expected: bool) -> Iterator[Finding]:
-    absent = [number for number in numbers_of(manifest) if number not in said]
+    absent = [number for number in manifest.aggregator_numbers if number not in said]
     if not absent:
         yield Finding(Level.HOLDS, f"step {step}", f"all {len(manifest.aggregators)} {what}")
     elif expected or said:

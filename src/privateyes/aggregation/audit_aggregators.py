@@ -76,11 +76,6 @@ class Preimages:
     voted: bytes | None = None
 
 
-def numbers_of(manifest: Manifest) -> range:
-    """1..n."""
-    return range(1, len(manifest.aggregators) + 1)
-
-
 def find_preimages(manifest: Manifest, session: SessionEvidence) -> Preimages:
     """Look for what the signed hashes stand for: in the deliveries, and in combinations of the signed words."""
     found = Preimages(voted=_voted(manifest, session))
@@ -211,7 +206,7 @@ def rosters(manifest: Manifest, session: SessionEvidence, known: Preimages) -> I
             for fault in _illegal(manifest, session, roster, None if own is None else own.entries):
                 yield Finding(Level.PROVEN, "step 2", f"signed a roster {fault}", (aggregator_party(number),))
     signed = {word.rho for words in commitments.values() for word in words}
-    everyone = everyone_of(numbers_of(manifest))
+    everyone = everyone_of(manifest.aggregator_numbers)
     if len(signed) > 1:
         text = "signed different rosters: one of them told the others different votes, or left its own out"
         yield Finding(Level.INCONSISTENT, "step 2", text, everyone)
@@ -244,7 +239,6 @@ def copied_commitments(manifest: Manifest, session: SessionEvidence) -> Iterator
 
     Alone: the one that is not it, once the other has opened that commitment; nobody can open it twice.
     """
-    length = manifest.share_elements * manifest.field.element_bytes
     for (one, words), (other, others) in combinations(session.signed.of(RosterCommitment).items(), 2):
         shared = [(a, b) for a in words for b in others if a.commitment == b.commitment]
         for a, b in shared[:1]:
@@ -253,7 +247,7 @@ def copied_commitments(manifest: Manifest, session: SessionEvidence) -> Iterator
                 word.aggregator
                 for word in (a, b)
                 for opening in openings.get(word.aggregator, ())
-                if _commitment_of(opening, word.rho, length) == word.commitment
+                if _commitment_of(manifest, opening, word.rho) == word.commitment
             ]
             if owners:
                 thief = other if owners[0] == one else one
@@ -264,8 +258,9 @@ def copied_commitments(manifest: Manifest, session: SessionEvidence) -> Iterator
                 yield Finding(Level.INCONSISTENT, "step 3", text, everyone_of([one, other]))
 
 
-def _commitment_of(opening: OpeningReceipt, rho: bytes, length_bytes: int) -> bytes:
-    return commit_to_share(opening.sid, rho, opening.aggregator, opening.salt, length_bytes, opening.share_root)
+def _commitment_of(manifest: Manifest, opening: OpeningReceipt, rho: bytes) -> bytes:
+    length, root = manifest.share_bytes, opening.share_root
+    return commit_to_share(opening.sid, rho, opening.aggregator, opening.salt, length, root)
 
 
 def agreements(manifest: Manifest, session: SessionEvidence, known: Preimages) -> Iterator[Finding]:
@@ -284,7 +279,7 @@ def agreements(manifest: Manifest, session: SessionEvidence, known: Preimages) -
             yield from _transcript_faults(manifest, transcript, number, commitments)
     if len({word.transcript for word in session.signed.all_of(Agreement)}) > 1:
         text = "signed different T: the hub named different sums to them, or one of them different commitments"
-        yield Finding(Level.INCONSISTENT, "step 3", text, everyone_of(numbers_of(manifest), hub=True))
+        yield Finding(Level.INCONSISTENT, "step 3", text, everyone_of(manifest.aggregator_numbers, hub=True))
 
 
 def _transcript_faults(
@@ -319,11 +314,10 @@ def openings(manifest: Manifest, session: SessionEvidence, known: Preimages) -> 
     own T, so the second signed two, or the first did not wait for it.
     """
     agreed = session.signed.single(Agreement)
-    length = manifest.share_elements * manifest.field.element_bytes
     for number, words in session.signed.of(OpeningReceipt).items():
         own = _own_commitments(session, known, number)
         for word in words:
-            if any(_commitment_of(word, rho, length) != commitment for rho, commitment in own):
+            if any(_commitment_of(manifest, word, rho) != commitment for rho, commitment in own):
                 text = "opened something other than it committed to"
                 yield Finding(Level.PROVEN, "step 4", text, (aggregator_party(number),))
         for other, agreement in agreed.items():
@@ -338,10 +332,9 @@ def openings(manifest: Manifest, session: SessionEvidence, known: Preimages) -> 
 def openings_fit(manifest: Manifest, session: SessionEvidence, known: Preimages) -> bool:
     """Whether there is one opening of every aggregator, each held against a commitment and fitting it."""
     words = session.signed.single(OpeningReceipt)
-    length = manifest.share_elements * manifest.field.element_bytes
     for number, word in words.items():
         own = _own_commitments(session, known, number)
-        if not own or any(_commitment_of(word, rho, length) != commitment for rho, commitment in own):
+        if not own or any(_commitment_of(manifest, word, rho) != commitment for rho, commitment in own):
             return False
     return len(words) == len(manifest.aggregators)
 

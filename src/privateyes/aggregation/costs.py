@@ -76,7 +76,7 @@ def round_costs(manifest: Manifest, submitted: int, roster: int) -> RoundCosts:
         roster: clients that were counted.
     """
     n = len(manifest.aggregators)
-    share = manifest.share_elements * manifest.field.element_bytes
+    share = manifest.share_bytes
     header = _SIGNED + _CLIENT + 5 * HASH_BYTES + (1 + n * HASH_BYTES)
     announcement = _SIGNED + _AGGREGATOR + 2 * _ROUND + HASH_BYTES
     vote = _SIGNED + HASH_BYTES + _AGGREGATOR + 4 + submitted * _ENTRY

@@ -56,6 +56,10 @@ from privateyes.errors import MalformedError
 
 S = TypeVar("S", bound=Signed)
 OfEpoch: TypeAlias = AggregatorKey | ClientKey | SealedStreamKey | SealedGroupKey | SealedState | Voucher | Announcement
+OfSession: TypeAlias = (
+    Closing | Header | Vote | RosterCommitment | HubCommitment | Agreement | OpeningReceipt | HubSumReceipt
+    | ResultSignature | DeliveryReceipt | Complaint | Abort | Disclosure
+)  # fmt: skip
 
 MESSAGE_TYPES: Final[Mapping[str, type[Message]]] = MappingProxyType(
     {
@@ -193,7 +197,7 @@ def collect(manifest: Manifest, messages: Iterable[Message]) -> Evidence:
         evidence.messages += 1
         if isinstance(compact, OfEpoch):
             _add_of_epoch(evidence, compact)
-        else:
+        elif isinstance(compact, OfSession):
             _add_of_session(evidence, message, compact)
     for session in evidence.sessions.values():
         session.epoch, session.round = evidence.announced.get(session.sid, (None, None))
@@ -209,22 +213,12 @@ def _compact(message: Message) -> Message:
 
 def signer_of(manifest: Manifest, message: Signed) -> tuple[int, str, bytes | None]:
     """Who a message says it is from: number, name, and the pinned key unless the manifest knows no such party."""
+    number = message.signer
     if message.role is Role.AGGREGATOR:
-        number: int = message.aggregator  # type: ignore[attr-defined]  # every class of that role has it
         parties, name = manifest.aggregators, aggregator_party(number)
     else:
-        number = _client_of(message)
         parties, name = manifest.clients, client_party(number)
     return number, name, parties[number - 1].public_key if 1 <= number <= len(parties) else None
-
-
-def _client_of(message: Signed) -> int:
-    if isinstance(message, SealedGroupKey):
-        return message.leader
-    if isinstance(message, SealedState):
-        return message.sender
-    number: int = message.client  # type: ignore[attr-defined]  # every other class of that role has it
-    return number
 
 
 def is_signed(manifest: Manifest, message: Signed, context: bytes) -> bool:
@@ -263,8 +257,8 @@ def _add_of_epoch(evidence: Evidence, message: OfEpoch) -> None:
             evidence.sessions.setdefault(sid, SessionEvidence(sid))
 
 
-def _add_of_session(evidence: Evidence, message: Message, compact: Message) -> None:
-    sid: bytes = compact.sid  # type: ignore[attr-defined]  # every class that is left has one
+def _add_of_session(evidence: Evidence, message: Message, compact: OfSession) -> None:
+    sid = compact.sid
     session = evidence.sessions.setdefault(sid, SessionEvidence(sid))
     if isinstance(compact, Signed):
         _file(evidence.manifest, compact, sid, session.signed, session.set_aside)
@@ -277,8 +271,7 @@ def _add_of_session(evidence: Evidence, message: Message, compact: Message) -> N
     elif isinstance(compact, HubCommitment):
         session.hub_commitments.add(compact.commitment)
     elif isinstance(compact, HubSumReceipt):
-        length = evidence.manifest.share_elements * evidence.manifest.field.element_bytes
-        session.hub_commitments.add(commit_to_sum_root(sid, length, compact.share_root))
+        session.hub_commitments.add(commit_to_sum_root(sid, evidence.manifest.share_bytes, compact.share_root))
         if isinstance(message, HubSum):
             session.sums[compact.share_root] = message.share
     elif isinstance(compact, DeliveryReceipt):
@@ -302,6 +295,14 @@ def _add_delivery(manifest: Manifest, session: SessionEvidence, message: Message
         inside = ResultSignature(receipt.sid, number, result, signature)
         if is_signed(manifest, inside, receipt.sid):
             session.signed.add(inside, number, receipt.sid)
+
+
+def signed_by_all(manifest: Manifest, said: Iterable[tuple[int, bytes]]) -> set[bytes]:
+    """The values that every aggregator signed, of (aggregator, value) pairs."""
+    signers: dict[bytes, set[int]] = {}
+    for number, value in said:
+        signers.setdefault(value, set()).add(number)
+    return {value for value, who in signers.items() if who >= set(manifest.aggregator_numbers)}
 
 
 def delivered_result(receipt: DeliveryReceipt) -> bytes:

@@ -1,8 +1,11 @@
 """What an audit of a record finds: how strong it is, at which step, about whom.
 
 Strength is the point. PROVEN names one party, whose own signatures contradict each other or contradict what anyone can
-recompute. INCONSISTENT names several, of whom at least one broke the protocol; the others may be honest. No other level
-says anything against anybody.
+recompute. INCONSISTENT names several, of whom at least one broke the protocol; the others may be honest. SUSPECTED
+names the hub alone. No other level says anything against anybody.
+
+The hub signs nothing, so it is never proven guilty: wherever it is named, the one who broke the protocol may instead be
+whoever altered its unsigned word on the way.
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ HUB: Final = "hub"
 
 
 class Level(StrEnum):
-    """How strong a finding is; the first two are faults."""
+    """How strong a finding is; the first three are faults."""
 
     PROVEN = "proven"
     INCONSISTENT = "inconsistent"
+    SUSPECTED = "suspected"
     REFUSED = "refused"
     MISSING = "missing"
     NOTED = "noted"
@@ -28,12 +32,21 @@ class Level(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a session ended, as far as the record shows."""
+    """How a session ended, as far as the record shows.
+
+    REFUSED is a certified result that a client refused: nobody is proven guilty, and it should not be used unseen.
+    """
 
     CERTIFIED = "certified"
+    REFUSED = "refused"
     ABORTED = "aborted"
     INCOMPLETE = "incomplete"
     UNPLACED = "not judged"
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether all aggregators signed one result."""
+        return self in (Outcome.CERTIFIED, Outcome.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +57,9 @@ class Finding:
         level: how strong it is.
         step: of docs/protocol.md, for example ``step 3`` or ``set-up 4``.
         what: the exact statement.
-        parties: PROVEN: the one that broke the protocol. INCONSISTENT: at least one of them did. REFUSED: who signed
-            the notice. Otherwise: whom it concerns, or nobody.
+        parties: PROVEN: the one that broke the protocol. INCONSISTENT: at least one of them did. SUSPECTED: this party
+            did, or whoever altered its unsigned word on the way. REFUSED: who signed the notice. Otherwise: whom it
+            concerns, or nobody.
     """
 
     level: Level
@@ -60,7 +74,7 @@ class Finding:
     @property
     def is_fault(self) -> bool:
         """Whether somebody broke the protocol."""
-        return self.level in (Level.PROVEN, Level.INCONSISTENT)
+        return self.level in (Level.PROVEN, Level.INCONSISTENT, Level.SUSPECTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +88,9 @@ class SessionAudit:
         outcome: how it ended.
         step: the step at which it was aborted, or the last one that the record shows.
         roster: the clients that were counted, if the record shows them.
-        total_weight: W, in a public task whose sum could be checked.
+        total_weight: W, in a public task whose sum could be checked, and is right.
         findings: the strongest first.
+        refusals: client and check of every signed complaint.
     """
 
     sid: bytes
@@ -86,10 +101,11 @@ class SessionAudit:
     roster: tuple[int, ...] | None
     total_weight: int | None
     findings: tuple[Finding, ...]
+    refusals: tuple[tuple[int, int], ...] = ()
 
     @property
     def faults(self) -> tuple[Finding, ...]:
-        """What is proven or inconsistent."""
+        """What speaks against somebody."""
         return tuple(finding for finding in self.findings if finding.is_fault)
 
 
@@ -111,8 +127,18 @@ class Audit:
 
     @property
     def faults(self) -> tuple[Finding, ...]:
-        """What is proven or inconsistent, anywhere."""
+        """What speaks against somebody, anywhere."""
         return tuple(finding for finding in self.everything if finding.is_fault)
+
+    @property
+    def refused(self) -> tuple[SessionAudit, ...]:
+        """Sessions whose certified result a client refused."""
+        return tuple(session for session in self.sessions if session.outcome is Outcome.REFUSED)
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether nothing speaks against anybody and nobody refused a certified result; an abort is no fault."""
+        return not self.faults and not self.refused
 
     @property
     def everything(self) -> tuple[Finding, ...]:

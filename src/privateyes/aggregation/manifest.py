@@ -72,7 +72,7 @@ class Manifest:
         size = len(self.clients)
         if self.dimension < 1:
             raise ParameterError(f"dimension = {self.dimension}", "give the number of model parameters")
-        if self.share_elements * self.field.element_bytes > MAX_STREAM_BYTES:
+        if self.share_bytes > MAX_STREAM_BYTES:
             raise ParameterError(
                 f"dimension = {self.dimension} needs a longer key stream than 2^30 blocks", "train a smaller model"
             )
@@ -133,6 +133,16 @@ class Manifest:
     def share_elements(self) -> int:
         """Elements of an upload: d values, the weight, k tags."""
         return self.dimension + 1 + self.field.tags
+
+    @property
+    def share_bytes(self) -> int:
+        """Bytes of an upload's elements."""
+        return self.share_elements * self.field.element_bytes
+
+    @property
+    def aggregator_numbers(self) -> range:
+        """1..n."""
+        return range(1, len(self.aggregators) + 1)
 
     def digest(self) -> bytes:
         """H(manifest), over every field in a fixed order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import zip_longest
 
 from privateyes.aggregation.manifest import Manifest, Party
 
@@ -48,18 +49,26 @@ def _warnings(manifest: Manifest) -> Iterator[str]:
     independent = len(aggregators) + len(unnamed)
     for names in aggregators.values():
         if len(names) == len(manifest.aggregators):
-            yield f"{_organisation(manifest, names[0])} operates every aggregator: it can read every update"
+            yield f"{_organisation(manifest.aggregators, names[0])} operates every aggregator: it can read every update"
         elif len(names) > 1:
             yield (
-                f"{_organisation(manifest, names[0])} operates {_listed('aggregator', names)}: they count as one, so "
-                f"the {len(manifest.aggregators)} aggregators are at most {independent} independent ones"
+                f"{_organisation(manifest.aggregators, names[0])} operates {_listed('aggregator', names)}: they count "
+                f"as one, so the {len(manifest.aggregators)} aggregators are at most {independent} independent ones"
+            )
+    for names in clients.values():
+        if len(names) > 1:
+            yield (
+                f"{_organisation(manifest.clients, names[0])} operates {_listed('client', names)}: if it is corrupt, "
+                f"those are {len(names)} corrupt clients, where corrupt_clients = {manifest.corrupt_clients}, and an "
+                "average hides a client only among the others"
             )
     for key, names in aggregators.items():
         if key in clients:
+            count = "one corrupt client" if len(clients[key]) == 1 else f"{len(clients[key])} corrupt clients"
             yield (
-                f"{_organisation(manifest, names[0])} operates {_listed('aggregator', names)} and "
-                f"{_listed('client', clients[key])}: if it is corrupt, it is one corrupt client beside a corrupt "
-                "aggregator, and can shift the average blindly within the clip"
+                f"{_organisation(manifest.aggregators, names[0])} operates {_listed('aggregator', names)} and "
+                f"{_listed('client', clients[key])}: if it is corrupt, it is {count} beside a corrupt aggregator, and "
+                "can shift the average blindly within the clip"
             )
 
 
@@ -73,8 +82,8 @@ def _by_organisation(parties: tuple[Party, ...]) -> dict[str, list[str]]:
     return dict(found)
 
 
-def _organisation(manifest: Manifest, aggregator: str) -> str:
-    return next(party.organisation for party in manifest.aggregators if party.name == aggregator)
+def _organisation(parties: tuple[Party, ...], name: str) -> str:
+    return next(party.organisation for party in parties if party.name == name)
 
 
 def _listed(role: str, names: list[str]) -> str:
@@ -82,31 +91,38 @@ def _listed(role: str, names: list[str]) -> str:
     return f"{role if len(names) == 1 else role + 's'} {shown}"
 
 
-def differences(mine: Manifest, theirs: Manifest) -> list[str]:
-    """Every difference between the pinned manifest and another copy, one line each; none means the same task."""
+def differences(mine: Manifest, theirs: Manifest, places: tuple[str, str] = ("here", "there")) -> list[str]:
+    """Every difference between the pinned manifest and another copy, one line each; none means the same task.
+
+    Args:
+        places: what the lines call the two.
+    """
+    here, there = places
+    others = parameters(theirs)
     lines = [
-        f"{key}: {value} here, {parameters(theirs)[key]} there"
+        f"{key}: {value} {here}, {others[key]} {there}"
         for key, value in parameters(mine).items()
-        if value != parameters(theirs)[key]
+        if value != others[key]
     ]
-    for role, own, others in (
+    for role, own, other in (
         ("aggregator", mine.aggregators, theirs.aggregators),
         ("client", mine.clients, theirs.clients),
     ):
-        for number in range(1, max(len(own), len(others)) + 1):
-            lines += _party_differences(f"{role} {number}", own[number - 1 : number], others[number - 1 : number])
+        for number, (left, right) in enumerate(zip_longest(own, other), start=1):
+            lines += [f"{role} {number}: {line}" for line in _party_differences(left, right, here, there)]
     return lines
 
 
-def _party_differences(where: str, own: tuple[Party, ...], other: tuple[Party, ...]) -> Iterator[str]:
-    if not own or not other:
-        name, place = (other[0].name, "there") if other else (own[0].name, "here")
-        yield f"{where}: {name!r} only {place}"
+def _party_differences(mine: Party | None, theirs: Party | None, here: str, there: str) -> Iterator[str]:
+    if mine is None or theirs is None:
+        if mine is not None:
+            yield f"{mine.name!r} only {here}"
+        if theirs is not None:
+            yield f"{theirs.name!r} only {there}"
         return
-    (mine,), (theirs,) = own, other
     if mine.name != theirs.name:
-        yield f"{where}: name {mine.name!r} here, {theirs.name!r} there"
+        yield f"name {mine.name!r} {here}, {theirs.name!r} {there}"
     if mine.public_key != theirs.public_key:
-        yield f"{where}: key {fingerprint(mine.public_key)} here, {fingerprint(theirs.public_key)} there"
+        yield f"key {fingerprint(mine.public_key)} {here}, {fingerprint(theirs.public_key)} {there}"
     if mine.organisation != theirs.organisation:
-        yield f"{where}: organisation {mine.organisation!r} here, {theirs.organisation!r} there"
+        yield f"organisation {mine.organisation!r} {here}, {theirs.organisation!r} {there}"

@@ -106,7 +106,14 @@ class Signed(Message):
     __slots__ = ()
     label: ClassVar[Label]
     role: ClassVar[Role]
+    signer_field: ClassVar[str] = ""  # where it is not called as the role
     signature: bytes
+
+    @property
+    def signer(self) -> int:
+        """The number, in its role, of the party that this message says it is from."""
+        number: int = getattr(self, self.signer_field or self.role)
+        return number
 
     def signed_statement(self, context: bytes) -> bytes:
         """What the signature covers. ``context`` is the set-up id or the session id that the message belongs to."""
@@ -180,6 +187,7 @@ class SealedGroupKey(Signed):
     """K: the leader's 32 random bytes, sealed to one client and signed, else the hub could seal a key of its own."""
 
     kind, label, role = 4, Label.GROUP_KEY, Role.CLIENT
+    signer_field = "leader"
     epoch: U64
     leader: U32
     recipient: U32
@@ -192,6 +200,7 @@ class SealedState(Signed):
     """The training state for a client that joins: sealed to its key of this epoch, and signed by who gives it."""
 
     kind, label, role = 23, Label.SEALED_STATE, Role.CLIENT
+    signer_field = "sender"
     epoch: U64
     sender: U32
     recipient: U32
@@ -272,7 +281,7 @@ class Submission(Message):
             MalformedError: as for every message.
         """
         view = memoryview(data).toreadonly()
-        split = view.nbytes - manifest.share_elements * manifest.field.element_bytes
+        split = view.nbytes - manifest.share_bytes
         if split < 1 or view[0] != cls.kind:
             raise MalformedError("a submission is too short or of another kind")
         header = Header.from_bytes(view[1:split], manifest)

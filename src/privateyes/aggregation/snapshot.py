@@ -37,8 +37,7 @@ def load_committed(data: bytes | memoryview, aggregator: int, manifest: Manifest
     reader = Reader(data, manifest, "a stored commitment")
     entries = RosterEntries().read(reader)
     sid, rho, commitment, salt = (bytes(reader.take(HASH_BYTES)) for _ in range(4))
-    size = manifest.share_elements * manifest.field.element_bytes
-    share = np.array(manifest.field.from_bytes(reader.take(size), manifest.share_elements))
+    share = np.array(manifest.field.from_bytes(reader.take(manifest.share_bytes), manifest.share_elements))
     reader.finish()
     state = Committed(sid, entries, rho, salt, aggregator, share, merkle_root(share))
     if not equal_in_constant_time(state.commitment, commitment):

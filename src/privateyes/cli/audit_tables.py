@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from privateyes.aggregation.findings import Audit, Finding, Level, Outcome, SessionAudit, joined
+from privateyes.aggregation.findings import Audit, Finding, Level, Outcome, SessionAudit, joined, ranges
 from privateyes.aggregation.manifest import Manifest, Party
 from privateyes.aggregation.manifest_check import fingerprint, independence_warnings, parameters
+from privateyes.aggregation.result import Check
 from privateyes.cli.console import make_console
 
-_STYLES: Final = {Level.PROVEN: "bold red", Level.INCONSISTENT: "red", Level.REFUSED: "yellow"}
+_STYLES: Final = {Level.PROVEN: "bold red", Level.INCONSISTENT: "red", Level.SUSPECTED: "red", Level.REFUSED: "yellow"}
 _MISSING = "-"
 _MOST_NAMES: Final = 6
 _UNITS: Final = {
@@ -40,7 +42,7 @@ def print_audit(manifest: Manifest, audit: Audit) -> None:
     console = make_console()
     console.print(_sessions_table(manifest, audit))
     if audit.findings:
-        console.print(_findings_table(manifest, "set-up, and several sessions together", audit.findings))
+        console.print(_findings_table(manifest, "set-up, several sessions together, and the files", audit.findings))
     for session in audit.sessions:
         if _is_worth_telling(session):
             console.print(_findings_table(manifest, _name_of(session), session.findings))
@@ -51,15 +53,8 @@ def print_audit(manifest: Manifest, audit: Audit) -> None:
 
 def verdict(audit: Audit) -> list[str]:
     """What it all comes to, in a line or two."""
-    faults = audit.faults
-    if faults:
-        proven = sum(fault.level is Level.PROVEN for fault in faults)
-        shared = len(faults) - proven
-        lines = [
-            f"{_count(proven, 'fault')} proven{f', {shared} with several parties to choose from' if shared else ''}"
-        ]
-        culprits = dict.fromkeys(name for fault in faults if fault.level is Level.PROVEN for name in fault.parties)
-        return lines + ([f"proven to have broken the protocol: {joined(_in_order(culprits))}"] if culprits else [])
+    if not audit.is_consistent:
+        return [*(_refusal(session) for session in audit.refused), *_against_whom(audit.faults)]
     lines = ["consistent: nothing in the record speaks against anybody"]
     ended = {outcome: [found for found in audit.sessions if found.outcome is outcome] for outcome in Outcome}
     if ended[Outcome.ABORTED]:
@@ -71,6 +66,39 @@ def verdict(audit: Audit) -> list[str]:
     if ended[Outcome.UNPLACED]:
         lines.append(f"{_count(len(ended[Outcome.UNPLACED]), 'session')} of another task, or forged: not judged")
     return lines
+
+
+def _refusal(session: SessionAudit) -> str:
+    """Who refused a certified result, and what follows: nobody is proven guilty by it."""
+    refused = sorted({client for client, check in session.refusals if check >= Check.TAG})
+    clients = refused or sorted({client for client, _ in session.refusals})
+    checks = sorted({check for client, check in session.refusals if client in clients})
+    if not refused:
+        means = "they were sent another delivery than the one in the record, or complain without reason"
+    elif session.total_weight is not None:
+        means = "the sum in the record passes; they were sent another one, hold other clips, or complain without reason"
+    else:
+        means = (
+            "somebody, the hub, an aggregator or a client of the roster, altered the sum before it was committed, or "
+            "all of them complain without reason"
+        )
+    where = f"{'check' if len(checks) == 1 else 'checks'} {ranges(checks)}"
+    return (
+        f"{_count(len(clients), 'client')} refused a certified result ({_name_of(session)}, {where}): {means}; nobody "
+        "is proven guilty of it"
+    )
+
+
+def _against_whom(faults: Sequence[Finding]) -> list[str]:
+    count = Counter(fault.level for fault in faults)
+    said = [f"{_count(count[Level.PROVEN], 'fault')} proven"]
+    if count[Level.INCONSISTENT]:
+        said.append(f"{count[Level.INCONSISTENT]} with several parties to choose from")
+    if count[Level.SUSPECTED]:
+        said.append(f"{count[Level.SUSPECTED]} of the hub, or of whoever altered its unsigned word on the way")
+    culprits = dict.fromkeys(name for fault in faults if fault.level is Level.PROVEN for name in fault.parties)
+    lines = [", ".join(said)] if faults else []
+    return lines + ([f"proven to have broken the protocol: {joined(_in_order(culprits))}"] if culprits else [])
 
 
 def _in_order(names: Sequence[str] | dict[str, None]) -> list[str]:
@@ -101,22 +129,30 @@ def _sessions_table(manifest: Manifest, audit: Audit) -> Table:
             _outcome(found),
             _MISSING if found.roster is None else f"{len(found.roster)}/{len(manifest.clients)}",
             str(sum(own.level is Level.HOLDS for own in found.findings)),
-            _against(found.faults),
+            _against(found),
         )
     return table
 
 
 def _outcome(session: SessionAudit) -> Text:
+    if session.outcome is Outcome.REFUSED:
+        clients = len({client for client, _ in session.refusals})
+        return Text(f"certified, refused by {_count(clients, 'client')}", style="red")
     style = {Outcome.CERTIFIED: "green", Outcome.ABORTED: "yellow"}.get(session.outcome, "")
     at = {Outcome.ABORTED: f" at step {session.step}", Outcome.INCOMPLETE: f" after step {session.step}"}
     return Text(session.outcome.value + at.get(session.outcome, ""), style=style)
 
 
-def _against(faults: Sequence[Finding]) -> Text:
+def _against(session: SessionAudit) -> Text:
+    faults = session.faults
     proven = dict.fromkeys(name for fault in faults if fault.level is Level.PROVEN for name in fault.parties)
     if proven:
         return Text(_some(_in_order(proven)), style=_STYLES[Level.PROVEN])
-    return Text("one of several", style=_STYLES[Level.INCONSISTENT]) if faults else Text("nobody")
+    if any(fault.level is Level.INCONSISTENT for fault in faults):
+        return Text("one of several", style=_STYLES[Level.INCONSISTENT])
+    if faults:
+        return Text("the hub, suspected", style=_STYLES[Level.SUSPECTED])
+    return Text("nobody proven" if session.outcome is Outcome.REFUSED else "nobody")
 
 
 def _some(names: Sequence[str]) -> str:
@@ -159,6 +195,7 @@ def audit_as_json(manifest: Manifest, audit: Audit) -> bytes:
         "manifest": manifest.digest().hex(),
         "messages": audit.messages,
         "verified": audit.verified,
+        "consistent": audit.is_consistent,
         "faults": len(audit.faults),
         "findings": [_as_object(finding) for finding in audit.findings],
         "sessions": [
@@ -170,6 +207,7 @@ def audit_as_json(manifest: Manifest, audit: Audit) -> bytes:
                 "step": found.step,
                 "roster": found.roster,
                 "total_weight": found.total_weight,
+                "refusals": [{"client": client, "check": check} for client, check in found.refusals],
                 "findings": [_as_object(finding) for finding in found.findings],
             }
             for found in audit.sessions

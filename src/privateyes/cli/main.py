@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import sys
+import traceback
+from types import TracebackType
 from typing import Annotated
 
 import click
@@ -16,7 +18,9 @@ from privateyes.cli.data import check, render
 from privateyes.errors import PrivateyesError
 
 _EXIT_USAGE = 2
+_EXIT_BUG = 70
 _EXIT_INTERRUPTED = 130
+_EXIT_UNREAD = 141
 # What the `train` extra installs; the base installation has none of it.
 _TRAIN_PACKAGES = frozenset({"torch", "h5py", "safetensors", "jinja2", "matplotlib"})
 # What a file system says when a file cannot be written; any other OSError is a bug and keeps its traceback.
@@ -39,6 +43,8 @@ class _ErrorsAsLines(TyperGroup):
         except KeyboardInterrupt as error:
             typer.echo(f"interrupted{_HOW_TO_GO_ON.get(ctx.invoked_subcommand or '', '')}", err=True)
             raise typer.Exit(_EXIT_INTERRUPTED) from error
+        except BrokenPipeError as error:  # click would exit with 1, which a check says about its findings
+            raise typer.Exit(_EXIT_UNREAD) from error
         except OSError as error:
             if error.errno not in _DISK_ERRORS:
                 raise
@@ -98,9 +104,27 @@ def _root(
     pass
 
 
+class _Bugs:
+    """Ends the process with a traceback and an exit code that says so; Python's own is 1, a check's verdict."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):  # before any command began
+            sys.exit(_EXIT_INTERRUPTED)
+        if error is not None and not isinstance(error, SystemExit):
+            traceback.print_exception(error)
+            sys.exit(_EXIT_BUG)
+
+
 def main() -> None:
-    """The console script. Exit codes: 0 done, 1 findings of a check, 2 an error, 130 interrupted."""
-    try:
+    """The console script.
+
+    Exit codes: 0 done, 1 findings of a check, 2 an error, 70 a bug in this program, 130 interrupted, 141 nobody reads
+    the output.
+    """
+    with _Bugs():
         app()
-    except KeyboardInterrupt:  # before any command began
-        sys.exit(_EXIT_INTERRUPTED)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from privateyes.aggregation.evidence import read_message
+from privateyes.aggregation.findings import Finding, Level
 from privateyes.aggregation.manifest import Manifest, manifest_from_toml
 from privateyes.aggregation.messages import Message
 from privateyes.errors import ConfigError, DataError, MalformedError, ParameterError
@@ -16,6 +18,7 @@ from privateyes.errors import ConfigError, DataError, MalformedError, ParameterE
 MANIFEST_NAME: Final = "manifest.toml"
 SETUP_NAME: Final = "setup.jsonl"
 _FOLDER_NAME: Final = "transcripts"
+_WHAT_TO_GIVE: Final = "give a session's record or a folder of records"
 _MAX_MANIFEST_BYTES: Final = 64 << 20
 _STATE_BYTES: Final = 32  # for each parameter, generously
 _LINE_OVERHEAD_BYTES: Final = 1 << 16  # everything but vectors, rosters and lists of digests, generously
@@ -35,14 +38,17 @@ class Record:
     setup: Path | None
     manifest: Path | None
 
-    def messages(self, manifest: Manifest) -> Iterator[Message]:
+    def messages(self, manifest: Manifest, note: Callable[[Finding], None]) -> Iterator[Message]:
         """Every message, file by file.
+
+        Args:
+            note: is given a finding for every file whose last line is torn.
 
         Raises:
             DataError: a line is no message; says which one.
         """
         for path in (*self.files, *([self.setup] if self.setup else [])):
-            yield from read_messages(path, manifest)
+            yield from read_messages(path, manifest, note)
 
 
 def find_record(path: Path, setup: Path | None) -> Record:
@@ -52,19 +58,26 @@ def find_record(path: Path, setup: Path | None) -> Record:
         setup: the set-up's file, if it is not beside the others.
 
     Raises:
-        DataError: there is nothing.
+        DataError: there is nothing, or it cannot be looked at.
     """
+    try:
+        return _find_record(path, setup)
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: {error.strerror}", _WHAT_TO_GIVE) from None
+
+
+def _find_record(path: Path, setup: Path | None) -> Record:
     if not path.exists():
-        raise DataError(f"{path} does not exist", "give a session's record or a folder of records")
+        raise DataError(f"{path} does not exist", _WHAT_TO_GIVE)
     if (path / _FOLDER_NAME).is_dir():
         path = path / _FOLDER_NAME
     folder = path if path.is_dir() else path.parent
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    files = sorted(file for file in path.iterdir() if file.suffix == ".jsonl") if path.is_dir() else [path]
     beside = folder / SETUP_NAME
     found = setup if setup is not None else beside if beside.is_file() else None
-    files = [file for file in files if found is None or file.resolve() != found.resolve()]
+    files = [file for file in files if found is None or os.path.realpath(file) != os.path.realpath(found)]
     if not files and found is None:
-        raise DataError(f"{path} holds no .jsonl file", "give a session's record or a folder of records")
+        raise DataError(f"{path} holds no .jsonl file", _WHAT_TO_GIVE)
     candidates = [place / MANIFEST_NAME for place in (folder, folder.parent)]
     return Record(tuple(files), found, next((place for place in candidates if place.is_file()), None))
 
@@ -90,11 +103,16 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return manifest_from_toml(text)
     except (ConfigError, ParameterError) as error:
-        raise type(error)(f"{path}: {error.problem}", error.remedy) from None
+        about = error.problem.removeprefix("the manifest")  # the file is the subject
+        problem = f": {error.problem}" if about == error.problem else about
+        raise type(error)(f"{path}{problem}", error.remedy) from None
 
 
-def read_messages(path: Path, manifest: Manifest) -> Iterator[Message]:
+def read_messages(path: Path, manifest: Manifest, note: Callable[[Finding], None]) -> Iterator[Message]:
     """The messages of one file, one JSON line each: ``{"type": ..., "bytes": ...}``.
+
+    Args:
+        note: is given a finding if the last line is torn; a process that is killed while it writes leaves one behind.
 
     Raises:
         DataError: the file cannot be read, or a line is no message of this manifest's task.
@@ -103,9 +121,14 @@ def read_messages(path: Path, manifest: Manifest) -> Iterator[Message]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(_lines(file, longest, path), start=1):
-                yield _parse(line, f"{path}, line {number}", manifest)
+                where = f"{path}, line {number}"
+                if _is_torn(line):
+                    text = f"{where}, the last of the file, is torn, as by a kill while it was written: it is left out"
+                    note(Finding(Level.NOTED, "record", text))
+                else:
+                    yield _parse(line, where, manifest)
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}", "give a session's record or a folder of records") from None
+        raise DataError(f"{path}: {error.strerror}", _WHAT_TO_GIVE) from None
 
 
 def _longest_line(manifest: Manifest) -> int:
@@ -126,15 +149,22 @@ def _lines(file: BinaryIO, longest: int, path: Path) -> Iterator[bytes]:
         yield line
 
 
+def _is_torn(line: bytes) -> bool:
+    """Whether a line begins as a message does and breaks off; only a file's last one has no end of line."""
+    if not line.startswith(b"{") or line.endswith(b"\n"):
+        return False
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
 def _parse(line: bytes, where: str, manifest: Manifest) -> Message:
     try:
         table = json.loads(line)
     except (ValueError, RecursionError):
-        cut = not line.endswith(b"\n")
-        raise DataError(
-            f"{where}: {'cut off in the middle' if cut else 'not JSON'}",
-            "remove that line: it was being written when the process died" if cut else "give a session's record",
-        ) from None
+        raise DataError(f"{where}: not JSON", "give a session's record; if it is one, get an undamaged copy") from None
     if not (
         isinstance(table, dict)
         and table.keys() == {"type", "bytes"}

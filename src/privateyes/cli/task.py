@@ -16,8 +16,13 @@ def verify(
 ) -> None:
     """Show a task's parameters, parties and digest before you pin it, and refuse what is unsafe.
 
-    Compare the digest with the other parties' over a channel that the hub does not control. With --against, exits with
-    1 if the two copies differ anywhere.
+    Compare the digest with the other parties': on a channel without the hub.
+
+    Exit codes:
+
+    - 0: safe, and the same as the other copy where one is given.
+    - 1: the two copies differ.
+    - 2: a manifest is unsafe or cannot be read.
 
     Example: privateyes task verify manifest.toml --against from-the-hub.toml
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,12 +25,18 @@ def verify(
 ) -> None:
     """Check the record of sessions offline: what was certified, why others ended, and what is proven about whom.
 
-    Nothing in the record is trusted but signatures by the keys in the manifest. Exits with 0 if nothing speaks against
-    anybody, with 1 if a fault is proven or the statements contradict each other, with 2 if the record cannot be read.
+    Nothing in the record is trusted but signatures by the manifest's keys.
 
-    Example: privateyes transcript verify runs/first/aggregation/all --manifest pinned.toml
+    Exit codes:
+
+    - 0: consistent; an aborted or unfinished session speaks against nobody.
+    - 1: something speaks against somebody, or a certified result was refused.
+    - 2: the record or the manifest cannot be read.
+
+    Example: privateyes transcript verify transcripts --manifest pinned.toml
     """
     from privateyes.aggregation.audit import audit
+    from privateyes.aggregation.findings import Finding, strongest_first
     from privateyes.cli.audit_tables import audit_as_json, print_audit
     from privateyes.cli.records import find_record, read_manifest
     from privateyes.errors import DataError
@@ -45,17 +52,21 @@ def verify(
             err=True,
         )
     pinned = read_manifest(manifest or found.manifest or Path())
-    outcome = audit(pinned, found.messages(pinned))
+    torn: list[Finding] = []
+    outcome = audit(pinned, found.messages(pinned, torn.append))
+    if outcome.messages == 0:
+        raise DataError(f"{record} holds no whole message", "give a session's record or a folder of records")
     if outcome.verified == 0:
         raise DataError(
             f"{record}: none of {outcome.messages} messages is of this manifest's task",
             "give the manifest that the record was made under with --manifest",
         )
+    outcome = replace(outcome, findings=strongest_first([*outcome.findings, *torn]))
     if json_file is not None:
         try:
             write_atomically(json_file, audit_as_json(pinned, outcome))
         except OSError as error:
             raise DataError(f"{json_file} cannot be written ({error.strerror})", "give another file") from None
     print_audit(pinned, outcome)
-    if outcome.faults:
+    if not outcome.is_consistent:
         raise typer.Exit(1)

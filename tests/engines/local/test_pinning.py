@@ -1,65 +1,95 @@
-"""A manifest that is not the pinned one is refused, and the first key in which it differs is named."""
+"""A manifest that is not the pinned one is refused, and the first value in which it differs is named."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from privateyes.engines.local.pinning import first_difference, require_pinned
 from privateyes.errors import RunDirectoryError
 
-PINNED = """version = 1
-clip = 1.0
-leader = 1
 
-[[clients]]
-name = "ada"
-public_key = "00"
-
-[[clients]]
-name = "bob"
-public_key = "01"
-"""
+@pytest.fixture
+def pinned(make_world: Any) -> str:
+    """Three aggregators and four clients."""
+    text: str = make_world(set_up=False).manifest.to_toml()
+    return text
 
 
-def test_the_same_values_in_other_words_are_the_same_manifest() -> None:
-    assert first_difference(PINNED, PINNED) is None
-    assert first_difference(PINNED, PINNED.replace("clip = 1.0", "# as agreed\nclip   = 1.0")) is None
+def edited(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new, 1)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "difference"),
-    [
-        ("clip = 1.0", "clip = 2.0", "clip is 2.0 where the parties pinned 1.0"),
-        ("clip = 1.0", "clip = 1", "clip is 1 where the parties pinned 1.0"),
-        ("clip = 1.0\n", "", "clip is missing where the parties pinned 1.0"),
-        ("leader = 1", "leader = 1\nextra = true", "extra is True where the parties pinned missing"),
-        ('public_key = "01"', 'public_key = "02"', "clients[2].public_key is '02' where the parties pinned '01'"),
-        ('[[clients]]\nname = "ada"', '[[clients]]\nname = "eve"', "clients[1].name is 'eve' where"),
-        ("version = 1\nclip = 1.0", "version = 2\nclip = 3.0", "version is 2 where"),
-    ],
-)
-def test_the_first_key_that_differs_is_named_with_both_values(
-    tmp_path: Path, old: str, new: str, difference: str
+def test_the_same_values_in_other_words_are_the_same_manifest(pinned: str) -> None:
+    assert first_difference(pinned, pinned) is None
+    assert first_difference(pinned, edited(pinned, "clip = 1.0", "# as agreed\nclip   = 1")) is None
+
+
+DIFFERENCES = {
+    "a number": ("clip = 1.0", "clip = 0.5", "clip: 1.0 as pinned, 0.5 here"),
+    "a name": ('name = "c1"', 'name = "eve"', "client 1: name 'c1' as pinned, 'eve' here"),
+    "a key": ('public_key = "', 'public_key = "00', "aggregator 1: key "),
+    "an operator": ('organisation = ""', 'organisation = "x"', "aggregator 1: organisation '' as pinned, 'x' here"),
+    "the first of two": ("scale_bits = 16\nweight_max = 50", "scale_bits = 15\nweight_max = 49", "scale_bits: 16 as"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "difference"), DIFFERENCES.values(), ids=DIFFERENCES.keys())
+def test_the_first_value_that_differs_is_named_with_both(
+    tmp_path: Path, pinned: str, old: str, new: str, difference: str
 ) -> None:
     path = tmp_path / "manifest.toml"
-    path.write_text(PINNED.replace(old, new))
-    with pytest.raises(RunDirectoryError, match=re.escape(difference)) as caught:
-        require_pinned(path, PINNED)
+    text = edited(pinned, old, new)
+    if "public_key" in old:
+        text = re.sub(r'(public_key = "00[0-9a-f]{62})[0-9a-f]{2}"', r'\1"', text, count=1)
+    path.write_text(text)
+    with pytest.raises(RunDirectoryError, match=re.escape(f"is not this task's manifest: {difference}")) as caught:
+        require_pinned(path, pinned)
     assert str(path) in str(caught.value)
     assert caught.value.remedy
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"clip = ", b"\xff\xfe", b"clip = 1\nclip = 1\n"])
-def test_what_is_no_manifest_at_all_is_said_to_be_so(tmp_path: Path, content: bytes) -> None:
+def test_a_party_that_is_missing_is_named(tmp_path: Path, pinned: str) -> None:
     path = tmp_path / "manifest.toml"
-    path.write_bytes(content)
+    fewer = edited(pinned[: pinned.rindex("\n[[clients]]")], "roster_max = 4", "roster_max = 3")
+    more = edited(pinned, "roster_max = 4", "roster_max = 3")
+    assert first_difference(more, fewer) == "client 4: 'c4' only as pinned"
+    path.write_text(more)
+    with pytest.raises(RunDirectoryError, match="client 4: 'c4' only here"):
+        require_pinned(path, fewer)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("clip = 1.0", "clip = ", "not valid TOML"),
+        ("clip = 1.0\n", "", "key clip is missing"),
+        ("leader = 1", "leader = 1\nextra = true", "unknown key extra"),
+        ("version = 1", "version = 2", "manifest version 2 is not 1"),
+        ("roster_min = 2", "roster_min = 1", "roster_min = 1"),
+    ],
+)
+def test_what_is_no_manifest_at_all_is_said_to_be_so(
+    tmp_path: Path, pinned: str, old: str, new: str, reason: str
+) -> None:
+    path = tmp_path / "manifest.toml"
+    path.write_text(edited(pinned, old, new))
+    with pytest.raises(RunDirectoryError, match=f"cannot be read as a manifest.*{reason}") as caught:
+        require_pinned(path, pinned)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_no_manifest(tmp_path: Path, pinned: str) -> None:
+    path = tmp_path / "manifest.toml"
+    path.write_bytes(b"\xff\xfe")
     with pytest.raises(RunDirectoryError, match="cannot be read as a manifest"):
-        require_pinned(path, PINNED)
+        require_pinned(path, pinned)
 
 
-def test_a_missing_file_is_no_fault(tmp_path: Path) -> None:
-    require_pinned(tmp_path / "manifest.toml", PINNED)
+def test_a_missing_file_is_no_fault(tmp_path: Path, pinned: str) -> None:
+    require_pinned(tmp_path / "manifest.toml", pinned)

@@ -197,10 +197,10 @@ def test_a_directory_of_another_task_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "difference"),
     [
-        ({"roster_min": 3}, "roster_min is 3 where the parties pinned 4"),
-        ({"dimension": 201}, "dimension is 201 where the parties pinned 200"),
-        ({"mode": "public"}, "mode is 'public' where the parties pinned 'sealed'"),
-        ({"encoding": FixedPoint(COMPACT, 0.5, 10, 300, 4)}, "clip is 0.5 where the parties pinned 1.0"),
+        ({"roster_min": 3}, "roster_min: 4 as pinned, 3 here"),
+        ({"dimension": 201}, "dimension: 200 as pinned, 201 here"),
+        ({"mode": "public"}, "mode: sealed as pinned, public here"),
+        ({"encoding": FixedPoint(COMPACT, 0.5, 10, 300, 4)}, "clip: 1.0 as pinned, 0.5 here"),
     ],
     ids=str,
 )
@@ -223,7 +223,7 @@ def test_a_manifest_file_that_was_altered_is_refused_and_one_that_is_missing_is_
     path = tmp_path / MANIFEST_NAME
     pinned = path.read_text()
     path.write_text(pinned.replace("roster_min = 4", "roster_min = 2"))
-    with pytest.raises(RunDirectoryError, match=r"roster_min is 2 where the parties pinned 4; remove that file"):
+    with pytest.raises(RunDirectoryError, match=r"roster_min: 4 as pinned, 2 here; remove that file"):
         SecureExchange(plan_for(), FedAvg(), tmp_path, seed=1)
     path.unlink()
     with exchange_in(tmp_path) as private:
@@ -396,9 +396,7 @@ def test_two_clients_with_different_clips_never_meet(tmp_path: Path) -> None:
 def test_an_update_of_a_stranger_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     exchange = SecureExchange(plan_for(), FedAvg(), tmp_path, 1)
     updates = [ClientUpdate(name, 5, np.zeros(DIMENSION, np.float32), 0.0) for name in (*NAMES[:3], "eve")]
-    with pytest.raises(
-        ParameterError, match="from eve, who is no client of the task; its clients are: ada"
-    ):
+    with pytest.raises(ParameterError, match="from eve, who is no client of the task; its clients are: ada"):
         exchange.exchange(ServerState(np.zeros(DIMENSION, np.float32)), updates)
     exchange.close()
     assert not (tmp_path / MANIFEST_NAME).exists()

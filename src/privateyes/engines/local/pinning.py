@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from privateyes.errors import RunDirectoryError
-
-_ABSENT = object()
+from privateyes.aggregation.manifest import manifest_from_toml
+from privateyes.aggregation.manifest_check import differences
+from privateyes.errors import ConfigError, ParameterError, RunDirectoryError
 
 
 def first_difference(pinned: str, other: str) -> str | None:
-    """The first key, in the pinned manifest's order, in which two manifests differ, with both values; None if in none.
+    """Where two manifests first differ, with both values; None if they are the same task's.
 
     Args:
         pinned, other: TOML.
 
     Raises:
-        tomllib.TOMLDecodeError: one of them is no TOML.
+        ConfigError, ParameterError: one of them is no manifest.
     """
-    ours, theirs = (dict(_flat(tomllib.loads(text), "")) for text in (pinned, other))
-    for key in [*ours, *(key for key in theirs if key not in ours)]:
-        left, right = ours.get(key, _ABSENT), theirs.get(key, _ABSENT)
-        if left != right or type(left) is not type(right):
-            return f"{key} is {_shown(right)} where the parties pinned {_shown(left)}"
-    return None
+    found = differences(manifest_from_toml(pinned), manifest_from_toml(other), ("as pinned", "here"))
+    return found[0] if found else None
 
 
 def require_pinned(path: Path, pinned: str) -> None:
@@ -40,21 +33,8 @@ def require_pinned(path: Path, pinned: str) -> None:
         difference = first_difference(pinned, path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RunDirectoryError(f"{path} cannot be read as a manifest ({error})", remedy) from None
+    except (OSError, UnicodeDecodeError, ConfigError, ParameterError) as error:
+        reason = error.problem if isinstance(error, ConfigError | ParameterError) else error
+        raise RunDirectoryError(f"{path} cannot be read as a manifest ({reason})", remedy) from None
     if difference is not None:
         raise RunDirectoryError(f"{path} is not this task's manifest: {difference}", remedy)
-
-
-def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Keys and values, ``[[clients]]`` counted from 1 as ``clients[1]``."""
-    for key, value in table.items():
-        if isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
-            for position, entry in enumerate(value, start=1):
-                yield from _flat(entry, f"{prefix}{key}[{position}].")
-        else:
-            yield prefix + key, value
-
-
-def _shown(value: object) -> str:
-    return "missing" if value is _ABSENT else repr(value)
