@@ -23,13 +23,20 @@ class View:
         (self.submission,) = network.words_of("client 1", Submission)
 
     def stripped(self, aggregators, mask: bool):
+        return self.upload(aggregators, mask)[:D]
+
+    def weight(self, aggregators, mask: bool) -> int:
+        """The coordinate after the update."""
+        return int(self.upload(aggregators, mask)[D])
+
+    def upload(self, aggregators, mask: bool):
         network, header, rest = self.network, self.submission.header, np.array(self.submission.share)
         setup = network.clients[1].memory.group.setup
         for s in aggregators:
             key = self.chains[s - 1].advance_to(network.round, setup).round_key(setup)
             scratch = scratch_words(network.field)
             share_stream(network.field, key, network.sid, 1, s, header.nonce, scratch).add_to(rest)
-        return (network.unmasked(rest, masks=1) if mask else rest)[:D]
+        return network.unmasked(rest, masks=1) if mask else rest
 
 
 def _chi_square(values, prime: int) -> float:
@@ -73,3 +80,20 @@ def test_without_an_honest_aggregator_a_client_and_all_aggregators_see_the_input
     seen = View(network, value).stripped(network.aggregators, mask=True)
     assert _chi_square(seen, network.prime) > 10_000
     assert seen.tolist() == [q % network.prime for q in network.input_of(1).values]
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_in_public_mode_a_single_update_and_a_single_weight_stay_as_private(make_network, case, value) -> None:
+    """There is no mask, and still one honest aggregator's stream hides both; only the sums are opened."""
+    network = make_network(**case, d=D, mode="public")
+    view = View(network, value)
+    assert _chi_square(view.stripped(network.liars, mask=False), network.prime) < LIMIT
+    assert view.weight(network.liars, mask=False) != 50
+    assert network.ideal().total_weight != 50
+    network.require_sound()
+
+
+@pytest.mark.parametrize("mode", ["sealed", "public"])
+def test_without_an_honest_aggregator_the_weight_is_read_too(make_network, case, mode) -> None:
+    network = make_network(**case, d=D, mode=mode)
+    assert View(network, 1.0).weight(network.aggregators, mask=mode == "sealed") == 50
