@@ -18,6 +18,7 @@ EPOCHS, BATCH = 8, 32
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # minutes of training, and machines differ
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_small_network_halves_the_error_of_the_mean_predictor_on_unseen_persons(seed: int) -> None:
     persons = list(render_persons(seed, TRAINING_PERSONS + UNSEEN_PERSONS, IMAGES))
