@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from privateyes.aggregation import messages
+from privateyes.aggregation import hub, messages
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.memory import AggregatorMemory
 from privateyes.aggregation.messages import (
@@ -39,7 +39,7 @@ from privateyes.engines.local.quorum import Quorum
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.session import LocalInput, Session
 from privateyes.engines.local.store import PartyStore
-from privateyes.engines.local.wire import Place, Wire
+from privateyes.engines.local.wire import Place, TrafficKey, Wire
 from privateyes.errors import AbortError, DeliveryError, MalformedError, RunDirectoryError, TrainingError
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
@@ -245,6 +245,20 @@ def test_a_session_with_too_few_clients_opens_nothing_and_the_next_one_works(loc
     assert not any(memory.opened for memory in local.parties.aggregator_memories.values())
     assert local.parties.client_memories[2].pending
     assert local.run(1, 2, 3).averages[1].total_weight == 9
+
+
+def test_each_aggregator_is_asked_once_how_a_session_ended_however_many_wait_for_it(local, monkeypatch) -> None:
+    def stop(*_: object) -> None:
+        raise AbortError("stopped here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(hub, "choose_roster", stop)
+        with pytest.raises(AbortError, match="stopped here"):
+            local.run(1, 2, 3)
+    assert all(memory.pending for memory in local.parties.client_memories.values())
+    assert local.run(1, 2, 3).averages[1].total_weight == 9
+    asked = local.wire.traffic[TrafficKey("Closing", Place.AGGREGATOR, Place.HUB)]
+    assert asked.messages == len(local.parties.aggregators)
 
 
 @pytest.mark.parametrize(

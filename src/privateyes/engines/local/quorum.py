@@ -94,7 +94,7 @@ class Quorum:
 
         Args:
             steps: in the aggregators' order.
-            stages: for each aggregator, stage -> body.
+            stages: for each aggregator, stage -> body; or none at all.
             large: bodies that are on disk already, of anyone.
 
         Raises:
@@ -102,7 +102,7 @@ class Quorum:
         """
         with self.store.transaction():
             self.put_memories(steps)
-            for own, bodies in zip(self.parties.aggregators, stages, strict=False):
+            for own, bodies in zip(self.parties.aggregators if stages else (), stages, strict=True):
                 for stage, body in bodies.items():
                     self.store.put_stage(sid, aggregator_name(own.number), stage, body)
             for stored in large:

@@ -170,11 +170,15 @@ class Session:
     def _settle_earlier(self) -> None:
         """Show the clients every aggregator's word on sessions whose end they do not know, after a kill for example."""
         parties = self._parties
-        waiting = {session for memory in parties.client_memories.values() for session in memory.pending}
-        for session in sorted(waiting, key=lambda session: (session.epoch, session.round)):
+        # Asked once for each session, however many clients wait for it.
+        waiting = {
+            (session.epoch, session.round, session.state_id)
+            for memory in parties.client_memories.values()
+            for session in memory.pending
+        }
+        for epoch, number, state_id in sorted(waiting):
             closings = [
-                own.closing(self._quorum.memory_of(own), session.epoch, session.round, session.state_id)
-                for own in parties.aggregators
+                own.closing(self._quorum.memory_of(own), epoch, number, state_id) for own in parties.aggregators
             ]
             receivers = len(parties.clients)
             received = [
