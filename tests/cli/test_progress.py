@@ -14,7 +14,7 @@ from privateyes.experiments.run import Observer
 def tell(observer: Observer) -> None:
     observer.note("rendering")
     observer.way_started("p03", "private", 1, 2)
-    line: dict[str, Any] = {"fold": "p03", "way": "private", "round": 2, "mean_error_deg": 4.567}
+    line: dict[str, Any] = {"fold": "p03", "way": "private", "round": 2, "mean_error": 4.567}
     observer.round_done(line)
     observer.way_finished("p03", "private")
 

@@ -19,18 +19,18 @@ def test_bytes_are_told_in_units_that_people_read(count: float, text: str) -> No
 
 def row(way: str, up: float) -> dict[str, Any]:
     return {
-        "way": way, "mean_error_deg": 5.123, "spread_deg": None, "seconds_per_round": 0.5,
+        "way": way, "mean_error": 5.123, "spread": None, "seconds_per_round": 0.5,
         "bytes_up_per_client_round": up, "bytes_down_per_client_round": up, "bytes_up_per_client_once": 0.0,
         "learned": learned(way, 3),
     }  # fmt: skip
 
 
 def test_the_outcome_tells_equality_and_replay(capsys: pytest.CaptureFixture[str]) -> None:
-    equality = {"largest_deviation": 1.2e-9, "bound": 3.4e-9, "error_difference_deg": 0.001}
+    equality = {"largest_deviation": 1.2e-9, "bound": 3.4e-9, "error_difference": 0.001}
     verdicts = [{"client": "a", "refused": True}, {"client": "b", "refused": False}]
     results = {
         "rows": [row("federated", 1000), row("private", 2000)],
-        "mean_predictor": {"mean_error_deg": 9.0},
+        "mean_predictor": {"mean_error": 9.0},
         "equality": equality,
         "replay": {"altered_by": "aggregator 2", "verdicts": verdicts},
     }

@@ -14,7 +14,7 @@ from privateyes.experiments.evaluate import evaluate_run
 def test_an_evaluation_repeats_the_runs_own_numbers(finished_run: Path, way: str) -> None:
     rows = json.loads((finished_run / "results.json").read_text())["rows"]
     evaluation = evaluate_run(finished_run, way)
-    assert evaluation.error_deg == next(row["per_person"] for row in rows if row["way"] == way)
+    assert evaluation.error == next(row["per_person"] for row in rows if row["way"] == way)
     assert evaluation.round == 2
     assert evaluation.trained_on == frozenset()
 

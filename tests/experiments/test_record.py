@@ -36,7 +36,7 @@ workers = {workers}
 
 
 def line(round_number: int, way: str = "federated") -> dict[str, Any]:
-    return {"event": "round", "fold": "all", "way": way, "round": round_number, "mean_error_deg": 0.1 + round_number}
+    return {"event": "round", "fold": "all", "way": way, "round": round_number, "mean_error": 0.1 + round_number}
 
 
 def checkpoint(round_number: int) -> Checkpoint:

@@ -23,10 +23,10 @@ def test_a_row_holds_the_last_rounds_errors(results: dict[str, Any], finished_ru
     lines = RunDirectory(finished_run).read_metrics()
     for row in results["rows"]:
         last = next(line for line in lines if line["way"] == row["way"] and line["round"] == 2)
-        assert row["per_person"] == last["error_deg"]
+        assert row["per_person"] == last["error"]
         errors = list(row["per_person"].values())
-        assert row["mean_error_deg"] == pytest.approx(np.mean(errors))
-        assert row["spread_deg"] == pytest.approx(abs(errors[0] - errors[1]) / np.sqrt(2))
+        assert row["mean_error"] == pytest.approx(np.mean(errors))
+        assert row["spread"] == pytest.approx(abs(errors[0] - errors[1]) / np.sqrt(2))
 
 
 def test_centralised_uploads_all_images_once(results: dict[str, Any]) -> None:
@@ -66,7 +66,7 @@ def test_equality_takes_the_worst_round() -> None:
     assert equality["bound"] == 4e-9
     assert equality["ratio"] == pytest.approx(2 / 3)
     assert equality["saturated"] == 2
-    assert equality["error_difference_deg"] == pytest.approx(0.01)
+    assert equality["error_difference"] == pytest.approx(0.01)
 
 
 def test_without_private_there_is_no_equality(results: dict[str, Any]) -> None:

@@ -48,8 +48,8 @@ def test_every_round_has_its_line(finished_run: Path) -> None:
         (way, number) for way in ("centralised", "local", "federated") for number in (1, 2)
     ]
     for line in lines:
-        assert set(line["error_deg"]) == {"p03", "p04"}
-        assert line["mean_error_deg"] == pytest.approx(sum(line["error_deg"].values()) / 2)
+        assert set(line["error"]) == {"p03", "p04"}
+        assert line["mean_error"] == pytest.approx(sum(line["error"].values()) / 2)
         assert line["seconds"] == pytest.approx(line["seconds_training"] + line["seconds_exchange"])
 
 
@@ -155,7 +155,7 @@ workers = 1
     results = run_experiment(parse_spec(text, "x.toml", Path()), tmp_path / "run", listener)
     assert ("note", "rendering 3 persons with 6 eye images each") in listener.told
     assert (tmp_path / "run/synthetic_eyes.h5").exists()
-    assert results["rows"][0]["spread_deg"] is None  # one person has no spread
+    assert results["rows"][0]["spread"] is None  # one person has no spread
 
 
 def test_nothing_is_written_when_the_data_cannot_be_used(small_spec: Make, tmp_path: Path, listener: Any) -> None:

@@ -51,7 +51,7 @@ def test_both_ways_end_with_the_same_model(both: tuple[str, Path, Any]) -> None:
     assert private is not None
     if field == "wide":
         assert private.state().vector.tobytes() == federated.state().vector.tobytes()
-        assert results["equality"]["error_difference_deg"] == 0
+        assert results["equality"]["error_difference"] == 0
     else:
         assert abs(private.state().vector - federated.state().vector).max() < 1e-4
 

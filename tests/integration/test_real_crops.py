@@ -51,10 +51,10 @@ def test_a_whole_run_on_real_crops_ends_with_results_within_the_bound_and_a_page
     assert results["folds"] == [{"fold": "p00", "train": [f"p{i:02d}" for i in range(1, 10)], "test": ["p00"]}]
     rows = {row["way"]: row for row in results["rows"]}
     assert list(rows) == ["centralised", "local", "federated", "private"]
-    assert all(set(row["per_person"]) == {"p00"} and row["mean_error_deg"] < 60 for row in rows.values())
+    assert all(set(row["per_person"]) == {"p00"} and row["mean_error"] < 60 for row in rows.values())
     equality = results["equality"]
     assert 0 < equality["largest_deviation"] <= equality["bound"]
-    assert equality["error_difference_deg"] < 0.01
+    assert equality["error_difference"] < 0.01
     assert all(verdict["refused"] for verdict in results["replay"]["verdicts"])
     assert len(results["replay"]["verdicts"]) == 9
     assert json.loads((directory / "results.json").read_text()) == results

@@ -55,7 +55,7 @@ class Bars:
     def round_done(self, line: Mapping[str, Any]) -> None:
         """The bar moves and shows the error so far."""
         bar = self._bars[line["fold"], line["way"]]
-        self._progress.update(bar, completed=line["round"], error=f"{line['mean_error_deg']:5.2f}°")
+        self._progress.update(bar, completed=line["round"], error=f"{line['mean_error']:5.2f}°")
 
     def way_finished(self, fold: str, way: str) -> None:
         """The bar stays, full."""
@@ -86,4 +86,4 @@ class PlainLines:
     def way_finished(self, fold: str, way: str) -> None:
         """The error and the time."""
         seconds = perf_counter() - self._started
-        self.note(f"{_title(fold, way)}: {self._last['mean_error_deg']:.2f} degrees, {seconds:.1f} s")
+        self.note(f"{_title(fold, way)}: {self._last['mean_error']:.2f} degrees, {seconds:.1f} s")

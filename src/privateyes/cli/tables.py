@@ -36,11 +36,11 @@ def print_evaluation(evaluation: Evaluation) -> None:
     table.add_column("images", justify="right")
     table.add_column("mean error", justify="right")
     table.add_column("")
-    for person, error in evaluation.error_deg.items():
+    for person, error in evaluation.error.items():
         seen = "trained on" if person in evaluation.trained_on else ""
         table.add_row(person, str(evaluation.images[person]), _degrees(error), seen)
     table.add_section()
-    mean = float(np.mean(list(evaluation.error_deg.values())))
+    mean = float(np.mean(list(evaluation.error.values())))
     table.add_row("mean", str(sum(evaluation.images.values())), _degrees(mean), "")
     make_console().print(table)
 
@@ -85,14 +85,14 @@ def _ways_table(results: Mapping[str, Any]) -> Table:
         exchanged = row["bytes_up_per_client_round"] > 0
         table.add_row(
             row["way"],
-            _degrees(row["mean_error_deg"]),
-            _degrees(row["spread_deg"]),
+            _degrees(row["mean_error"]),
+            _degrees(row["spread"]),
             f"{row['seconds_per_round']:.2f}",
             human_bytes(row["bytes_up_per_client_round"]) if exchanged else _upload_once(row),
             human_bytes(row["bytes_down_per_client_round"]) if exchanged else _MISSING,
         )
     table.add_section()
-    table.add_row("mean predictor", _degrees(results["mean_predictor"]["mean_error_deg"]), *[_MISSING] * 4)
+    table.add_row("mean predictor", _degrees(results["mean_predictor"]["mean_error"]), *[_MISSING] * 4)
     return table
 
 
@@ -113,7 +113,7 @@ def _remarks(results: Mapping[str, Any]) -> list[str]:
     lines = []
     equality, replay = results["equality"], results["replay"]
     if equality is not None:
-        difference = equality["error_difference_deg"]
+        difference = equality["error_difference"]
         apart = "" if difference is None else f"; final errors {difference:.4f} degrees apart"
         lines.append(
             f"private against plain averaging: largest deviation {equality['largest_deviation']:.2e} of a bound of "

@@ -26,7 +26,7 @@ class Evaluation:
         fold: of which fold.
         round: completed rounds of the checkpoint.
         images: person -> number of images.
-        error_deg: person -> mean angular error in degrees; for `local` the mean over the clients' models.
+        error: person -> mean angular error in degrees; for `local` the mean over the clients' models.
         trained_on: the persons among them that the model was trained on.
     """
 
@@ -34,7 +34,7 @@ class Evaluation:
     fold: str
     round: int
     images: Mapping[str, int]
-    error_deg: Mapping[str, float]
+    error: Mapping[str, float]
     trained_on: frozenset[str]
 
 

@@ -33,7 +33,7 @@ def compile_results(
         "folds": [{"fold": f.name, "train": list(f.train), "test": list(f.test)} for f in preparation.folds],
         "mean_predictor": _mean_predictor(preparation.folds, task),
         "rows": rows,
-        "equality": equality_of(metrics, {row["way"]: row["mean_error_deg"] for row in rows}),
+        "equality": equality_of(metrics, {row["way"]: row["mean_error"] for row in rows}),
         "replay": None if replay is None else dict(replay),
     }
 
@@ -85,12 +85,12 @@ def _row(
     per_person: dict[str, float] = {}
     for line in lines:
         if line["round"] == line["rounds"]:
-            per_person.update(line["error_deg"])
+            per_person.update(line["error"])
     errors = list(per_person.values())
     return {
         "way": way,
-        "mean_error_deg": float(np.mean(errors)),
-        "spread_deg": float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
+        "mean_error": float(np.mean(errors)),
+        "spread": float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
         "per_person": per_person,
         "seconds_per_round": _mean(lines, "seconds"),
         "seconds_exchange_per_round": _mean(lines, "seconds_exchange"),
@@ -119,7 +119,7 @@ def _mean_predictor(folds: Sequence[Fold], task: GazeTask) -> dict[str, Any]:
         for person in fold.test:
             true = task.gaze_of(person)
             per_person[person] = task.error(np.broadcast_to(mean.astype(np.float32), true.shape), true)
-    return {"mean_error_deg": float(np.mean(list(per_person.values()))), "per_person": per_person}
+    return {"mean_error": float(np.mean(list(per_person.values()))), "per_person": per_person}
 
 
 def equality_of(metrics: Sequence[Mapping[str, Any]], errors: Mapping[str, float]) -> dict[str, Any] | None:
@@ -132,5 +132,5 @@ def equality_of(metrics: Sequence[Mapping[str, Any]], errors: Mapping[str, float
         "bound": max(entry["deviation_bound"] for entry in details),
         "ratio": max(entry["deviation"] / entry["deviation_bound"] for entry in details),
         "saturated": sum(entry.get("saturated", 0) for entry in details),
-        "error_difference_deg": abs(errors["private"] - errors["federated"]) if "federated" in errors else None,
+        "error_difference": abs(errors["private"] - errors["federated"]) if "federated" in errors else None,
     }

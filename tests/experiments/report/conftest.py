@@ -93,7 +93,7 @@ def _line(fold: str, way: str, number: int, rounds: int, train: list[str], test:
     shared = way in ("federated", "private")
     line: dict[str, Any] = {
         "event": "round", "fold": fold, "way": way, "round": number, "rounds": rounds, "train_loss": 0.3 / number,
-        "error_deg": errors, "mean_error_deg": float(np.mean(list(errors.values()))),
+        "error": errors, "mean_error": float(np.mean(list(errors.values()))),
         "seconds": 1.31 + exchange, "seconds_training": 1.31, "seconds_exchange": exchange,
         "bytes_up_per_client": 308192 + 1240 * (way == "private") if shared else 0,
         "bytes_down_per_client": 308184 + 6400 * (way == "private") if shared else 0,
@@ -113,10 +113,10 @@ def _results(name: str, lines: list[dict[str, Any]], folds: list[dict[str, Any]]
     for way in dict.fromkeys(line["way"] for line in lines):
         own = [line for line in lines if line["way"] == way]
         last = [line for line in own if line["round"] == line["rounds"]]
-        per_person = {person: error for line in last for person, error in line["error_deg"].items()}
+        per_person = {person: error for line in last for person, error in line["error"].items()}
         rows.append({
-            "way": way, "mean_error_deg": float(np.mean(list(per_person.values()))),
-            "spread_deg": float(np.std(list(per_person.values()), ddof=1)) if len(per_person) > 1 else None,
+            "way": way, "mean_error": float(np.mean(list(per_person.values()))),
+            "spread": float(np.std(list(per_person.values()), ddof=1)) if len(per_person) > 1 else None,
             "per_person": per_person, "seconds_per_round": own[0]["seconds"],
             "seconds_exchange_per_round": own[0]["seconds_exchange"],
             "bytes_up_per_client_round": own[0]["bytes_up_per_client"],
@@ -129,7 +129,7 @@ def _results(name: str, lines: list[dict[str, Any]], folds: list[dict[str, Any]]
     bound = private[0]["deviation_bound"] if private else 1.0
     equality = {
         "largest_deviation": largest, "bound": bound, "ratio": largest / bound, "saturated": 0,
-        "error_difference_deg": 3.1e-5,
+        "error_difference": 3.1e-5,
     }  # fmt: skip
     replay = {
         "altered_by": "aggregator 2", "what": "it added 1 to one coordinate before committing",
@@ -138,7 +138,7 @@ def _results(name: str, lines: list[dict[str, Any]], folds: list[dict[str, Any]]
     }  # fmt: skip
     return {
         "name": name, "seed": 1, "parameters": 77046, "folds": folds,
-        "mean_predictor": {"mean_error_deg": 14.23, "per_person": {p: 14.23 + 0.3 * i for i, p in enumerate(tested)}},
+        "mean_predictor": {"mean_error": 14.23, "per_person": {p: 14.23 + 0.3 * i for i, p in enumerate(tested)}},
         "rows": rows, "equality": equality if private else None, "replay": replay if private else None,
     }  # fmt: skip
 

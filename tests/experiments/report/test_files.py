@@ -67,7 +67,7 @@ def test_a_damaged_line_in_the_middle_is_refused_by_its_number(run_maker: Maker)
 
 @pytest.mark.parametrize(
     ("key", "value", "named"),
-    [("mean_error_deg", "x", "mean_error_deg"), ("round", 0, "round"), ("error_deg", {"p": -1}, r"error_deg\.p")],
+    [("mean_error", "x", "mean_error"), ("round", 0, "round"), ("error", {"p": -1}, r"error\.p")],
 )
 def test_a_line_with_an_impossible_value_is_refused_by_its_key(
     run_maker: Maker, key: str, value: object, named: str
@@ -83,9 +83,9 @@ def test_not_a_number_is_refused(run_maker: Maker) -> None:
     run = run_maker(rounds=2)
     path = run / "results.json"
     content = json.loads(path.read_text())
-    content["rows"][2]["mean_error_deg"] = float("nan")
+    content["rows"][2]["mean_error"] = float("nan")
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"results\.json is damaged: rows\.2\.mean_error_deg: .*finite"):
+    with pytest.raises(DataError, match=r"results\.json is damaged: rows\.2\.mean_error: .*finite"):
         read_run(run)
 
 

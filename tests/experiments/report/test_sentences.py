@@ -30,8 +30,8 @@ def changed(run: Path, change: Callable[[dict[str, Any]], None]) -> RunFiles:
 
 def set_errors(content: dict[str, Any]) -> None:
     for row, error in zip(content["rows"], (4.5, 8.25, 5.5, 5.5), strict=True):
-        row["mean_error_deg"] = error
-    content["mean_predictor"]["mean_error_deg"] = 14.0
+        row["mean_error"] = error
+    content["mean_predictor"]["mean_error"] = 14.0
 
 
 def test_the_headline_names_every_way_with_its_error_and_the_price_of_privacy(run_maker: Maker) -> None:
@@ -55,7 +55,7 @@ def test_rounding_is_not_blamed_where_something_else_may_be_the_cause(run_maker:
 
 def test_no_difference_is_called_none_only_if_it_is_exactly_zero(run_maker: Maker) -> None:
     def no_difference(content: dict[str, Any]) -> None:
-        content["equality"]["error_difference_deg"] = 0.0
+        content["equality"]["error_difference"] = 0.0
 
     assert "Privacy made no difference to the error" in headline(changed(run_maker(rounds=2), no_difference))
 

@@ -20,21 +20,21 @@ def test_a_finished_runs_table_is_that_of_its_results(run_maker: Maker) -> None:
     shown = summary.summaries(files)
     assert files.results is not None
     assert [entry.way.key for entry in shown] == ["centralised", "local", "federated", "private"]
-    assert [entry.mean_error_deg for entry in shown] == [row.mean_error_deg for row in files.results.rows]
+    assert [entry.mean_error for entry in shown] == [row.mean_error for row in files.results.rows]
     assert all(not entry.progress for entry in shown)
 
 
 def test_an_unfinished_run_says_how_far_each_way_is(run_maker: Maker) -> None:
     shown = summary.summaries(read_run(run_maker(rounds=5, stop_after=("federated", 2))))
     assert [entry.progress for entry in shown] == ["", "", "round 2 of 5", "not begun"]
-    assert shown[3].mean_error_deg is None
+    assert shown[3].mean_error is None
 
 
 def test_an_unfinished_ways_error_is_that_of_its_last_round(run_maker: Maker) -> None:
     files = read_run(run_maker(rounds=5, stop_after=("centralised", 3)))
     (entry, *_) = summary.summaries(files)
-    assert entry.mean_error_deg == pytest.approx(files.rounds[-1].mean_error_deg)
-    assert entry.spread_deg == pytest.approx(statistics.stdev(files.rounds[-1].error_deg.values()))
+    assert entry.mean_error == pytest.approx(files.rounds[-1].mean_error)
+    assert entry.spread == pytest.approx(statistics.stdev(files.rounds[-1].error.values()))
 
 
 def test_a_way_that_was_asked_for_and_is_missing_is_named(run_maker: Maker) -> None:
@@ -47,7 +47,7 @@ def test_a_way_that_was_asked_for_and_is_missing_is_named(run_maker: Maker) -> N
 def test_curves_of_several_folds_are_means_over_the_complete_ones(run_maker: Maker) -> None:
     files = read_run(run_maker(rounds=4, folds=3, ways=("federated",), name="loo"))
     (curve,) = summary.curves(files)
-    last = [line.mean_error_deg for line in files.rounds if line.round == 4]
+    last = [line.mean_error for line in files.rounds if line.round == 4]
     assert curve.folds == 3
     assert [number for number, _ in curve.points] == [1, 2, 3, 4]
     assert curve.points[-1][1] == pytest.approx(statistics.fmean(last))
@@ -88,4 +88,4 @@ def test_whether_the_roster_stayed_the_same_is_read_from_the_rounds(run_maker: M
 
 
 def test_one_person_has_no_spread() -> None:
-    assert summary.spread_deg({"a": 5.0}) is None
+    assert summary.spread({"a": 5.0}) is None

@@ -108,7 +108,7 @@ def errors_per_person(shown: Sequence[Summary], width: int) -> Markup:
         parts.append(svg.line(x(level), top - 8, x(level), base - 6, "grid"))
         parts.append(svg.text(x(level), base + 12, f"{svg.number(level)}°", "tick", "middle"))
     parts.append(svg.text((x.start + x.end) / 2, base + 32, "mean angular error", "axis", "middle"))
-    means = {entry.way.key: entry.mean_error_deg for entry in shown}
+    means = {entry.way.key: entry.mean_error for entry in shown}
     parts += _person_row(x, top + step / 2, "mean", means, "label strong")
     for index, name in enumerate(people):
         errors = {entry.way.key: (entry.per_person or {}).get(name) for entry in shown}

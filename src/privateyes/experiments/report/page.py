@@ -91,7 +91,7 @@ def _results(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
         "summaries": shown,
         "people": people,
         "predictor": predictor,
-        "predictor_spread": summary.spread_deg(predictor.per_person) if predictor is not None else None,
+        "predictor_spread": summary.spread(predictor.per_person) if predictor is not None else None,
         "several_folds": len(summary.folds(files)) > 1,
         "table_caption": sentences.table_caption(files, people),
         "learned": learned,
@@ -109,9 +109,9 @@ def _charts(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
     found: list[Curve] = [curve for curve in summary.curves(files) if curve.points]
     rounds = max((line.rounds for line in files.rounds), default=1)
     predictor = files.results.mean_predictor if files.results is not None else None
-    level = predictor.mean_error_deg if predictor is not None else None
+    level = predictor.mean_error if predictor is not None else None
     personal = [entry for entry in shown if entry.per_person]
-    timed = [entry for entry in shown if entry.mean_error_deg is not None]
+    timed = [entry for entry in shown if entry.mean_error is not None]
     deviating = summary.deviations(files)
     widths = (charts.WIDE, charts.NARROW)
     return {

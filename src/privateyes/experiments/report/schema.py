@@ -27,8 +27,8 @@ class RoundLine(_Record):
     way: str
     round: int = Field(ge=1)
     rounds: int = Field(ge=1)
-    error_deg: dict[str, NonNegative]
-    mean_error_deg: NonNegative
+    error: dict[str, NonNegative]
+    mean_error: NonNegative
     seconds: NonNegative
     seconds_training: NonNegative
     seconds_exchange: NonNegative
@@ -41,8 +41,8 @@ class Row(_Record):
     """One way in ``results.json``."""
 
     way: str
-    mean_error_deg: NonNegative
-    spread_deg: NonNegative | None = None
+    mean_error: NonNegative
+    spread: NonNegative | None = None
     per_person: dict[str, NonNegative]
     seconds_per_round: NonNegative
     seconds_exchange_per_round: NonNegative | None = None
@@ -63,7 +63,7 @@ class Fold(_Record):
 class MeanPredictor(_Record):
     """The error of always answering with the mean gaze of the training people."""
 
-    mean_error_deg: NonNegative
+    mean_error: NonNegative
     per_person: dict[str, NonNegative] = Field(default_factory=dict)
 
 
@@ -74,7 +74,7 @@ class Equality(_Record):
     bound: NonNegative
     ratio: NonNegative
     saturated: int = Field(default=0, ge=0)
-    error_difference_deg: float | None = None
+    error_difference: float | None = None
 
 
 class Verdict(_Record):

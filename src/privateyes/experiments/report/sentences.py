@@ -69,7 +69,7 @@ def aggregators(files: RunFiles) -> int:
 
 def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
     """The outcome as a sentence or two; for an unfinished run what is known so far."""
-    errors = {entry.way.key: entry.mean_error_deg for entry in shown if entry.mean_error_deg is not None}
+    errors = {entry.way.key: entry.mean_error for entry in shown if entry.mean_error is not None}
     people = quantities.count(len(summary.test_people(files)), "person", "people")
     order = [key for key in ("private", "federated", "centralised", "local") if key in errors]
     if not order:
@@ -83,21 +83,21 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
     sentence = Markup("{} {} never trained on, {}.").format(opening, people, Markup(", ").join(clauses))
     if files.results is None and any(entry.progress for entry in shown):
         sentence += Markup(" This is not final: not every way is done.")
-    difference = error_difference_deg(files.results, errors)
+    difference = error_difference(files.results, errors)
     if difference is not None:
         sentence += Markup(" {}").format(_difference(files.results, difference))
     predictor = files.results.mean_predictor if files.results is not None else None
     if predictor is not None:
-        reference = quantities.degrees(predictor.mean_error_deg)
+        reference = quantities.degrees(predictor.mean_error)
         sentence += Markup(" Always answering with the mean gaze would be off by {}.").format(reference)
     return sentence
 
 
-def error_difference_deg(results: Results | None, errors: dict[str, float]) -> float | None:
+def error_difference(results: Results | None, errors: dict[str, float]) -> float | None:
     """Error of ``private`` minus that of ``federated``; None where one of them is missing or unfinished."""
     if results is None or "private" not in errors or "federated" not in errors:
         return None
-    recorded = results.equality.error_difference_deg if results.equality is not None else None
+    recorded = results.equality.error_difference if results.equality is not None else None
     return recorded if recorded is not None else errors["private"] - errors["federated"]
 
 
@@ -176,7 +176,7 @@ def control_sentence(replay: Replay) -> tuple[bool, str]:
 
 def ratios(shown: Sequence[Summary]) -> list[str]:
     """What private costs compared with federated, in sentences; empty where one of them is missing."""
-    found = {entry.way.key: entry for entry in shown if entry.mean_error_deg is not None}
+    found = {entry.way.key: entry for entry in shown if entry.mean_error is not None}
     private, federated = found.get("private"), found.get("federated")
     if private is None or federated is None:
         return []

@@ -23,8 +23,8 @@ class Summary:
 
     Attributes:
         way: how it is shown.
-        mean_error_deg: over people never trained on; None before the first round.
-        spread_deg: standard deviation over those people; None for fewer than two.
+        mean_error: over people never trained on; None before the first round.
+        spread: standard deviation over those people; None for fewer than two.
         per_person: error in degrees of each of them.
         seconds: per round, and of these in local training and in the exchange of updates.
         bytes_up, bytes_down: per client and round; None before the first round.
@@ -34,8 +34,8 @@ class Summary:
     """
 
     way: Way
-    mean_error_deg: float | None = None
-    spread_deg: float | None = None
+    mean_error: float | None = None
+    spread: float | None = None
     per_person: dict[str, float] | None = None
     seconds: float = 0.0
     seconds_training: float = 0.0
@@ -84,7 +84,7 @@ def curves(files: RunFiles) -> list[Curve]:
         folds = _by_fold(files, key)
         complete = [lines for lines in folds.values() if lines[-1].round == lines[-1].rounds]
         shown = complete or list(folds.values())
-        errors = [{line.round: line.mean_error_deg for line in lines} for lines in shown]
+        errors = [{line.round: line.mean_error for line in lines} for lines in shown]
         shared = sorted(set.intersection(*(set(rounds) for rounds in errors)))
         points = tuple((number, statistics.fmean(rounds[number] for rounds in errors)) for number in shared)
         found.append(Curve(way(key), points, len(shown)))
@@ -122,7 +122,7 @@ def same_roster(files: RunFiles) -> bool | None:
     return all(len(different) == 1 for different in rosters.values()) if rosters else None
 
 
-def spread_deg(per_person: Mapping[str, float]) -> float | None:
+def spread(per_person: Mapping[str, float]) -> float | None:
     """Standard deviation over people, in degrees; None for fewer than two."""
     return statistics.stdev(per_person.values()) if len(per_person) > 1 else None
 
@@ -131,7 +131,7 @@ def test_people(files: RunFiles) -> list[str]:
     """The people that some model was tested on without having been trained on them."""
     if files.results is not None and files.results.folds:
         return list(dict.fromkeys(name for fold in files.results.folds for name in fold.test))
-    return sorted({name for line in files.rounds for name in line.error_deg})
+    return sorted({name for line in files.rounds for name in line.error})
 
 
 def folds(files: RunFiles) -> list[str]:
@@ -157,8 +157,8 @@ def _finished(files: RunFiles, row: Row) -> Summary:
     lines = [line for line in files.rounds if line.way == row.way]
     return Summary(
         way=way(row.way),
-        mean_error_deg=row.mean_error_deg,
-        spread_deg=row.spread_deg if len(row.per_person) > 1 else None,
+        mean_error=row.mean_error,
+        spread=row.spread if len(row.per_person) > 1 else None,
         per_person=row.per_person,
         seconds=row.seconds_per_round,
         seconds_training=_mean(lines, lambda line: line.seconds_training),
@@ -176,11 +176,11 @@ def _unfinished(files: RunFiles, key: str) -> Summary:
         return Summary(way(key), progress="not begun")
     lines = [line for entries in grouped.values() for line in entries]
     last = [entries[-1] for entries in grouped.values()]
-    per_person = {name: error for line in last for name, error in line.error_deg.items()}
+    per_person = {name: error for line in last for name, error in line.error.items()}
     return Summary(
         way=way(key),
-        mean_error_deg=statistics.fmean(per_person.values()) if per_person else last[-1].mean_error_deg,
-        spread_deg=spread_deg(per_person),
+        mean_error=statistics.fmean(per_person.values()) if per_person else last[-1].mean_error,
+        spread=spread(per_person),
         per_person=per_person,
         seconds=_mean(lines, lambda line: line.seconds),
         seconds_training=_mean(lines, lambda line: line.seconds_training),
