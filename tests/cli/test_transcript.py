@@ -451,7 +451,7 @@ def test_a_real_run_is_consistent(call: Call, tmp_path: Path, eyes: Path, experi
     pytest.importorskip("torch")
     (tmp_path / "small.toml").write_text(experiment_text(eyes, ways='["private"]', rounds=1))
     assert call("train", tmp_path / "small.toml", "--out", tmp_path / "run").exit_code == 0
-    task = tmp_path / "run" / "aggregation" / "all"
+    task = tmp_path / "run" / "aggregation" / "all" / "private"
     result = call("transcript", "verify", task, "--manifest", task / "manifest.toml")
     assert result.exit_code == 0
     assert "certified 3/3" in words(result)

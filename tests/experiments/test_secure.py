@@ -17,7 +17,14 @@ from privateyes.errors import ConfigError, ParameterError, RunDirectoryError
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.run import run_experiment
-from privateyes.experiments.secure import FOLDER, check_secure_plan, forget_secrets, open_secure_exchange, secure_plan
+from privateyes.experiments.secure import (
+    FOLDER,
+    check_secure_plan,
+    forget_secrets,
+    open_secure_exchange,
+    secure_plan,
+    task_folder,
+)
 from privateyes.experiments.spec import ExperimentSpec, parse_spec
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
@@ -87,15 +94,18 @@ def test_a_directory_of_an_experiment_with_another_clip_is_refused(
     spec_with: Callable[[str], ExperimentSpec], tmp_path: Path
 ) -> None:
     updates = [ClientUpdate(name, 3, np.zeros(D, np.float32), 0.0) for name in NAMES]
-    exchange = open_secure_exchange(spec_with(""), FOLD, CLIENTS, D, FedAvg(), tmp_path)
+    folder = task_folder(tmp_path, FOLD, "private")
+    exchange = open_secure_exchange(spec_with(""), secure_plan(spec_with(""), FOLD, CLIENTS, D), FedAvg(), folder)
     exchange.exchange(ServerState(np.zeros(D, np.float32)), updates)
     exchange.close()
+    other = spec_with("clip = 0.5")
+    plan = secure_plan(other, FOLD, CLIENTS, D)
     with pytest.raises(RunDirectoryError, match=r"holds another task: clip: 1\.0 as pinned, 0\.5 here"):
-        open_secure_exchange(spec_with("clip = 0.5"), FOLD, CLIENTS, D, FedAvg(), tmp_path)
-    forget_secrets(FOLD, tmp_path)
-    kept = sorted(path.name for path in (tmp_path / FOLDER / "all").iterdir())
+        open_secure_exchange(other, plan, FedAvg(), folder)
+    forget_secrets(folder)
+    kept = sorted(path.name for path in folder.iterdir())
     assert kept == ["manifest.toml", "transcripts"]
-    forget_secrets(FOLD, tmp_path)
+    forget_secrets(folder)
 
 
 def test_a_public_run_ends_with_the_same_model_and_anyone_can_check_every_round(
@@ -108,7 +118,7 @@ def test_a_public_run_ends_with_the_same_model_and_anyone_can_check_every_round(
         assert checkpoint is not None
         models[mode] = checkpoint.state()
     assert models["public"].vector.tobytes() == models["sealed"].vector.tobytes()
-    folder = tmp_path / "public" / FOLDER / "all"
+    folder = tmp_path / "public" / FOLDER / "all" / "private"
     manifest = manifest_from_toml((folder / "manifest.toml").read_text())
     records = sorted((folder / "transcripts").glob("round-*.jsonl"))
     assert len(records) == 2

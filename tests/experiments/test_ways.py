@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,11 @@ from privateyes.experiments import ways
 from privateyes.experiments.checkpoint import SHARED
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.spec import ExperimentSpec
-from privateyes.experiments.ways import FoldContext, run_way, start_of
+from privateyes.experiments.way_names import WAYS
+from privateyes.experiments.ways import FoldContext, run_way, server_optimiser, start_of
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import ClientUpdate, ExchangeReport, ServerState
-from privateyes.federation.server_step import FedAvg
+from privateyes.federation.server_step import AdaptiveOptimiser, FedAvg
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def context(small_spec: Callable[..., ExperimentSpec], eyes: Path, tmp_path: Pat
         yield FoldContext(preparation, preparation.folds[0], pool, tmp_path)
 
 
-@pytest.mark.parametrize("way", ["centralised", "local", "federated", "private"])
+@pytest.mark.parametrize("way", [name for name in WAYS if name != "mpc"])
 def test_all_ways_start_from_the_same_parameters(context: FoldContext, way: str) -> None:
     start = start_of(way, context)
     assert start.round == 0
@@ -33,7 +34,7 @@ def test_all_ways_start_from_the_same_parameters(context: FoldContext, way: str)
         np.testing.assert_array_equal(vector, context.preparation.initial)
 
 
-@pytest.mark.parametrize("way", ["centralised", "local", "federated"])
+@pytest.mark.parametrize("way", [name for name, plan in WAYS.items() if not plan.secure and name != "mpc"])
 def test_a_way_that_goes_on_from_a_checkpoint_ends_as_if_never_stopped(context: FoldContext, way: str) -> None:
     rounds = [outcome.checkpoint for outcome in run_way(way, context, start_of(way, context))]
     assert [checkpoint.round for checkpoint in rounds] == [1, 2]
@@ -41,6 +42,38 @@ def test_a_way_that_goes_on_from_a_checkpoint_ends_as_if_never_stopped(context: 
     assert len(resumed) == 1
     for client, vector in rounds[1].vectors.items():
         assert resumed[0].vectors[client].tobytes() == vector.tobytes()
+    assert [moment.tobytes() for moment in resumed[0].moments] == [moment.tobytes() for moment in rounds[1].moments]
+
+
+def test_each_adaptive_way_ends_in_a_model_of_its_own(context: FoldContext) -> None:
+    names = ["federated", "fedavgm", "fedadagrad", "fedadam", "fedyogi"]
+    models = {
+        list(run_way(way, context, start_of(way, context)))[-1].checkpoint.vectors[SHARED].tobytes() for way in names
+    }
+    assert len(models) == len(names)
+
+
+def test_adaptive_is_the_way_of_the_optimiser_that_the_experiment_chooses(
+    small_spec: Callable[..., ExperimentSpec], eyes: Path, tmp_path: Path
+) -> None:
+    preparation = prepare(small_spec(tail='[federation]\nadaptive_optimiser = "fedyogi"'))
+    with WorkerPool(preparation.task(eyes), preparation.local_settings(), workers=1) as pool:
+        context = FoldContext(preparation, preparation.folds[0], pool, tmp_path)
+        last = {
+            way: list(run_way(way, context, start_of(way, context)))[-1] for way in ("adaptive", "fedyogi", "fedadam")
+        }
+    digests = {way: outcome.checkpoint.state().digest() for way, outcome in last.items()}
+    assert digests["adaptive"] == digests["fedyogi"] != digests["fedadam"]
+
+
+def test_each_optimisers_numbers_come_from_its_own_table(small_spec: Callable[..., ExperimentSpec]) -> None:
+    tail = '[federation]\nserver_schedule = "cosine"\n[federation.fedadam]\nlearning_rate = 0.5\ntau = 1'
+    spec = small_spec(tail=tail)
+    adam, yogi = (server_optimiser(WAYS[way], spec) for way in ("fedadam", "fedyogi"))
+    assert isinstance(adam, AdaptiveOptimiser)
+    assert isinstance(yogi, AdaptiveOptimiser)
+    assert (adam.settings.learning_rate, adam.settings.tau, adam.settings.rounds) == (0.5, 1.0, 2)
+    assert yogi.settings.learning_rate == spec.federation.fedyogi.learning_rate != 0.5
 
 
 def test_only_the_federation_exchanges_bytes(context: FoldContext) -> None:
@@ -52,10 +85,11 @@ def test_only_the_federation_exchanges_bytes(context: FoldContext) -> None:
         assert first[way].bytes_up_per_client == first[way].bytes_down_per_client == 0
 
 
-def test_private_trains_as_federated_through_another_exchange(
-    context: FoldContext, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("way", [name for name, plan in WAYS.items() if plan.secure])
+def test_a_secure_way_trains_as_its_twin_through_another_exchange(
+    context: FoldContext, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    asked: list[tuple[Mapping[str, int], int, Path]] = []
+    asked: list[tuple[tuple[str, ...], int, Path]] = []
     closed: list[bool] = []
 
     class Veiled(PlainExchange):
@@ -66,20 +100,23 @@ def test_private_trains_as_federated_through_another_exchange(
         def close(self) -> None:
             closed.append(True)
 
-    def open_veiled(spec, fold, clients, dimension, optimiser, run_directory):  # type: ignore[no-untyped-def]
-        asked.append((clients, dimension, run_directory))
+    def open_veiled(spec, plan, optimiser, folder):  # type: ignore[no-untyped-def]
+        asked.append((plan.clients, plan.dimension, folder))
         return Veiled(optimiser)
 
     monkeypatch.setattr(ways, "open_secure_exchange", open_veiled)
-    private = list(run_way("private", context, start_of("private", context)))
-    federated = list(run_way("federated", context, start_of("federated", context)))
-    assert private[-1].checkpoint.vectors[SHARED].tobytes() == federated[-1].checkpoint.vectors[SHARED].tobytes()
+    twin = WAYS[way].twin
+    assert twin is not None
+    private = list(run_way(way, context, start_of(way, context)))
+    clear = list(run_way(twin, context, start_of(twin, context)))
+    assert private[-1].checkpoint.state().digest() == clear[-1].checkpoint.state().digest()
     assert (private[0].seconds_exchange, private[0].bytes_up_per_client, private[0].details) == (
         0.5,
         10.0,
         {"sid": "ab"},
     )
-    assert asked == [({"p00": 24, "p01": 24, "p02": 24}, context.preparation.initial.size, context.run_directory)]
+    folder = context.run_directory / "aggregation" / context.fold.name / way
+    assert asked == [(("p00", "p01", "p02"), context.preparation.initial.size, folder)]
     assert closed == [True]
 
 

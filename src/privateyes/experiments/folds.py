@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from privateyes.errors import ConfigError, DataError
 from privateyes.experiments.spec import ExperimentSpec, closest
+from privateyes.experiments.way_names import WAYS
 from privateyes.federation.cohorts import cohort_size
 
 ONLY_FOLD = "all"
@@ -67,12 +68,12 @@ def _refuse_small(spec: ExperimentSpec, fold: Fold) -> None:
     count = len(fold.train)
     if count == 0:
         raise ConfigError("split.test_persons leaves nobody to train on", "test on fewer persons")
-    federated = [way for way in spec.ways if way in ("federated", "private")]
+    federated = [way for way in spec.ways if WAYS[way].federated]
     if federated and count < 2:
         problem = f'ways contains "{federated[0]}", but there is only one person to train on ({fold.train[0]})'
         raise ConfigError(problem, "test on fewer persons, or leave the federated ways out")
     size = cohort_size(count, spec.federation.cohort_fraction)
-    if "private" not in spec.ways:
+    if not any(WAYS[way].secure for way in spec.ways):
         return
     if size < 2:
         problem = f"federation.cohort_fraction = {spec.federation.cohort_fraction} makes cohorts of one client"

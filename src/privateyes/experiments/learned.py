@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from privateyes.experiments.way_names import WAYS
+
 PARTIES = ("client", "hub", "aggregator")
 
 
@@ -13,10 +15,11 @@ def learned(way: str, aggregators: int, mode: str = "sealed") -> dict[str, str]:
 
     Args:
         way: one of the ways of an experiment.
-        aggregators: how many there are in `private`.
+        aggregators: how many there are in a secure way.
         mode: of the aggregation: sealed or public.
     """
-    texts = _PRIVATE_IN_PUBLIC if (way, mode) == ("private", "public") else _LEARNED[way]
+    kind = WAYS[way].kind
+    texts = _SECURE_IN_PUBLIC if (kind, mode) == ("secure", "public") else _LEARNED[kind]
     return {party: text.format(n=aggregators, most=aggregators - 1) for party, text in texts.items()}
 
 
@@ -32,12 +35,20 @@ _LEARNED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "hub": "nothing",
             "aggregator": "there is none",
         },
-        "federated": {
+        "clear": {
             "client": "the model after every round",
             "hub": "every client's own update and sample count in every round, and the model",
             "aggregator": "there is none",
         },
-        "private": {
+        "mpc": {
+            "client": "the trained model; its images left it as shares",
+            "hub": "there is none",
+            "aggregator": (
+                "each computing party: one share of every image and label, which says nothing as long as all parties "
+                "follow the protocol and no more of them collude than it allows; see the mpc table"
+            ),
+        },
+        "secure": {
             "client": "the model, and every round's average update and total sample count; nobody's own update",
             "hub": "who took part, and message sizes and times; no update, no average, no model",
             "aggregator": "who took part; no update, no average, no model, even if {most} of the {n} join with the hub",
@@ -45,7 +56,7 @@ _LEARNED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 
-_PRIVATE_IN_PUBLIC: Mapping[str, str] = MappingProxyType(
+_SECURE_IN_PUBLIC: Mapping[str, str] = MappingProxyType(
     {
         "client": "the model, and every round's average update and total sample count; nobody's own update",
         "hub": "who took part, every round's average and total sample count, and the model; nobody's own update",

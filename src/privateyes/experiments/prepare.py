@@ -13,6 +13,7 @@ from privateyes.errors import DataError
 from privateyes.experiments.folds import Fold, plan_folds
 from privateyes.experiments.secure import check_secure_plan
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.way_names import WAYS
 from privateyes.federation.seeds import derive_seed
 from privateyes.tasks.gaze.dataset import list_persons, load_persons
 from privateyes.tasks.gaze.task import GazeTask
@@ -86,7 +87,7 @@ def prepare(spec: ExperimentSpec) -> Preparation:
     model = task.build_model(derive_seed(spec.seed, "initial model"))
     initial = vector_from_model(model)
     preparation = Preparation(spec, tuple(folds), samples, shape, initial, tensor_lengths(model))
-    if "private" in spec.ways:
+    if any(WAYS[way].secure for way in spec.ways):
         for fold in folds:
             check_secure_plan(spec, fold, preparation.clients(fold), initial.size)
     return preparation

@@ -15,6 +15,7 @@ from privateyes.experiments.folds import Fold
 from privateyes.experiments.learned import learned
 from privateyes.experiments.prepare import Preparation
 from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.way_names import WAYS
 from privateyes.tasks.gaze.task import GazeTask
 
 _SAMPLE_COUNT = 12
@@ -123,14 +124,19 @@ def _mean_predictor(folds: Sequence[Fold], task: GazeTask) -> dict[str, Any]:
 
 
 def equality_of(metrics: Sequence[Mapping[str, Any]], errors: Mapping[str, float]) -> dict[str, Any] | None:
-    """How far `private` was from averaging the same updates in the clear, over all its rounds."""
-    details = [line["details"] for line in metrics if line["way"] == "private" and "deviation" in line["details"]]
+    """How far the secure ways were from averaging the same updates in the clear, over all their rounds.
+
+    The difference of the errors is the largest between a secure way and its twin in the clear; None without a pair.
+    """
+    details = [line["details"] for line in metrics if WAYS[line["way"]].secure and "deviation" in line["details"]]
     if not details:
         return None
+    twins = [(way, WAYS[way].twin) for way in errors]
+    differences = [abs(errors[way] - errors[twin]) for way, twin in twins if twin is not None and twin in errors]
     return {
         "largest_deviation": max(entry["deviation"] for entry in details),
         "bound": max(entry["deviation_bound"] for entry in details),
         "ratio": max(entry["deviation"] / entry["deviation_bound"] for entry in details),
         "saturated": sum(entry.get("saturated", 0) for entry in details),
-        "error_difference": abs(errors["private"] - errors["federated"]) if "federated" in errors else None,
+        "error_difference": max(differences, default=None),
     }

@@ -18,8 +18,9 @@ from privateyes.experiments.prepare import Preparation, prepare
 from privateyes.experiments.record import RunDirectory, check_run_directory, exclusive, open_run
 from privateyes.experiments.replay import replay_altered_round
 from privateyes.experiments.results import compile_results, draw_samples
-from privateyes.experiments.secure import forget_secrets
+from privateyes.experiments.secure import forget_secrets, task_folder
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.way_names import WAYS
 from privateyes.experiments.ways import FoldContext, WayRound, run_way, start_of
 from privateyes.federation.cohorts import select_cohort
 from privateyes.tasks.gaze.dataset import write_persons
@@ -116,8 +117,8 @@ def _run_way(way: str, context: FoldContext, task: GazeTask, run: RunDirectory, 
     start = run.read_checkpoint(context.fold.name, way) or start_of(way, context)
     if start.round < rounds:
         _train(way, context, start, task, run, observer)
-    if way == "private":
-        forget_secrets(context.fold, run.path)
+    if WAYS[way].secure:
+        forget_secrets(task_folder(run.path, context.fold, way))
 
 
 def _train(
@@ -165,9 +166,10 @@ def _metrics_line(fold: Fold, way: str, rounds: int, outcome: WayRound, errors: 
 
 
 def _replay(preparation: Preparation, pool: WorkerPool, run: RunDirectory, observer: Observer) -> dict[str, Any] | None:
-    """One further round of `private`, with an aggregator that alters its share; None without `private`."""
+    """One further round of the first secure way, with an aggregator that alters its share; None without one."""
     spec, fold = preparation.spec, preparation.folds[0]
-    checkpoint = run.read_checkpoint(fold.name, "private") if "private" in spec.ways else None
+    secure = next((way for way in spec.ways if WAYS[way].secure), None)
+    checkpoint = run.read_checkpoint(fold.name, secure) if secure is not None else None
     if checkpoint is None:
         return None
     observer.note("replaying a round with one aggregator altering its share")

@@ -1,4 +1,4 @@
-"""From an experiment to the task of its `private` way: the manifest's numbers, and the exchange."""
+"""From an experiment to the tasks of its secure ways: the manifest's numbers, and the exchange."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from privateyes.federation.cohorts import cohort_size
 from privateyes.federation.server_step import ServerOptimiser
 
 FOLDER = "aggregation"
-"""Below a run's directory: a folder for each fold, with its manifest, its parties' store and its transcripts."""
+"""Below a run's directory: <fold>/<way>/ with the task's manifest, its parties' store and its transcripts."""
 
 
 def secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], dimension: int) -> SecurePlan:
-    """The task that `private` runs for one fold.
+    """The task that a secure way runs for one fold.
 
     Args:
         spec: the experiment; `plan_folds` has already checked the roster against the cohort.
@@ -65,32 +65,31 @@ def check_secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, in
     plan.require_safe()
 
 
+def task_folder(run_directory: Path, fold: Fold, way: str) -> Path:
+    """Where the task of a secure way and a fold keeps what is its own."""
+    return run_directory / FOLDER / fold.name / way
+
+
 def open_secure_exchange(
-    spec: ExperimentSpec,
-    fold: Fold,
-    clients: Mapping[str, int],
-    dimension: int,
-    optimiser: ServerOptimiser,
-    run_directory: Path,
+    spec: ExperimentSpec, plan: SecurePlan, optimiser: ServerOptimiser, folder: Path
 ) -> SecureExchange:
-    """The exchange of the `private` way, for one fold.
+    """The exchange of a secure way, for one fold.
 
     Args:
-        spec, fold, clients, dimension: as for `secure_plan`.
+        spec: the experiment.
+        plan: of the task.
         optimiser: the server step, which every client runs itself.
-        run_directory: the run's directory.
+        folder: see `task_folder`.
 
     Raises:
         ParameterError: as `secure_plan`.
-        RunDirectoryError: the directory holds another task.
+        RunDirectoryError: the folder holds another task.
     """
-    plan = secure_plan(spec, fold, clients, dimension)
-    folder = run_directory / FOLDER / fold.name
     return SecureExchange(plan, optimiser, folder, spec.seed, threads=spec.training.workers)
 
 
-def forget_secrets(fold: Fold, run_directory: Path) -> None:
-    """Remove the parties' keys once the last round of `private` is on disk. Does nothing where they are gone."""
-    store = run_directory / FOLDER / fold.name / STORE_NAME
+def forget_secrets(folder: Path) -> None:
+    """Remove the parties' keys once the last round of a secure way is on disk. Does nothing where they are gone."""
+    store = folder / STORE_NAME
     if store.exists():
         PartyStore(store).destroy()

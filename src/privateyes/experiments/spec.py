@@ -13,113 +13,18 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from privateyes.errors import ConfigError
-from privateyes.federation.server_step import SERVER_OPTIMISERS
+from privateyes.experiments.spec_tables import ExperimentSpec, Table
+from privateyes.experiments.way_names import WAYS
 from privateyes.tasks.gaze.models import MODELS
 
-WayName = Literal["centralised", "local", "federated", "private"]
+__all__ = ["ExperimentSpec", "closest", "dump_spec", "load_spec", "parse_spec"]
+
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
-
-
-class SyntheticData(_Table):
-    """[data.synthetic]: persons to render before training."""
-
-    persons: Annotated[int, Field(ge=1, le=1000)]
-    images_per_person: Annotated[int, Field(ge=1, le=1_000_000)]
-
-
-class Data(_Table):
-    """[data]: exactly one of `path` and `synthetic`."""
-
-    path: str | None = None
-    equalise: bool = False
-    image_limit: Annotated[int, Field(ge=1)] | None = None
-    synthetic: SyntheticData | None = None
-
-
-class Split(_Table):
-    """[split]: exactly one of `test_persons` and `leave_one_out`; `folds` picks some of the latter's."""
-
-    test_persons: list[str] | None = None
-    leave_one_out: bool = False
-    folds: list[str] | None = None
-
-
-class Model(_Table):
-    """[model]"""
-
-    name: str
-
-
-class Training(_Table):
-    """[training]: see `training.local.LocalSettings`; `workers` changes nothing but time (0: one per core)."""
-
-    rounds: Annotated[int, Field(ge=1, le=1_000_000)] = 15
-    local_epochs: Annotated[int, Field(ge=1)] = 1
-    batch_size: Annotated[int, Field(ge=1)] = 32
-    optimiser: Literal["sgd", "adam"] = "sgd"
-    learning_rate: Annotated[float, Field(gt=0, le=1e30)] = 0.05
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0, le=1e30)] = 1e-4
-    schedule: Literal["cosine", "constant"] = "cosine"
-    loss: Literal["l1", "l2"] = "l1"
-    workers: Annotated[int, Field(ge=0, le=1024)] = 0
-
-
-class Federation(_Table):
-    """[federation]: who takes part in a round, and the server's step."""
-
-    cohort_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    server_optimiser: str = "fedavg"
-    server_learning_rate: Annotated[float, Field(gt=0, le=1e30)] = 1.0
-
-
-class Aggregation(_Table):
-    """[aggregation]: the secure aggregation of `private`.
-
-    `clip` bounds every coordinate of an update; `scale_bits` defaults to the largest that cannot wrap; `roster_min`
-    defaults to the whole cohort; `corrupt_clients` is how many clients are assumed corrupt; `mode` says who gets the
-    averages: the clients alone (sealed), or everyone, with a record that anyone can check (public). With
-    `clip_headroom`, each tensor's clip follows its updates: that many times the last average's largest coordinate, and
-    never more than `clip`.
-    """
-
-    aggregators: Annotated[int, Field(ge=2, le=7)] = 3
-    field: Literal["compact", "wide"] = "compact"
-    clip: Annotated[float, Field(ge=1e-12, le=1e12)] = 1.0
-    scale_bits: Annotated[int, Field(ge=1, le=40)] | None = None
-    roster_min: Annotated[int, Field(ge=2)] | None = None
-    corrupt_clients: Annotated[int, Field(ge=0)] = 0
-    mode: Literal["sealed", "public"] = "sealed"
-    clip_headroom: Annotated[float, Field(ge=1, le=1e6)] | None = None
-
-
-class ExperimentSpec(_Table):
-    """A whole experiment file."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    ways: list[WayName] = ["centralised", "local", "federated", "private"]
-    data: Data
-    split: Split
-    model: Model
-    training: Training = Training()
-    federation: Federation = Federation()
-    aggregation: Aggregation = Aggregation()
-
-    def result_key(self) -> dict[str, Any]:
-        """What decides the results: everything but the number of workers."""
-        key = self.model_dump()
-        del key["training"]["workers"]
-        return key
 
 
 def load_spec(path: Path, data: Path | None = None) -> ExperimentSpec:
@@ -163,7 +68,7 @@ def parse_spec(text: str, origin: str, folder: Path, data: Path | None = None) -
     if data is not None:
         tree["data"] = _with_path(tree.get("data"), str(data.absolute()))
     try:
-        spec = ExperimentSpec.model_validate(_integers_as_floats(tree))
+        spec = ExperimentSpec.model_validate(_integers_as_floats(tree, ExperimentSpec))
     except ValidationError as error:
         _raise_config_error(origin, error)
     _check_choices(origin, spec)
@@ -189,18 +94,16 @@ def _with_path(table: object, path: str) -> dict[str, Any]:
     return {**kept, "path": path}
 
 
-def _integers_as_floats(tree: dict[str, Any]) -> dict[str, Any]:
+def _integers_as_floats(tree: dict[str, Any], table: type[Table]) -> dict[str, Any]:
     """``clip = 1`` means 1.0; everything else stays strict."""
-    floats = {
-        ("training", "learning_rate"), ("training", "momentum"), ("training", "weight_decay"),
-        ("federation", "cohort_fraction"), ("federation", "server_learning_rate"), ("aggregation", "clip"),
-        ("aggregation", "clip_headroom"),
-    }  # fmt: skip
     result = dict(tree)
-    for table, key in floats:
-        section = result.get(table)
-        if isinstance(section, dict) and type(section.get(key)) is int:
-            result[table] = {**section, key: float(section[key])}
+    for key, value in tree.items():
+        options = _options(table, key)
+        inner = _table_of(options)
+        if inner is not None and isinstance(value, dict):
+            result[key] = _integers_as_floats(value, inner)
+        elif float in options and type(value) is int:
+            result[key] = float(value)
     return result
 
 
@@ -222,6 +125,9 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
             refuse(f"{where} = [] is empty", "name at least one")
         if names is not None and len(set(names)) < len(names):
             refuse(f"{where} = {json.dumps(names)} names something twice", "name each once")
+    for way in spec.ways:
+        if way not in WAYS:
+            refuse(f'ways names "{way}", which is not known', closest(way, list(WAYS)))
     if spec.aggregation.mode == "public" and spec.aggregation.clip_headroom is not None:
         refuse(
             'aggregation.clip_headroom does not go with aggregation.mode = "public": a public record holds no clips, '
@@ -230,9 +136,6 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
         )
     if spec.model.name not in MODELS:
         refuse(f'model.name = "{spec.model.name}" is not known', closest(spec.model.name, sorted(MODELS)))
-    server = spec.federation.server_optimiser
-    if server not in SERVER_OPTIMISERS:
-        refuse(f'federation.server_optimiser = "{server}" is not known', closest(server, sorted(SERVER_OPTIMISERS)))
     least, corrupt = spec.aggregation.roster_min, spec.aggregation.corrupt_clients
     if least is not None and least - corrupt < 2:
         problem = f"aggregation.roster_min = {least} with corrupt_clients = {corrupt}"
@@ -277,12 +180,23 @@ def _rule(kind: str, message: str) -> str:
 
 
 def _known_keys(parents: list[str]) -> list[str]:
-    table: Any = ExperimentSpec
+    table: type[Table] = ExperimentSpec
     for name in parents:
-        annotation = table.model_fields[name].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        table = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+        table = _table_of(_options(table, name)) or table
     return list(table.model_fields)
+
+
+def _options(table: type[Table], key: str) -> tuple[Any, ...]:
+    """The types that a key may have; empty for an unknown one."""
+    field = table.model_fields.get(key)
+    if field is None:
+        return ()
+    inner = getattr(field.annotation, "__args__", ())
+    return (field.annotation, *inner, *(entry.__origin__ for entry in inner if hasattr(entry, "__metadata__")))
+
+
+def _table_of(options: tuple[Any, ...]) -> type[Table] | None:
+    return next((option for option in options if isinstance(option, type) and issubclass(option, Table)), None)
 
 
 def _dump_table(table: Mapping[str, Any], prefix: str) -> list[str]:

@@ -1,12 +1,4 @@
-"""The four ways of training, each a stream of rounds from a checkpoint on.
-
-All start from the same parameters and pass equally often over each person's images, through the same training code:
-
-    centralised   one client that holds everybody's images: the reference
-    local         each person alone, with a model of its own
-    federated     updates averaged in the clear
-    private       the same averages through secure aggregation
-"""
+"""The ways of training (`way_names`) as streams of rounds, each from a checkpoint on."""
 
 from __future__ import annotations
 
@@ -24,12 +16,13 @@ from privateyes.engines.local.pool import PoolTrainer, WorkerPool
 from privateyes.experiments.checkpoint import SHARED, Checkpoint
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation
-from privateyes.experiments.secure import open_secure_exchange
+from privateyes.experiments.secure import open_secure_exchange, secure_plan, task_folder
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.way_names import ADAPTIVE, WAYS, WayPlan
 from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimiser
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import Exchange, RoundOutcome, RoundSettings, Trainer, run_rounds
-from privateyes.federation.server_step import FedAvg, ServerOptimiser, build_server_optimiser
+from privateyes.federation.server_step import FedAvg, ServerOptimiser, StepSettings, build_server_optimiser
 
 POOLED = "everybody"
 """Name of the only client of `centralised`."""
@@ -65,12 +58,11 @@ class WayRound:
 
 def start_of(way: str, context: FoldContext) -> Checkpoint:
     """The checkpoint before the first round."""
-    initial = context.preparation.initial
-    if way == "local":
+    plan, initial = WAYS[way], context.preparation.initial
+    if plan.kind == "local":
         return Checkpoint(0, dict.fromkeys(context.fold.train, initial))
-    optimiser = _optimiser(context.spec) if way in ("federated", "private") else FedAvg()
-    clips = _adaptive_clips(context) if way == "private" else None
-    moments = optimiser.initial_moments(initial.size)
+    moments = server_optimiser(plan, context.spec).initial_moments(initial.size) if plan.federated else ()
+    clips = _adaptive_clips(context) if plan.secure else None
     return Checkpoint(0, {SHARED: initial}, moments, clips=None if clips is None else clips.initial())
 
 
@@ -79,19 +71,29 @@ def run_way(way: str, context: FoldContext, start: Checkpoint) -> Iterator[WayRo
 
     Raises:
         TrainingError: training diverged or a worker died.
-        ProtocolError: in `private`, a party stopped the round.
+        ProtocolError: in a secure way, a party stopped the round.
     """
-    return _WAYS[way](context, start)
+    plan = WAYS[way]
+    return _KINDS[plan.kind](plan, context, start)
 
 
-def _centralised(context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+def server_optimiser(plan: WayPlan, spec: ExperimentSpec) -> ServerOptimiser:
+    """The server step of a way, with the experiment's numbers for it."""
+    given = spec.federation
+    name = given.adaptive_optimiser if plan.server_optimiser == ADAPTIVE else plan.server_optimiser
+    numbers = getattr(given, name).model_dump()
+    rounds = spec.training.rounds if given.server_schedule == "cosine" else None
+    return build_server_optimiser(name, StepSettings(**numbers, rounds=rounds))
+
+
+def _centralised(_: WayPlan, context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
     """One client that holds all images. Its one-off upload of them is no cost of a round."""
     trainer = PoolTrainer(context.pool, {POOLED: context.fold.train})
     for outcome in _rounds(context, start, [POOLED], trainer, PlainExchange(FedAvg()), 1.0):
         yield WayRound(Checkpoint.of_state(outcome.state), outcome.train_loss, outcome.seconds_training)
 
 
-def _local(context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+def _local(_: WayPlan, context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
     """Each person's own model; nothing is exchanged."""
     trainer = PoolTrainer(context.pool)
     checkpoint = start
@@ -105,27 +107,28 @@ def _local(context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
         yield WayRound(checkpoint, loss, seconds)
 
 
-def _federated(context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
-    """FedAvg, or another server optimiser, with the updates in the clear."""
-    return _exchanged(context, start, PlainExchange(_optimiser(context.spec)))
+def _clear(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+    """The server step on the mean of updates that the hub sees."""
+    return _exchanged(plan, context, start, PlainExchange(server_optimiser(plan, context.spec)))
 
 
-def _private(context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
-    """As `federated`, with secure aggregation for the exchange."""
-    spec, fold, clients = context.spec, context.fold, context.preparation.clients(context.fold)
-    dimension, optimiser, clips = context.preparation.initial.size, _optimiser(spec), _adaptive_clips(context)
+def _secure(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+    """As the twin in the clear, with secure aggregation for the exchange."""
+    spec, fold, dimension = context.spec, context.fold, context.preparation.initial.size
+    optimiser, clips = server_optimiser(plan, spec), _adaptive_clips(context)
     if clips is not None:
         optimiser = ClippingOptimiser(optimiser, clips)
-    exchange = open_secure_exchange(spec, fold, clients, dimension, optimiser, context.run_directory)
-    return _exchanged(context, start, exchange)
+    task = secure_plan(spec, fold, context.preparation.clients(fold), dimension)
+    folder = task_folder(context.run_directory, fold, plan.name)
+    return _exchanged(plan, context, start, open_secure_exchange(spec, task, optimiser, folder))
 
 
-_WAYS: Mapping[str, Callable[[FoldContext, Checkpoint], Iterator[WayRound]]] = MappingProxyType(
-    {"centralised": _centralised, "local": _local, "federated": _federated, "private": _private}
+_KINDS: Mapping[str, Callable[[WayPlan, FoldContext, Checkpoint], Iterator[WayRound]]] = MappingProxyType(
+    {"centralised": _centralised, "local": _local, "clear": _clear, "secure": _secure}
 )
 
 
-def _exchanged(context: FoldContext, start: Checkpoint, exchange: Exchange) -> Iterator[WayRound]:
+def _exchanged(plan: WayPlan, context: FoldContext, start: Checkpoint, exchange: Exchange) -> Iterator[WayRound]:
     fraction = context.spec.federation.cohort_fraction
     with closing(exchange):
         for outcome in _rounds(context, start, context.fold.train, PoolTrainer(context.pool), exchange, fraction):
@@ -158,7 +161,3 @@ def _adaptive_clips(context: FoldContext) -> AdaptiveClips | None:
     if given.clip_headroom is None:
         return None
     return AdaptiveClips(context.preparation.lengths, given.clip_headroom, exact_clip(given.clip))
-
-
-def _optimiser(spec: ExperimentSpec) -> ServerOptimiser:
-    return build_server_optimiser(spec.federation.server_optimiser, spec.federation.server_learning_rate)

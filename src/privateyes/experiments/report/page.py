@@ -15,6 +15,7 @@ from privateyes.experiments.report import charts, eyes, quantities, sentences, s
 from privateyes.experiments.report.files import RunFiles, read_run
 from privateyes.experiments.report.schema import Replay
 from privateyes.experiments.report.summary import Curve, Summary
+from privateyes.experiments.report.ways import is_secure
 from privateyes.files import write_atomically
 
 _PACKAGE = "privateyes.experiments.report"
@@ -134,9 +135,9 @@ def _privacy(files: RunFiles) -> dict[str, Any]:
     results, aggregation = files.results, files.table("aggregation")
     equality = results.equality if results is not None else None
     replay: Replay | None = results.replay if results is not None else None
-    scales = [line.details.get("scale_bits") for line in files.rounds if line.way == "private"]
+    scales = [line.details.get("scale_bits") for line in files.rounds if is_secure(line.way)]
     return {
-        "private": "private" in files.experiment.get("ways", []),
+        "private": any(is_secure(key) for key in files.experiment.get("ways", [])),
         "equality": equality,
         "equality_verdict": sentences.equality_verdict(equality) if equality is not None else None,
         "replay": replay,

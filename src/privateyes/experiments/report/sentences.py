@@ -14,13 +14,17 @@ from privateyes.experiments.report import quantities, summary
 from privateyes.experiments.report.files import RunFiles
 from privateyes.experiments.report.schema import Equality, Replay, Results
 from privateyes.experiments.report.summary import Summary
+from privateyes.experiments.report.ways import is_secure
 
 _SUBJECTS = {
+    "private-adaptive": "private adaptive training",
+    "adaptive": "plain adaptive training",
     "private": "private training",
     "federated": "plain federated training",
     "centralised": "training on all images pooled",
     "local": "training alone, each person on their own images,",
 }
+_SPOKEN_ORDER = ("private", "federated", "private-adaptive", "adaptive", "centralised", "local")
 
 
 def what_was_run(files: RunFiles) -> str:
@@ -36,7 +40,7 @@ def what_was_run(files: RunFiles) -> str:
         parts.append(
             quantities.count(sizes[1], "client") if sizes[0] == sizes[1] else f"{sizes[0]} to {sizes[1]} clients"
         )
-    if "private" in files.experiment.get("ways", []):
+    if any(is_secure(key) for key in files.experiment.get("ways", [])):
         parts.append(quantities.count(aggregators(files), "aggregator"))
     folds = summary.folds(files)
     if folds not in ([], ["all"]):
@@ -71,7 +75,7 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
     """The outcome as a sentence or two; for an unfinished run what is known so far."""
     errors = {entry.way.key: entry.mean_error for entry in shown if entry.mean_error is not None}
     people = quantities.count(len(summary.test_people(files)), "person", "people")
-    order = [key for key in ("private", "federated", "centralised", "local") if key in errors]
+    order = [key for key in _SPOKEN_ORDER if key in errors]
     if not order:
         return Markup("No round is complete yet, so there is nothing to compare.")
     verbs = [" is off by <b>{}</b> on average", *[" by <b>{}</b>"] * (len(order) - 1)]

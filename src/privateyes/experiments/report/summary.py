@@ -14,7 +14,7 @@ from typing import Any
 
 from privateyes.experiments.report.files import RunFiles
 from privateyes.experiments.report.schema import RoundLine, Row
-from privateyes.experiments.report.ways import Way, in_order, way
+from privateyes.experiments.report.ways import Way, in_order, is_secure, way
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ def curves(files: RunFiles) -> list[Curve]:
 
 
 def deviations(files: RunFiles) -> list[Deviation]:
-    """For every round of ``private`` the deviation closest to its bound, over the folds."""
+    """For every round the deviation of a secure way that is closest to its bound, over ways and folds."""
     worst: dict[int, Deviation] = {}
     for line in files.rounds:
         deviation, bound = _number(line.details, "deviation"), _number(line.details, "deviation_bound")
-        if line.way != "private" or deviation is None or bound is None or bound <= 0:
+        if not is_secure(line.way) or deviation is None or bound is None or bound <= 0:
             continue
         known = worst.get(line.round)
         if known is None or deviation / bound > known.deviation / known.bound:
@@ -117,8 +117,8 @@ def same_roster(files: RunFiles) -> bool | None:
     rosters: dict[str, set[frozenset[str]]] = {}
     for line in files.rounds:
         roster = line.details.get("roster")
-        if line.way == "private" and isinstance(roster, list):
-            rosters.setdefault(line.fold, set()).add(frozenset(str(name) for name in roster))
+        if is_secure(line.way) and isinstance(roster, list):
+            rosters.setdefault(f"{line.fold}/{line.way}", set()).add(frozenset(str(name) for name in roster))
     return all(len(different) == 1 for different in rosters.values()) if rosters else None
 
 

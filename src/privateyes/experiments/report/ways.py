@@ -2,14 +2,17 @@
 
 Every way has a colour, a mark and a line style of its own, so that no chart depends on colour alone. The colours are
 those of Okabe and Ito, darkened or lightened for contrast; they live in ``page.css`` under the class named here.
-``federated`` is drawn broad and hollow, ``private`` narrow and filled: where the two coincide, both stay visible.
+``federated`` is drawn broad and hollow, ``private`` narrow and filled: where the two coincide, both stay visible. Ways
+that differ in the server's optimiser alone share a colour and differ in their dashes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from privateyes.experiments.way_names import WAYS
 
 Mark = Literal["circle", "ring", "square", "triangle", "diamond"]
 
@@ -35,12 +38,24 @@ class Way:
     dashes: str = ""
 
 
-_KNOWN = (
-    Way("centralised", "w-centralised", "all images pooled in one place", "square", 2.0),
-    Way("local", "w-local", "each person's model from their own images alone", "triangle", 2.0, "9 4"),
-    Way("federated", "w-federated", "updates averaged in the clear", "ring", 7.0),
-    Way("private", "w-private", "the same averages, through secure aggregation", "diamond", 2.2),
-)
+_DASHES = {"fedavgm": "2 5", "fedadagrad": "12 5", "fedadam": "6 4", "fedyogi": "10 4 2 4", "adaptive": ""}
+
+
+def _known() -> Iterator[Way]:
+    yield Way("centralised", "w-centralised", "all images pooled in one place", "square", 2.0)
+    yield Way("local", "w-local", "each person's model from their own images alone", "triangle", 2.0, "9 4")
+    yield Way("federated", "w-federated", "updates averaged in the clear", "ring", 7.0)
+    yield Way("fedprox", "w-fedprox", "the same, with a proximal term in each client's loss", "ring", 4.0, "9 4")
+    for name, dashes in _DASHES.items():
+        yield Way(name, "w-adaptive", "the average taken for a gradient by the server", "circle", 4.0, dashes)
+    yield Way("private", "w-private", "the same averages, through secure aggregation", "diamond", 2.2)
+    yield Way("private-fedprox", "w-private-fedprox", "as fedprox, through secure aggregation", "diamond", 2.2, "9 4")
+    for name, dashes in _DASHES.items():
+        meaning = f"as {name}, through secure aggregation"
+        yield Way(f"private-{name}", "w-private-adaptive", meaning, "diamond", 2.2, dashes)
+
+
+_KNOWN = tuple(_known())
 
 
 def way(key: str) -> Way:
@@ -56,3 +71,8 @@ def in_order(keys: Iterable[str]) -> list[str]:
     given = list(dict.fromkeys(keys))
     known = [entry.key for entry in _KNOWN]
     return [key for key in known if key in given] + [key for key in given if key not in known]
+
+
+def is_secure(key: str) -> bool:
+    """Whether a way's updates go through secure aggregation; an unknown way's do not."""
+    return key in WAYS and WAYS[key].secure

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from privateyes.errors import ConfigError
-from privateyes.tasks.gaze.models import lenet, resnet_preact
+from privateyes.tasks.gaze.models import lenet, resnet_preact, small_cnn
 
 # Predictions begin near zero, the middle of all gazes: an untrained last layer would only add noise to undo.
 _LAST_LAYER_SCALE = 0.01
@@ -40,6 +40,7 @@ MODELS: Final[Mapping[str, ModelKind]] = MappingProxyType(
     {
         "lenet": ModelKind(lenet.LeNet, lenet.SMALLEST_SIDE),
         "resnet_preact_8": ModelKind(_resnet_preact_8, resnet_preact.SMALLEST_SIDE),
+        "small_cnn": ModelKind(small_cnn.SmallCNN, small_cnn.SMALLEST_SIDE),
     }
 )
 
