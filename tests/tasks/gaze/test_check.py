@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,133 @@ def test_a_person_with_another_image_size_is_an_error(
     report = check(*good, draw_person("c", size=(24, 40)))
     assert [finding.person for finding in report.errors] == ["c"]
     assert "24x40 pixels, where most persons have 36x60" in report.errors[0].what
+
+
+def _coloured(person: Person) -> Person:
+    tint = np.float32([1.0, 0.8, 0.7])
+    return replace(person, image=(person.image[..., None] * tint).astype(np.uint8))
+
+
+def _with_points(person: Person, scale: float = 1.0) -> Person:
+    """Points about 8 cm below the camera, no angles."""
+    point = (np.float32([0, -8]) + 20 * person.gaze[:, ::-1]) * np.float32(scale)
+    return replace(person, gaze=None, pose=None, columns={"point": point})
+
+
+def test_coloured_eyes_of_any_size_are_judged_like_grey_ones(
+    tmp_path: Path, draw_person: Callable[..., Person]
+) -> None:
+    path = tmp_path / "eyes.h5"
+    big = _coloured(draw_person("a", size=(108, 180), seed=1))
+    negated = replace(_coloured(draw_person("b", size=(108, 180), seed=2)), name="b")
+    write_persons(path, [big, replace(negated, gaze=negated.gaze * np.float32([1, -1]))])
+    report = check_file(path)
+    assert [(entry.size, entry.colour) for entry in report.persons] == [((108, 180), True)] * 2
+    assert report.persons[0].orientation.order is Verdict.RIGHT
+    assert [(finding.person, finding.what[:22]) for finding in report.errors] == [("b", "gaze: yaw looks negate")]
+
+
+def test_faces_are_not_judged_by_one_iris(tmp_path: Path, good: list[Person]) -> None:
+    path = tmp_path / "faces.h5"
+    negated = [replace(person, gaze=person.gaze * np.float32([1, -1])) for person in good]
+    write_persons(path, negated, image_of="face")
+    report = check_file(path)
+    assert report.errors == ()
+    assert report.persons[0].orientation.yaw_sign is Verdict.UNKNOWN
+    with h5py.File(path, "r+") as file:
+        del file.attrs["image_of"]
+    assert len(check_file(path).errors) == 2, "without a word about what it shows, a wide grey image is an eye"
+
+
+def test_points_and_missing_angles_are_told(good: list[Person], check: Callable[..., CheckReport]) -> None:
+    report = check(*map(_with_points, good))
+    assert report.findings == ()
+    first = report.persons[0]
+    assert (first.gaze_mean_deg, first.gaze_sd_deg, first.head_mean_deg, first.head_sd_deg) == (None,) * 4
+    expected = _with_points(good[0]).columns["point"]
+    assert first.point_mean_cm == pytest.approx(expected.mean(axis=0), abs=1e-4)
+    assert first.point_sd_cm == pytest.approx(expected.std(axis=0), abs=1e-4)
+
+
+def test_points_in_other_units_are_suspected(good: list[Person], check: Callable[..., CheckReport]) -> None:
+    whats = [finding.what for finding in check(_with_points(good[0], 0.01), _with_points(good[1], 5)).warnings]
+    assert len(whats) == 2
+    assert "points hardly vary" in whats[0]
+    assert "more than 50 cm from the camera" in whats[1]
+
+
+def test_a_part_that_some_lack_is_an_error_of_theirs(good: list[Person], check: Callable[..., CheckReport]) -> None:
+    report = check(good[0], replace(good[1], pose=None))
+    assert [(finding.person, finding.what) for finding in report.errors] == [
+        ("b", "there is no data set 'pose', which 1 of 2 persons have")
+    ]
+    report = check(good[0], replace(good[1], columns={"day": np.zeros(200, dtype=np.uint16)}))
+    assert report.findings == (), "no model needs the day"
+
+
+def test_colour_and_grey_do_not_mix(good: list[Person], check: Callable[..., CheckReport]) -> None:
+    errors = check(*good, replace(_coloured(good[0]), name="c")).errors
+    assert [(finding.person, finding.what) for finding in errors] == [
+        ("c", "image: colour, where most persons have grey images")
+    ]
+
+
+def test_columns_are_checked_too(good: list[Person], tmp_path: Path) -> None:
+    path = tmp_path / "eyes.h5"
+    crops = {side: np.zeros((200, 4, 6), dtype=np.uint8) for side in ("left", "right")}
+    crops["left"][:199] = np.arange(24).reshape(4, 6)
+    write_persons(path, [replace(good[0], columns=crops | {"day": np.zeros(200, dtype=np.uint16)}), good[1]])
+    with h5py.File(path, "r+") as file:
+        file["a/day"][...] = 3
+        del file["a/day"]
+        file["a/day"] = np.full(200, -1)
+        file["b"].attrs["devices"] = "iPad"
+    report = check_file(path)
+    assert [finding.what for finding in report.errors] == [
+        "day: row 0 is -1, not within 0 and 65535",
+        "the attribute 'devices' is no list of names",
+    ]
+    with h5py.File(path, "r+") as file:
+        del file["a/day"]
+        del file["b"].attrs["devices"]
+        for side in crops:
+            file["b"][side] = file["a/left"][()]
+    whats = [finding.what for finding in check_file(path).warnings]
+    assert whats == [
+        "left: 1 of 200 rows have one grey level only, the first is row 199",
+        "right: 200 of 200 rows have one grey level only, the first is row 0",
+        "left: 1 of 200 rows have one grey level only, the first is row 199",
+        "right: 1 of 200 rows have one grey level only, the first is row 199",
+    ]
+
+
+def test_damaged_pictures_are_a_finding_of_that_person(good: list[Person], tmp_path: Path) -> None:
+    path = tmp_path / "eyes.h5"
+    write_persons(path, good)
+    with h5py.File(path) as file:
+        place = file["a"]["image"].id.get_chunk_info(2).byte_offset
+    content = bytearray(path.read_bytes())
+    content[place : place + 40] = bytes(40)
+    path.write_bytes(content)
+    report = check_file(path)
+    assert [finding.person for finding in report.errors] == ["a"]
+    assert "the data cannot be read" in report.errors[0].what
+    assert [entry.name for entry in report.persons] == ["b"]
+
+
+def test_memory_stays_bounded_however_large_a_person_is(tmp_path: Path) -> None:
+    """300 faces of 300 kB each are 86 MB; two blocks of 32 MiB, and a sample, are what may be held."""
+    path = tmp_path / "faces.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("a", "b"):
+            file[f"{name}/gaze"] = np.random.default_rng(0).normal(0, 0.1, (300, 2)).astype(np.float32)
+            file.create_dataset(f"{name}/image", (300, 310, 310, 3), np.uint8, chunks=(1, 310, 310, 3))
+            file[f"{name}/image"][:, 5, 5] = 200
+    tracemalloc.start()
+    check_file(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 80e6
 
 
 @pytest.mark.realdata

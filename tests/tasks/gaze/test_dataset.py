@@ -9,9 +9,17 @@ import h5py
 import numpy as np
 import pytest
 
-from privateyes.errors import DataError
+from privateyes.errors import DataError, UsageError
 from privateyes.tasks.gaze import dataset
-from privateyes.tasks.gaze.dataset import Person, list_persons, load_persons, write_persons
+from privateyes.tasks.gaze.dataset import (
+    Outline,
+    Person,
+    list_persons,
+    load_images,
+    load_persons,
+    outline_persons,
+    write_persons,
+)
 
 
 @pytest.fixture
@@ -51,7 +59,10 @@ def test_other_data_sets_and_float64_labels_are_tolerated(path: Path) -> None:
         del file["a"]["gaze"]
         file["a"]["gaze"] = gaze.astype(np.float64)
     assert list_persons(path) == ["a", "b", "c"]
-    assert load_persons(path, ["a"])[0].gaze.dtype == np.float32
+    person = load_persons(path, ["a"])[0]
+    assert person.gaze.dtype == np.float32
+    assert person.columns == {}
+    assert load_persons(path, ["a"], ["day"])[0].columns["day"].dtype == np.uint16
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
@@ -126,12 +137,13 @@ def _set(array: np.ndarray, row: int, value: float) -> np.ndarray:
 
 BAD_PARTS: list[tuple[str, Callable[[np.ndarray], np.ndarray | None], str]] = [
     ("image", lambda a: None, "there is no data set 'image'"),
-    ("pose", lambda a: None, "there is no data set 'pose'"),
-    ("gaze", lambda a: None, "there is no data set 'gaze'"),
+    ("pose", lambda a: None, "there is no data set 'pose', but a has one"),
+    ("gaze", lambda a: None, "there is no data set 'gaze' and none called 'point'"),
     ("image", lambda a: a.astype(np.float32) / 255, "image: values are float32 and not uint8"),
     ("image", lambda a: _set(a.astype(np.float32), 7, np.nan), "image: row 7 holds NaN or infinity"),
     ("image", lambda a: a.astype(np.int64), "image: values are int64 and not uint8"),
-    ("image", lambda a: np.stack([a] * 3, axis=-1), r"image: the shape is \(12, 9, 15, 3\)"),
+    ("image", lambda a: np.stack([a] * 3, axis=-1), r"image.* \(9, 15, 3\), but those of a \(9, 15\)"),
+    ("image", lambda a: np.stack([a] * 3, axis=1), r"image: the shape is \(12, 3, 9, 15\).* blue last"),
     ("image", lambda a: a[:, :0], r"image: the shape is \(12, 0, 15\): no pixels"),
     ("image", lambda a: a[0, 0, 0], r"image: the shape is \(\)"),
     ("image", lambda a: a[:0], "image: there is no row"),
@@ -169,6 +181,14 @@ def test_a_group_per_row_is_refused_as_another_layout(path: Path) -> None:
         del file["b"]["image"]
         file["b"].create_group("image")["0000"] = np.zeros((9, 15), dtype=np.uint8)
     with pytest.raises(DataError, match="person b: 'image' is a group"):
+        load_persons(path)
+
+
+def test_a_data_set_that_holds_nothing_is_refused(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["b"]["gaze"]
+        file["b"]["gaze"] = h5py.Empty("f4")
+    with pytest.raises(DataError, match="person b: 'gaze' holds nothing"):
         load_persons(path)
 
 
@@ -269,4 +289,192 @@ def test_writing_stops_before_the_disk_is_full(
     monkeypatch.setattr(dataset.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1 << 20))
     with pytest.raises(DataError, match="the disk is nearly full; free some space"):
         write_persons(tmp_path / "eyes.h5", [draw_person("a", 3, (9, 15))])
+    assert list(tmp_path.iterdir()) == []
+
+
+ROWS = 12
+FULL: dict[str, np.ndarray] = {
+    "point": np.linspace(-20, 20, 2 * ROWS, dtype=np.float32).reshape(ROWS, 2),
+    "left": np.arange(ROWS * 4 * 6 * 3, dtype=np.uint8).reshape(ROWS, 4, 6, 3),
+    "right": np.arange(ROWS * 4 * 6 * 3, dtype=np.uint8).reshape(ROWS, 4, 6, 3)[::-1],
+    "grid": np.tile(np.int16([-2, 20, 9, 9]), (ROWS, 1)),
+    "eye": np.uint8([0, 1] * (ROWS // 2)),
+    "day": np.arange(ROWS, dtype=np.uint16) + 65000,
+    "device": np.uint16([0, 1, 2] * (ROWS // 3)),
+    "frame": np.array([f"day{row:02d}/0001.jpg left" for row in range(ROWS - 1)] + ["Übung/眼.jpg"]),
+}
+
+
+@pytest.fixture
+def full(draw_person: Callable[..., Person]) -> Person:
+    """A person with everything that the layout knows, in colour."""
+    person = draw_person("f", ROWS, (9, 15))
+    image = np.stack([person.image, person.image // 2, person.image // 3], axis=-1)
+    return replace(person, image=image, columns=dict(FULL), devices=("iPhone 6", "iPad Air 2", "Gerät"))
+
+
+def test_every_column_is_read_back_unchanged_and_only_when_asked_for(tmp_path: Path, full: Person) -> None:
+    path = tmp_path / "faces.h5"
+    write_persons(path, [full], image_of="face")
+    assert load_persons(path)[0].columns == {}
+    read = load_persons(path, columns=list(FULL))[0]
+    assert read.image.shape == (ROWS, 9, 15, 3)
+    assert read.devices == full.devices
+    assert set(read.columns) == set(FULL)
+    for name, column in FULL.items():
+        np.testing.assert_array_equal(read.columns[name], column)
+        assert read.columns[name].dtype.kind == column.dtype.kind
+    with h5py.File(path) as file:
+        assert dict(file.attrs) == {"privateyes_layout": "2", "image_of": "face"}
+        kinds = {name: file["f"][name].dtype for name in file["f"]}
+    assert {str(kinds[name]) for name in ("gaze", "pose", "point")} == {"float32"}
+    assert [str(kinds[name]) for name in ("grid", "eye", "day", "device")] == ["int16", "uint8", "uint16", "uint16"]
+
+
+def test_only_what_is_asked_for_is_read(tmp_path: Path, full: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "faces.h5"
+    write_persons(path, [full])
+    read: list[str] = []
+    original = dataset.read_part
+    monkeypatch.setattr(
+        dataset, "read_part", lambda where, part, stored: read.append(part) or original(where, part, stored)
+    )
+    load_persons(path, columns=["day"])
+    assert read == ["image", "pose", "gaze", "day"]
+    read.clear()
+    assert set(dataset.load_labels(path, "f")) == {"pose", "gaze", *FULL} - {"left", "right"}
+    assert not set(read) & {"image", "left", "right"}
+
+
+def test_a_column_that_the_layout_does_not_know_is_refused(path: Path) -> None:
+    with pytest.raises(UsageError, match="no column 'days'; it has point, left, right"):
+        load_persons(path, columns=["days"])
+
+
+def test_columns_that_a_file_does_not_have_are_left_out(path: Path) -> None:
+    assert load_persons(path, ["a"], ["day", "eye"])[0].columns == {}
+
+
+def test_a_person_without_gaze_brings_the_point_along(tmp_path: Path, full: Person) -> None:
+    path = tmp_path / "faces.h5"
+    write_persons(path, [replace(full, gaze=None, pose=None)])
+    person = load_persons(path)[0]
+    assert person.gaze is None
+    assert person.pose is None
+    np.testing.assert_array_equal(person.columns["point"], FULL["point"])
+
+
+def test_rows_are_taken_from_every_array(full: Person) -> None:
+    index = np.array([7, 0, 7])
+    some = full.rows(index)
+    assert len(some) == 3
+    assert (some.name, some.devices) == (full.name, full.devices)
+    assert some.parts().keys() == full.parts().keys()
+    for name, array in some.parts().items():
+        np.testing.assert_array_equal(array, full.parts()[name][index])
+    assert len(replace(full, pose=None, gaze=None).rows(slice(2, 5))) == 3
+
+
+def test_outlines_tell_sizes_without_reading_images(tmp_path: Path, full: Person, path: Path) -> None:
+    write_persons(tmp_path / "faces.h5", [full])
+    assert outline_persons(tmp_path / "faces.h5") == [
+        Outline("f", ROWS, (9, 15, 3), frozenset({"image", "pose", "gaze", *FULL}))
+    ]
+    assert [outline.name for outline in outline_persons(path)] == ["a", "b", "c"]
+    with h5py.File(path, "r+") as file:
+        del file["b/image"]
+    with pytest.raises(DataError, match="person b: there are no images"):
+        outline_persons(path)
+
+
+def test_some_images_are_read_in_the_order_asked_for(tmp_path: Path, full: Person) -> None:
+    write_persons(tmp_path / "faces.h5", [full])
+    rows = np.array([9, 2])
+    np.testing.assert_array_equal(load_images(tmp_path / "faces.h5", "f", rows), full.image[rows])
+    with pytest.raises(DataError, match="there is no person g"):
+        load_images(tmp_path / "faces.h5", "g", rows)
+
+
+def test_a_layout_from_the_future_is_refused_and_the_first_one_is_read(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["privateyes_layout"] = "1"
+        del file.attrs["image_of"]
+    assert len(load_persons(path)) == 3
+    with h5py.File(path, "r+") as file:
+        file.attrs["privateyes_layout"] = "3"
+    with pytest.raises(DataError, match="layout '3' is not known here; update privateyes"):
+        load_persons(path)
+
+
+def test_a_person_with_labels_of_another_kind_is_not_loaded_together_with_others(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["b"]["point"] = np.zeros((12, 2), dtype=np.float32)
+        del file["b"]["gaze"]
+    with pytest.raises(DataError, match=r"there is no data set '(gaze|point)', but [ab] has one"):
+        load_persons(path)
+
+
+BAD_COLUMNS: list[tuple[str, Callable[[np.ndarray], np.ndarray | None], str]] = [
+    ("point", lambda a: _set(a, 3, np.nan), "point: row 3 holds NaN"),
+    ("point", lambda a: a * 10, r"point: row 0 is \(-200, -182.6\): more than a metre.*no millimetres"),
+    ("point", lambda a: np.column_stack([a, a]), r"point: the shape is \(12, 4\) and not \(rows, 2\)"),
+    ("point", lambda a: a.astype(np.int32), "point: values are int32 and not float32"),
+    ("left", lambda a: None, "there is 'right' without 'left'"),
+    ("right", lambda a: None, "there is 'left' without 'right'"),
+    ("left", lambda a: a[:, :3], r"differ in size \(\(3, 6, 3\) and \(4, 6, 3\)\)"),
+    ("left", lambda a: a / 255, "left: values are float64 and not uint8"),
+    ("right", lambda a: a[..., :2], r"right: the shape is \(12, 4, 6, 2\)"),
+    ("grid", lambda a: a.astype(np.float32), "grid: values are float32 and not int16"),
+    ("grid", lambda a: a[:, :2], r"grid: the shape is \(12, 2\)"),
+    ("grid", lambda a: _set(a, 4, 26), r"grid: row 4 is \(26, 26, 26, 26\): no part of 25x25"),
+    ("grid", lambda a: _set(a, 4, 0), "grid: row 4 is"),
+    ("grid", lambda a: _set(a.astype(np.int64), 4, 2**40), "grid: row 4 is"),
+    ("grid", lambda a: _set(a, 4, -(2**15)), "grid: row 4 is"),
+    ("eye", lambda a: _set(a, 5, 2), "eye: row 5 is 2, not within 0 and 1"),
+    ("eye", lambda a: a.astype(bool), "eye: values are bool"),
+    ("eye", lambda a: a[:, None], r"eye: the shape is \(12, 1\)"),
+    ("day", lambda a: a.astype(np.int64) - 65001, "day: row 0 is -1, not within 0 and 65535"),
+    ("day", lambda a: a.astype(np.int64) + 65001, "day: row 0 is 130001"),
+    ("day", lambda a: a[:11], "differ in length .*day 11"),
+    ("device", lambda a: a + np.uint16(1), "device: there is a device 3, but only 3 names"),
+    ("device", lambda a: a.astype(np.float32), "device: values are float32"),
+    ("frame", lambda a: np.arange(12), "frame: values are int64 and not text"),
+    ("frame", lambda a: np.array([b"x" * 256] * 12), "frame: there is a text of more than 255 characters"),
+    ("frame", lambda a: np.array([[b"x"]] * 12), r"frame: the shape is \(12, 1\)"),
+]
+
+
+@pytest.mark.parametrize(("part", "spoil", "message"), BAD_COLUMNS)
+def test_a_fault_of_a_column_is_refused(
+    tmp_path: Path, full: Person, part: str, spoil: Callable[[np.ndarray], np.ndarray | None], message: str
+) -> None:
+    path = tmp_path / "faces.h5"
+    write_persons(path, [full])
+    with h5py.File(path, "r+") as file:
+        del file["f"][part]
+        spoiled = spoil(FULL[part])
+        if spoiled is not None:
+            file["f"][part] = spoiled
+    with pytest.raises(DataError, match=rf"faces\.h5, person f.*{message}") as caught:
+        load_persons(path, columns=list(FULL))
+    assert caught.value.remedy
+    assert "\n" not in str(caught.value)
+    if part not in ("left", "right"):
+        assert len(load_persons(path, columns=["right"])[0]) == ROWS, "what nobody asks for is no obstacle"
+
+
+@pytest.mark.parametrize("text", ["iPhone", '{"0": "iPhone"}', '["a", "a"]', "[1]", '[""]', "[" * 10_000, 7])
+def test_names_of_devices_that_are_no_list_of_names_are_refused(tmp_path: Path, full: Person, text: object) -> None:
+    path = tmp_path / "faces.h5"
+    write_persons(path, [full])
+    with h5py.File(path, "r+") as file:
+        file["f"].attrs["devices"] = text
+    with pytest.raises(DataError, match="person f: the attribute 'devices' is no list of names"):
+        load_persons(path, columns=["device"])
+    assert len(load_persons(path)) == 1
+
+
+def test_a_bad_column_is_not_written(tmp_path: Path, full: Person) -> None:
+    with pytest.raises(DataError, match="eye: row 0 is 3"):
+        write_persons(tmp_path / "faces.h5", [replace(full, columns={"eye": np.full(ROWS, 3, dtype=np.uint8)})])
     assert list(tmp_path.iterdir()) == []

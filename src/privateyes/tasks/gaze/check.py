@@ -1,14 +1,13 @@
 """Is a gaze file what it claims to be? Every finding names the person, what is wrong and the remedy.
 
-Errors are broken rules of the layout (`dataset.faults_of_person`) and labels that the pixels contradict strongly
+Errors are broken rules of the layout (`layout.faults_of_person`) and labels that the pixels contradict strongly
 (`orientation`). Warnings are what good data seldom shows: they never stop a run. Statistics are in degrees, for people.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,15 +17,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.errors import DataError
-from privateyes.tasks.gaze.dataset import Person, faults_of_person, open_file, person_names, read_parts
-from privateyes.tasks.gaze.orientation import Orientation, Verdict, orientation_of
+from privateyes.tasks.gaze.layout import PICTURES, faults_of_person
+from privateyes.tasks.gaze.orientation import Orientation, Verdict, cannot_tell, orientation_of
+from privateyes.tasks.gaze.stored import (
+    device_names,
+    image_content,
+    open_file,
+    person_names,
+    read_part,
+    stored_parts,
+)
+from privateyes.tasks.gaze.survey import Survey, survey_pictures
 
 _FEW_IMAGES: Final = 20
 # People who look at a screen spread their gaze over 3 degrees and more; converted to radians twice, 0.2 remain.
 _LEAST_SPREAD_DEG: Final = 1.0
+_LEAST_SPREAD_CM: Final = 0.1
+# The largest tablet measures 28 cm, with its camera at the edge.
+_FAR_POINT_CM: Final = 50.0
 _UPWARD_MEAN_DEG: Final = 2.0
 # Heads and eyes turn together: over MPIIGaze the correlation of their yaws is -0.09 to 0.68 and 0.05 across angles.
 _CONTRARY_HEAD: Final = 0.3
+# What models take as input and learn from.
+_MODEL_PARTS: Final = ("gaze", "point", "pose", "left", "right", "grid")
+# More rows than any person has.
+_MANY: Final = 1 << 32
 
 
 class Severity(Enum):
@@ -54,22 +69,29 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class PersonStatistics:
-    """What a person's data looks like. Angles are (pitch, yaw) in degrees.
+    """What a person's data looks like. Angles are (pitch, yaw) in degrees, points (x, y) in cm.
 
     Attributes:
         images: number of images.
         size: (height, width), pixels.
+        colour: whether they are in colour.
+        gaze_mean_deg: None without `gaze`; so are the others without their labels.
+        parts: the data sets of the layout that the person has.
         orientation: whether the pixels agree with the labels.
     """
 
     name: str
     images: int
     size: tuple[int, int]
-    gaze_mean_deg: tuple[float, float]
-    gaze_sd_deg: tuple[float, float]
-    head_mean_deg: tuple[float, float]
-    head_sd_deg: tuple[float, float]
+    colour: bool
+    gaze_mean_deg: tuple[float, float] | None
+    gaze_sd_deg: tuple[float, float] | None
+    head_mean_deg: tuple[float, float] | None
+    head_sd_deg: tuple[float, float] | None
+    point_mean_cm: tuple[float, float] | None
+    point_sd_cm: tuple[float, float] | None
     grey_mean: float
+    parts: frozenset[str]
     orientation: Orientation
 
 
@@ -91,10 +113,10 @@ class CheckReport:
 
 
 def check_file(path: Path) -> CheckReport:
-    """Check every person of a file; one person at a time is held in memory.
+    """Check every person of a file; labels of one person and a few of its images are held in memory at a time.
 
     Args:
-        path: an HDF5 file in the layout of `dataset`.
+        path: an HDF5 file in the layout of `layout`.
 
     Returns:
         The report. Faults of persons are findings in it and are not raised.
@@ -107,14 +129,24 @@ def check_file(path: Path) -> CheckReport:
     duplicates = _Duplicates()
     with open_file(path) as file:
         names = person_names(path, file)
+        content = image_content(file)
         for name in names:
-            person = _readable_person(path, file, name, findings)
-            if person is None:
+            where = f"{path}, person {name}"
+            try:
+                parts = _labels_and_pictures(path, file, name, findings)
+                if parts is None:
+                    continue
+                surveys: dict[str, Survey] = {
+                    part: survey_pictures(f"{where}, {part}", parts[part]) for part in PICTURES if part in parts
+                }
+            except DataError as fault:
+                findings.append(_as_finding(where, name, fault))
                 continue
-            statistics.append(_statistics_of(person))
-            findings.extend(_findings_about(person, statistics[-1]))
-            findings.extend(duplicates.add(person))
+            statistics.append(_statistics_of(name, parts, surveys["image"], content))
+            findings.extend(_findings_about(statistics[-1], parts, surveys))
+            findings.extend(duplicates.add(name, surveys["image"]))
     findings.extend(_findings_about_sizes(statistics))
+    findings.extend(_findings_about_parts(statistics))
     if len(names) == 1:
         what = "the file holds one person only: nobody is left to test on, and there is no federation of one"
         findings.append(Finding(Severity.WARNING, "", what, "use a file of several persons for training"))
@@ -122,55 +154,72 @@ def check_file(path: Path) -> CheckReport:
     return CheckReport(path, tuple(findings), tuple(statistics))
 
 
-def _readable_person(path: Path, file: Any, name: str, findings: list[Finding]) -> Person | None:
-    """The person's data, or None after noting every fault that makes it unusable."""
+def _labels_and_pictures(path: Path, file: Any, name: str, findings: list[Finding]) -> dict[str, Any] | None:
+    """The person's labels in memory and its pictures as open data sets, or None after noting every broken rule."""
     where = f"{path}, person {name}"
-    try:
-        parts = read_parts(path, file, name)
-        faults = list(faults_of_person(where, parts))
-    except DataError as fault:
-        faults = [fault]
-    if faults:
-        for each in faults:
-            what = each.problem.removeprefix(where).lstrip(",: ")
-            findings.append(Finding(Severity.ERROR, name, what, each.remedy))
-        return None
-    return Person(name, parts["image"], parts["pose"].astype(np.float32), parts["gaze"].astype(np.float32))
+    stored = stored_parts(path, file, name)
+    parts = {
+        part: dataset if part in PICTURES else read_part(f"{where}, {part}", part, dataset)
+        for part, dataset in stored.items()
+    }
+    faults = list(faults_of_person(where, parts, device_names(path, file, name)))
+    findings.extend(_as_finding(where, name, fault) for fault in faults)
+    return None if faults else parts
 
 
-def _statistics_of(person: Person) -> PersonStatistics:
-    gaze, pose = np.rad2deg(person.gaze.astype(np.float64)), np.rad2deg(person.pose.astype(np.float64))
+def _as_finding(where: str, name: str, fault: DataError) -> Finding:
+    return Finding(Severity.ERROR, name, fault.problem.removeprefix(where).lstrip(",: "), fault.remedy)
+
+
+def _statistics_of(name: str, parts: Mapping[str, Any], survey: Survey, content: str | None) -> PersonStatistics:
+    gaze, pose = (np.rad2deg(parts[part].astype(np.float64)) if part in parts else None for part in ("gaze", "pose"))
+    point = parts.get("point")
+    image = parts["image"]
+    # Faces show two small eyes; where the file does not say what it shows, square and coloured images may be faces.
+    one_eye = content == "eye" or (content is None and image.ndim == 3 and image.shape[1] != image.shape[2])
+    judged = gaze is not None and one_eye
+    gaze_rows = parts["gaze"][survey.sample_rows] if judged else None
     return PersonStatistics(
-        name=person.name,
-        images=len(person),
-        size=(person.image.shape[1], person.image.shape[2]),
-        gaze_mean_deg=_pair(gaze.mean(axis=0)),
-        gaze_sd_deg=_pair(gaze.std(axis=0)),
-        head_mean_deg=_pair(pose.mean(axis=0)),
-        head_sd_deg=_pair(pose.std(axis=0)),
-        grey_mean=float(person.image.mean()),
-        orientation=orientation_of(person.image, person.gaze),
+        name=name,
+        images=image.shape[0],
+        size=(image.shape[1], image.shape[2]),
+        colour=image.ndim == 4,
+        gaze_mean_deg=_mean(gaze),
+        gaze_sd_deg=_spread(gaze),
+        head_mean_deg=_mean(pose),
+        head_sd_deg=_spread(pose),
+        point_mean_cm=_mean(point),
+        point_sd_cm=_spread(point),
+        grey_mean=survey.grey_mean,
+        parts=frozenset(parts),
+        orientation=cannot_tell() if gaze_rows is None else orientation_of(survey.sample, gaze_rows),
     )
 
 
-def _findings_about(person: Person, statistics: PersonStatistics) -> Iterator[Finding]:
-    yield from _findings_about_images(person)
-    if len(person) < _FEW_IMAGES:
-        what = f"only {len(person)} images: a client with so few learns little, and its update says much about each"
-        yield Finding(Severity.WARNING, person.name, what, f"give every person {_FEW_IMAGES} images or more")
+def _findings_about(
+    statistics: PersonStatistics, parts: Mapping[str, Any], surveys: Mapping[str, Survey]
+) -> Iterator[Finding]:
+    name = statistics.name
+    for part, survey in surveys.items():
+        yield from _findings_about_pictures(name, part, survey)
+    if statistics.images < _FEW_IMAGES:
+        what = f"only {statistics.images} images: a client with so few learns little, and its update says much"
+        yield Finding(Severity.WARNING, name, what, f"give every person {_FEW_IMAGES} images or more")
         return
-    yield from _findings_about_orientation(person.name, statistics.orientation)
-    yield from _findings_about_labels(person.name, statistics)
-    if statistics.orientation.yaw_sign is Verdict.RIGHT and statistics.orientation.order is Verdict.RIGHT:
-        yield from _findings_about_head(person)
+    yield from _findings_about_orientation(name, statistics.orientation)
+    yield from _findings_about_angles(name, statistics)
+    yield from _findings_about_points(name, parts.get("point"), statistics)
+    confirmed = statistics.orientation.yaw_sign is Verdict.RIGHT and statistics.orientation.order is Verdict.RIGHT
+    if confirmed and "pose" in parts:
+        yield from _findings_about_head(name, parts["pose"], parts["gaze"])
 
 
-def _findings_about_images(person: Person) -> Iterator[Finding]:
-    flat = person.image.reshape(len(person), -1)
-    constant = np.flatnonzero(flat.min(axis=1) == flat.max(axis=1))
+def _findings_about_pictures(name: str, part: str, survey: Survey) -> Iterator[Finding]:
+    constant = survey.constant
     if len(constant):
-        what = f"image: {len(constant)} of {len(person)} rows have one grey level only, the first is row {constant[0]}"
-        yield Finding(Severity.WARNING, person.name, what, "remove these rows from image, pose and gaze")
+        total = len(survey.digests)
+        what = f"{part}: {len(constant)} of {total} rows have one grey level only, the first is row {constant[0]}"
+        yield Finding(Severity.WARNING, name, what, "remove these rows from all data sets of the person")
 
 
 def _findings_about_orientation(name: str, orientation: Orientation) -> Iterator[Finding]:
@@ -193,8 +242,10 @@ def _findings_about_orientation(name: str, orientation: Orientation) -> Iterator
         yield Finding(_severity(orientation.pitch_sign), name, what, "make pitch positive upwards")
 
 
-def _findings_about_labels(name: str, statistics: PersonStatistics) -> Iterator[Finding]:
+def _findings_about_angles(name: str, statistics: PersonStatistics) -> Iterator[Finding]:
     """What the labels alone suggest; only hints, so the pixels overrule them."""
+    if statistics.gaze_mean_deg is None or statistics.gaze_sd_deg is None:
+        return
     (pitch_mean, _), (pitch_sd, yaw_sd) = statistics.gaze_mean_deg, statistics.gaze_sd_deg
     if max(pitch_sd, yaw_sd) < _LEAST_SPREAD_DEG:
         what = f"gaze: labels hardly vary (SD of pitch {pitch_sd:.2f}, of yaw {yaw_sd:.2f} degrees)"
@@ -208,49 +259,83 @@ def _findings_about_labels(name: str, statistics: PersonStatistics) -> Iterator[
         yield Finding(Severity.WARNING, name, what, "check its sign: people look down at screens below the camera")
 
 
-def _findings_about_head(person: Person) -> Iterator[Finding]:
+def _findings_about_points(
+    name: str, point: NDArray[np.floating] | None, statistics: PersonStatistics
+) -> Iterator[Finding]:
+    if point is None or statistics.point_sd_cm is None:
+        return
+    if max(statistics.point_sd_cm) < _LEAST_SPREAD_CM:
+        x, y = statistics.point_sd_cm
+        what = f"point: points hardly vary (SD of x {x:.2f}, of y {y:.2f} cm)"
+        yield Finding(Severity.WARNING, name, what, "check that they are centimetres and not metres")
+    far = np.flatnonzero((np.abs(point) > _FAR_POINT_CM).any(axis=1))
+    if len(far):
+        what = f"point: {len(far)} rows lie more than {_FAR_POINT_CM:.0f} cm from the camera, the first is row {far[0]}"
+        yield Finding(Severity.WARNING, name, what, "check that they are centimetres: no screen is so large")
+
+
+def _findings_about_head(name: str, pose: NDArray[np.floating], gaze: NDArray[np.floating]) -> Iterator[Finding]:
     """Compare head angles with gaze angles that the pixels have confirmed."""
-    pitch, yaw = (_correlation(person.pose[:, column], person.gaze[:, 1]) for column in (0, 1))
+    pitch, yaw = (_correlation(pose[:, column], gaze[:, 1]) for column in (0, 1))
     if abs(pitch) >= _CONTRARY_HEAD and abs(pitch) > 2 * abs(yaw):
         what = f"pose: pitch and yaw look swapped, since the first column follows gaze yaw (correlation {pitch:+.2f})"
-        yield Finding(Severity.WARNING, person.name, what, "store the head's (pitch, yaw) in this order")
+        yield Finding(Severity.WARNING, name, what, "store the head's (pitch, yaw) in this order")
     elif yaw <= -_CONTRARY_HEAD:
         what = f"pose: head yaw runs against gaze yaw (correlation {yaw:+.2f})"
-        yield Finding(Severity.WARNING, person.name, what, "check its sign: positive towards the image's left")
+        yield Finding(Severity.WARNING, name, what, "check its sign: positive towards the image's left")
 
 
 def _findings_about_sizes(statistics: Sequence[PersonStatistics]) -> Iterator[Finding]:
-    sizes = Counter(entry.size for entry in statistics)
+    sizes = Counter((entry.size, entry.colour) for entry in statistics)
     if len(sizes) < 2:
         return
-    common = sizes.most_common(1)[0][0]
+    common, colour = sizes.most_common(1)[0][0]
     for entry in statistics:
         if entry.size != common:
             what = f"image: {_written(entry.size)} pixels, where most persons have {_written(common)}"
             yield Finding(Severity.ERROR, entry.name, what, "one model takes one size: resize, or use another file")
+        elif entry.colour != colour:
+            theirs, others = ("colour", "grey") if entry.colour else ("grey", "colour")
+            what = f"image: {theirs}, where most persons have {others} images"
+            yield Finding(Severity.ERROR, entry.name, what, "one model takes one kind: convert, or use another file")
+
+
+def _findings_about_parts(statistics: Sequence[PersonStatistics]) -> Iterator[Finding]:
+    """A model's inputs and labels must be there for everyone."""
+    for part in _MODEL_PARTS:
+        holders = [entry.name for entry in statistics if part in entry.parts]
+        if 0 < len(holders) < len(statistics):
+            for entry in statistics:
+                if part not in entry.parts:
+                    what = f"there is no data set '{part}', which {len(holders)} of {len(statistics)} persons have"
+                    yield Finding(Severity.ERROR, entry.name, what, "complete it, or use another file")
 
 
 class _Duplicates:
     """Finds images that stand, byte for byte, under two persons: a leak from training into testing."""
 
     def __init__(self) -> None:
-        self._seen: dict[bytes, tuple[str, int]] = {}
+        self._names: list[str] = []
+        # Digest -> person and row in one number: millions of images must fit.
+        self._seen: dict[int, int] = {}
 
-    def add(self, person: Person) -> Iterator[Finding]:
+    def add(self, name: str, survey: Survey) -> Iterator[Finding]:
         """Findings about images of this person that an earlier person has too; constant images are left out."""
-        shared: dict[str, list[tuple[int, int]]] = {}
-        for row, image in enumerate(person.image):
-            if image.min() == image.max():
+        me = len(self._names)
+        self._names.append(name)
+        shared: dict[int, list[tuple[int, int]]] = {}
+        for row, digest in enumerate(survey.digests):
+            if digest is None:
                 continue
-            digest = hashlib.blake2b(str(image.shape).encode() + image.tobytes(), digest_size=16).digest()
-            owner, owner_row = self._seen.setdefault(digest, (person.name, row))
-            if owner != person.name:
+            owner, owner_row = divmod(self._seen.setdefault(digest, me * _MANY + row), _MANY)
+            if owner != me:
                 shared.setdefault(owner, []).append((row, owner_row))
         for owner, rows in shared.items():
-            what = f"image: {len(rows)} rows are also under {owner}, such as row {rows[0][0]} (row {rows[0][1]} there)"
-            yield Finding(
-                Severity.WARNING, person.name, what, "remove them from one person, or test results mean nothing"
+            first, there = rows[0]
+            what = (
+                f"image: {len(rows)} rows are also under {self._names[owner]}, such as row {first} (row {there} there)"
             )
+            yield Finding(Severity.WARNING, name, what, "remove them from one person, or test results mean nothing")
 
 
 def _severity(verdict: Verdict) -> Severity:
@@ -267,5 +352,15 @@ def _written(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _pair(values: NDArray[np.float64]) -> tuple[float, float]:
-    return float(values[0]), float(values[1])
+def _mean(pairs: NDArray[Any] | None) -> tuple[float, float] | None:
+    if pairs is None:
+        return None
+    x, y = pairs.mean(axis=0, dtype=np.float64)
+    return float(x), float(y)
+
+
+def _spread(pairs: NDArray[Any] | None) -> tuple[float, float] | None:
+    if pairs is None:
+        return None
+    x, y = pairs.std(axis=0, dtype=np.float64)
+    return float(x), float(y)

@@ -1,62 +1,93 @@
-"""Persons in an HDF5 file, in the layout of the common MPIIGaze.h5: one group for each person.
+"""Persons in an HDF5 file: reading and writing the layout whose rules are in `layout`.
 
-    pXX/image  (N, H, W) uint8     grey eye images, right eyes mirrored to look like left eyes
-    pXX/pose   (N, 2)    float32   head (pitch, yaw), radians
-    pXX/gaze   (N, 2)    float32   gaze (pitch, yaw), radians
-
-Every rule that a person's data must keep is in `faults_of_person`. Loading raises the first fault; `check` lists all
-of them. Rows may stand in any order. Other data sets in a group, such as the recording day, are ignored.
+Loading raises the first fault of a person's data; `check` lists all of them. Rows may stand in any order. Data sets
+that the layout does not name are ignored, and so are its optional ones where nobody asks for them.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import os
-import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from privateyes.errors import DataError
+from privateyes.errors import DataError, UsageError
+from privateyes.tasks.gaze.layout import (
+    COLUMNS,
+    LAYOUT_VERSION,
+    MAIN_PARTS,
+    PICTURES,
+    STORED_AS,
+    faults_of_images,
+    faults_of_person,
+    refuse_bad_name,
+)
+from privateyes.tasks.gaze.stored import device_names, open_file, person_names, read_part, read_rows, stored_parts
 
-LAYOUT_VERSION: Final = "1"
-PARTS: Final = ("image", "pose", "gaze")
-# An eye that looks further away from the camera than this shows no pupil; in degrees nearly every label is beyond.
-LARGEST_ANGLE_RAD: Final = np.pi / 2
-# Names become folder names of a run, so they must be harmless there.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}")
-_NAME_REMEDY = "use letters, digits, '-', '_' and '.', at most 64, beginning with a letter, digit or '_'"
+ImageOf = Literal["eye", "face"]
 # HDF5's own tables and what it has not written yet.
 _SPARE_BYTES: Final = 2 << 20
-# What h5py raises for files and chunks that are damaged.
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Person:
-    """Everything that one person's device holds.
+    """Everything that one person's device holds, or what was asked for of it.
 
     Attributes:
         name: unique in its file.
-        image: (N, H, W) uint8, grey.
-        pose: (N, 2) float32, head (pitch, yaw), radians.
-        gaze: (N, 2) float32, gaze (pitch, yaw), radians.
+        image: (N, H, W) uint8 grey, or (N, H, W, 3) uint8 RGB: the eye or the face.
+        pose: (N, 2) float32, head (pitch, yaw), radians; None if it is not known.
+        gaze: (N, 2) float32, gaze (pitch, yaw), radians; None if only the point of gaze is known.
+        columns: other data sets of the layout (`layout.COLUMNS`), as many as are there and were asked for.
+        devices: names that `columns["device"]` is an index into; empty where the file names none.
     """
 
     name: str
     image: NDArray[np.uint8]
-    pose: NDArray[np.float32]
-    gaze: NDArray[np.float32]
+    pose: NDArray[np.float32] | None = None
+    gaze: NDArray[np.float32] | None = None
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.image)
+
+    def rows(self, index: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Person:
+        """The same person with some rows, in the order of `index`."""
+        pose = None if self.pose is None else self.pose[index]
+        gaze = None if self.gaze is None else self.gaze[index]
+        columns = {name: column[index] for name, column in self.columns.items()}
+        return Person(self.name, self.image[index], pose, gaze, columns, self.devices)
+
+    def parts(self) -> dict[str, NDArray[Any]]:
+        """All arrays under the names that they have in a file."""
+        main = {"image": self.image, "pose": self.pose, "gaze": self.gaze}
+        return {**{name: array for name, array in main.items() if array is not None}, **self.columns}
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a person's group holds, without reading it.
+
+    Attributes:
+        rows: number of images.
+        image_shape: (height, width) or (height, width, 3), pixels.
+        parts: the data sets of the layout that are there.
+    """
+
+    name: str
+    rows: int
+    image_shape: tuple[int, ...]
+    parts: frozenset[str]
 
 
 def list_persons(path: Path) -> list[str]:
@@ -69,32 +100,86 @@ def list_persons(path: Path) -> list[str]:
         return person_names(path, file)
 
 
-def load_persons(path: Path, names: Sequence[str] | None = None) -> list[Person]:
-    """Read persons and check every rule of the layout.
+def outline_persons(path: Path) -> list[Outline]:
+    """Sizes of all persons in a file, sorted by name; no image is read, so that large files take no longer.
+
+    Raises:
+        DataError: as `list_persons`, or a person has no images.
+    """
+    with open_file(path) as file:
+        outlines = []
+        for name in person_names(path, file):
+            stored = stored_parts(path, file, name)
+            if "image" not in stored or stored["image"].ndim < 3:
+                raise DataError(f"{path}, person {name}: there are no images", "a person's group needs image")
+            rows, *shape = stored["image"].shape
+            outlines.append(Outline(name, rows, tuple(shape), frozenset(stored)))
+        return outlines
+
+
+def load_persons(path: Path, names: Sequence[str] | None = None, columns: Sequence[str] = ()) -> list[Person]:
+    """Read persons and check every rule of the layout that concerns what is read.
 
     Args:
         path: the HDF5 file.
         names: the persons wanted, in this order; all persons, sorted, by default.
+        columns: data sets to read besides image, pose and gaze, from `layout.COLUMNS`, where the person has them.
+            A person without gaze always brings `point` along, so that nobody is without a label.
 
     Returns:
         The persons, with labels as float32 (a file may hold float64).
 
     Raises:
         DataError: the file or a person in it breaks a rule, or a name is not in the file.
+        UsageError: the layout has no such column.
     """
+    for column in columns:
+        if column not in COLUMNS:
+            raise UsageError(f"the layout has no column {column!r}", f"it has {', '.join(COLUMNS)}")
     with open_file(path) as file:
         present = person_names(path, file)
         wanted = present if names is None else list(names)
         _refuse_unknown(path, wanted, present)
-        persons = [_read_person(path, file, name) for name in wanted]
+        persons = [_read_person(path, file, name, columns) for name in wanted]
     for person in persons:
-        if person.image.shape[1:] != persons[0].image.shape[1:]:
-            sizes = f"{person.image.shape[1:]}, but those of {persons[0].name} {persons[0].image.shape[1:]}"
-            raise DataError(f"{path}, person {person.name}: images are {sizes}", "resize them, or leave persons out")
+        _refuse_mixture(path, persons[0], person)
     return persons
 
 
-def write_persons(path: Path, persons: Iterable[Person]) -> None:
+def load_labels(path: Path, name: str) -> dict[str, NDArray[Any]]:
+    """Everything a person has except pictures, under the names of the layout; every rule is checked.
+
+    Raises:
+        DataError: as `load_persons`.
+    """
+    with open_file(path) as file:
+        _refuse_unknown(path, [name], person_names(path, file))
+        where = f"{path}, person {name}"
+        parts = {
+            part: stored if part in PICTURES else read_part(where, part, stored)
+            for part, stored in stored_parts(path, file, name).items()
+        }
+        for fault in faults_of_person(where, parts, device_names(path, file, name)):
+            raise fault
+        return {part: _typed(part, array) for part, array in parts.items() if part not in PICTURES}
+
+
+def load_images(path: Path, name: str, rows: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Some of a person's images, in the order of `rows`; the others are not read.
+
+    Raises:
+        DataError: as `load_persons`.
+    """
+    with open_file(path) as file:
+        _refuse_unknown(path, [name], person_names(path, file))
+        where = f"{path}, person {name}"
+        stored = stored_parts(path, file, name)
+        for fault in faults_of_images(f"{where}, image", stored["image"]):
+            raise fault
+        return read_rows(where, stored["image"], rows)
+
+
+def write_persons(path: Path, persons: Iterable[Person], image_of: ImageOf = "eye") -> None:
     """Write persons to a new file, one after the other, or leave `path` as it was.
 
     The file is written under a temporary name in the same folder and renamed at the end: nobody ever sees half of it.
@@ -102,15 +187,13 @@ def write_persons(path: Path, persons: Iterable[Person]) -> None:
     Args:
         path: where to write; an existing file is replaced.
         persons: may be a generator; one person at a time is held in memory.
+        image_of: what the images show.
 
     Raises:
         DataError: a person breaks a rule of the layout, a name comes twice, there is no person, or the folder
             is missing or cannot be written.
     """
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: the folder {path.parent} does not exist", "create it first")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder", "name the .h5 file to write")
+    refuse_place(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:
@@ -120,6 +203,7 @@ def write_persons(path: Path, persons: Iterable[Person]) -> None:
         try:
             with file:
                 _write_all(path, file, persons)
+                file.attrs["image_of"] = image_of
         except (OSError, RuntimeError) as error:  # what h5py raises on a full disk
             raise DataError(
                 f"{path} cannot be written ({error})", "free some space, or choose another folder"
@@ -132,120 +216,80 @@ def write_persons(path: Path, persons: Iterable[Person]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def faults_of_person(where: str, parts: dict[str, NDArray[Any]]) -> Iterator[DataError]:
-    """Every way in which a person's arrays break the layout; nothing is yielded for good data.
-
-    Args:
-        where: names the file and the person in the messages.
-        parts: the arrays called `image`, `pose` and `gaze`, as they stand in the file.
-    """
-    missing = [part for part in PARTS if part not in parts]
-    for part in missing:
-        yield DataError(f"{where}: there is no data set '{part}'", f"a person's group needs {', '.join(PARTS)}")
-    if "image" in parts:
-        yield from _faults_of_images(f"{where}, image", parts["image"])
-    for part in ("pose", "gaze"):
-        if part in parts:
-            yield from _faults_of_angles(f"{where}, {part}", parts[part])
-    lengths = {part: len(array) for part, array in parts.items() if array.ndim}
-    if len(set(lengths.values())) > 1:
-        counted = ", ".join(f"{part} {length}" for part, length in lengths.items())
-        problem = f"{where}: the data sets differ in length ({counted})"
-        yield DataError(problem, "give every image one pose and one gaze")
-
-
-@contextmanager
-def open_file(path: Path) -> Iterator[Any]:
-    """Open an HDF5 file for reading; yields an `h5py.File`.
+def refuse_place(path: Path) -> None:
+    """Refuse a path at which no file can be made.
 
     Raises:
-        DataError: the file is missing, empty, damaged or no HDF5 file.
+        DataError: the folder is missing, or `path` is itself a folder.
     """
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file", "check the path, or make a set with `privateyes data render`")
-    if not path.is_file():
-        raise DataError(f"{path} is no file", "name the .h5 file itself")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty", "copy or render it again")
-    try:
-        file = h5py.File(path, "r")
-    except PermissionError as error:
-        raise DataError(f"{path}: the file may not be read", "change its permissions") from error
-    except _DAMAGE as error:
-        raise DataError(f"{path}: no HDF5 file, or cut short", "copy or render it again") from error
-    with file:
-        yield file
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: the folder {path.parent} does not exist", "create it first")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder", "name the .h5 file to write")
 
 
-def person_names(path: Path, file: Any) -> list[str]:
-    """Sorted names of the groups of an open file.
+def require_space(path: Path, size_bytes: int) -> None:
+    """HDF5 crashes the process when the disk fills up, so that must not come to pass.
 
     Raises:
-        DataError: there is no group, or a name could not be used as a folder name.
+        DataError: the disk has no room for `size_bytes` more.
     """
-    try:
-        names = sorted(name for name in file if not isinstance(file.get(name), h5py.Dataset))
-    except _DAMAGE as error:
-        raise DataError(f"{path}: its list of persons cannot be read ({error})", "copy or render it again") from error
-    if not names:
-        raise DataError(f"{path}: the file holds no person", f"it needs one group per person with {', '.join(PARTS)}")
-    for name in names:
-        _refuse_bad_name(path, name)
-    return names
+    if shutil.disk_usage(path.parent).free < size_bytes + _SPARE_BYTES:
+        raise DataError(f"{path}: the disk is nearly full", "free some space, or choose another folder")
 
 
-def read_parts(path: Path, file: Any, name: str) -> dict[str, NDArray[Any]]:
-    """The arrays of a person as they stand in the file; parts that are absent are left out.
-
-    Raises:
-        DataError: a part is no data set, or its bytes are damaged.
-    """
-    parts: dict[str, NDArray[Any]] = {}
+def _read_person(path: Path, file: Any, name: str, columns: Sequence[str]) -> Person:
     where = f"{path}, person {name}"
-    try:
-        group = file[name]
-        for part in PARTS:
-            if part not in group:
-                continue
-            if not isinstance(group[part], h5py.Dataset):
-                remedy = "store all rows in one array; a group with one data set per row is another layout"
-                raise DataError(f"{where}: '{part}' is a group and no data set", remedy)
-            parts[part] = np.asarray(group[part][()])
-    except _DAMAGE as error:
-        problem = f"{where}: the data cannot be read ({error})"
-        raise DataError(problem, "the file is damaged: copy or render it again") from error
-    return parts
-
-
-def _read_person(path: Path, file: Any, name: str) -> Person:
-    parts = read_parts(path, file, name)
-    for fault in faults_of_person(f"{path}, person {name}", parts):
+    stored = stored_parts(path, file, name)
+    wanted = [*MAIN_PARTS, *columns] if "gaze" in stored else [*MAIN_PARTS, "point", *columns]
+    parts = {part: read_part(where, part, stored[part]) for part in dict.fromkeys(wanted) if part in stored}
+    devices = device_names(path, file, name) if "device" in parts else ()
+    # Who asks for one eye's crops alone is not told that the other's are missing.
+    halves: dict[str, Any] = {part: stored[part] for part in ("left", "right") if part in stored}
+    for fault in faults_of_person(where, {**halves, **parts} if halves.keys() & parts.keys() else parts, devices):
         raise fault
-    return Person(name, parts["image"], parts["pose"].astype(np.float32), parts["gaze"].astype(np.float32))
+    typed = {part: _typed(part, array) for part, array in parts.items()}
+    image, pose, gaze = typed.pop("image"), typed.pop("pose", None), typed.pop("gaze", None)
+    return Person(name, image, pose, gaze, typed, devices)
+
+
+def _typed(part: str, array: NDArray[Any]) -> NDArray[Any]:
+    return array if part == "frame" else array.astype(STORED_AS[part], copy=False)
+
+
+def _refuse_mixture(path: Path, first: Person, person: Person) -> None:
+    """Persons that are loaded together feed one model."""
+    if person.image.shape[1:] != first.image.shape[1:]:
+        sizes = f"{person.image.shape[1:]}, but those of {first.name} {first.image.shape[1:]}"
+        raise DataError(f"{path}, person {person.name}: images are {sizes}", "resize them, or leave persons out")
+    for part in first.parts().keys() ^ person.parts().keys():
+        has, lacks = (first, person) if part in first.parts() else (person, first)
+        problem = f"{path}, person {lacks.name}: there is no data set '{part}', but {has.name} has one"
+        raise DataError(problem, "complete it, or leave persons out")
 
 
 def _write_all(path: Path, file: Any, persons: Iterable[Person]) -> None:
     file.attrs["privateyes_layout"] = LAYOUT_VERSION
     for person in persons:
-        _refuse_bad_name(path, person.name)
+        refuse_bad_name(str(path), person.name)
         if person.name in file:
             raise DataError(f"{path}: person {person.name} comes twice", "give every person a name of its own")
-        parts: dict[str, NDArray[Any]] = {"image": person.image, "pose": person.pose, "gaze": person.gaze}
-        for fault in faults_of_person(f"{path}, person {person.name}", parts):
+        parts = person.parts()
+        for fault in faults_of_person(f"{path}, person {person.name}", parts, person.devices):
             raise fault
-        _require_space(path, sum(array.nbytes for array in parts.values()))
+        require_space(path, sum(array.nbytes for array in parts.values()))
         group = file.create_group(person.name)
-        group.create_dataset("image", data=person.image, compression="gzip", compression_opts=4)
-        group.create_dataset("pose", data=person.pose, dtype=np.float32)
-        group.create_dataset("gaze", data=person.gaze, dtype=np.float32)
+        if person.devices:
+            group.attrs["devices"] = json.dumps(person.devices)
+        for part, array in parts.items():
+            if part in PICTURES:
+                group.create_dataset(part, data=array, compression="gzip", compression_opts=4)
+            elif part == "frame":
+                group.create_dataset(part, data=array.astype(object), dtype=h5py.string_dtype())
+            else:
+                group.create_dataset(part, data=array, dtype=STORED_AS[part])
     if not len(file):
         raise DataError(f"{path}: there is no person to write", "render or pass at least one")
-
-
-def _require_space(path: Path, size: int) -> None:
-    """HDF5 crashes the process when the disk fills up, so that must not come to pass."""
-    if shutil.disk_usage(path.parent).free < size + _SPARE_BYTES:
-        raise DataError(f"{path}: the disk is nearly full", "free some space, or choose another folder")
 
 
 def _refuse_unknown(path: Path, wanted: Sequence[str], present: Sequence[str]) -> None:
@@ -257,50 +301,3 @@ def _refuse_unknown(path: Path, wanted: Sequence[str], present: Sequence[str]) -
             raise DataError(f"{path}: there is no person {name}", f"{hint}the file holds {shown}")
         if name in wanted[:index]:
             raise DataError(f"{path}: person {name} is asked for twice", "name every person once")
-
-
-def _refuse_bad_name(path: Path, name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise DataError(f"{path}: {name!r} cannot be a person's name", _NAME_REMEDY)
-
-
-def _faults_of_images(where: str, image: NDArray[Any]) -> Iterator[DataError]:
-    convert = "store grey images as uint8, 0 to 255"
-    if image.dtype != np.uint8:
-        row = _first_row_not_finite(image)
-        if row is not None:
-            yield DataError(f"{where}: row {row} holds NaN or infinity", f"remove the row, then {convert}")
-        yield DataError(f"{where}: values are {image.dtype} and not uint8", convert)
-    if image.ndim != 3:
-        yield DataError(f"{where}: the shape is {image.shape} and not (rows, height, width)", "store one grey channel")
-    elif image.shape[0] == 0:
-        yield DataError(f"{where}: there is no row", "remove the person or record images")
-    elif 0 in image.shape:
-        yield DataError(f"{where}: the shape is {image.shape}: no pixels", "store images of at least one pixel")
-
-
-def _faults_of_angles(where: str, angles: NDArray[Any]) -> Iterator[DataError]:
-    if angles.dtype not in (np.float32, np.float64):
-        remedy = "store (pitch, yaw) in radians as float32"
-        yield DataError(f"{where}: values are {angles.dtype} and not float32", remedy)
-        return
-    if angles.ndim != 2 or angles.shape[1] != 2:
-        remedy = "store (pitch, yaw) in radians; turn 3-d vectors into angles first"
-        yield DataError(f"{where}: the shape is {angles.shape} and not (rows, 2)", remedy)
-        return
-    row = _first_row_not_finite(angles)
-    if row is not None:
-        yield DataError(f"{where}: row {row} holds NaN or infinity", "remove the row from all data sets of the person")
-    beyond = np.flatnonzero((np.abs(angles) > LARGEST_ANGLE_RAD) & np.isfinite(angles))
-    if len(beyond):
-        row = int(beyond[0]) // 2
-        pitch, yaw = angles[row]
-        problem = f"{where}: row {row} is ({pitch:.4g}, {yaw:.4g}): more than 90 degrees if these were radians"
-        yield DataError(problem, "labels in degrees must be converted to radians (numpy.deg2rad)")
-
-
-def _first_row_not_finite(array: NDArray[Any]) -> int | None:
-    if array.size == 0 or array.ndim == 0 or not np.issubdtype(array.dtype, np.inexact):
-        return None
-    bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
-    return int(np.argmax(bad)) if bad.any() else None

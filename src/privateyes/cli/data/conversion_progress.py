@@ -1,0 +1,104 @@
+"""How a conversion's progress and outcome are shown: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from privateyes.cli.console import make_console
+from privateyes.tasks.gaze.prepare.conversion import Conversion, Observer
+from privateyes.tasks.gaze.prepare.tally import Tally
+
+
+@contextmanager
+def choose_observer() -> Iterator[Observer]:
+    """A bar if stderr is a terminal, plain lines on stderr otherwise; stdout is kept for the outcome."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield PlainLines(console)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rows]} rows"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield Bar(progress)
+
+
+def print_conversion(conversion: Conversion) -> None:
+    """What was used and skipped, and where it is written."""
+    tallies = conversion.tallies
+    used = sum(tally.used for tally in tallies.values())
+    lines = [f"{conversion.out}: {_count(len(tallies), 'person')}, {_count(used, 'row')}"]
+    empty = [name for name, tally in tallies.items() if not tally.used]
+    if empty:
+        lines.append(f"without a usable row, and so not in the file: {', '.join(empty)}")
+    skipped: Counter[str] = Counter()
+    for tally in tallies.values():
+        skipped.update(tally.by_reason())
+    lines += [f"skipped {count}: {reason}" for reason, count in skipped.most_common()]
+    if skipped:
+        lines.append(f"{conversion.skipped}: everything that was skipped, by name")
+    lines.append(f"{conversion.manifest}: counts and checksums")
+    console = make_console()
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class Bar:
+    """`conversion.Observer` as one bar over all persons."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None, rows=0)
+        self._rows = 0
+
+    def person_started(self, person: str, number: int, total: int) -> None:
+        """The bar names the person."""
+        self._progress.update(self._task, description=person, total=total, completed=number - 1)
+
+    def rows_read(self, rows: int) -> None:
+        """The number of rows grows."""
+        self._rows += rows
+        self._progress.update(self._task, rows=self._rows)
+
+    def person_finished(self, tally: Tally, resumed: bool) -> None:
+        """The bar moves; warnings stand above it."""
+        self._rows += tally.used if resumed else 0
+        self._progress.update(self._task, advance=1, rows=self._rows)
+        for warning in tally.warnings:
+            self._progress.console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+
+
+class PlainLines:
+    """`conversion.Observer` as lines of text: for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._place = ""
+
+    def person_started(self, person: str, number: int, total: int) -> None:
+        """Kept for the person's line."""
+        self._place = f"{person} ({number} of {total})"
+
+    def rows_read(self, rows: int) -> None:
+        """Nothing: a line for each block would be too much."""
+
+    def person_finished(self, tally: Tally, resumed: bool) -> None:
+        """One line, and one for each warning."""
+        skipped = f", {len(tally.skipped)} skipped" if tally.skipped else ""
+        before = ", finished before" if resumed else ""
+        lines = [f"{self._place}: {_count(tally.used, 'row')}{skipped}{before}"]
+        for line in [*lines, *(f"warning: {warning}" for warning in tally.warnings)]:
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
