@@ -9,7 +9,8 @@ alignment would have given. Their labels stay. Two changes move the labels with 
 - turning the image about its centre turns gaze and head about the camera's axis. It is exact where that centre lies on
   the axis, as in normalised images [Normalisation], and is refused for everything else.
 
-Everything is off by default, and what is off draws no random number.
+Data files hold right eyes mirrored to look left; where such data are trained on and tested on, mirroring at random
+shows eyes that nobody will ever ask about. Everything is off by default, and what is off draws no random number.
 """
 
 from __future__ import annotations

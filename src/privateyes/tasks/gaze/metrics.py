@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from privateyes.tasks.gaze.angles import angular_error_deg
 
@@ -19,3 +19,22 @@ def mean_angular_error_deg(predicted: ArrayLike, true: ArrayLike) -> float:
         Degrees, in [0, 180].
     """
     return float(np.mean(angular_error_deg(predicted, true)))
+
+
+def mean_distance_cm(predicted: ArrayLike, true: ArrayLike) -> float:
+    """Mean distance between predicted and true points of gaze, the measure of [GazeCapture].
+
+    Args:
+        predicted: (N, 2) (x, y) in the camera's plane, cm, N >= 1.
+        true: the same.
+
+    Returns:
+        Centimetres, at least 0.
+    """
+    return float(np.mean(distance_cm(predicted, true)))
+
+
+def distance_cm(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+    """Distances between points (..., 2) in cm: (...) float64."""
+    difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    return np.asarray(np.hypot(difference[..., 0], difference[..., 1]), dtype=np.float64)

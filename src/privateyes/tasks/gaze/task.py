@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,16 +15,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from privateyes.errors import DataError
-from privateyes.tasks.gaze.dataset import Person, load_persons
-from privateyes.tasks.gaze.metrics import mean_angular_error_deg
-from privateyes.tasks.gaze.models import build_model
-from privateyes.tasks.gaze.preprocess import equalise, to_model_input
+from privateyes.tasks.gaze.augment import Augmentation
+from privateyes.tasks.gaze.dataset import Person, load_labels, load_persons
+from privateyes.tasks.gaze.label_rows import kept_rows
+from privateyes.tasks.gaze.layout import COLUMNS, GRID_CELLS
+from privateyes.tasks.gaze.metrics import mean_angular_error_deg, mean_distance_cm
+from privateyes.tasks.gaze.models import PICTURES, Label, build_model, find_kind, is_own_model, try_out
+from privateyes.tasks.gaze.preprocess import Pictures, face_grid, scaled
+from privateyes.tasks.gaze.stock import described
+from privateyes.tasks.gaze.units import UnitKey
 from privateyes.training.task import Examples
 from privateyes.training.vector import refuse_running_statistics
 
-# Applied to (pitch, yaw) in radians, mean over both angles and the batch.
+# Applied to (pitch, yaw) in radians or (x, y) in cm, mean over both and the batch.
 _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
     {"l1": functional.l1_loss, "l2": functional.mse_loss}
+)
+_UNITS: Mapping[Label, UnitKey] = MappingProxyType({"gaze": "deg", "point": "cm"})
+_ERRORS: Mapping[Label, Callable[[NDArray[np.float32], NDArray[np.float32]], float]] = MappingProxyType(
+    {"gaze": mean_angular_error_deg, "point": mean_distance_cm}
 )
 
 
@@ -33,80 +42,164 @@ class GazeTask:
     """`training.task.LearningTask` for gaze; holds names and numbers only, so that workers can be sent a copy.
 
     Args:
-        path: HDF5 file in the layout of `tasks.gaze.dataset`.
-        model: a name in `tasks.gaze.models`.
-        image_shape: (height, width) in pixels.
-        loss: "l1" or "l2" on the angles in radians.
-        equalise: whether to equalise each image's histogram first.
-        image_limit: at most that many images per person, evenly spaced over the person's rows; None for all.
+        path: HDF5 file in the layout of `tasks.gaze.layout`.
+        model: a name in `tasks.gaze.models`, or ``package.module:Class``.
+        image_shape: (height, width) of grey images, (height, width, 3) of RGB ones, after `pictures`.
+        loss: "l1" or "l2", on angles in radians or points in cm.
+        image_limit: at most that many rows per person, evenly spaced over the person's; None for all.
+        eye_shape: as `image_shape`, of the eye crops; None without any.
+        label: "gaze" for angles, "point" for the point of gaze.
+        pictures: what is done to all pictures when a person is loaded.
+        augmentation: random changes of training batches.
     """
 
     path: Path
     model: str
-    image_shape: tuple[int, int]
+    image_shape: tuple[int, ...]
     loss: Literal["l1", "l2"] = "l1"
-    equalise: bool = False
     image_limit: int | None = None
+    eye_shape: tuple[int, ...] | None = None
+    label: Label = "gaze"
+    pictures: Pictures = field(default_factory=Pictures)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    @property
+    def unit(self) -> UnitKey:
+        """Of `error`: degrees between directions, or centimetres between points."""
+        return _UNITS[self.label]
 
     def build_model(self, seed: int) -> nn.Module:
         """The estimator; its initial parameters depend on `seed` only.
 
         Raises:
-            ConfigError: the model is unknown, or does not take images of this size.
+            ConfigError: the model is unknown, or does not take such images.
             UsageError: the model keeps running statistics.
         """
-        model = build_model(self.model, self.image_shape, seed)
+        model = build_model(self.model, self.image_shape, seed, self.eye_shape)
         refuse_running_statistics(model)
         return model
 
-    def examples(self, owner: str) -> Examples:
-        """Images uint8 (N, H, W) and poses float32 (N, 2) as inputs; gaze float32 (N, 2) radians as targets.
+    def first_model(self, seed: int) -> nn.Module:
+        """As `build_model`, for the start of a run: what would fail in the middle of training is tried out first.
+
+        That is the augmentation on one black sample, and a module of one's own forwards and backwards.
 
         Raises:
-            DataError: the person is missing from the file or breaks a rule of the layout.
+            ConfigError: as `build_model`, the labels cannot follow the augmentation, or the module breaks its contract
+                (docs/own-models.md).
+            UsageError: the model keeps running statistics.
         """
-        person = self._person(owner)
-        images = equalise(person.image) if self.equalise else person.image
-        inputs = (torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(person.pose.copy()))
-        return Examples(inputs, torch.from_numpy(person.gaze.copy()))
+        self.augment(self._black_sample(), torch.Generator())
+        model = self.build_model(seed)
+        if is_own_model(self.model):
+            kind = find_kind(self.model)
+            try_out(self.model, kind, kind.shapes(self.image_shape, self.eye_shape), lambda: self.build_model(seed))
+        return model
 
-    def gaze_of(self, owner: str) -> NDArray[np.float32]:
-        """A person's gaze, float32 (N, 2) radians; raises as `examples` does."""
-        return self._person(owner).gaze
+    def examples(self, owner: str) -> Examples:
+        """A person's samples, as stored but for `pictures`.
+
+        Returns:
+            The model's inputs in its order: pictures uint8 (N, H, W) or (N, H, W, 3), pose float32 (N, 2) radians, grid
+            int16 (N, 4). Targets float32 (N, 2): gaze in radians or points in cm.
+
+        Raises:
+            DataError: the person is missing from the file, breaks a rule of the layout, or lacks an input or the label.
+        """
+        inputs = find_kind(self.model).inputs
+        columns = {*inputs, self.label}.intersection(COLUMNS)
+        person = load_persons(self.path, [owner], sorted(columns))[0]
+        parts = thin_out(person, self.image_limit).parts()
+        for part in (*inputs, self.label):
+            if part not in parts:
+                raise DataError(f"{self.path}: person {owner} has no {part}", f"model {self.model} cannot do without")
+        arrays = [self._prepared(owner, part, parts[part]) for part in inputs]
+        return Examples(tuple(torch.from_numpy(array) for array in arrays), torch.from_numpy(parts[self.label].copy()))
+
+    def _prepared(self, owner: str, part: str, array: NDArray[Any]) -> NDArray[Any]:
+        if part not in PICTURES:
+            return array.copy()
+        expected = self.image_shape if part == "image" else self.eye_shape
+        if self.pictures.shape_after(array.shape[1:]) != expected:
+            theirs, ours = described(array.shape[1:]), "none" if expected is None else described(expected)
+            what = "images" if part == "image" else f"{part} eyes"
+            problem = f"{self.path}: person {owner} has {theirs} {what} where the model was built for {ours}"
+            raise DataError(problem, "use data of one image size throughout, or data.resize")
+        return np.ascontiguousarray(self.pictures.apply(array))
+
+    def labels_of(self, owner: str) -> NDArray[np.float32]:
+        """A person's labels, float32 (N, 2), without reading a picture; raises as `examples` does."""
+        parts = load_labels(self.path, owner)
+        if self.label not in parts:
+            raise DataError(f"{self.path}: person {owner} has no {self.label}", "name data that have it")
+        labels: NDArray[np.float32] = parts[self.label]
+        return labels[kept_rows(len(labels), self.image_limit)]
+
+    def images_of(self, examples: Examples) -> NDArray[np.uint8]:
+        """The picture that people are shown of each sample: the model's first one, (N, H, W) or (N, H, W, 3) uint8."""
+        inputs = find_kind(self.model).inputs
+        shown = next((examples.inputs[inputs.index(part)] for part in PICTURES if part in inputs), None)
+        if shown is None:
+            return np.zeros((len(examples), 1, 1), dtype=np.uint8)
+        images: NDArray[np.uint8] = shown.numpy()
+        return images
+
+    def _black_sample(self) -> Examples:
+        none: tuple[int, ...] = (1, 1)
+        sample = {
+            "image": torch.zeros((1, *self.image_shape), dtype=torch.uint8),
+            "left": torch.zeros((1, *(self.eye_shape or none)), dtype=torch.uint8),
+            "right": torch.zeros((1, *(self.eye_shape or none)), dtype=torch.uint8),
+            "pose": torch.zeros((1, 2)),
+            "grid": torch.ones((1, 4), dtype=torch.int16),
+        }
+        return Examples(tuple(sample[name] for name in find_kind(self.model).inputs), torch.zeros((1, 2)))
 
     @property
     def bytes_per_sample(self) -> int:
-        """Size of one image with its labels: a byte per pixel, four float32."""
-        height, width = self.image_shape
-        return height * width + 4 * 4
+        """What leaves a device where samples are pooled: a byte per value of a picture, four per angle or cm."""
+        image, eye = (0 if shape is None else int(np.prod(shape)) for shape in (self.image_shape, self.eye_shape))
+        sizes = {"image": image, "left": eye, "right": eye, "pose": 2 * 4, "grid": 4 * 2}
+        return sum(sizes[part] for part in find_kind(self.model).inputs) + 2 * 4
 
-    def _person(self, owner: str) -> Person:
-        person = thin_out(load_persons(self.path, [owner])[0], self.image_limit)
-        if person.image.shape[1:] != self.image_shape:
-            theirs, ours = (f"{height}x{width}" for height, width in (person.image.shape[1:], self.image_shape))
-            problem = f"{self.path}: person {owner} has {theirs} images where the model was built for {ours}"
-            raise DataError(problem, "use data of one image size throughout")
-        return person
+    def augment(self, batch: Examples, generator: torch.Generator) -> Examples:
+        """The batch with the random changes of `augmentation`; itself if that is off.
+
+        Raises:
+            ConfigError: the labels cannot follow a change that is asked for.
+        """
+        if self.augmentation.is_off:
+            return batch
+        names = find_kind(self.model).inputs
+        inputs = dict(zip(names, batch.inputs, strict=True))
+        changed, targets = self.augmentation.apply(inputs, batch.targets, generator, self.label)
+        return Examples(tuple(changed[name] for name in names), targets)
 
     def predict(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Gaze (B, 2) in radians, from images uint8 (B, H, W) and poses (B, 2)."""
-        images, poses = inputs
-        predicted: Tensor = model(torch.from_numpy(to_model_input(images.numpy())), poses)
+        """(B, 2): gaze in radians or points in cm, from a batch of `examples`' inputs, on their device."""
+        kind = find_kind(self.model)
+        predicted: Tensor = model(
+            *(_model_input(name, tensor, kind.channels) for name, tensor in zip(kind.inputs, inputs, strict=True))
+        )
         return predicted
 
     def loss_of(self, predicted: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss over the batch, on angles in radians."""
+        """Mean loss over the batch, on angles in radians or points in cm."""
         return _LOSSES[self.loss](predicted, targets)
 
     def error(self, predicted: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
-        """Mean angular error in degrees."""
-        return mean_angular_error_deg(predicted, targets)
+        """Mean angular error in degrees, or mean distance in cm: see `unit`."""
+        return _ERRORS[self.label](predicted, targets)
 
 
 def thin_out(person: Person, image_limit: int | None) -> Person:
     """At most `image_limit` rows of a person, evenly spaced (recordings are in order of time); None keeps all."""
-    count = len(person)
-    if image_limit is None or count <= image_limit:
+    if image_limit is None or len(person) <= image_limit:
         return person
-    rows = np.arange(image_limit) * count // image_limit
-    return Person(person.name, person.image[rows], person.pose[rows], person.gaze[rows])
+    return person.rows(kept_rows(len(person), image_limit))
+
+
+def _model_input(name: str, stored: Tensor, channels: int) -> Tensor:
+    if name in PICTURES:
+        return scaled(stored, channels)
+    return face_grid(stored, GRID_CELLS) if name == "grid" else stored

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
-from privateyes.tasks.gaze.models.registry import MODELS, ModelKind, build_model
+from privateyes.tasks.gaze.models.kinds import INPUTS, LABELS, PICTURES, Label, ModelKind, Offer
+from privateyes.tasks.gaze.models.own import is_own_model, try_out
+from privateyes.tasks.gaze.models.registry import MODELS, build_model, count_parameters, find_kind, require_fit
 
-__all__ = ["MODELS", "ModelKind", "build_model"]
+__all__ = [
+    "INPUTS",
+    "LABELS",
+    "MODELS",
+    "PICTURES",
+    "Label",
+    "ModelKind",
+    "Offer",
+    "build_model",
+    "count_parameters",
+    "find_kind",
+    "is_own_model",
+    "require_fit",
+    "try_out",
+]

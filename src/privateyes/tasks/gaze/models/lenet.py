@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from privateyes.tasks.gaze.models.channels_last import channels_last
+
 _KERNEL = 5
 _FIRST_CHANNELS, _SECOND_CHANNELS, _FEATURES = 20, 50, 500
 # Each of the two stages cuts off 4 pixels and then halves: 16 -> 12 -> 6 -> 2 -> 1.
@@ -41,9 +43,7 @@ class LeNet(nn.Module):
         Returns:
             (B, 2) float32, gaze (pitch, yaw), radians.
         """
-        # The same numbers with the strides of a channels-last image: the convolutions then run 1.6 times as fast.
-        channels_last = image[:, 0, :, :, None].movedim(-1, 1)
-        hidden = functional.max_pool2d(self.first(channels_last), 2).relu()
+        hidden = functional.max_pool2d(self.first(channels_last(image)), 2).relu()
         hidden = functional.max_pool2d(self.second(hidden), 2).relu()
         hidden = functional.relu(self.features(hidden.flatten(1)))
         gaze: Tensor = self.gaze(torch.cat([hidden, pose], dim=1))

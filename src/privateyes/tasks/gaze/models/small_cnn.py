@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from privateyes.tasks.gaze.models.channels_last import channels_last
+
 _FIRST_CHANNELS, _SECOND_CHANNELS, _FEATURES = 16, 32, 128
 SMALLEST_SIDE = 8
 
@@ -41,9 +43,7 @@ class SmallCNN(nn.Module):
         Returns:
             (B, 2) float32, gaze (pitch, yaw), radians.
         """
-        # The same numbers with the strides of a channels-last image: training then takes two thirds of the time.
-        channels_last = image[:, 0, :, :, None].movedim(-1, 1)
-        hidden = functional.relu(self.first(channels_last))
+        hidden = functional.relu(self.first(channels_last(image)))
         # Rounding up keeps the last row and column of an image with an odd number of them.
         hidden = functional.relu(functional.max_pool2d(self.second(hidden), 2, ceil_mode=True))
         hidden = functional.relu(self.features(hidden.flatten(1)))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from privateyes.errors import ConfigError
 from privateyes.tasks.gaze.dataset import Person
@@ -46,6 +47,12 @@ def render_person(seed: int, person: int, count: int, size: tuple[int, int] = (3
     noise = person_generator(seed, person, NOISE_STREAM).standard_normal((count, *size), dtype=np.float32)
     images = render_scene(scene, tables, size, noise)
     return Person(f"r{person:02d}", images, scene.pose.astype(np.float32), scene.gaze.astype(np.float32))
+
+
+def draw_labels(seed: int, person: int, count: int) -> NDArray[np.float32]:
+    """The gaze of `render_person` with the same arguments, float32 (count, 2), without rendering an image."""
+    gaze: NDArray[np.float32] = draw_scene(seed, person, draw_anatomy(seed, person), count).gaze.astype(np.float32)
+    return gaze
 
 
 def render_persons(

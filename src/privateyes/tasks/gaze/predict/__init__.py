@@ -1,0 +1,1 @@
+"""Using a trained estimator: pictures or camera frames in, gaze with overlays and tables out."""
