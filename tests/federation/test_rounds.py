@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from privateyes.federation.cohorts import Hazards
 from privateyes.federation.plain import PlainExchange
-from privateyes.federation.rounds import ClientUpdate, RoundSettings, ServerState, run_rounds
+from privateyes.federation.rounds import ClientUpdate, RoundOutcome, RoundSettings, ServerState, run_rounds
 from privateyes.federation.seeds import derive_seed
 from privateyes.federation.server_step import FedAvg
 
@@ -19,7 +20,9 @@ SETTINGS = RoundSettings(rounds=6, cohort_fraction=0.5, seed=5)
 class DrawnUpdates:
     """A trainer whose updates depend on round, client and vector."""
 
-    def train(self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32]) -> list[ClientUpdate]:
+    def train(
+        self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
+    ) -> list[ClientUpdate]:
         updates = []
         for client in cohort:
             generator = np.random.default_rng(derive_seed(0, client, round_index))
@@ -48,12 +51,14 @@ def test_a_state_that_has_done_its_rounds_runs_none() -> None:
 
 def test_only_the_cohort_trains_and_its_loss_is_weighted() -> None:
     class OneLoss(DrawnUpdates):
-        def train(self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32]) -> list[ClientUpdate]:
-            updates = super().train(round_index, cohort, vector)
+        def train(
+            self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
+        ) -> list[ClientUpdate]:
+            updates = super().train(round_index, cohort, vector, work)
             return [replace(update, weight=w, loss=x) for update, w, x in zip(updates, (1, 3), (4.0, 8.0), strict=True)]
 
     outcome = next(run_rounds(start(), SETTINGS, CLIENTS, OneLoss(), PlainExchange(FedAvg())))
-    assert len(outcome.cohort) == 2
+    assert len(outcome.attendance.cohort) == 2
     assert outcome.train_loss == pytest.approx(7.0)
 
 
@@ -70,3 +75,93 @@ def test_the_digest_sees_every_field() -> None:
     assert len({other.digest() for other in [state, *others]}) == 7
     assert len(state.digest()) == 32
     assert replace(state, vector=np.zeros(6, dtype=np.float32)[::2]).digest() == state.digest()
+
+
+def test_void_rounds_are_no_part_of_what_clients_agree_on() -> None:
+    assert replace(start(), void_rounds=3).digest() == start().digest()
+    assert replace(start(), round=2, void_rounds=3).rounds_run == 5
+
+
+HAZARDOUS = replace(SETTINGS, rounds=25, cohort_fraction=1.0, hazards=Hazards(dropout=0.6, stragglers=0.25))
+
+
+def outcomes_of(settings: RoundSettings, state: ServerState | None = None) -> list[RoundOutcome]:
+    return list(run_rounds(state or start(), settings, CLIENTS, DrawnUpdates(), PlainExchange(FedAvg())))
+
+
+def test_only_those_who_arrive_train_and_are_averaged() -> None:
+    trained: list[tuple[str, ...]] = []
+
+    class Noting(DrawnUpdates):
+        def train(
+            self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
+        ) -> list[ClientUpdate]:
+            trained.append(tuple(cohort))
+            assert work == {}
+            return super().train(round_index, cohort, vector, work)
+
+    outcomes = list(run_rounds(start(), HAZARDOUS, CLIENTS, Noting(), PlainExchange(FedAvg())))
+    assert trained == [outcome.attendance.arrived for outcome in outcomes if not outcome.void]
+    state = start()
+    for outcome in outcomes:
+        if not outcome.void:
+            number = state.rounds_run
+            updates = DrawnUpdates().train(number, outcome.attendance.arrived, state.vector, {})
+            state, _ = PlainExchange(FedAvg()).exchange(state, updates)
+            assert outcome.state.vector.tobytes() == state.vector.tobytes()
+        state = outcome.state
+    assert len({outcome.attendance.arrived for outcome in outcomes}) > 3
+
+
+def test_stragglers_are_told_their_share_where_partial_work_counts() -> None:
+    told: list[Mapping[str, float]] = []
+
+    class Noting(DrawnUpdates):
+        def train(
+            self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
+        ) -> list[ClientUpdate]:
+            told.append(work)
+            assert set(work) <= set(cohort)
+            return super().train(round_index, cohort, vector, work)
+
+    settings = replace(SETTINGS, cohort_fraction=1.0, hazards=Hazards(stragglers=0.5, partial_work=True))
+    outcomes = list(run_rounds(start(), settings, CLIENTS, Noting(), PlainExchange(FedAvg())))
+    assert [len(work) for work in told] == [2] * 6
+    assert told == [outcome.attendance.stragglers for outcome in outcomes]
+    assert all(outcome.attendance.arrived == tuple(CLIENTS) for outcome in outcomes)
+
+
+@pytest.mark.parametrize("least", [1, 2, 3])
+def test_a_round_in_which_too_few_arrive_changes_nothing_and_is_counted(least: int) -> None:
+    outcomes = outcomes_of(replace(HAZARDOUS, least_arrivals=least))
+    assert [outcome.state.rounds_run for outcome in outcomes] == list(range(1, 26))
+    assert {outcome.void for outcome in outcomes} == {False, True}
+    before = start()
+    for outcome in outcomes:
+        assert outcome.void == (len(outcome.attendance.arrived) < least)
+        assert (outcome.state.digest() == before.digest()) == outcome.void
+        assert (outcome.train_loss is None) == outcome.void
+        if outcome.void:
+            assert outcome.report.bytes_up_per_client == outcome.report.seconds == outcome.seconds_training == 0
+        before = outcome.state
+    assert before.round == sum(not outcome.void for outcome in outcomes)
+
+
+def test_a_run_without_anyone_ends_where_it_began() -> None:
+    class Nobody(DrawnUpdates):
+        def train(self, *_: object) -> list[ClientUpdate]:
+            raise AssertionError("nobody is there to train")
+
+    settings = replace(SETTINGS, hazards=Hazards(stragglers=1.0))
+    outcomes = list(run_rounds(start(), settings, CLIENTS, Nobody(), PlainExchange(FedAvg())))
+    assert [outcome.state.void_rounds for outcome in outcomes] == [1, 2, 3, 4, 5, 6]
+    assert outcomes[-1].state.digest() == start().digest()
+
+
+def test_rounds_that_are_resumed_after_a_void_one_meet_the_same_fates() -> None:
+    outcomes = outcomes_of(replace(HAZARDOUS, least_arrivals=2))
+    for index, outcome in enumerate(outcomes[:-1]):
+        resumed = outcomes_of(replace(HAZARDOUS, least_arrivals=2), outcome.state)
+        assert [again.attendance for again in resumed] == [first.attendance for first in outcomes[index + 1 :]]
+        assert resumed[-1].state.digest() == outcomes[-1].state.digest()
+        assert resumed[-1].state.void_rounds == outcomes[-1].state.void_rounds

@@ -1,4 +1,4 @@
-"""A learning task of a few numbers."""
+"""Learning tasks of a few numbers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from privateyes.training.task import Examples
+from privateyes.training.task import Examples, LearningTask
 
 
 @dataclass(frozen=True)
-class LineTask:
+class LineTask(LearningTask):
     """Learns targets = inputs @ (1, -2) + 0.5; `dropout` makes the model draw random numbers."""
 
     dropout: float = 0.0
@@ -28,6 +28,10 @@ class LineTask:
         inputs = torch.randn(50, 2, generator=torch.Generator().manual_seed(len(owner)))
         return Examples((inputs,), inputs @ torch.tensor([[1.0], [-2.0]]) + 0.5)
 
+    @property
+    def unit(self) -> str:
+        return "deg"
+
     def predict(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
         predicted: Tensor = model(inputs[0])
         return predicted
@@ -39,6 +43,24 @@ class LineTask:
         return float(np.abs(predicted - targets).mean())
 
 
+@dataclass(frozen=True)
+class PatchTask(LineTask):
+    """Images 9x15 through convolution, normalisation, dropout and a linear layer; several tensors of odd sizes."""
+
+    def build_model(self, seed: int) -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return nn.Sequential(
+                nn.Conv2d(1, 6, 3), nn.GroupNorm(3, 6), nn.ReLU(), nn.Dropout(self.dropout), nn.Conv2d(6, 5, 3, 2),
+                nn.ReLU(), nn.Flatten(), nn.Linear(90, 2),
+            )  # fmt: skip
+
+    def examples(self, owner: str) -> Examples:
+        generator = torch.Generator().manual_seed(len(owner))
+        images = torch.rand(37, 1, 9, 15, generator=generator)
+        return Examples((images,), torch.stack([images[:, 0, 2, 3], images[:, 0, 5, 9]], dim=1))
+
+
 @pytest.fixture
 def task() -> LineTask:
     return LineTask()
@@ -47,3 +69,8 @@ def task() -> LineTask:
 @pytest.fixture
 def task_with_dropout() -> LineTask:
     return LineTask(dropout=0.5)
+
+
+@pytest.fixture
+def patch_task() -> PatchTask:
+    return PatchTask(dropout=0.25)

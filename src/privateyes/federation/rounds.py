@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from privateyes.encoding.clips import ClipPlan
 from privateyes.errors import TrainingError
-from privateyes.federation.cohorts import select_cohort
+from privateyes.federation.cohorts import NO_HAZARDS, Attendance, Hazards, draw_attendance, select_cohort
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ class ServerState:
     Args:
         vector: the model's trainable parameters, float32 (d,).
         moments: the server optimiser's memory, each float64 (d,); empty for FedAvg.
-        round: number of completed rounds.
+        round: number of rounds that changed it.
         last_sid: id of the last accepted aggregation session; empty where there is none.
         clips: of each tensor, where they adapt from round to round; None where one clip holds throughout.
+        void_rounds: number of rounds that left it as it was, because too few clients arrived.
     """
 
     vector: NDArray[np.float32]
@@ -56,9 +57,18 @@ class ServerState:
     round: int = 0
     last_sid: bytes = b""
     clips: ClipPlan | None = None
+    void_rounds: int = 0
+
+    @property
+    def rounds_run(self) -> int:
+        """How many rounds are over: the index of the next one."""
+        return self.round + self.void_rounds
 
     def digest(self) -> bytes:
-        """SHA-256 (32 bytes) of a length-prefixed, little-endian encoding of every field."""
+        """SHA-256 (32 bytes) of a length-prefixed, little-endian encoding of every field but `void_rounds`.
+
+        A void round changes nothing that clients agree on, so the next one begins from the same digest.
+        """
         digest = hashlib.sha256()
         moments = [np.ascontiguousarray(moment, dtype="<f8").tobytes() for moment in self.moments]
         vector = np.ascontiguousarray(self.vector, dtype="<f4").tobytes()
@@ -102,29 +112,56 @@ class Exchange(Protocol):
 class Trainer(Protocol):
     """What makes the clients train."""
 
-    def train(self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32]) -> list[ClientUpdate]:
-        """One update per member of `cohort`, in its order, each trained from `vector`, float32 (d,)."""
+    def train(
+        self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
+    ) -> list[ClientUpdate]:
+        """One update per member of `cohort`, in its order, each trained from `vector`, float32 (d,).
+
+        `work` holds the share of its local work, in (0, 1], of those who do not do all of it.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RoundSettings:
-    """How many rounds, and who takes part: `cohort_fraction` in (0, 1] of the clients, drawn from `seed`."""
+    """How many rounds, who takes part, and what happens to them.
+
+    Args:
+        rounds: number of rounds, void ones included.
+        cohort_fraction: share of the clients, in (0, 1], that is selected for a round.
+        seed: what cohorts and fates are drawn from.
+        hazards: dropped clients and stragglers; none by default.
+        least_arrivals: a round in which fewer updates arrive is void; at least 1.
+    """
 
     rounds: int
     cohort_fraction: float
     seed: int
+    hazards: Hazards = NO_HAZARDS
+    least_arrivals: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class RoundOutcome:
-    """One completed round: the state after it (`state.round` counts it), who took part, and what it cost."""
+    """One round that is over: the state after it, who took part, and what it cost.
+
+    Args:
+        state: counts the round in `round`, or in `void_rounds` if too few clients arrived.
+        attendance: what became of the cohort.
+        void: whether the state is still what it was.
+        train_loss: weighted mean over those who arrived; None in a void round.
+        seconds_training: wall time of training.
+        report: what the exchange cost; nothing in a void round.
+        samples: of all who arrived; each client passed over its own as often as its settings say.
+    """
 
     state: ServerState
-    cohort: tuple[str, ...]
-    train_loss: float
+    attendance: Attendance
+    void: bool
+    train_loss: float | None
     seconds_training: float
     report: ExchangeReport
+    samples: int = 0
 
 
 def run_rounds(
@@ -134,23 +171,29 @@ def run_rounds(
     trainer: Trainer,
     exchange: Exchange,
 ) -> Iterator[RoundOutcome]:
-    """Run the rounds that `state` has not completed, one outcome at a time.
+    """Run the rounds that `state` has not been through, one outcome at a time.
 
     A round depends on the state, the settings and the data only, so a run that is resumed from any state goes on
-    exactly as an uninterrupted one would have.
+    exactly as an uninterrupted one would have. Those whose updates do not arrive are not trained: nobody would see it.
 
     Raises:
         TrainingError: a client's training or update is unusable.
     """
-    for round_index in range(state.round, settings.rounds):
+    for round_index in range(state.rounds_run, settings.rounds):
         cohort = select_cohort(settings.seed, round_index, clients, settings.cohort_fraction)
+        attendance = draw_attendance(settings.seed, round_index, cohort, settings.hazards)
+        if len(attendance.arrived) < settings.least_arrivals:
+            state = replace(state, void_rounds=state.void_rounds + 1)
+            yield RoundOutcome(state, attendance, True, None, 0.0, ExchangeReport(0.0, 0.0, 0.0, {}))
+            continue
         started = perf_counter()
-        updates = trainer.train(round_index, cohort, state.vector)
+        updates = trainer.train(round_index, attendance.arrived, state.vector, attendance.work)
         seconds_training = perf_counter() - started
-        state, report = exchange.exchange(state, updates)
+        following, report = exchange.exchange(state, updates)
+        state = replace(following, void_rounds=state.void_rounds)  # no exchange needs to know of void rounds
         total = sum(update.weight for update in updates)
         loss = sum(update.weight * update.loss for update in updates) / total
-        yield RoundOutcome(state, tuple(cohort), loss, seconds_training, report)
+        yield RoundOutcome(state, attendance, False, loss, seconds_training, report, total)
 
 
 def check_updates(updates: Sequence[ClientUpdate], dimension: int) -> None:

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from privateyes.training.task import Examples, LearningTask
 from privateyes.training.vector import load_vector
 
-# Fixed, because the last bits of a prediction may change with it; larger batches fall out of the cache and are slower.
-_BATCH_SIZE = 32
+# Fixed, because the last bits of a prediction may change with it; on a CPU, larger ones fall out of the cache.
+_BATCH_SIZES = MappingProxyType({"cpu": 32, "cuda": 512})
+_CPU = torch.device("cpu")
 
 
-def predict_examples(task: LearningTask, vector: NDArray[np.float32], examples: Examples) -> NDArray[np.float32]:
+def predict_examples(
+    task: LearningTask, vector: NDArray[np.float32], examples: Examples, device: torch.device = _CPU
+) -> NDArray[np.float32]:
     """The outputs (N, ...) float32 of the model with parameters `vector`, float32 (d,), for all `examples`.
+
+    Always in float32, whatever the precision of training.
 
     Raises:
         TrainingError: the vector's length is not the model's.
     """
-    model = task.build_model(0)
+    model = task.build_model(0).to(device)
     load_vector(model, vector)
+    return predict_with(task, model, examples, device)
+
+
+def predict_with(
+    task: LearningTask, model: nn.Module, examples: Examples, device: torch.device = _CPU
+) -> NDArray[np.float32]:
+    """As `predict_examples`, by a model that is built already and on `device`, in batches of the same size."""
     model.eval()
+    size = _BATCH_SIZES[device.type]
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(examples), _BATCH_SIZE):
-            batch = examples.rows(slice(start, start + _BATCH_SIZE))
+        for start in range(0, len(examples), size):
+            batch = examples.rows(slice(start, start + size)).to(device)
             parts.append(task.predict(model, batch.inputs))
-        return torch.cat(parts).numpy().astype(np.float32)
+        return torch.cat(parts).cpu().numpy().astype(np.float32)

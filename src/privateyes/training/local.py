@@ -1,47 +1,27 @@
-"""One client's local round: the model in, an update out ([McMahan 2017], ClientUpdate)."""
+"""One client's local round: the model in, an update out ([McMahan 2017], ClientUpdate; [FedProx], algorithm 2)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from privateyes.errors import TrainingError
 from privateyes.federation.seeds import derive_seed
+from privateyes.training.device import FIRST_SCALE, computing_in, resolve_device, scaler_of_losses
+from privateyes.training.flat import FlatParameters
+from privateyes.training.schedule import learning_rate_at
+from privateyes.training.settings import Assignment, LocalSettings
 from privateyes.training.task import Examples, LearningTask
 from privateyes.training.vector import load_vector, vector_from_model
 
-
-@dataclass(frozen=True, slots=True)
-class LocalSettings:
-    """How a client trains.
-
-    Args:
-        seed: the experiment's seed.
-        rounds: number of rounds, which the schedule spans.
-        local_epochs: passes over the client's samples in one round.
-        batch_size: samples per step; the last batch of a pass may be smaller.
-        optimiser: "sgd" or "adam".
-        learning_rate: step size before the schedule, above 0.
-        momentum: of SGD, in [0, 1); Adam ignores it.
-        weight_decay: L2 penalty, at least 0.
-        schedule: "constant", or "cosine" from the learning rate towards 0 over the rounds.
-    """
-
-    seed: int
-    rounds: int
-    local_epochs: int
-    batch_size: int
-    optimiser: Literal["sgd", "adam"]
-    learning_rate: float
-    momentum: float
-    weight_decay: float
-    schedule: Literal["constant", "cosine"]
+_LOSSES_AT_A_TIME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,72 +33,163 @@ class LocalRound:
     loss: float
 
 
-def learning_rate_at(settings: LocalSettings, round_index: int) -> float:
-    """The step size in a round (from 0). Cosine: rate * (1 + cos(pi * round / rounds)) / 2."""
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    return settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * round_index / settings.rounds))
-
-
 def train_locally(
     task: LearningTask,
     settings: LocalSettings,
     examples: Examples,
-    client: str,
-    round_index: int,
+    assignment: Assignment,
     vector: NDArray[np.float32],
 ) -> LocalRound:
-    """Train from `vector` on one client's samples for `local_epochs` passes.
+    """Train from `vector` on one client's samples for `local_epochs` passes, or for the assigned share of their steps.
 
     The optimiser's state (momentum, Adam's moments) starts fresh in every round: a client keeps nothing between rounds
-    but its data, so a round depends on the model, the data and the seed alone. Shuffling, and whatever the model itself
-    draws, come from seeds derived from (seed, client, round). Call it inside `deterministic_torch` for the same bytes
-    every time.
+    but its data, so a round depends on the model, the data, the assignment and the seed alone. Shuffling, augmentation
+    and whatever the model itself draws come from seeds derived from (seed, client, round), each its own. Call it inside
+    `deterministic_torch` for the same bytes every time.
 
     Args:
         task: model and loss.
         settings: how to train.
-        examples: the client's samples.
-        client: its name.
-        round_index: the round, from 0.
+        examples: the client's samples, on the CPU.
+        assignment: who trains, in which round, and how much of it.
         vector: parameters to start from, float32 (d,); unchanged.
+
+    Returns:
+        The update, the number of the client's samples (whatever share of the work was done), and the mean loss over the
+        samples that steps were taken on, without the proximal term.
 
     Raises:
         TrainingError: the client has no samples, or the loss or the update is not finite.
+        ConfigError: the device is not there.
     """
     if len(examples) == 0:
-        raise TrainingError(f"client {client} has no samples", "leave this person out, or give the person images")
-    with torch.random.fork_rng():
-        torch.manual_seed(derive_seed(settings.seed, "noise", client, round_index))
-        model = task.build_model(0)
+        problem = f"client {assignment.client} has no samples"
+        raise TrainingError(problem, "leave this person out, or give the person images")
+    device = resolve_device(settings.device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        model = task.build_model(0).to(device)
         load_vector(model, vector)
         model.train()
-        optimiser = _optimiser(model, settings, learning_rate_at(settings, round_index))
-        order = torch.Generator().manual_seed(derive_seed(settings.seed, "client", client, round_index))
-        loss_sum = 0.0
-        for _ in range(settings.local_epochs):
-            permutation = torch.randperm(len(examples), generator=order)
-            for start in range(0, len(examples), settings.batch_size):
-                batch = examples.rows(permutation[start : start + settings.batch_size])
-                optimiser.zero_grad()
-                loss = task.loss_of(task.predict(model, batch.inputs), batch.targets)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                loss_sum += _finite(loss.item(), client, round_index) * len(batch)
-    delta = vector_from_model(model) - vector
-    _finite(float(np.abs(delta).max(initial=0.0)), client, round_index)
-    return LocalRound(delta=delta, samples=len(examples), loss=loss_sum / (settings.local_epochs * len(examples)))
+        _seed_global_generators(device, _seed(settings, "noise", assignment))
+        loss = _descend(task, settings, examples, assignment, model)
+        delta = vector_from_model(model) - vector
+    _finite(float(np.abs(delta).max(initial=0.0)), assignment)
+    return LocalRound(delta=delta, samples=len(examples), loss=loss)
 
 
-def _finite(value: float, client: str, round_index: int) -> float:
+def _descend(
+    task: LearningTask, settings: LocalSettings, examples: Examples, assignment: Assignment, model: nn.Module
+) -> float:
+    """Take the round's steps; the mean loss over their samples."""
+    descent, losses = _Descent(model, settings, assignment), _Losses(assignment)
+    device = descent.parameters.values.device
+    draws = torch.Generator().manual_seed(_seed(settings, "augment", assignment))
+    for rows in _batches(len(examples), settings, assignment):
+        batch = task.augment(examples.rows(rows), draws).to(device)
+        with computing_in(settings.precision, device):
+            predicted = task.predict(model, batch.inputs)
+        loss = task.loss_of(predicted.float(), batch.targets)
+        descent.step(loss)
+        losses.add(loss.detach(), len(batch))
+    mean = losses.mean()
+    descent.require_a_step()
+    return mean
+
+
+class _Descent:
+    """A fresh optimiser on a model, with what is added to each gradient before it steps."""
+
+    def __init__(self, model: nn.Module, settings: LocalSettings, assignment: Assignment) -> None:
+        self.parameters = FlatParameters(model)
+        self._assignment = assignment
+        self._steps = 0
+        self._weight_decay = settings.weight_decay
+        self._mu = settings.proximal_mu if assignment.proximal else 0.0
+        values = self.parameters.values
+        self._start = values.detach().clone() if self._mu else values.detach()
+        self._scaler = scaler_of_losses(settings.precision, values.device)
+        rate = learning_rate_at(settings, assignment.round_index)
+        self._optimiser: torch.optim.Optimizer
+        if settings.optimiser == "adam":
+            self._optimiser = torch.optim.Adam([values], lr=rate, foreach=False)
+        else:
+            self._optimiser = torch.optim.SGD([values], lr=rate, momentum=settings.momentum, foreach=False)
+
+    def step(self, loss: Tensor) -> None:
+        """One step down the loss, plus mu/2 |w - w_t|^2 ([FedProx], equation 2), plus the L2 penalty."""
+        gradients, values = self.parameters.gradients, self.parameters.values.detach()
+        gradients.zero_()
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.unscale_(self._optimiser)
+        if self._mu:
+            gradients.add_(values - self._start, alpha=self._mu)
+        if self._weight_decay:
+            gradients.add_(values, alpha=self._weight_decay)
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        self._steps += 1
+
+    def require_a_step(self) -> None:
+        """Refuse a round whose every step was left out, because each one's gradient overflowed."""
+        if self._scaler.is_enabled() and self._scaler.get_scale() <= FIRST_SCALE * 0.5**self._steps:
+            who, number = self._assignment.client, self._assignment.round_index + 1
+            problem = f"client {who}: every gradient overflowed in float16 in round {number}"
+            raise TrainingError(problem, 'set training.precision to "bfloat16" or "float32", or give more steps')
+
+
+class _Losses:
+    """The mean of losses, read a few at a time: reading one makes the CPU wait for a GPU."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._unread: list[tuple[Tensor, int]] = []
+        self._sum, self._samples = 0.0, 0
+
+    def add(self, loss: Tensor, samples: int) -> None:
+        """The mean loss of a batch."""
+        self._unread.append((loss, samples))
+        if len(self._unread) == _LOSSES_AT_A_TIME:
+            self._read()
+
+    def mean(self) -> float:
+        """Over all samples."""
+        self._read()
+        return self._sum / self._samples
+
+    def _read(self) -> None:
+        values = torch.stack([loss for loss, _ in self._unread]).tolist() if self._unread else []
+        for value, (_, samples) in zip(values, self._unread, strict=True):
+            self._sum += _finite(value, self._assignment) * samples
+            self._samples += samples
+        self._unread.clear()
+
+
+def _batches(samples: int, settings: LocalSettings, assignment: Assignment) -> Iterator[Tensor]:
+    """Row numbers, int64 (B,), for each step: whole passes in a fresh order each, cut off after the assigned share."""
+    order = torch.Generator().manual_seed(_seed(settings, "client", assignment))
+    steps = settings.local_epochs * -(-samples // settings.batch_size)
+    left = max(1, math.ceil(assignment.work * steps))
+    while left:
+        permutation = torch.randperm(samples, generator=order)
+        for start in range(0, samples, settings.batch_size)[:left]:
+            left -= 1
+            yield permutation[start : start + settings.batch_size]
+
+
+def _seed_global_generators(device: torch.device, seed: int) -> None:
+    """For whatever the model draws itself, such as dropout."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
+def _seed(settings: LocalSettings, purpose: str, assignment: Assignment) -> int:
+    return derive_seed(settings.seed, purpose, assignment.client, assignment.round_index)
+
+
+def _finite(value: float, assignment: Assignment) -> float:
     if not math.isfinite(value):
         remedy = "lower training.learning_rate, or look for bad labels with `privateyes data check`"
-        raise TrainingError(f"client {client}: training diverged to {value} in round {round_index + 1}", remedy)
+        problem = f"client {assignment.client}: training diverged to {value} in round {assignment.round_index + 1}"
+        raise TrainingError(problem, remedy)
     return value
-
-
-def _optimiser(model: nn.Module, settings: LocalSettings, learning_rate: float) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if settings.optimiser == "adam":
-        return torch.optim.Adam(parameters, lr=learning_rate, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(parameters, lr=learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay)

@@ -15,15 +15,20 @@ from torch import nn
 from privateyes.errors import TrainingError, UsageError
 
 
+def trainable_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that training changes, in the order of ``named_parameters``."""
+    return [parameter for _, parameter in model.named_parameters() if parameter.requires_grad]
+
+
 def vector_from_model(model: nn.Module) -> NDArray[np.float32]:
     """The trainable parameters, float32 (d,), in the order of ``named_parameters``; a copy."""
-    parts = [parameter.detach().reshape(-1) for parameter in _trainable(model)]
-    return torch.cat(parts).to(torch.float32).numpy().copy() if parts else np.zeros(0, dtype=np.float32)
+    parts = [parameter.detach().reshape(-1) for parameter in trainable_parameters(model)]
+    return torch.cat(parts).to("cpu", torch.float32).numpy() if parts else np.zeros(0, dtype=np.float32)
 
 
 def tensor_lengths(model: nn.Module) -> tuple[int, ...]:
     """Elements of each trainable parameter, in the vector's order; they add up to d."""
-    return tuple(parameter.numel() for parameter in _trainable(model))
+    return tuple(parameter.numel() for parameter in trainable_parameters(model))
 
 
 def load_vector(model: nn.Module, vector: NDArray[np.float32]) -> None:
@@ -32,7 +37,7 @@ def load_vector(model: nn.Module, vector: NDArray[np.float32]) -> None:
     Raises:
         TrainingError: the length is not the model's.
     """
-    parameters = _trainable(model)
+    parameters = trainable_parameters(model)
     expected = sum(parameter.numel() for parameter in parameters)
     if vector.shape != (expected,):
         remedy = "the vector belongs to another model; check [model] and the image size"
@@ -57,7 +62,3 @@ def refuse_running_statistics(model: nn.Module) -> None:
             kind = type(module).__name__
             problem = f"module {name or 'model'} ({kind}) keeps running statistics, which clients cannot average"
             raise UsageError(problem, "use nn.GroupNorm in its place, or track_running_stats=False")
-
-
-def _trainable(model: nn.Module) -> list[nn.Parameter]:
-    return [parameter for _, parameter in model.named_parameters() if parameter.requires_grad]

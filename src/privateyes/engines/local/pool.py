@@ -19,25 +19,41 @@ from types import MappingProxyType, TracebackType
 from typing import cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from privateyes.engines.local.allocator import keep_freed_memory
 from privateyes.errors import PrivateyesError, TrainingError
+from privateyes.federation.partition import Share
 from privateyes.federation.rounds import ClientUpdate
+from privateyes.training.blueprint import Blueprint
 from privateyes.training.determinism import deterministic_torch
+from privateyes.training.device import resolve_device
 from privateyes.training.evaluation import predict_examples
-from privateyes.training.local import LocalSettings, train_locally
+from privateyes.training.local import train_locally
+from privateyes.training.settings import Assignment, LocalSettings
 from privateyes.training.task import Examples, LearningTask, pool_examples
 
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """One client's local round: it trains on the samples of `owners` from `vector`, float32 (d,)."""
+    """One client's local round: it trains on the samples of `owners` from `vector`, float32 (d,).
+
+    An owner's name stands for all of that owner's samples, a `Share` for some of them.
+    `proximal` and `work` are as for `training.settings.Assignment`.
+    """
 
     client: str
-    owners: tuple[str, ...]
+    owners: tuple[str | Share, ...]
     round_index: int
     vector: NDArray[np.float32]
+    proximal: bool = False
+    work: float = 1.0
+
+    @property
+    def assignment(self) -> Assignment:
+        """What the client is asked to do."""
+        return Assignment(self.client, self.round_index, self.proximal, self.work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +72,41 @@ Result = ClientUpdate | NDArray[np.float32]
 class _Desk:
     """What does the jobs, in a worker or inline: the task, and the samples that it has loaded."""
 
-    task: LearningTask
+    task: Blueprint
     settings: LocalSettings
+    device: torch.device
     loaded: dict[str, Examples] = field(default_factory=dict)
     pooled: tuple[tuple[str, ...], Examples] | None = None
 
     def do(self, job: Job) -> Result:
         if isinstance(job, PredictJob):
-            return predict_examples(self.task, job.vector, self._examples((job.owner,)))
-        examples = self._examples(job.owners)
-        result = train_locally(self.task, self.settings, examples, job.client, job.round_index, job.vector)
+            return predict_examples(self.task, job.vector, self._all_of(job.owner), self.device)
+        result = train_locally(self.task, self.settings, self._examples(job.owners), job.assignment, job.vector)
         return ClientUpdate(client=job.client, weight=result.samples, delta=result.delta, loss=result.loss)
 
-    def _examples(self, owners: tuple[str, ...]) -> Examples:
-        if len(owners) == 1:
-            owner = owners[0]
-            if owner not in self.loaded:
-                self.loaded[owner] = self.task.examples(owner)
-            return self.loaded[owner]
+    def _examples(self, owners: tuple[str | Share, ...]) -> Examples:
+        names = tuple(owner for owner in owners if isinstance(owner, str))
+        if len(names) < len(owners) or len(names) == 1:
+            return pool_examples([self._part(owner) for owner in owners])
         # A pool is as large as all its parts together, so only the last one is kept, and the parts are not.
-        if self.pooled is None or self.pooled[0] != owners:
-            self.pooled = (owners, pool_examples([self.task.examples(owner) for owner in owners]))
+        if self.pooled is None or self.pooled[0] != names:
+            self.pooled = (names, pool_examples([self.task.examples(owner) for owner in names]))
         return self.pooled[1]
+
+    def _part(self, owner: str | Share) -> Examples:
+        """Shares are taken anew each time: many clients may share an owner, whose samples are kept once."""
+        if isinstance(owner, str):
+            return self._all_of(owner)
+        return self._all_of(owner.person).rows(torch.from_numpy(owner.rows))
+
+    def _all_of(self, owner: str) -> Examples:
+        if owner not in self.loaded:
+            self.loaded[owner] = self.task.examples(owner)
+        return self.loaded[owner]
+
+
+def _desk(task: LearningTask, settings: LocalSettings) -> _Desk:
+    return _Desk(Blueprint(task), settings, resolve_device(settings.device))
 
 
 def _serve(connection: Connection, task: LearningTask, settings: LocalSettings) -> None:
@@ -85,8 +114,8 @@ def _serve(connection: Connection, task: LearningTask, settings: LocalSettings) 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which closes the pool
     keep_freed_memory()
     connection.send(None)  # ready: torch is imported by now
-    desk = _Desk(task, settings)
-    with deterministic_torch(), connection:
+    desk = _desk(task, settings)
+    with deterministic_torch(desk.device), connection:
         while True:
             try:
                 job = connection.recv()
@@ -115,14 +144,18 @@ class WorkerPool:
     Args:
         task: what is learned; picklable.
         settings: how clients train.
-        workers: number of processes; 0 means as many as there are cores.
+        workers: number of processes; 0 means as many as there are cores, but one where CUDA computes: several would
+            share one GPU, and each takes half a gigabyte of its memory before it holds anything.
+
+    Raises:
+        ConfigError: the settings' device is not there.
     """
 
     def __init__(self, task: LearningTask, settings: LocalSettings, workers: int = 0) -> None:
         self._task = task
         self._settings = settings
-        self._count = workers or os.cpu_count() or 1
-        self._desk = _Desk(task, settings)
+        self._desk = _desk(task, settings)
+        self._count = workers or (1 if self._desk.device.type == "cuda" else os.cpu_count() or 1)
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> WorkerPool:
@@ -173,7 +206,8 @@ class WorkerPool:
 
     def _do(self, jobs: Sequence[Job]) -> list[Result]:
         if self._count == 1:
-            with deterministic_torch():
+            keep_freed_memory()
+            with deterministic_torch(self._desk.device):
                 return [self._desk.do(job) for job in jobs]
         try:
             return self._distribute(jobs)
@@ -225,22 +259,35 @@ class PoolTrainer:
 
     Args:
         pool: where the clients train.
-        holdings: client -> owners of the samples it trains on; a client that is not listed holds its own.
+        holdings: client -> the samples it trains on: names of owners who hold nothing else, or shares of what they
+            hold; a client that is not listed holds its own.
+        proximal: whether the clients' losses have FedProx's proximal term.
     """
 
-    def __init__(self, pool: WorkerPool, holdings: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        pool: WorkerPool,
+        holdings: Mapping[str, tuple[str | Share, ...]] = MappingProxyType({}),
+        proximal: bool = False,
+    ) -> None:
         self._pool = pool
         self._holdings = holdings
+        self._proximal = proximal
 
-    def train(self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32]) -> list[ClientUpdate]:
-        """One update per member of `cohort`, in its order, all from the same `vector`."""
-        return self.train_each(round_index, dict.fromkeys(cohort, vector))
+    def train(
+        self,
+        round_index: int,
+        cohort: Sequence[str],
+        vector: NDArray[np.float32],
+        work: Mapping[str, float] = MappingProxyType({}),
+    ) -> list[ClientUpdate]:
+        """One update per member of `cohort`, in its order, all from the same `vector`; see `rounds.Trainer`."""
+        return self._pool.train([self._job(client, round_index, vector, work.get(client, 1.0)) for client in cohort])
 
     def train_each(self, round_index: int, vectors: Mapping[str, NDArray[np.float32]]) -> list[ClientUpdate]:
         """One update per client of `vectors`, in its order, each client from its own vector, float32 (d,)."""
-        return self._pool.train(
-            [
-                TrainJob(client, self._holdings.get(client, (client,)), round_index, vector)
-                for client, vector in vectors.items()
-            ]
-        )
+        return self._pool.train([self._job(client, round_index, vector) for client, vector in vectors.items()])
+
+    def _job(self, client: str, round_index: int, vector: NDArray[np.float32], work: float = 1.0) -> TrainJob:
+        owners = self._holdings.get(client, (client,))
+        return TrainJob(client, owners, round_index, vector, self._proximal, work)
