@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test check test-slow vectors fuzz bench bench-full bench-quick clean help
+.PHONY: setup demo test check test-slow test-mpc vectors fuzz bench bench-full bench-quick clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,6 +28,9 @@ check: $(STAMP)  ## style, types and the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config .importlinter --cache-dir .import_linter_cache
+
+test-mpc: $(STAMP)  ## generic MPC under the real engine; installs it in a cache folder first (230 MB)
+	$(BIN)/pytest -m mpc
 
 test-slow: $(STAMP)  ## tests that take minutes
 	$(BIN)/pytest -m slow

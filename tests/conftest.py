@@ -12,6 +12,7 @@ from doubles import LaxClient
 from privateyes.aggregation.client import Client
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from small_eyes import write_small_eyes
+from small_faces import write_small_faces
 from world import World
 
 # Times say nothing on a loaded machine, and the first call of a kernel compiles it.
@@ -32,6 +33,12 @@ def make_eyes() -> Callable[..., Path]:
 def eyes(tmp_path_factory: pytest.TempPathFactory, make_eyes: Callable[..., Path]) -> Path:
     """Five persons with 24 images each; read only."""
     return make_eyes(tmp_path_factory.mktemp("eyes") / "eyes.h5")
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four persons as in GazeCapture, 24 frames each: face, both eyes, face grid, point in cm; read only."""
+    return write_small_faces(tmp_path_factory.mktemp("faces") / "faces.h5")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@
     │   ├── DataError              a data file, or one image or label in it
     │   ├── RunDirectoryError      a run's directory: occupied, foreign or damaged
     │   ├── ParameterError         protocol parameters that would be unsafe
-    │   └── TrainingError          training produced something unusable, such as a NaN
+    │   ├── TrainingError          training produced something unusable, such as a NaN
+    │   └── EngineError            a program that works for this one is missing, cannot be installed or failed
     ├── MalformedError             these bytes are no valid message; says nothing about who made them
     └── ProtocolError              a party stopped, and stopping was right
         ├── RefusedError           this party's own guard said no; nothing was sent, nothing is proven about others
@@ -59,6 +60,10 @@ class ParameterError(UsageError):
 
 class TrainingError(UsageError):
     """Local training produced something that must not be averaged, such as a NaN."""
+
+
+class EngineError(UsageError):
+    """A program that works for this one, in an environment of its own, is missing, cannot be installed or failed."""
 
 
 class MalformedError(PrivateyesError):

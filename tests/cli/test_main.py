@@ -16,8 +16,8 @@ from privateyes.experiments import datafiles, run
 
 Call = Callable[..., Result]
 COMMANDS = [
-    [], ["demo"], ["train"], ["evaluate"], ["report"], ["data"], ["data", "render"], ["data", "check"],
-    ["task", "verify"], ["transcript", "verify"],
+    [], ["demo"], ["train"], ["evaluate"], ["predict"], ["export"], ["report"], ["data"], ["data", "render"],
+    ["data", "check"], ["task", "verify"], ["transcript", "verify"],
 ]  # fmt: skip
 
 

@@ -42,7 +42,42 @@ def test_the_outcome_tells_equality_and_replay(capsys: pytest.CaptureFixture[str
     assert "even if 2 of the 3" in " ".join(text.split())
 
 
+def test_the_outcome_tells_of_void_rounds(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{**row("federated", 1000), "void_rounds": 0}, {**row("private", 2000), "void_rounds": 3}]
+    results = {"rows": rows, "mean_predictor": {"mean_error": 9.0}, "equality": None, "replay": None}
+    print_outcome(results, Path("runs/x"), Path("runs/x/report.html"))
+    text = capsys.readouterr().out
+    assert "private: 3 rounds void, for too few clients arrived" in text
+    assert "federated: 0" not in text
+
+
+def test_the_outcome_is_told_in_the_unit_of_the_results(capsys: pytest.CaptureFixture[str]) -> None:
+    results = {
+        "unit": "cm", "rows": [row("federated", 1000)], "mean_predictor": {"mean_error": 9.0},
+        "equality": {"largest_deviation": 1e-9, "bound": 3e-9, "error_difference": 0.001}, "replay": None,
+    }  # fmt: skip
+    print_outcome(results, Path("runs/x"), Path("runs/x/report.html"))
+    text = capsys.readouterr().out
+    assert "5.12 cm" in text
+    assert "9.00 cm" in text
+    assert "0.0010 cm apart" in text
+    assert "°" not in text
+    assert "degree" not in text
+
+
 def test_findings_are_counted_in_singular_and_plural(capsys: pytest.CaptureFixture[str]) -> None:
     finding = Finding(Severity.WARNING, "p00", "something", "a remedy")
     print_check(CheckReport(Path("x.h5"), (finding,), ()))
     assert capsys.readouterr().out.splitlines()[-1] == "0 errors, 1 warning"
+
+
+def test_the_outcome_says_whose_errors_are_not_of_the_last_round(capsys: pytest.CaptureFixture[str]) -> None:
+    stopped = {**row("local", 0), "best_rounds": {"p00": 7, "p01": 4}, "rounds_run": {"p00": 9, "p01": 6}}
+    results = {
+        "rows": [row("federated", 1000), stopped], "mean_predictor": {"mean_error": 9.0}, "equality": None,
+        "replay": None,
+    }  # fmt: skip
+    print_outcome(results, Path("runs/x"), Path("runs/x/report.html"))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "local: the model of rounds 7 of 9, 4 of 6, the best on the validation persons" in text
+    assert "federated: the model" not in text

@@ -37,6 +37,12 @@ def listener() -> Listener:
 
 
 @pytest.fixture(scope="session")
+def silent() -> Listener:
+    """An observer for fixtures that are kept longer than a test."""
+    return Listener()
+
+
+@pytest.fixture(scope="session")
 def small_spec(eyes: Path, experiment_text: Callable[..., str]) -> Callable[..., ExperimentSpec]:
     def make(**changes: Any) -> ExperimentSpec:
         return parse_spec(experiment_text(changes.pop("data", eyes), **changes), "small.toml", Path())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,3 +48,14 @@ def test_unknown_ways_folds_and_persons_are_refused(finished_run: Path) -> None:
 def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="no run directory"):
         evaluate_run(tmp_path)
+
+
+def test_a_run_made_on_a_gpu_can_be_evaluated_without_one(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    copy = Path(shutil.copytree(finished_run, tmp_path / "copy"))
+    text = (copy / "experiment.toml").read_text()
+    assert 'device = "cpu"' in text
+    (copy / "experiment.toml").write_text(text.replace('device = "cpu"', 'device = "cuda"'))
+    assert evaluate_run(copy, "federated").error == evaluate_run(finished_run, "federated").error

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from privateyes.errors import DataError
+from privateyes.errors import ConfigError, DataError
 from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.run import run_experiment
@@ -38,7 +38,7 @@ def outcome_of(directory: Path) -> dict[str, Any]:
 def test_a_run_leaves_all_its_files(finished_run: Path) -> None:
     names = {str(path.relative_to(finished_run)) for path in finished_run.rglob("*") if path.is_file()}
     checkpoints = {f"checkpoints/all/{way}.safetensors" for way in ("centralised", "local", "federated")}
-    files = {"experiment.toml", "environment.json", "metrics.jsonl", "results.json", "samples.npz"}
+    files = {"experiment.toml", "environment.json", "metrics.jsonl", "model.json", "results.json", "samples.npz"}
     assert names == files | checkpoints
 
 
@@ -162,3 +162,21 @@ def test_nothing_is_written_when_the_data_cannot_be_used(small_spec: Make, tmp_p
     with pytest.raises(DataError):
         run_experiment(small_spec(data=tmp_path / "none.h5"), tmp_path / "run", listener)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(
+    small_spec: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r'training\.device = "cuda", but this torch'):
+        run_experiment(small_spec(extra_training='device = "cuda"'), tmp_path / "run", listener)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sixteen_bits_train_every_way_and_whatever_gpu_there_is_may_be_asked_for(
+    small_spec: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    spec = small_spec(ways=THREE, extra_training='device = "auto"\nprecision = "bfloat16"')
+    results = run_experiment(spec, tmp_path / "run", listener)
+    assert all(0 < row["mean_error"] < 90 for row in results["rows"])

@@ -13,8 +13,21 @@ import typer
 from typer.core import TyperGroup
 
 from privateyes import __version__
-from privateyes.cli import demo, evaluate, report, task, train, transcript
-from privateyes.cli.data import check, render
+from privateyes.cli import (
+    calibrate,
+    compare,
+    demo,
+    evaluate,
+    export,
+    models,
+    mpc,
+    predict,
+    report,
+    task,
+    train,
+    transcript,
+)
+from privateyes.cli.data import check, partition, prepare, render
 from privateyes.errors import PrivateyesError
 
 _EXIT_USAGE = 2
@@ -22,12 +35,14 @@ _EXIT_BUG = 70
 _EXIT_INTERRUPTED = 130
 _EXIT_UNREAD = 141
 # What the `train` extra installs; the base installation has none of it.
-_TRAIN_PACKAGES = frozenset({"torch", "h5py", "safetensors", "jinja2", "matplotlib"})
+_TRAIN_PACKAGES = frozenset({"torch", "h5py", "safetensors", "jinja2", "matplotlib", "scipy", "PIL"})
 # What a file system says when a file cannot be written; any other OSError is a bug and keeps its traceback.
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG})
 _HOW_TO_GO_ON = {
     "train": ": continue the run with `privateyes train RUN_DIRECTORY --resume`",
     "demo": ": go on with the same command",
+    "mpc": ": go on with the same command; finished folds are kept",
+    "compare": ": continue the comparison with `privateyes compare DIRECTORY --resume`",
 }
 
 
@@ -76,10 +91,18 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Make and check data files.", rich_markup_mode="rich")
 data_app.command("render")(render.command)
 data_app.command("check")(check.command)
+data_app.command("prepare")(prepare.command)
+data_app.command("partition")(partition.command)
 app.command("demo")(demo.command)
 app.command("train")(train.command)
+app.command("compare")(compare.command)
+app.command("mpc")(mpc.command)
 app.command("evaluate")(evaluate.command)
+app.command("calibrate")(calibrate.command)
+app.command("predict")(predict.command)
+app.command("export")(export.command)
 app.command("report")(report.command)
+app.command("models")(models.command)
 app.add_typer(data_app, name="data")
 task_app = typer.Typer(no_args_is_help=True, help="Look at a task before joining it.", rich_markup_mode="rich")
 task_app.command("verify")(task.verify)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from privateyes.experiments.folds import ONLY_FOLD
 from privateyes.experiments.run import Observer
+from privateyes.tasks.gaze.units import unit_of
 
 
 @contextmanager
@@ -55,7 +56,7 @@ class Bars:
     def round_done(self, line: Mapping[str, Any]) -> None:
         """The bar moves and shows the error so far."""
         bar = self._bars[line["fold"], line["way"]]
-        self._progress.update(bar, completed=line["round"], error=f"{line['mean_error']:5.2f}°")
+        self._progress.update(bar, completed=line["round"], error=unit_of(line).written(line["mean_error"]))
 
     def way_finished(self, fold: str, way: str) -> None:
         """The bar stays, full."""
@@ -86,4 +87,5 @@ class PlainLines:
     def way_finished(self, fold: str, way: str) -> None:
         """The error and the time."""
         seconds = perf_counter() - self._started
-        self.note(f"{_title(fold, way)}: {self._last['mean_error']:.2f} degrees, {seconds:.1f} s")
+        error = f"{self._last['mean_error']:.2f} {unit_of(self._last).word}"
+        self.note(f"{_title(fold, way)}: {error}, {seconds:.1f} s")

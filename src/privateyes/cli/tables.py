@@ -14,6 +14,7 @@ from privateyes.cli.console import make_console
 from privateyes.experiments.evaluate import Evaluation
 from privateyes.experiments.learned import PARTIES
 from privateyes.tasks.gaze.check import CheckReport
+from privateyes.tasks.gaze.units import UNITS, Unit, unit_of
 
 _MISSING = "-"
 
@@ -36,26 +37,30 @@ def print_evaluation(evaluation: Evaluation) -> None:
     table.add_column("images", justify="right")
     table.add_column("mean error", justify="right")
     table.add_column("")
+    unit = UNITS[evaluation.unit]
     for person, error in evaluation.error.items():
         seen = "trained on" if person in evaluation.trained_on else ""
-        table.add_row(person, str(evaluation.images[person]), _degrees(error), seen)
+        table.add_row(person, str(evaluation.images[person]), _error(error, unit), seen)
     table.add_section()
     mean = float(np.mean(list(evaluation.error.values())))
-    table.add_row("mean", str(sum(evaluation.images.values())), _degrees(mean), "")
+    table.add_row("mean", str(sum(evaluation.images.values())), _error(mean, unit), "")
     make_console().print(table)
 
 
 def print_check(report: CheckReport) -> None:
     """Statistics per person in degrees, then the findings, errors first."""
-    table = Table(title=f"{report.path}: (pitch, yaw) in degrees", box=box.SIMPLE, title_justify="left")
+    title = f"{report.path}: gaze and head (pitch, yaw) in degrees"
+    points = any(person.point_mean_cm is not None for person in report.persons)
+    table = Table(title=f"{title}, point (x, y) in cm" if points else title, box=box.SIMPLE, title_justify="left")
     table.add_column("person")
-    for heading in ("images", "size", "gaze mean", "gaze SD", "head mean", "head SD", "grey mean"):
+    labels = ("gaze mean", "gaze SD", "head mean", "head SD", *(("point mean", "point SD") if points else ()))
+    for heading in ("images", "size", *labels, "grey mean"):
         table.add_column(heading, justify="right")
     for person in report.persons:
         angles = (person.gaze_mean_deg, person.gaze_sd_deg, person.head_mean_deg, person.head_sd_deg)
-        pairs = [f"{pitch:.1f}, {yaw:.1f}" for pitch, yaw in angles]
-        size = f"{person.size[0]}x{person.size[1]}"
-        table.add_row(person.name, str(person.images), size, *pairs, f"{person.grey_mean:.0f}")
+        pairs = [*angles, *((person.point_mean_cm, person.point_sd_cm) if points else ())]
+        size = f"{person.size[0]}x{person.size[1]}{' RGB' if person.colour else ''}"
+        table.add_row(person.name, str(person.images), size, *map(_pair, pairs), f"{person.grey_mean:.0f}")
     console = make_console()
     if report.persons:
         console.print(table)
@@ -81,18 +86,19 @@ def _ways_table(results: Mapping[str, Any]) -> Table:
     table.add_column("way", no_wrap=True)
     for heading in ("mean error", "SD over people", "s per round", "bytes up", "bytes down"):
         table.add_column(heading, justify="right")
+    unit = unit_of(results)
     for row in results["rows"]:
         exchanged = row["bytes_up_per_client_round"] > 0
         table.add_row(
             row["way"],
-            _degrees(row["mean_error"]),
-            _degrees(row["spread"]),
+            _error(row["mean_error"], unit),
+            _error(row["spread"], unit),
             f"{row['seconds_per_round']:.2f}",
             human_bytes(row["bytes_up_per_client_round"]) if exchanged else _upload_once(row),
             human_bytes(row["bytes_down_per_client_round"]) if exchanged else _MISSING,
         )
     table.add_section()
-    table.add_row("mean predictor", _degrees(results["mean_predictor"]["mean_error"]), *[_MISSING] * 4)
+    table.add_row("mean predictor", _error(results["mean_predictor"]["mean_error"], unit), *[_MISSING] * 4)
     return table
 
 
@@ -114,15 +120,32 @@ def _remarks(results: Mapping[str, Any]) -> list[str]:
     equality, replay = results["equality"], results["replay"]
     if equality is not None:
         difference = equality["error_difference"]
-        apart = "" if difference is None else f"; final errors {difference:.4f} degrees apart"
+        apart = "" if difference is None else f"; final errors at most {difference:.4f} {unit_of(results).word} apart"
         lines.append(
-            f"private against plain averaging: largest deviation {equality['largest_deviation']:.2e} of a bound of "
+            f"secure against plain averaging: largest deviation {equality['largest_deviation']:.2e} of a bound of "
             f"{equality['bound']:.2e} per parameter{apart}"
         )
     if replay is not None:
         refused = sum(verdict["refused"] for verdict in replay["verdicts"])
         count = len(replay["verdicts"])
         lines.append(f"replay: {replay['altered_by']} altered its share; {refused} of {count} clients refused")
+    lines += [
+        f"{row['way']}: {_count(row['void_rounds'], 'round')} void, for too few clients arrived"
+        for row in results["rows"]
+        if row.get("void_rounds")
+    ]
+    return [*lines, *_stopping_remarks(results)]
+
+
+def _stopping_remarks(results: Mapping[str, Any]) -> list[str]:
+    """Whose errors are not of the last round."""
+    lines = []
+    for row in results["rows"]:
+        ends = row.get("best_rounds", {})
+        rounds = [f"{best} of {row['rounds_run'][fold]}" for fold, best in ends.items()]
+        if rounds:
+            word = "round" if len(rounds) == 1 else "rounds"
+            lines.append(f"{row['way']}: the model of {word} {', '.join(rounds)}, the best on the validation persons")
     return lines
 
 
@@ -130,5 +153,9 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def _degrees(value: float | None) -> str:
-    return _MISSING if value is None else f"{value:.2f}°"
+def _pair(values: tuple[float, float] | None) -> str:
+    return _MISSING if values is None else f"{values[0]:.1f}, {values[1]:.1f}"
+
+
+def _error(value: float | None, unit: Unit) -> str:
+    return _MISSING if value is None else unit.written(value)

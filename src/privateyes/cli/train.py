@@ -25,7 +25,7 @@ def command(
     A run is a directory: frozen configuration, environment, metrics, checkpoints, results, report.html.
     It may be killed at any moment; --resume continues it with the same result.
 
-    Example: privateyes train examples/synthetic_eyes.toml --out runs/first
+    Example: privateyes train examples/synthetic_lenet.toml --out runs/first
 
     Example: privateyes train runs/first --resume
     """

@@ -2,13 +2,16 @@
 
 spec        the experiment file: what may stand in it, and what is wrong with it
 folds       who trains and who is tested, checked against the data
+clients     who holds which images, and where they look: numbers and a picture
 prepare     everything that can be refused, refused before anything is written
 ways        the four ways of training, each a stream of rounds
 secure      where `private` gets its exchange
+stopping    when a way ends before its last round
 run         folds x ways: train, evaluate, record, checkpoint
 record      the run directory, safe against a kill at any moment
 results     the table: from the recorded metrics and the last checkpoints
 replay      the round in which an aggregator alters its share
 evaluate    a checkpoint on any person
+calibrate   what a few labelled images of a new person are worth
 report/     the page
 """

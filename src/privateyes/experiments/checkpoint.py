@@ -27,14 +27,15 @@ SHARED = ""
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A way after `round` completed rounds.
+    """A way after `round` rounds.
 
     Args:
-        round: completed rounds.
+        round: rounds that are over, void ones included.
         vectors: client -> its own model, float32 (d,); a single entry `SHARED` where there is one model for all.
         moments: of the server optimiser, each float64 (d,).
         last_sid: of the last accepted aggregation session; empty where there is none.
         clips: of each tensor, where they adapt.
+        void_rounds: how many of the rounds changed nothing, because too few clients arrived.
     """
 
     round: int
@@ -42,15 +43,18 @@ class Checkpoint:
     moments: tuple[NDArray[np.float64], ...] = ()
     last_sid: bytes = b""
     clips: ClipPlan | None = None
+    void_rounds: int = 0
 
     @classmethod
     def of_state(cls, state: ServerState) -> Checkpoint:
         """The checkpoint of a way whose clients share a model."""
-        return cls(state.round, {SHARED: state.vector}, state.moments, state.last_sid, state.clips)
+        shared = {SHARED: state.vector}
+        return cls(state.rounds_run, shared, state.moments, state.last_sid, state.clips, state.void_rounds)
 
     def state(self) -> ServerState:
         """Back to the state; for ways whose clients share a model."""
-        return ServerState(self.vectors[SHARED], self.moments, self.round, self.last_sid, self.clips)
+        changed = self.round - self.void_rounds
+        return ServerState(self.vectors[SHARED], self.moments, changed, self.last_sid, self.clips, self.void_rounds)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -61,6 +65,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     for index, moment in enumerate(checkpoint.moments):
         tensors[f"moment/{index}"] = np.ascontiguousarray(moment)
     facts: dict[str, object] = {"last_sid": checkpoint.last_sid.hex(), "round": checkpoint.round}
+    if checkpoint.void_rounds:
+        facts["void_rounds"] = checkpoint.void_rounds
     if checkpoint.clips is not None:
         facts["clips"] = [[length, clip] for length, clip in checkpoint.clips.pairs()]
     write_atomically(path, save(tensors, metadata={"privateyes": json.dumps(facts, sort_keys=True)}))
@@ -81,7 +87,8 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
         vectors = {_client_name(name): tensors[name] for name in sorted(tensors) if name.startswith("model")}
         moments = tuple(tensors[f"moment/{index}"] for index in range(len(tensors) - len(vectors)))
         clips = plan_of_pairs(facts["clips"]) if "clips" in facts else None
-        return Checkpoint(int(facts["round"]), vectors, moments, bytes.fromhex(facts["last_sid"]), clips)
+        void_rounds = int(facts.get("void_rounds", 0))
+        return Checkpoint(int(facts["round"]), vectors, moments, bytes.fromhex(facts["last_sid"]), clips, void_rounds)
     except (SafetensorError, ParameterError, ValueError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
         remedy = "delete the run's directory, or restore this file, and run again"
         raise RunDirectoryError(f"{path} is damaged ({error})", remedy) from error

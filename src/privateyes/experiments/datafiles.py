@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from privateyes.errors import DataError
-from privateyes.tasks.gaze.contact_sheet import write_contact_sheets
-from privateyes.tasks.gaze.dataset import load_persons, write_persons
+from privateyes.tasks.gaze.contact_sheet import sheet_of_file, write_contact_sheets
+from privateyes.tasks.gaze.dataset import write_persons
 from privateyes.tasks.gaze.synthetic import render_persons
 
 
@@ -34,6 +34,4 @@ def draw_sheets(data: Path, names: Sequence[str], folder: Path) -> int:
     Raises:
         DataError: the data cannot be read, or the folder cannot be written.
     """
-    for name in names:
-        write_contact_sheets(folder, load_persons(data, [name]))
-    return len(names)
+    return len(write_contact_sheets(folder, (sheet_of_file(data, name) for name in names)))

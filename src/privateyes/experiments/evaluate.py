@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.spec import closest
 from privateyes.tasks.gaze.dataset import list_persons
+from privateyes.tasks.gaze.units import UnitKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,9 @@ class Evaluation:
         fold: of which fold.
         round: completed rounds of the checkpoint.
         images: person -> number of images.
-        error: person -> mean angular error in degrees; for `local` the mean over the clients' models.
+        error: person -> mean error in `unit`; for `local` the mean over the clients' models.
         trained_on: the persons among them that the model was trained on.
+        unit: of the errors.
     """
 
     way: str
@@ -36,6 +38,7 @@ class Evaluation:
     images: Mapping[str, int]
     error: Mapping[str, float]
     trained_on: frozenset[str]
+    unit: UnitKey
 
 
 def evaluate_run(
@@ -67,7 +70,7 @@ def evaluate_run(
     way = _choice("way", way or spec.ways[-1], list(spec.ways))
     folds = {entry.name: entry for entry in preparation.folds}
     chosen = folds[_choice("fold", fold or preparation.folds[0].name, list(folds))]
-    checkpoint = run.read_checkpoint(chosen.name, way)
+    checkpoint = run.read_result(chosen.name, way)
     if checkpoint is None:
         problem = f"{directory} has no checkpoint of {way} in fold {chosen.name}"
         raise RunDirectoryError(problem, "train it first, or continue with `privateyes train RUN --resume`")
@@ -76,13 +79,17 @@ def evaluate_run(
     names = list(persons or (chosen.test if data is None else list_persons(data)))
     vectors = list(checkpoint.vectors.values())
     images, errors = {}, {}
-    with WorkerPool(task, preparation.local_settings(), workers=1) as pool:
+    settings = preparation.local_settings()
+    if settings.device == "cuda":  # a model that was trained there can be tested elsewhere
+        settings = replace(settings, device="auto")
+    with WorkerPool(task, settings, workers=1) as pool:
         for name in names:
-            true = task.gaze_of(name)
+            true = task.labels_of(name)
             predictions = pool.predict([PredictJob(name, vector) for vector in vectors])
             images[name] = len(true)
             errors[name] = float(np.mean([task.error(predicted, true) for predicted in predictions]))
-    return Evaluation(way, chosen.name, checkpoint.round, images, errors, _trained_on(chosen, names, data is None))
+    trained_on = _trained_on(chosen, names, data is None)
+    return Evaluation(way, chosen.name, checkpoint.round, images, errors, trained_on, task.unit)
 
 
 def _trained_on(fold: Fold, names: Sequence[str], own_data: bool) -> frozenset[str]:

@@ -64,12 +64,30 @@ class RunDirectory:
         """The last checkpoint of a way; None before its first round is done."""
         return read_checkpoint(self.checkpoint_path(fold, way))
 
-    def record_round(self, line: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-        """Put a completed round on disk: its metrics line, then the checkpoint."""
+    def best_path(self, fold: str, way: str) -> Path:
+        """Where the best round's checkpoint of a way stands, if validation persons decide which that is."""
+        return self.path / "checkpoints" / fold / f"{way}.best.safetensors"
+
+    def read_result(self, fold: str, way: str) -> Checkpoint | None:
+        """The checkpoint that is a way's result: of its best round where that is kept, else the last."""
+        return read_checkpoint(self.best_path(fold, way)) or self.read_checkpoint(fold, way)
+
+    def record_round(self, line: Mapping[str, Any], checkpoint: Checkpoint, best: bool = False) -> None:
+        """Put a completed round on disk: its metrics line, then the checkpoint, last of all as the way's own.
+
+        A round that is the best so far is kept as that first. If a kill follows, the round is repeated and kept again.
+        """
         append_line(self.path / "metrics.jsonl", json.dumps(line, allow_nan=False).encode())
         path = self.checkpoint_path(line["fold"], line["way"])
         path.parent.mkdir(parents=True, exist_ok=True)
+        if best:
+            write_checkpoint(self.best_path(line["fold"], line["way"]), checkpoint)
         write_checkpoint(path, checkpoint)
+
+    def read_rounds(self, fold: str, way: str) -> list[dict[str, Any]]:
+        """The metrics lines of a way in a fold, by round."""
+        lines = [line for line in self.read_metrics() if (line["fold"], line["way"]) == (fold, way)]
+        return sorted(lines, key=lambda line: line["round"])
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All complete metrics lines, in order."""

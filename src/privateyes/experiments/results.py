@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from privateyes.engines.local.pool import PredictJob, WorkerPool
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.checkpoint import Checkpoint
+from privateyes.experiments.clients import clients_of_run
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.learned import learned
 from privateyes.experiments.prepare import Preparation
 from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.stopping import result_line
 from privateyes.experiments.way_names import WAYS
+from privateyes.tasks.gaze.preprocess import to_grey
 from privateyes.tasks.gaze.task import GazeTask
 
 _SAMPLE_COUNT = 12
@@ -30,8 +33,10 @@ def compile_results(
     return {
         "name": spec.name,
         "seed": spec.seed,
+        "unit": task.unit,
         "parameters": int(preparation.initial.size),
-        "folds": [{"fold": f.name, "train": list(f.train), "test": list(f.test)} for f in preparation.folds],
+        "folds": [_fold(fold) for fold in preparation.folds],
+        "clients": clients_of_run(preparation.folds[0], spec.partition.settings(), task),
         "mean_predictor": _mean_predictor(preparation.folds, task),
         "rows": rows,
         "equality": equality_of(metrics, {row["way"]: row["mean_error"] for row in rows}),
@@ -42,7 +47,7 @@ def compile_results(
 def draw_samples(
     preparation: Preparation, task: GazeTask, pool: WorkerPool, run: RunDirectory
 ) -> dict[str, NDArray[Any]]:
-    """The content of ``samples.npz``: images of test persons with true gaze and every way's prediction.
+    """The content of ``samples.npz``: grey images of test persons with true labels and every way's prediction.
 
     For `local`, whose clients have a model each, the predictions are those of the client that is in the middle when the
     clients are ordered by their error on the person.
@@ -56,20 +61,26 @@ def draw_samples(
         examples = task.examples(person)
         count = min(per_person, len(examples))
         rows = (np.arange(count) * 2 + 1) * len(examples) // (2 * count)
-        true = task.gaze_of(person)
-        arrays["images"].append(examples.inputs[0].numpy()[rows])
+        true = task.labels_of(person)
+        images = task.images_of(examples)[rows]
+        arrays["images"].append(to_grey(images) if images.ndim == 4 else images)
         arrays["person"].append(np.array([person] * count))
         arrays["true"].append(true[rows])
         for way in preparation.spec.ways:
-            models = list(_last(run, fold.name, way).vectors.values())
+            models = list(_result(run, fold.name, way).vectors.values())
             predictions = pool.predict([PredictJob(person, model) for model in models])
             order = sorted(range(len(models)), key=lambda i: task.error(predictions[i], true))
             arrays.setdefault(f"predicted_{way}", []).append(predictions[order[len(order) // 2]][rows])
     return {name: np.concatenate(parts) for name, parts in arrays.items()}
 
 
-def _last(run: RunDirectory, fold: str, way: str) -> Checkpoint:
-    checkpoint = run.read_checkpoint(fold, way)
+def _fold(fold: Fold) -> dict[str, Any]:
+    content: dict[str, Any] = {"fold": fold.name, "train": list(fold.train), "test": list(fold.test)}
+    return content if fold.partition is None else {**content, "clients": list(fold.clients)}
+
+
+def _result(run: RunDirectory, fold: str, way: str) -> Checkpoint:
+    checkpoint = run.read_result(fold, way)
     if checkpoint is None:
         raise RunDirectoryError(f"{run.checkpoint_path(fold, way)} is missing", "delete the run and run again")
     return checkpoint
@@ -83,10 +94,10 @@ def _row(
     task: GazeTask,
 ) -> dict[str, Any]:
     lines = [line for line in metrics if line["way"] == way]
+    ends = [result_line(entries) for entries in _by_fold(lines).values()]
     per_person: dict[str, float] = {}
-    for line in lines:
-        if line["round"] == line["rounds"]:
-            per_person.update(line["error"])
+    for line in ends:
+        per_person.update(line["error"])
     errors = list(per_person.values())
     return {
         "way": way,
@@ -99,7 +110,25 @@ def _row(
         "bytes_down_per_client_round": _mean(lines, "bytes_down_per_client"),
         "bytes_up_per_client_once": _bytes_of_images(preparation, task) if way == "centralised" else 0.0,
         "learned": learned(way, aggregators, preparation.spec.aggregation.mode),
+        "void_rounds": sum(1 for line in lines if _void(line)),
+        **_stopping(lines, ends),
     }
+
+
+def _stopping(lines: Sequence[Mapping[str, Any]], ends: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Which round's model each fold's errors are of, where validation persons decide; else nothing."""
+    if not any("best_round" in line for line in ends):
+        return {}
+    run = {fold: entries[-1]["round"] for fold, entries in _by_fold(lines).items()}
+    return {"best_rounds": {line["fold"]: line["round"] for line in ends}, "rounds_run": run}
+
+
+def _by_fold(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The lines of one way, fold by fold, each by round."""
+    grouped: dict[str, list[Mapping[str, Any]]] = {}
+    for line in sorted(lines, key=lambda line: line["round"]):
+        grouped.setdefault(line["fold"], []).append(line)
+    return grouped
 
 
 def _bytes_of_images(preparation: Preparation, task: GazeTask) -> float:
@@ -108,17 +137,24 @@ def _bytes_of_images(preparation: Preparation, task: GazeTask) -> float:
     return float(np.mean(counts)) * task.bytes_per_sample
 
 
+def _void(line: Mapping[str, Any]) -> bool:
+    """Whether too few clients arrived in a round, so that it changed nothing."""
+    return bool(line["participation"].get("void"))
+
+
 def _mean(lines: Sequence[Mapping[str, Any]], key: str) -> float:
-    return float(np.mean([line[key] for line in lines]))
+    """Over the rounds that were not void: in a void one nothing is trained or sent, and that is no saving."""
+    held = [line[key] for line in lines if not _void(line)]
+    return float(np.mean(held)) if held else 0.0
 
 
 def _mean_predictor(folds: Sequence[Fold], task: GazeTask) -> dict[str, Any]:
     """The error of answering everything with the mean gaze of the training persons: what an estimator must beat."""
     per_person = {}
     for fold in folds:
-        mean = np.concatenate([task.gaze_of(person) for person in fold.train]).mean(axis=0, dtype=np.float64)
+        mean = np.concatenate([task.labels_of(person) for person in fold.train]).mean(axis=0, dtype=np.float64)
         for person in fold.test:
-            true = task.gaze_of(person)
+            true = task.labels_of(person)
             per_person[person] = task.error(np.broadcast_to(mean.astype(np.float32), true.shape), true)
     return {"mean_error": float(np.mean(list(per_person.values()))), "per_person": per_person}
 

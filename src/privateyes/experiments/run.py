@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
+from time import process_time
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.engines.local.pool import PoolTrainer, PredictJob, WorkerPool
+from privateyes.experiments.calibrate import calibrate_way
 from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.environment import describe_environment
 from privateyes.experiments.folds import Fold
@@ -20,12 +22,15 @@ from privateyes.experiments.replay import replay_altered_round
 from privateyes.experiments.results import compile_results, draw_samples
 from privateyes.experiments.secure import forget_secrets, task_folder
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.stopping import Stopping
+from privateyes.experiments.trained import MODEL_FILE, describe_model
 from privateyes.experiments.way_names import WAYS
 from privateyes.experiments.ways import FoldContext, WayRound, run_way, start_of
 from privateyes.federation.cohorts import select_cohort
 from privateyes.tasks.gaze.dataset import write_persons
 from privateyes.tasks.gaze.synthetic import render_persons
 from privateyes.tasks.gaze.task import GazeTask
+from privateyes.training.device import resolve_device
 
 
 class Observer(Protocol):
@@ -48,7 +53,9 @@ class Observer(Protocol):
         ...
 
 
-def run_experiment(spec: ExperimentSpec, directory: Path, observer: Observer, resume: bool = False) -> dict[str, Any]:
+def run_experiment(
+    spec: ExperimentSpec, directory: Path, observer: Observer, resume: bool = False, *, extras: bool = True
+) -> dict[str, Any]:
     """Run an experiment into a directory, or continue it there.
 
     A run that was killed and resumed ends with the same checkpoints and results, timings aside, as one that was not;
@@ -59,6 +66,7 @@ def run_experiment(spec: ExperimentSpec, directory: Path, observer: Observer, re
         directory: of the run; made if it is not there.
         observer: is told how it goes.
         resume: whether to continue a run that the directory holds.
+        extras: whether to end with sample images and the replay of an altered round, which only the page shows.
 
     Returns:
         What ``results.json`` holds.
@@ -69,6 +77,7 @@ def run_experiment(spec: ExperimentSpec, directory: Path, observer: Observer, re
     """
     check_run_directory(directory, spec, resume)
     preparation = prepare(spec)
+    resolve_device(spec.training.device)
     data = None if spec.data.path is None else Path(spec.data.path)
     with ExitStack() as held:
         begun = directory.exists()
@@ -77,10 +86,10 @@ def run_experiment(spec: ExperimentSpec, directory: Path, observer: Observer, re
         run = open_run(directory, spec, describe_environment(data), resume)
         if not begun:
             held.enter_context(exclusive(directory))
-        return _run(preparation, run, observer)
+        return _run(preparation, run, observer, extras)
 
 
-def _run(preparation: Preparation, run: RunDirectory, observer: Observer) -> dict[str, Any]:
+def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras: bool) -> dict[str, Any]:
     """As `run_experiment`, in a directory that is this process's own."""
     spec = preparation.spec
     finished = run.read_json("results.json")
@@ -89,13 +98,20 @@ def _run(preparation: Preparation, run: RunDirectory, observer: Observer) -> dic
         return finished
     data = None if spec.data.path is None else Path(spec.data.path)
     task = preparation.task(data or _rendered(spec, run, observer))
+    run.write_json(MODEL_FILE, describe_model(task, data is None))
     with WorkerPool(task, preparation.local_settings(), spec.training.workers) as pool:
         for fold in preparation.folds:
             for way in spec.ways:
                 _run_way(way, FoldContext(preparation, fold, pool, run.path), task, run, observer)
-        replay = _replay(preparation, pool, run, observer)
-        run.write_arrays("samples.npz", draw_samples(preparation, task, pool, run))
+        replay = _replay(preparation, pool, run, observer) if extras else None
+        if extras:
+            run.write_arrays("samples.npz", draw_samples(preparation, task, pool, run))
     results = compile_results(preparation, task, run, replay)
+    if spec.calibration is not None:
+        observer.note("calibrating each test person")
+        settings = spec.calibration.settings()
+        reports = [calibrate_way(preparation, task, run, way, settings) for way in spec.ways]
+        results["calibration"] = [report.as_json() for report in reports]
     run.write_json("results.json", results)
     return results
 
@@ -113,32 +129,50 @@ def _rendered(spec: ExperimentSpec, run: RunDirectory, observer: Observer) -> Pa
 
 
 def _run_way(way: str, context: FoldContext, task: GazeTask, run: RunDirectory, observer: Observer) -> None:
-    rounds = context.spec.training.rounds
-    start = run.read_checkpoint(context.fold.name, way) or start_of(way, context)
-    if start.round < rounds:
-        _train(way, context, start, task, run, observer)
+    fold, rounds = context.fold, context.spec.training.rounds
+    start = run.read_checkpoint(fold.name, way) or start_of(way, context)
+    stopping = Stopping(context.spec.training.patience, run.read_rounds(fold.name, way))
+    if start.round < rounds and not stopping.over:
+        observer.way_started(fold.name, way, start.round, rounds)
+        for line in _train(way, context, start, stopping, task, run):
+            observer.round_done(line)
+            if line.get("stopped"):
+                who = ", ".join(fold.validation)
+                best = line["best_round"]
+                observer.note(f"{way} stops after round {line['round']}: round {best} was the best on {who}")
+        observer.way_finished(fold.name, way)
     if WAYS[way].secure:
-        forget_secrets(task_folder(run.path, context.fold, way))
+        forget_secrets(task_folder(run.path, fold, way))
 
 
 def _train(
-    way: str, context: FoldContext, start: Checkpoint, task: GazeTask, run: RunDirectory, observer: Observer
-) -> None:
-    rounds = context.spec.training.rounds
-    observer.way_started(context.fold.name, way, start.round, rounds)
-    true = {person: task.gaze_of(person) for person in context.fold.test}
-    for outcome in run_way(way, context, start):
-        errors = _errors(context.pool, task, true, outcome.checkpoint)
-        line = _metrics_line(context.fold, way, rounds, outcome, errors)
-        run.record_round(line, outcome.checkpoint)
-        observer.round_done(line)
-    observer.way_finished(context.fold.name, way)
+    way: str, context: FoldContext, start: Checkpoint, stopping: Stopping, task: GazeTask, run: RunDirectory
+) -> Iterator[dict[str, Any]]:
+    """The metrics lines of a way's rounds, each on disk.
+
+    ``seconds_cpu`` is this process's processor time for the round: all of it where there is one worker.
+    """
+    fold, rounds = context.fold, context.spec.training.rounds
+    true = {person: task.labels_of(person) for person in (*fold.test, *fold.validation)}
+    with closing(run_way(way, context, start)) as outcomes:
+        begun = process_time()
+        for outcome in outcomes:
+            cpu = {"seconds_cpu": process_time() - begun}
+            found = _errors(context.pool, task, true, outcome.checkpoint)
+            judged = stopping.judge({person: found[person] for person in fold.validation})
+            errors = {person: found[person] for person in fold.test}
+            line = {**_metrics_line(fold, way, rounds, outcome, errors), "unit": task.unit, **judged, **cpu}
+            run.record_round(line, outcome.checkpoint, best=bool(judged) and stopping.improved)
+            yield line
+            if stopping.over:
+                return
+            begun = process_time()
 
 
 def _errors(
     pool: WorkerPool, task: GazeTask, true: Mapping[str, NDArray[np.float32]], checkpoint: Checkpoint
 ) -> dict[str, float]:
-    """Test person -> error in degrees, the mean over the models; `true` holds the persons' gaze."""
+    """Person -> error in the task's unit, the mean over the models; `true` holds the persons' labels."""
     vectors = list(checkpoint.vectors.values())
     predictions = iter(pool.predict([PredictJob(person, vector) for person in true for vector in vectors]))
     return {
@@ -154,6 +188,7 @@ def _metrics_line(fold: Fold, way: str, rounds: int, outcome: WayRound, errors: 
         "round": outcome.checkpoint.round,
         "rounds": rounds,
         "train_loss": outcome.train_loss,
+        "samples": outcome.samples,
         "error": dict(errors),
         "mean_error": float(np.mean(list(errors.values()))),
         "seconds": outcome.seconds_training + outcome.seconds_exchange,
@@ -162,6 +197,7 @@ def _metrics_line(fold: Fold, way: str, rounds: int, outcome: WayRound, errors: 
         "bytes_up_per_client": outcome.bytes_up_per_client,
         "bytes_down_per_client": outcome.bytes_down_per_client,
         "details": dict(outcome.details),
+        "participation": dict(outcome.participation),
     }
 
 
@@ -174,6 +210,6 @@ def _replay(preparation: Preparation, pool: WorkerPool, run: RunDirectory, obser
         return None
     observer.note("replaying a round with one aggregator altering its share")
     state = checkpoint.state()
-    cohort = select_cohort(spec.seed, state.round, fold.train, spec.federation.cohort_fraction)
-    updates = PoolTrainer(pool).train(state.round, cohort, state.vector)
+    cohort = select_cohort(spec.seed, state.round, fold.clients, spec.federation.cohort_fraction)
+    updates = PoolTrainer(pool, fold.holdings).train(state.round, cohort, state.vector)
     return replay_altered_round(spec, fold, preparation.clients(fold), state, updates, run.path)

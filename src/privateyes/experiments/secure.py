@@ -25,7 +25,7 @@ def secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], di
 
     Args:
         spec: the experiment; `plan_folds` has already checked the roster against the cohort.
-        fold: whose training persons are the clients.
+        fold: whose clients take part.
         clients: client -> number of its samples, which is its weight.
         dimension: number of the model's parameters.
 
@@ -34,7 +34,7 @@ def secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], di
     """
     given, field = spec.aggregation, field_by_name(spec.aggregation.field)
     clip, weight_max = exact_clip(given.clip), max(clients.values())
-    cohort = cohort_size(len(fold.train), spec.federation.cohort_fraction)
+    cohort = cohort_size(len(fold.clients), spec.federation.cohort_fraction)
     scale_bits = given.scale_bits
     if scale_bits is None:
         scale_bits = largest_scale_bits(field, clip, weight_max, cohort)
@@ -45,7 +45,7 @@ def secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], di
             'use aggregation.field = "wide", or lower aggregation.clip',
         )
     return SecurePlan(
-        clients=tuple(fold.train),
+        clients=fold.clients,
         dimension=dimension,
         aggregators=given.aggregators,
         encoding=FixedPoint(field, clip, scale_bits, weight_max, roster_max=cohort),

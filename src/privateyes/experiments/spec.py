@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from privateyes.errors import ConfigError
 from privateyes.experiments.spec_tables import ExperimentSpec, Table
 from privateyes.experiments.way_names import WAYS
-from privateyes.tasks.gaze.models import MODELS
+from privateyes.tasks.gaze.models import MODELS, is_own_model
 
 __all__ = ["ExperimentSpec", "closest", "dump_spec", "load_spec", "parse_spec"]
 
@@ -119,8 +119,8 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
         refuse("[split] needs exactly one of test_persons and leave_one_out = true", "give the one, remove the other")
     if spec.split.folds is not None and not spec.split.leave_one_out:
         refuse("split.folds goes with leave_one_out = true only", "remove it, or set leave_one_out = true")
-    for key, names in (("test_persons", spec.split.test_persons), ("folds", spec.split.folds), ("ways", spec.ways)):
-        where = key if key == "ways" else f"split.{key}"
+    named = {f"split.{key}": getattr(spec.split, key) for key in ("test_persons", "folds", "validation_persons")}
+    for where, names in {**named, "ways": spec.ways}.items():
         if names is not None and not names:
             refuse(f"{where} = [] is empty", "name at least one")
         if names is not None and len(set(names)) < len(names):
@@ -134,12 +134,34 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
             "so nobody could check the result",
             "remove it, or choose sealed",
         )
-    if spec.model.name not in MODELS:
+    if spec.model.name not in MODELS and not is_own_model(spec.model.name):
         refuse(f'model.name = "{spec.model.name}" is not known', closest(spec.model.name, sorted(MODELS)))
+    _check_training(spec, refuse)
+    try:
+        spec.partition.settings().require_consistent()
+    except ConfigError as error:
+        refuse(error.problem, error.remedy)
     least, corrupt = spec.aggregation.roster_min, spec.aggregation.corrupt_clients
     if least is not None and least - corrupt < 2:
         problem = f"aggregation.roster_min = {least} with corrupt_clients = {corrupt}"
         refuse(f"{problem} leaves fewer than 2 clients to hide among", "raise roster_min or lower corrupt_clients")
+
+
+def _check_training(spec: ExperimentSpec, refuse: Callable[[str, str], NoReturn]) -> None:
+    """The rules within [training], and between it and [split]."""
+    given = spec.training
+    if given.warmup_rounds >= given.rounds:
+        problem = f"training.warmup_rounds = {given.warmup_rounds} of {given.rounds} rounds"
+        refuse(f"{problem} leaves none at the full learning rate", "lower it, or train for more rounds")
+    if (given.schedule == "step") == (not given.decay_rounds):
+        problem = 'training.schedule = "step" and training.decay_rounds go together'
+        refuse(f"{problem}, and only one of them is there", "give both, such as decay_rounds = [10, 13]")
+    if given.decay_rounds != sorted({*given.decay_rounds} & {*range(1, given.rounds)}):
+        problem = f"training.decay_rounds = {given.decay_rounds} of {given.rounds} rounds"
+        refuse(problem, f"name rounds in ascending order, each once and below {given.rounds}")
+    if given.patience is not None and spec.split.validation_persons is None:
+        problem = f"training.patience = {given.patience} needs persons to judge by who neither train nor are tested"
+        refuse(problem, "name some in split.validation_persons")
 
 
 def _expand(origin: str, value: str) -> str:

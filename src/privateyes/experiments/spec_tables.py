@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from privateyes.federation.partition import PartitionSettings
 from privateyes.tasks.gaze.augment import LARGEST
+from privateyes.training.calibration_settings import CalibrationSettings
 
 
 class Table(BaseModel):
@@ -24,30 +26,46 @@ class SyntheticData(Table):
 
 
 class Data(Table):
-    """[data]: exactly one of `path` and `synthetic`."""
+    """[data]: exactly one of `path` and `synthetic`.
+
+    `label` is what is learned: gaze angles, or the point of gaze in cm. `grey`, `resize` = [height, width] and
+    `equalise` are done to every picture, in this order, when it is loaded.
+    """
 
     path: str | None = None
+    label: Literal["gaze", "point"] = "gaze"
+    grey: bool = False
+    resize: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)] | None = None
     equalise: bool = False
     image_limit: Annotated[int, Field(ge=1)] | None = None
     synthetic: SyntheticData | None = None
 
 
 class Split(Table):
-    """[split]: exactly one of `test_persons` and `leave_one_out`; `folds` picks some of the latter's."""
+    """[split]: exactly one of `test_persons` and `leave_one_out`; `folds` picks some of the latter's.
+
+    `validation_persons` neither train nor are they tested: training.patience decides by their errors.
+    """
 
     test_persons: list[str] | None = None
     leave_one_out: bool = False
     folds: list[str] | None = None
+    validation_persons: list[str] | None = None
 
 
 class Model(Table):
-    """[model]"""
+    """[model]: a name of `privateyes models`, or ``package.module:Class`` (docs/own-models.md)."""
 
     name: str
 
 
 class Training(Table):
-    """[training]: see `training.local.LocalSettings`; `workers` changes nothing but time (0: one per core)."""
+    """[training]: see `training.settings.LocalSettings`.
+
+    `proximal_mu` matters to the ways named after fedprox alone. With `patience`, a way ends after so many rounds
+    without a better error on the validation persons, and its result is that of the best round. `workers` changes
+    nothing but time (0: one per core, or one where a GPU computes).
+    """
 
     rounds: Annotated[int, Field(ge=1, le=1_000_000)] = 15
     local_epochs: Annotated[int, Field(ge=1)] = 1
@@ -56,8 +74,15 @@ class Training(Table):
     learning_rate: Annotated[float, Field(gt=0, le=1e30)] = 0.05
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0, le=1e30)] = 1e-4
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
+    warmup_rounds: Annotated[int, Field(ge=0)] = 0
+    decay_rounds: list[Annotated[int, Field(ge=1)]] = []
+    decay_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    proximal_mu: Annotated[float, Field(ge=0, le=1e6)] = 0.01
+    patience: Annotated[int, Field(ge=1)] | None = None
     loss: Literal["l1", "l2"] = "l1"
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
 
 
@@ -75,6 +100,24 @@ class Augmentation(Table):
     noise: Annotated[float, Field(ge=0, le=LARGEST["noise"])] = 0.0
 
 
+class Partition(Table):
+    """[partition]: how the training persons' images become clients; see `federation.partition.PartitionSettings`."""
+
+    by: Literal["person", "device", "label_skew", "size_skew"] = "person"
+    clients: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    clients_per_person: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    alpha: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+    pitch_bins: Annotated[int, Field(ge=1, le=100)] = 3
+    yaw_bins: Annotated[int, Field(ge=1, le=100)] = 5
+    size_law: Literal["lognormal", "power"] = "lognormal"
+    size_spread: Annotated[float, Field(ge=0, le=100)] = 1.0
+    minimum: Annotated[int, Field(ge=1)] | None = None
+
+    def settings(self) -> PartitionSettings:
+        """The same, for `federation.partition.divide`."""
+        return PartitionSettings(**self.model_dump())
+
+
 Rate = Annotated[float, Field(gt=0, le=1e30)]
 Memory = Annotated[float, Field(ge=0, lt=1)]
 
@@ -88,34 +131,34 @@ class FedAvgStep(Table):
 class FedAvgMStep(Table):
     """[federation.fedavgm]: momentum at the server."""
 
-    learning_rate: Rate = 1.0
-    beta1: Memory = 0.9
+    learning_rate: Rate = 1.5
+    beta1: Memory = 0.5
 
 
 class FedAdagradStep(Table):
     """[federation.fedadagrad]"""
 
-    learning_rate: Rate = 0.01
+    learning_rate: Rate = 0.03
     beta1: Memory = 0.0
-    tau: Rate = 1e-3
+    tau: Rate = 0.01
 
 
 class FedAdamStep(Table):
-    """[federation.fedadam]"""
+    """[federation.fedadam]: for small updates FedAvg with momentum at three times the rate, bounded for large ones."""
 
-    learning_rate: Rate = 0.01
-    beta1: Memory = 0.9
+    learning_rate: Rate = 0.06
+    beta1: Memory = 0.5
     beta2: Memory = 0.99
-    tau: Rate = 1e-3
+    tau: Rate = 0.01
 
 
 class FedYogiStep(Table):
     """[federation.fedyogi]"""
 
-    learning_rate: Rate = 0.01
-    beta1: Memory = 0.9
+    learning_rate: Rate = 0.06
+    beta1: Memory = 0.5
     beta2: Memory = 0.99
-    tau: Rate = 1e-3
+    tau: Rate = 0.01
 
 
 class Federation(Table):
@@ -123,10 +166,12 @@ class Federation(Table):
 
     `adaptive_optimiser` is the server optimiser of the ways `adaptive` and `private-adaptive`; each optimiser's own
     table, such as [federation.fedadam], holds its numbers. `server_schedule` lets the server's rate fall over the
-    rounds.
+    rounds. `dropout` and `stragglers` are as for `federation.cohorts.Hazards`: they befall the federated ways.
     """
 
     cohort_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    stragglers: Annotated[float, Field(ge=0, le=1)] = 0.0
     server_schedule: Literal["constant", "cosine"] = "constant"
     adaptive_optimiser: Literal["fedavgm", "fedadagrad", "fedadam", "fedyogi"] = "fedadam"
     fedavg: FedAvgStep = FedAvgStep()
@@ -156,6 +201,77 @@ class Aggregation(Table):
     clip_headroom: Annotated[float, Field(ge=1, le=1e6)] | None = None
 
 
+class Calibration(Table):
+    """[calibration]: how test persons are calibrated at the end of a run; see `training.calibration_settings`."""
+
+    samples: Annotated[list[Annotated[int, Field(ge=1, le=100_000)]], Field(min_length=1, max_length=32)] = [1, 5, 9]
+    method: Literal["ridge", "offset", "last_layer", "all"] = "ridge"
+    placement: Literal["spread", "random"] = "spread"
+    draws: Annotated[int, Field(ge=1, le=10_000)] = 20
+    eyes: Literal["auto", "halves", "together"] = "auto"
+
+    def settings(self) -> CalibrationSettings:
+        """The same, for `experiments.calibrate`."""
+        return CalibrationSettings(tuple(self.samples), self.method, self.placement, self.draws, self.eyes)
+
+
+class Mpc(Table):
+    """[mpc]: generic MPC on the images themselves (docs/mpc.md), for `privateyes mpc` and `compare` alone.
+
+    A small network and few samples: `samples_per_person`, evenly spaced over each person's. `network = "model"` trains
+    the experiment's [model] if it is known under MPC. `parties` is what the protocol takes, if left out. With
+    `loss = "l1"`, the sign of a residual decides a gradient, and training amplifies the last bit of fixed point. Steps
+    of the experiment's [model] are measured with each of `probe_batches`, to extrapolate from; none, if that is empty.
+    """
+
+    protocol: Literal["aby3", "cheetah", "semi2k"] = "aby3"
+    parties: Annotated[int, Field(ge=2, le=7)] | None = None
+    network: Literal["perceptron", "model"] = "perceptron"
+    hidden: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(max_length=4)] = [32]
+    samples_per_person: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 10
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
+    learning_rate: Annotated[float, Field(gt=0, le=1e3)] = 0.05
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    loss: Literal["l1", "l2"] = "l2"
+    ring_bits: Literal[64, 128] = 64
+    probe_batches: Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(max_length=2)] = [1, 4]
+    silence_s: Annotated[int, Field(ge=10, le=86_400)] = 600
+
+
+class Relations(Table):
+    """[compare.relations]: what `privateyes compare --check` asks, in the errors' unit.
+
+    `adaptive_way` may be at most `above_centralised` worse than centralised, and has to be better than federated by
+    more than `below_federated`; a secure way and its twin in the clear may differ by at most `from_twin` in any seed.
+    """
+
+    adaptive_way: str = "adaptive"
+    above_centralised: Annotated[float, Field(ge=0, le=1e6)] = 0.2
+    below_federated: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    from_twin: Annotated[float, Field(ge=0, le=1e6)] = 0.02
+
+
+class Compare(Table):
+    """[compare]: what `privateyes compare` repeats and reports; nothing else reads it.
+
+    Everything runs once for each of `seeds`, `parallel` folds and seeds at a time (0: one per core). `target_errors`
+    are the errors for which rounds and seconds are reported; without them, three are derived from what was measured.
+    Every way is compared person by person with each of `baselines`. `watts_per_core` turns seconds of one core into
+    energy. What a finished run needs no more is deleted where `keep_checkpoints` or `keep_records` is false: the models
+    (without which it cannot be evaluated) and the secure ways' message records.
+    """
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=3, max_length=1000)] = [1, 2, 3]
+    baselines: list[str] = ["centralised", "federated"]
+    target_errors: Annotated[list[Annotated[float, Field(gt=0, le=1e6)]], Field(max_length=12)] = []
+    parallel: Annotated[int, Field(ge=0, le=1024)] = 0
+    watts_per_core: Annotated[float, Field(gt=0, le=1e6)] = 10.0
+    keep_checkpoints: bool = True
+    keep_records: bool = True
+    relations: Relations = Relations()
+
+
 class ExperimentSpec(Table):
     """A whole experiment file."""
 
@@ -167,11 +283,15 @@ class ExperimentSpec(Table):
     model: Model
     training: Training = Training()
     augmentation: Augmentation = Augmentation()
+    partition: Partition = Partition()
     federation: Federation = Federation()
     aggregation: Aggregation = Aggregation()
+    calibration: Calibration | None = None
+    compare: Compare | None = None
+    mpc: Mpc | None = None
 
     def result_key(self) -> dict[str, Any]:
-        """What decides the results: everything but the number of workers."""
-        key = self.model_dump()
+        """What decides the results: everything but the number of workers, and what only a comparison reads."""
+        key = self.model_dump(exclude={"compare", "mpc"})
         del key["training"]["workers"]
         return key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +20,9 @@ from privateyes.experiments.secure import open_secure_exchange, secure_plan, tas
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.way_names import ADAPTIVE, WAYS, WayPlan
 from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimiser
+from privateyes.federation.cohorts import Hazards
 from privateyes.federation.plain import PlainExchange
-from privateyes.federation.rounds import Exchange, RoundOutcome, RoundSettings, Trainer, run_rounds
+from privateyes.federation.rounds import Exchange, RoundOutcome, RoundSettings, run_rounds
 from privateyes.federation.server_step import FedAvg, ServerOptimiser, StepSettings, build_server_optimiser
 
 POOLED = "everybody"
@@ -48,26 +49,31 @@ class WayRound:
     """A completed round of a way: where it stands, and what the round cost."""
 
     checkpoint: Checkpoint
-    train_loss: float
+    train_loss: float | None
     seconds_training: float
     seconds_exchange: float = 0.0
     bytes_up_per_client: float = 0.0
     bytes_down_per_client: float = 0.0
     details: Mapping[str, object] = field(default_factory=dict)
+    participation: Mapping[str, object] = field(default_factory=dict)
+    samples: int = 0
+
+
+Rounds = Generator[WayRound, None, None]
 
 
 def start_of(way: str, context: FoldContext) -> Checkpoint:
     """The checkpoint before the first round."""
     plan, initial = WAYS[way], context.preparation.initial
     if plan.kind == "local":
-        return Checkpoint(0, dict.fromkeys(context.fold.train, initial))
+        return Checkpoint(0, dict.fromkeys(context.fold.clients, initial))
     moments = server_optimiser(plan, context.spec).initial_moments(initial.size) if plan.federated else ()
     clips = _adaptive_clips(context) if plan.secure else None
     return Checkpoint(0, {SHARED: initial}, moments, clips=None if clips is None else clips.initial())
 
 
-def run_way(way: str, context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
-    """The rounds of a way that `start` has not completed.
+def run_way(way: str, context: FoldContext, start: Checkpoint) -> Rounds:
+    """The rounds of a way that `start` has not completed. Close it to end early: a secure way holds its store open.
 
     Raises:
         TrainingError: training diverged or a worker died.
@@ -86,16 +92,18 @@ def server_optimiser(plan: WayPlan, spec: ExperimentSpec) -> ServerOptimiser:
     return build_server_optimiser(name, StepSettings(**numbers, rounds=rounds))
 
 
-def _centralised(_: WayPlan, context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+def _centralised(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
     """One client that holds all images. Its one-off upload of them is no cost of a round."""
     trainer = PoolTrainer(context.pool, {POOLED: context.fold.train})
-    for outcome in _rounds(context, start, [POOLED], trainer, PlainExchange(FedAvg()), 1.0):
-        yield WayRound(Checkpoint.of_state(outcome.state), outcome.train_loss, outcome.seconds_training)
+    settings = RoundSettings(context.spec.training.rounds, 1.0, context.spec.seed)
+    for outcome in run_rounds(start.state(), settings, [POOLED], trainer, PlainExchange(FedAvg())):
+        checkpoint = Checkpoint.of_state(outcome.state)
+        yield WayRound(checkpoint, outcome.train_loss, outcome.seconds_training, samples=outcome.samples)
 
 
-def _local(_: WayPlan, context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
-    """Each person's own model; nothing is exchanged."""
-    trainer = PoolTrainer(context.pool)
+def _local(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
+    """Each client's own model; nothing is exchanged."""
+    trainer = PoolTrainer(context.pool, context.fold.holdings)
     checkpoint = start
     for round_index in range(start.round, context.spec.training.rounds):
         started = perf_counter()
@@ -104,15 +112,15 @@ def _local(_: WayPlan, context: FoldContext, start: Checkpoint) -> Iterator[WayR
         vectors = {update.client: checkpoint.vectors[update.client] + update.delta for update in updates}
         checkpoint = Checkpoint(round_index + 1, vectors)
         loss = float(np.average([u.loss for u in updates], weights=[u.weight for u in updates]))
-        yield WayRound(checkpoint, loss, seconds)
+        yield WayRound(checkpoint, loss, seconds, samples=sum(update.weight for update in updates))
 
 
-def _clear(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+def _clear(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
     """The server step on the mean of updates that the hub sees."""
     return _exchanged(plan, context, start, PlainExchange(server_optimiser(plan, context.spec)))
 
 
-def _secure(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Iterator[WayRound]:
+def _secure(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
     """As the twin in the clear, with secure aggregation for the exchange."""
     spec, fold, dimension = context.spec, context.fold, context.preparation.initial.size
     optimiser, clips = server_optimiser(plan, spec), _adaptive_clips(context)
@@ -120,18 +128,24 @@ def _secure(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Iterator[
         optimiser = ClippingOptimiser(optimiser, clips)
     task = secure_plan(spec, fold, context.preparation.clients(fold), dimension)
     folder = task_folder(context.run_directory, fold, plan.name)
-    return _exchanged(plan, context, start, open_secure_exchange(spec, task, optimiser, folder))
+    return _exchanged(plan, context, start, open_secure_exchange(spec, task, optimiser, folder), task.roster_min)
 
 
-_KINDS: Mapping[str, Callable[[WayPlan, FoldContext, Checkpoint], Iterator[WayRound]]] = MappingProxyType(
+_KINDS: Mapping[str, Callable[[WayPlan, FoldContext, Checkpoint], Rounds]] = MappingProxyType(
     {"centralised": _centralised, "local": _local, "clear": _clear, "secure": _secure}
 )
 
 
-def _exchanged(plan: WayPlan, context: FoldContext, start: Checkpoint, exchange: Exchange) -> Iterator[WayRound]:
-    fraction = context.spec.federation.cohort_fraction
+def _exchanged(
+    plan: WayPlan, context: FoldContext, start: Checkpoint, exchange: Exchange, least_arrivals: int = 1
+) -> Rounds:
+    spec = context.spec
+    hazards = Hazards(spec.federation.dropout, spec.federation.stragglers, partial_work=plan.proximal)
+    cohort_fraction = spec.federation.cohort_fraction
+    settings = RoundSettings(spec.training.rounds, cohort_fraction, spec.seed, hazards, least_arrivals)
+    trainer = PoolTrainer(context.pool, context.fold.holdings, plan.proximal)
     with closing(exchange):
-        for outcome in _rounds(context, start, context.fold.train, PoolTrainer(context.pool), exchange, fraction):
+        for outcome in run_rounds(start.state(), settings, context.fold.clients, trainer, exchange):
             report = outcome.report
             yield WayRound(
                 checkpoint=Checkpoint.of_state(outcome.state),
@@ -141,19 +155,21 @@ def _exchanged(plan: WayPlan, context: FoldContext, start: Checkpoint, exchange:
                 bytes_up_per_client=report.bytes_up_per_client,
                 bytes_down_per_client=report.bytes_down_per_client,
                 details=report.details,
+                participation=_participation(outcome),
+                samples=outcome.samples,
             )
 
 
-def _rounds(
-    context: FoldContext,
-    start: Checkpoint,
-    clients: Sequence[str],
-    trainer: Trainer,
-    exchange: Exchange,
-    cohort_fraction: float,
-) -> Iterator[RoundOutcome]:
-    settings = RoundSettings(context.spec.training.rounds, cohort_fraction, context.spec.seed)
-    return run_rounds(start.state(), settings, clients, trainer, exchange)
+def _participation(outcome: RoundOutcome) -> dict[str, object]:
+    """Who took part in a round, for its metrics line."""
+    attendance = outcome.attendance
+    return {
+        "cohort": list(attendance.cohort),
+        "arrived": list(attendance.arrived),
+        "dropped": list(attendance.dropped),
+        "stragglers": dict(attendance.stragglers),
+        "void": outcome.void,
+    }
 
 
 def _adaptive_clips(context: FoldContext) -> AdaptiveClips | None:

@@ -11,34 +11,48 @@ from privateyes.experiments.report import charts, summary
 from privateyes.experiments.report.files import read_run
 from privateyes.experiments.report.summary import Curve, Deviation, Summary
 from privateyes.experiments.report.ways import way
+from privateyes.tasks.gaze.units import UNITS
 
 Maker = Callable[..., Path]
+DEGREES = UNITS["deg"]
 
 
 @pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
 def test_every_curve_is_drawn_and_named_with_its_last_error(run_maker: Maker, width: int) -> None:
     found = summary.curves(read_run(run_maker(rounds=4)))
-    drawn = charts.learning_curves(found, 4, 14.2, width)
+    drawn = charts.learning_curves(found, 4, 14.2, width, DEGREES)
     assert drawn.count("<polyline") == 4
     assert "mean gaze 14.20°" in drawn
     assert all(f">{curve.way.key} {curve.points[-1][1]:.2f}°<" in drawn for curve in found)
 
 
+def test_points_of_gaze_are_drawn_in_centimetres() -> None:
+    curve, centimetres = Curve(way("private"), ((1, 4.0), (2, 2.5)), 1), UNITS["cm"]
+    drawn = charts.learning_curves([curve], 2, 6.25, charts.WIDE, centimetres)
+    assert "mean distance, cm" in drawn
+    assert "mean point 6.25 cm" in drawn
+    assert "private 2.50 cm" in drawn
+    dots = charts.errors_per_person([Summary(way("private"), 2.5, None, {"p": 2.5})], charts.WIDE, centimetres)
+    assert "mean distance" in dots
+    assert "0 cm" in dots
+    assert "°" not in drawn + dots
+
+
 def test_a_curve_of_one_round_is_a_mark_without_faults() -> None:
-    drawn = charts.learning_curves([Curve(way("private"), ((1, 9.0),), 1)], 1, None, charts.NARROW)
+    drawn = charts.learning_curves([Curve(way("private"), ((1, 9.0),), 1)], 1, None, charts.NARROW, DEGREES)
     assert "nan" not in drawn
     assert "private from 9.00° in round 1 to 9.00° in round 1" in drawn
 
 
 def test_a_curve_that_broke_off_has_no_leader_to_the_margin() -> None:
     broken = Curve(way("private"), ((1, 9.0), (2, 8.0)), 1)
-    assert "leader" not in charts.learning_curves([broken], 10, None, charts.WIDE)
+    assert "leader" not in charts.learning_curves([broken], 10, None, charts.WIDE, DEGREES)
 
 
 @pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
 def test_every_person_and_way_has_a_mark(run_maker: Maker, width: int) -> None:
     shown = summary.summaries(read_run(run_maker(rounds=2, folds=5, name="loo")))
-    drawn = charts.errors_per_person(shown, width)
+    drawn = charts.errors_per_person(shown, width, DEGREES)
     # five people, a row of means, and the legend
     assert drawn.count('class="w-private fill"') == 5 + 1 + 1
     assert all(f">r{index:02}<" in drawn for index in range(5))
@@ -46,7 +60,7 @@ def test_every_person_and_way_has_a_mark(run_maker: Maker, width: int) -> None:
 
 def test_a_long_or_hostile_name_is_cut_and_escaped() -> None:
     entry = Summary(way("private"), 5.0, None, {"<script>alert(document)</script>": 5.0})
-    drawn = charts.errors_per_person([entry], charts.NARROW)
+    drawn = charts.errors_per_person([entry], charts.NARROW, DEGREES)
     assert "<script>" not in drawn
     assert "…" in drawn
 

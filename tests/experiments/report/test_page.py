@@ -126,7 +126,7 @@ def test_the_page_says_what_matters(run_maker: Maker) -> None:
         "All 7 clients refused the altered round.",
         "aggregator 2 altered its share",
         "Within the bound",
-        "Private equals federated",
+        "Private averages equal plain ones",
         "An altered round is refused",
         "Here the same clients took part in every round.",
         "mean predictor",
@@ -159,7 +159,7 @@ def test_without_private_no_protection_is_claimed(run_maker: Maker) -> None:
     assert "this page claims no protection of anything" in text
     assert "What is protected" not in text
     assert "hub reads every client's update" in text
-    assert "Private and federated" not in text
+    assert "Private and plain averages" not in text
     assert "demonstrates the protocol" not in text
 
 
@@ -217,7 +217,7 @@ def test_a_replay_that_was_not_refused_is_shown_as_bad(run_maker: Maker) -> None
     shown = page(run)
     assert "Only 6 of 7 clients refused the altered round." in shown.text
     assert "Not within the bound" in shown.text
-    assert "Private equals federated" not in shown.text
+    assert "Private averages equal plain ones" not in shown.text
     assert "An altered round is refused" not in shown.text
     verdicts = [attributes["class"] for attributes in shown.all("p") if "verdict" in (attributes.get("class") or "")]
     assert verdicts == ["verdict bad", "verdict bad"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from privateyes.experiments.report import quantities
+from privateyes.tasks.gaze.units import UNITS
 
 
 @pytest.mark.parametrize(
@@ -21,8 +22,9 @@ from privateyes.experiments.report import quantities
         (14, "14.00°"),
     ],
 )
-def test_an_angle_is_never_rounded_to_zero_unless_it_is_zero(value: float, written: str) -> None:
-    assert quantities.degrees(value) == written
+def test_an_error_is_never_rounded_to_zero_unless_it_is_zero(value: float, written: str) -> None:
+    assert quantities.error(value, UNITS["deg"]) == written
+    assert quantities.error(value, UNITS["cm"]) == written.replace("°", " cm")
 
 
 @pytest.mark.parametrize(

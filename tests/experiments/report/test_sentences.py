@@ -29,7 +29,7 @@ def changed(run: Path, change: Callable[[dict[str, Any]], None]) -> RunFiles:
 
 
 def set_errors(content: dict[str, Any]) -> None:
-    for row, error in zip(content["rows"], (4.5, 8.25, 5.5, 5.5), strict=True):
+    for row, error in zip(content["rows"], (4.5, 8.25, 5.5, 5.500031), strict=True):
         row["mean_error"] = error
     content["mean_predictor"]["mean_error"] = 14.0
 
@@ -46,6 +46,7 @@ def test_the_headline_names_every_way_with_its_error_and_the_price_of_privacy(ru
 @pytest.mark.parametrize(("key", "value"), [("ratio", 1.2), ("saturated", 4)])
 def test_rounding_is_not_blamed_where_something_else_may_be_the_cause(run_maker: Maker, key: str, value: float) -> None:
     def altered(content: dict[str, Any]) -> None:
+        set_errors(content)
         content["equality"][key] = value
 
     said = headline(changed(run_maker(rounds=2), altered))
@@ -55,9 +56,71 @@ def test_rounding_is_not_blamed_where_something_else_may_be_the_cause(run_maker:
 
 def test_no_difference_is_called_none_only_if_it_is_exactly_zero(run_maker: Maker) -> None:
     def no_difference(content: dict[str, Any]) -> None:
-        content["equality"]["error_difference"] = 0.0
+        set_errors(content)
+        content["rows"][3]["mean_error"] = content["rows"][2]["mean_error"]
 
     assert "Privacy made no difference to the error" in headline(changed(run_maker(rounds=2), no_difference))
+
+
+def test_where_rounds_were_void_the_difference_is_not_put_down_to_rounding(run_maker: Maker) -> None:
+    def some_void(content: dict[str, Any]) -> None:
+        set_errors(content)
+        content["rows"][3]["void_rounds"] = 1
+
+    said = headline(changed(run_maker(rounds=2), some_void))
+    assert "lie 0.000031°; 1 round of private and 0 of federated were void, for too few clients. Always" in said
+    assert "rounding" not in said
+
+
+def rename(content: dict[str, Any], names: dict[str, str]) -> None:
+    for row in content["rows"]:
+        row["way"] = names.get(row["way"], row["way"])
+
+
+def test_a_way_that_the_page_has_no_words_for_is_told_by_its_name(run_maker: Maker) -> None:
+    def other_ways(content: dict[str, Any]) -> None:
+        for row, error in zip(content["rows"], (5.5, 5.500031), strict=True):
+            row["mean_error"] = error
+        rename(content, {"federated": "fedyogi", "private": "private-fedyogi"})
+
+    run = run_maker(rounds=2, ways=("federated", "private"))
+    path = run / "experiment.toml"
+    path.write_text(path.read_text().replace('"federated", "private"', '"fedyogi", "private-fedyogi"'))
+    said = headline(changed(run, other_ways))
+    assert said.startswith("On 2 people never trained on, fedyogi is off by 5.50° on average, private-fedyogi by 5.50°")
+    assert "Between private-fedyogi and fedyogi lie 0.000031°: rounding" in said
+
+
+def test_of_several_pairs_the_one_farthest_apart_is_told(run_maker: Maker) -> None:
+    def two_pairs(content: dict[str, Any]) -> None:
+        set_errors(content)
+        rename(content, {"centralised": "adaptive", "local": "private-adaptive"})
+        content["rows"][1]["mean_error"] = 4.75
+        content["equality"]["error_difference"] = 0.25
+
+    said = headline(changed(run_maker(rounds=2), two_pairs))
+    assert "Between private-adaptive and adaptive lie 0.25°, and no more between the other pairs: rounding" in said
+
+
+def test_costs_are_compared_for_every_pair(run_maker: Maker) -> None:
+    def other_ways(content: dict[str, Any]) -> None:
+        rename(content, {"federated": "fedprox", "private": "private-fedprox"})
+
+    said = sentences.ratios(summary.summaries(changed(run_maker(rounds=2), other_ways)))
+    assert [sentence.split(" takes ")[0] for sentence in said] == [
+        "A client of private-fedprox sends 1.00 times and receives 1.02 times the bytes of fedprox.",
+        "A round of private-fedprox",
+    ]
+
+
+def test_rounds_that_were_void_do_not_make_the_others_cheaper(run_maker: Maker) -> None:
+    run = run_maker(rounds=2)
+    path = run / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[-1] |= {"seconds_training": 0.0, "seconds_exchange": 0.0, "participation": {"void": True}}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shown = {entry.way.key: entry for entry in summary.summaries(read_run(run))}
+    assert (shown["private"].seconds_training, shown["private"].seconds_exchange) == pytest.approx((1.31, 0.31))
 
 
 def test_without_private_the_headline_speaks_of_no_privacy(run_maker: Maker) -> None:
@@ -84,6 +147,12 @@ def test_the_equality_is_judged_by_its_numbers(largest: float, within: bool) -> 
     good, said = sentences.equality_verdict(Equality(largest_deviation=largest, bound=3e-9, ratio=largest / 3e-9))
     assert good is within
     assert said.startswith("Within the bound" if within else "Not within the bound")
+
+
+def test_a_round_beyond_its_own_bound_is_not_excused_by_another_rounds_larger_one() -> None:
+    good, said = sentences.equality_verdict(Equality(largest_deviation=2e-9, bound=4e-9, ratio=1.6))
+    assert not good
+    assert said == "Not within the bound: a round's deviation was 1.60 times that round's bound."
 
 
 def test_the_replay_is_judged_by_the_verdicts() -> None:

@@ -89,3 +89,13 @@ def test_whether_the_roster_stayed_the_same_is_read_from_the_rounds(run_maker: M
 
 def test_one_person_has_no_spread() -> None:
     assert summary.spread({"a": 5.0}) is None
+
+
+def test_a_way_that_stopped_early_is_complete(run_maker: Maker) -> None:
+    run = run_maker(rounds=5, stop_after=("federated", 2))
+    path = run / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    assert [entry.progress for entry in summary.summaries(read_run(run))][2] == "round 2 of 5"
+    path.write_text("".join([*lines[:-1], lines[-1].replace('"fold"', '"stopped": true, "fold"', 1)]))
+    files = read_run(run)
+    assert [entry.progress for entry in summary.summaries(files)] == ["", "", "", "not begun"]

@@ -10,46 +10,50 @@ from markupsafe import Markup
 from privateyes.experiments.report import quantities, svg
 from privateyes.experiments.report.summary import Curve, Deviation, Summary
 from privateyes.experiments.report.ways import way
+from privateyes.tasks.gaze.units import Unit
 
 WIDE = 860
 NARROW = 360
 _NAME_LENGTH = 14
 
 
-def learning_curves(found: Sequence[Curve], rounds: int, mean_predictor_deg: float | None, width: int) -> Markup:
+def learning_curves(
+    found: Sequence[Curve], rounds: int, mean_predictor: float | None, width: int, unit: Unit
+) -> Markup:
     """Error against the round, one labelled line per way, and the mean predictor as a level.
 
     Args:
         found: the curves, at least one with a point.
         rounds: of the whole run, the right end of the axis.
-        mean_predictor_deg: None where it is not known yet.
+        mean_predictor: None where it is not known yet.
         width: of the drawing, px.
+        unit: of the errors.
     """
     height = 380 if width == WIDE else 330
     drawn = [curve for curve in found if curve.points]
-    highest = max([value for curve in drawn for _, value in curve.points] + [mean_predictor_deg or 0.0])
+    highest = max([value for curve in drawn for _, value in curve.points] + [mean_predictor or 0.0])
     # room for the longest name with its number
-    right = 24 + 8 * (max(len(name) for name in ["mean gaze", *(curve.way.key for curve in drawn)]) + 5)
+    right = 24 + 8 * (max(len(name) for name in [unit.mean, *(curve.way.key for curve in drawn)]) + 5)
     levels = svg.ticks(highest * 1.04)
     x = svg.Scale(1, max(rounds, 2), 44, width - right)
     y = svg.Scale(0, levels[-1], height - 44, 26)
-    parts = [svg.text(8, 14, "mean angular error, degrees", "axis")]
+    parts = [svg.text(8, 14, f"mean {unit.measure}, {unit.word}", "axis")]
     for level in levels:
         parts += _level(x, y(level), svg.number(level))
     parts += _rounds_axis(x, rounds, height, 8 if width == WIDE else 5)
-    if mean_predictor_deg is not None:
-        parts.append(svg.line(x.start, y(mean_predictor_deg), x.end, y(mean_predictor_deg), "reference"))
+    if mean_predictor is not None:
+        parts.append(svg.line(x.start, y(mean_predictor), x.end, y(mean_predictor), "reference"))
     for curve in drawn:
         points = [(x(number), y(value)) for number, value in curve.points]
         parts.append(svg.polyline(points, curve.way.css, curve.way.line_width, curve.way.dashes))
-    parts += _end_labels(drawn, mean_predictor_deg, x, y)
-    told = "; ".join(_told(curve) for curve in drawn)
-    return svg.drawing(width, height, f"Learning curves, mean angular error against the round: {told}.", parts)
+    parts += _end_labels(drawn, mean_predictor, (x, y), unit)
+    told = "; ".join(_told(curve, unit) for curve in drawn)
+    return svg.drawing(width, height, f"Learning curves, mean {unit.measure} against the round: {told}.", parts)
 
 
-def _told(curve: Curve) -> str:
+def _told(curve: Curve, unit: Unit) -> str:
     (first, before), (last, after) = curve.points[0], curve.points[-1]
-    begin, end = quantities.degrees(before), quantities.degrees(after)
+    begin, end = quantities.error(before, unit), quantities.error(after, unit)
     return f"{curve.way.key} from {begin} in round {first} to {end} in round {last}"
 
 
@@ -66,12 +70,15 @@ def _rounds_axis(x: svg.Scale, rounds: int, height: float, most: int) -> list[Ma
     return [*parts, svg.text((x.start + x.end) / 2, height - 6, "round", "axis", "middle")]
 
 
-def _end_labels(drawn: Sequence[Curve], mean_predictor_deg: float | None, x: svg.Scale, y: svg.Scale) -> list[Markup]:
+def _end_labels(
+    drawn: Sequence[Curve], mean_predictor: float | None, axes: tuple[svg.Scale, svg.Scale], unit: Unit
+) -> list[Markup]:
     """A mark, a name and the last value at the end of every curve, and the name of the mean predictor's level."""
+    x, y = axes
     parts: list[Markup] = []
     margin: list[tuple[str, str, float]] = []
-    if mean_predictor_deg is not None:
-        margin.append(("mean gaze", "w-other", mean_predictor_deg))
+    if mean_predictor is not None:
+        margin.append((unit.mean, "w-other", mean_predictor))
     for curve in drawn:
         number, error = curve.points[-1]
         parts.append(svg.mark(curve.way, x(number), y(error)))
@@ -79,21 +86,22 @@ def _end_labels(drawn: Sequence[Curve], mean_predictor_deg: float | None, x: svg
             margin.append((curve.way.key, curve.way.css, error))
         else:
             # a curve that broke off is named where it ends: a leader to the margin would look like more of the curve
-            label = f"{curve.way.key} {quantities.degrees(error)}"
+            label = f"{curve.way.key} {quantities.error(error, unit)}"
             parts.append(svg.text(x(number) + 12, y(error) + 4, label, f"{curve.way.css} label halo"))
     places = svg.spread_labels([y(error) for _, _, error in margin], 17, y.end, y.start)
     for (name, css, error), place in zip(margin, places, strict=True):
         parts.append(svg.line(x.end + 8, y(error), x.end + 14, place, f"{css} leader"))
-        parts.append(svg.text(x.end + 18, place + 4, f"{name} {quantities.degrees(error)}", f"{css} label"))
+        parts.append(svg.text(x.end + 18, place + 4, f"{name} {quantities.error(error, unit)}", f"{css} label"))
     return parts
 
 
-def errors_per_person(shown: Sequence[Summary], width: int) -> Markup:
+def errors_per_person(shown: Sequence[Summary], width: int, unit: Unit) -> Markup:
     """One row per person, one mark per way, and a row of means above them.
 
     Args:
         shown: ways that have errors per person, at least one.
         width: of the drawing, px.
+        unit: of the errors.
     """
     people = sorted({name for entry in shown for name in entry.per_person or {}})
     step = 30 if len(people) <= 20 else 20
@@ -106,8 +114,8 @@ def errors_per_person(shown: Sequence[Summary], width: int) -> Markup:
     parts = [*_legend(shown, x.start, width), svg.rectangle(0, top, width, step, "band")]
     for level in levels:
         parts.append(svg.line(x(level), top - 8, x(level), base - 6, "grid"))
-        parts.append(svg.text(x(level), base + 12, f"{svg.number(level)}°", "tick", "middle"))
-    parts.append(svg.text((x.start + x.end) / 2, base + 32, "mean angular error", "axis", "middle"))
+        parts.append(svg.text(x(level), base + 12, f"{svg.number(level)}{unit.sign}", "tick", "middle"))
+    parts.append(svg.text((x.start + x.end) / 2, base + 32, f"mean {unit.measure}", "axis", "middle"))
     means = {entry.way.key: entry.mean_error for entry in shown}
     parts += _person_row(x, top + step / 2, "mean", means, "label strong")
     for index, name in enumerate(people):

@@ -1,7 +1,8 @@
 """Sample eyes with the true and the predicted gaze drawn as arrows.
 
 An arrow is the gaze vector seen from the camera: dx = -sin(yaw) cos(pitch) to the right, dy = -sin(pitch) downwards
-([MPIIGaze] angles in image coordinates). Pictures are stored as PNG [RFC 2083] inside the page.
+([MPIIGaze] angles in image coordinates). A point of gaze in cm has no place in the picture, so nothing is drawn then
+and the picture stands with its errors alone. Pictures are stored as PNG [RFC 2083] inside the page.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from privateyes.experiments.report import quantities, svg
 from privateyes.experiments.report.schema import Samples
 from privateyes.experiments.report.ways import Way, in_order, way
 from privateyes.tasks.gaze.angles import angular_error_deg
+from privateyes.tasks.gaze.metrics import distance_cm
+from privateyes.tasks.gaze.units import Unit
 
 MOST_SHOWN = 12
 _LARGEST_SIDE = 160
@@ -31,28 +34,34 @@ _SHORTEST, _LONGEST = 1.2, 2.4
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """One picture: the drawing, whose it is, and each way's error in degrees."""
+    """One picture: the drawing, whose it is, and each way's error."""
 
     drawing: Markup
     person: str
     errors: tuple[tuple[Way, str], ...]
 
 
-def sample_eyes(samples: Samples) -> list[Eye]:
+def sample_eyes(samples: Samples, unit: Unit) -> list[Eye]:
     """At most `MOST_SHOWN` eyes, taken from the file in turn for each person, whatever their errors; by person."""
-    errors = {key: angular_error_deg(predicted, samples.true) for key, predicted in samples.predicted.items()}
+    measure = angular_error_deg if unit.key == "deg" else distance_cm
+    errors = {key: measure(predicted, samples.true) for key, predicted in samples.predicted.items()}
     keys = in_order(samples.predicted)
     found = []
     indices = sorted(_in_turn(samples.person)[:MOST_SHOWN], key=lambda index: (samples.person[index], index))
-    every = np.concatenate([gazes[indices] for gazes in (samples.true, *samples.predicted.values())])
-    length = arrow_length(every, samples.images.shape[1:])
+    length = 0.0
+    if unit.key == "deg":
+        every = np.concatenate([gazes[indices] for gazes in (samples.true, *samples.predicted.values())])
+        length = arrow_length(every, samples.images.shape[1:])
     for index in indices:
-        arrows = [(way(key), samples.predicted[key][index]) for key in keys]
-        written = tuple((way(key), f"{errors[key][index]:.1f}°") for key in keys)
-        told = f"Eye of {samples.person[index]}, looking {_direction(samples.true[index])}. Errors: " + ", ".join(
+        written = tuple((way(key), unit.written(errors[key][index], 1)) for key in keys)
+        where = _direction(samples.true[index]) if unit.key == "deg" else _place(samples.true[index])
+        told = f"Picture of {samples.person[index]}, looking {where}. Errors: " + ", ".join(
             f"{shown.key} {error}" for shown, error in written
         )
-        picture = _picture(samples.images[index], samples.true[index], arrows, length, told)
+        arrows: list[tuple[Way | None, NDArray[np.float64]]] = []
+        if unit.key == "deg":
+            arrows = [(None, samples.true[index]), *((way(key), samples.predicted[key][index]) for key in keys)]
+        picture = _picture(samples.images[index], arrows, length, told)
         found.append(Eye(picture, samples.person[index], written))
     return found
 
@@ -79,6 +88,10 @@ def _direction(gaze: NDArray[np.float64]) -> str:
     return f"{vertical} and {abs(yaw):.0f}° to the picture's {'left' if yaw >= 0 else 'right'}"
 
 
+def _place(point: NDArray[np.float64]) -> str:
+    return f"at the point ({point[0]:.1f}, {point[1]:.1f}) cm in the camera's plane"
+
+
 def arrow_length(gazes: NDArray[np.float64], shape: tuple[int, ...]) -> float:
     """The length of a unit vector, px, at which the longest arrow just stays inside its picture, within limits.
 
@@ -96,8 +109,7 @@ def arrow_length(gazes: NDArray[np.float64], shape: tuple[int, ...]) -> float:
 
 def _picture(
     image: NDArray[np.uint8],
-    true: NDArray[np.float64],
-    arrows: Sequence[tuple[Way, NDArray[np.float64]]],
+    arrows: Sequence[tuple[Way | None, NDArray[np.float64]]],
     length: float,
     told: str,
 ) -> Markup:
@@ -107,7 +119,7 @@ def _picture(
     uri = "data:image/png;base64," + base64.b64encode(png_bytes(small)).decode("ascii")
     frame = Markup('<image href="{}" width="{:.1f}" height="{:.1f}" preserveAspectRatio="none"/>')
     parts = [frame.format(uri, width, height)]
-    for shown, gaze in [(None, true), *arrows]:
+    for shown, gaze in arrows:
         dx, dy = arrow(gaze)
         parts += _arrow(width / 2, height / 2, length * dx, length * dy, shown)
     return svg.drawing(width, height, told, parts, "eye")
@@ -159,8 +171,10 @@ def png_bytes(image: NDArray[np.uint8]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def legend(samples: Samples) -> list[tuple[Markup, str]]:
-    """The arrows' meanings: a drawing and a name for the truth and for each way."""
+def legend(samples: Samples, unit: Unit) -> list[tuple[Markup, str]]:
+    """The arrows' meanings: a drawing and a name for the truth and for each way; empty where there are none."""
+    if unit.key != "deg":
+        return []
     ways = [way(key) for key in in_order(samples.predicted)]
     return [(arrow_key(None), "true gaze"), *((arrow_key(shown), shown.key) for shown in ways)]
 

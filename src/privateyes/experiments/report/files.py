@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from privateyes.errors import DataError, RunDirectoryError
 from privateyes.experiments.report.schema import Results, RoundLine, Samples
+from privateyes.tasks.gaze.units import UNITS, Unit
 
 _RESTORE = "restore the file from a copy, or run the experiment again in a new directory"
 _PREFIX = "predicted_"
@@ -47,6 +48,12 @@ class RunFiles:
     results: Results | None
     samples: Samples | None
     notes: tuple[str, ...]
+
+    @property
+    def unit(self) -> Unit:
+        """Of all errors."""
+        key = self.results.unit if self.results is not None else next((line.unit for line in self.rounds), "deg")
+        return UNITS[key]
 
     def table(self, name: str) -> dict[str, Any]:
         """A table of ``experiment.toml``; empty where it has none of that name."""
@@ -186,5 +193,5 @@ def read_samples(path: Path) -> Samples:
 
 def _angles(path: Path, name: str, array: NDArray[Any], length: int) -> NDArray[np.float64]:
     if array.shape != (length, 2) or array.dtype.kind != "f" or not np.isfinite(array).all():
-        raise DataError(f"{path} is damaged: {name} must be {length} finite pairs (pitch, yaw)", _RESTORE)
+        raise DataError(f"{path} is damaged: {name} must be {length} finite pairs", _RESTORE)
     return array.astype(np.float64)

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from privateyes.errors import RunDirectoryError
-from privateyes.experiments.report import charts, eyes, quantities, sentences, summary, svg
+from privateyes.experiments.report import charts, clients, eyes, quantities, sentences, summary, svg
 from privateyes.experiments.report.files import RunFiles, read_run
 from privateyes.experiments.report.schema import Replay
 from privateyes.experiments.report.summary import Curve, Summary
@@ -65,7 +65,7 @@ def render(files: RunFiles, with_eyes: bool) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        degrees=quantities.degrees,
+        error=lambda value: quantities.error(value, files.unit),
         seconds=quantities.seconds,
         data_size=quantities.data_size,
         scientific=quantities.scientific,
@@ -73,7 +73,8 @@ def render(files: RunFiles, with_eyes: bool) -> str:
     environment.globals["mark"] = svg.mark_alone
     style = resources.files(_PACKAGE).joinpath("templates", "page.css").read_text(encoding="utf-8")
     shown = summary.summaries(files)
-    context = _results(files, shown) | _charts(files, shown) | _privacy(files) | _eyes(files, with_eyes)
+    context = _results(files, shown) | _charts(files, shown) | _clients(files) | _privacy(files)
+    context |= _eyes(files, with_eyes)
     return environment.get_template("page.html.j2").render(style=Markup(style), **context)  # noqa: S704
 
 
@@ -91,6 +92,7 @@ def _results(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
         "notes": files.notes,
         "summaries": shown,
         "people": people,
+        "unit": files.unit,
         "predictor": predictor,
         "predictor_spread": summary.spread(predictor.per_person) if predictor is not None else None,
         "several_folds": len(summary.folds(files)) > 1,
@@ -116,11 +118,13 @@ def _charts(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
     deviating = summary.deviations(files)
     widths = (charts.WIDE, charts.NARROW)
     return {
-        "curves": _TwoWidths(*(charts.learning_curves(found, rounds, level, width) for width in widths))
+        "curves": _TwoWidths(*(charts.learning_curves(found, rounds, level, width, files.unit) for width in widths))
         if found
         else None,
         "curve_caption": sentences.curve_caption(files, found),
-        "dots": _TwoWidths(*(charts.errors_per_person(personal, width) for width in widths)) if personal else None,
+        "dots": _TwoWidths(*(charts.errors_per_person(personal, width, files.unit) for width in widths))
+        if personal
+        else None,
         "personal": personal,
         "tested": sorted({name for entry in personal for name in entry.per_person or {}}),
         "times": charts.round_times(timed) if timed else None,
@@ -153,11 +157,20 @@ def _privacy(files: RunFiles) -> dict[str, Any]:
     }
 
 
+def _clients(files: RunFiles) -> dict[str, Any]:
+    found = files.results.clients if files.results is not None else None
+    if found is None:
+        return {"clients": None, "client_panels": None, "client_caption": ""}
+    panels = _TwoWidths(*(clients.distributions(found, width) for width in (charts.WIDE, charts.NARROW)))
+    several = len(summary.folds(files)) > 1
+    return {"clients": found, "client_panels": panels, "client_caption": clients.caption(found, several)}
+
+
 def _eyes(files: RunFiles, with_eyes: bool) -> dict[str, Any]:
     samples = files.samples if files.samples is not None and len(files.samples.person) else None
     return {
         "with_eyes": with_eyes,
-        "eyes": eyes.sample_eyes(samples) if samples is not None else [],
-        "eye_legend": eyes.legend(samples) if samples is not None else [],
+        "eyes": eyes.sample_eyes(samples, files.unit) if samples is not None else [],
+        "eye_legend": eyes.legend(samples, files.unit) if samples is not None else [],
         "eye_caption": eyes.caption(samples) if samples is not None else "",
     }

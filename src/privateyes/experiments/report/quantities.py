@@ -1,8 +1,10 @@
-"""How quantities are written for people: degrees, seconds, bytes, counts and very small numbers."""
+"""How quantities are written for people: errors, seconds, bytes, counts and very small numbers."""
 
 from __future__ import annotations
 
 import math
+
+from privateyes.tasks.gaze.units import Unit
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -16,15 +18,15 @@ def scientific(value: float) -> str:
     return f"{mantissa.replace('-', '−')} × 10{power}"
 
 
-def degrees(value: float) -> str:
-    """An angle in degrees: two decimals; two significant digits for what two decimals would show as zero."""
+def error(value: float, unit: Unit) -> str:
+    """An error in its unit: two decimals; two significant digits for what two decimals would show as zero."""
     if value != 0 and abs(value) < 0.005:
-        # below a millionth of a degree the zeros can no longer be counted at a glance
+        # below a millionth the zeros can no longer be counted at a glance
         if abs(value) < 1e-6:
-            return f"{scientific(value)}°"
+            return f"{scientific(value)}{unit.sign}"
         places = 1 - math.floor(math.log10(abs(value)))
-        return f"{value:.{places}f}".rstrip("0").replace("-", "−") + "°"
-    return f"{value:.2f}°".replace("-", "−")
+        return f"{value:.{places}f}".rstrip("0").replace("-", "−") + unit.sign
+    return unit.written(value).replace("-", "−")
 
 
 def seconds(value: float) -> str:

@@ -1,7 +1,7 @@
 """The shape of a run's files, as far as the page reads them.
 
 Keys that the page does not know are ignored, so that a file may grow; a key that it needs and a value that is not
-finite are refused. Angles are in degrees, times in seconds, sizes in bytes.
+finite are refused. Errors are in `unit`, times in seconds, sizes in bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+
+from privateyes.tasks.gaze.units import UnitKey
 
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -29,12 +31,25 @@ class RoundLine(_Record):
     rounds: int = Field(ge=1)
     error: dict[str, NonNegative]
     mean_error: NonNegative
+    unit: UnitKey = "deg"
     seconds: NonNegative
     seconds_training: NonNegative
     seconds_exchange: NonNegative
     bytes_up_per_client: NonNegative
     bytes_down_per_client: NonNegative
     details: dict[str, Any] = Field(default_factory=dict)
+    participation: dict[str, Any] = Field(default_factory=dict)
+    stopped: bool = False
+
+    @property
+    def void(self) -> bool:
+        """Whether too few clients arrived, so that nothing was trained or sent."""
+        return self.participation.get("void") is True
+
+    @property
+    def ends(self) -> bool:
+        """Whether the way has no further round in this fold."""
+        return self.stopped or self.round == self.rounds
 
 
 class Row(_Record):
@@ -50,14 +65,40 @@ class Row(_Record):
     bytes_down_per_client_round: NonNegative | None = None
     bytes_up_per_client_once: NonNegative | None = None
     learned: dict[str, str] = Field(default_factory=dict)
+    void_rounds: int = Field(default=0, ge=0)
 
 
 class Fold(_Record):
-    """Who was trained on and who was tested."""
+    """Who was trained on and who was tested; `clients` only where they are not the training persons themselves."""
 
     fold: str
     train: list[str]
     test: list[str]
+    clients: list[str] = Field(default_factory=list)
+
+
+class Client(_Record):
+    """Whose images a client holds, and where they look: see `experiments.clients`."""
+
+    name: str
+    persons: list[str]
+    samples: int = Field(ge=1)
+    mean: tuple[float, float]
+    spread: tuple[NonNegative, NonNegative]
+    skew: NonNegative
+    skew_by_chance: NonNegative
+    cells: list[NonNegative]
+
+
+class Clients(_Record):
+    """The clients of the first fold."""
+
+    fold: str
+    how: str
+    label: str
+    bins: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    count: int = Field(ge=1)
+    rows: Annotated[list[Client], Field(min_length=1)]
 
 
 class MeanPredictor(_Record):
@@ -68,7 +109,7 @@ class MeanPredictor(_Record):
 
 
 class Equality(_Record):
-    """How far ``private`` was from ``federated``. Deviations are those of the averaged update, per coordinate."""
+    """How far the secure ways were from plain averaging. Deviations are those of the averaged update, per coordinate."""
 
     largest_deviation: NonNegative
     bound: NonNegative
@@ -99,12 +140,14 @@ class Results(_Record):
 
     name: str = ""
     seed: int | None = None
+    unit: UnitKey = "deg"
     parameters: int | None = Field(default=None, ge=0)
     folds: list[Fold] = Field(default_factory=list)
     mean_predictor: MeanPredictor | None = None
     rows: list[Row]
     equality: Equality | None = None
     replay: Replay | None = None
+    clients: Clients | None = None
 
 
 @dataclass(frozen=True, slots=True)

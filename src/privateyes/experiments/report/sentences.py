@@ -14,7 +14,7 @@ from privateyes.experiments.report import quantities, summary
 from privateyes.experiments.report.files import RunFiles
 from privateyes.experiments.report.schema import Equality, Replay, Results
 from privateyes.experiments.report.summary import Summary
-from privateyes.experiments.report.ways import is_secure
+from privateyes.experiments.report.ways import is_secure, twin_of
 
 _SUBJECTS = {
     "private-adaptive": "private adaptive training",
@@ -75,41 +75,53 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
     """The outcome as a sentence or two; for an unfinished run what is known so far."""
     errors = {entry.way.key: entry.mean_error for entry in shown if entry.mean_error is not None}
     people = quantities.count(len(summary.test_people(files)), "person", "people")
-    order = [key for key in _SPOKEN_ORDER if key in errors]
+    order = [key for key in _SPOKEN_ORDER if key in errors] + [key for key in errors if key not in _SPOKEN_ORDER]
     if not order:
         return Markup("No round is complete yet, so there is nothing to compare.")
     verbs = [" is off by <b>{}</b> on average", *[" by <b>{}</b>"] * (len(order) - 1)]
     clauses = [
-        Markup(_SUBJECTS[key] + verb).format(quantities.degrees(errors[key]))  # noqa: S704
+        Markup("{}" + verb).format(_SUBJECTS.get(key, key), quantities.error(errors[key], files.unit))  # noqa: S704
         for key, verb in zip(order, verbs, strict=True)
     ]
     opening = "On" if files.results is not None else "So far, on"
     sentence = Markup("{} {} never trained on, {}.").format(opening, people, Markup(", ").join(clauses))
     if files.results is None and any(entry.progress for entry in shown):
         sentence += Markup(" This is not final: not every way is done.")
-    difference = error_difference(files.results, errors)
-    if difference is not None:
-        sentence += Markup(" {}").format(_difference(files.results, difference))
+    pairs = error_differences(files.results)
+    if pairs:
+        sentence += Markup(" {}").format(_difference(files, pairs))
     predictor = files.results.mean_predictor if files.results is not None else None
     if predictor is not None:
-        reference = quantities.degrees(predictor.mean_error)
-        sentence += Markup(" Always answering with the mean gaze would be off by {}.").format(reference)
+        reference = quantities.error(predictor.mean_error, files.unit)
+        sentence += Markup(" Always answering with the {} would be off by {}.").format(files.unit.mean, reference)
     return sentence
 
 
-def error_difference(results: Results | None, errors: dict[str, float]) -> float | None:
-    """Error of ``private`` minus that of ``federated``; None where one of them is missing or unfinished."""
-    if results is None or "private" not in errors or "federated" not in errors:
-        return None
-    recorded = results.equality.error_difference if results.equality is not None else None
-    return recorded if recorded is not None else errors["private"] - errors["federated"]
+def error_differences(results: Results | None) -> dict[tuple[str, str], float]:
+    """(secure way, its twin in the clear) -> how far their errors are apart; empty before the run is finished."""
+    rows = {} if results is None else {row.way: row for row in results.rows}
+    pairs = [(key, twin_of(key)) for key in rows]
+    return {
+        (key, twin): abs(rows[key].mean_error - rows[twin].mean_error)
+        for key, twin in pairs
+        if twin is not None and twin in rows
+    }
 
 
-def _difference(results: Results | None, difference: float) -> Markup:
+def _difference(files: RunFiles, pairs: dict[tuple[str, str], float]) -> Markup:
+    """What lies between a secure way and its twin; of several pairs, between those that are farthest apart."""
+    (secure, twin), difference = max(pairs.items(), key=lambda entry: entry[1])
     if difference == 0:
         return Markup("Privacy made <b>no difference</b> to the error, down to the last digit.")
-    written = quantities.degrees(abs(difference))
-    sentence = Markup("Between private and federated lie <b>{}</b>").format(written)
+    written = quantities.error(difference, files.unit)
+    sentence = Markup("Between {} and {} lie <b>{}</b>").format(secure, twin, written)
+    if len(pairs) > 1:
+        sentence += ", and no more between the other pairs"
+    results = files.results
+    void = {row.way: row.void_rounds for row in results.rows} if results is not None else {}
+    if void.get(secure) != void.get(twin):  # then they did not average the same updates
+        rounds = quantities.count(void.get(secure, 0), "round")
+        return sentence + f"; {rounds} of {secure} and {void.get(twin, 0)} of {twin} were void, for too few clients."
     equality = results.equality if results is not None else None
     if equality is None or equality.ratio > 1 or equality.saturated:  # then rounding is not all that there is
         return sentence + "."
@@ -125,14 +137,14 @@ def table_caption(files: RunFiles, people: Sequence[str]) -> str:
     if folds not in ([], ["all"]):
         how = f"{tested}, each tested with models that were trained without them"
     return (
-        f"Error: mean angular error in degrees on {how}; SD: its standard deviation over these people. "
-        "Up and down: bytes that one client sends and receives in one round."
+        f"Error: mean {files.unit.measure} in {files.unit.word} on {how}; SD: its standard deviation over these "
+        "people. Up and down: bytes that one client sends and receives in one round."
     )
 
 
 def curve_caption(files: RunFiles, found: Sequence[summary.Curve]) -> str:
     """Over what the learning curves are means."""
-    caption = "Mean angular error on people never trained on, after each round."
+    caption = f"Mean {files.unit.measure} on people never trained on, after each round."
     counts = {curve.folds for curve in found}
     if summary.folds(files) not in ([], ["all"]):
         caption += (
@@ -146,17 +158,23 @@ def curve_caption(files: RunFiles, found: Sequence[summary.Curve]) -> str:
     if "local" in keys:
         caption += " local is the mean over the clients' own models."
     if files.results is not None and files.results.mean_predictor is not None:
-        caption += " mean gaze, dotted: the error of always answering with the mean gaze of the people trained on."
+        answer = files.unit.mean
+        caption += f" {answer}, dotted: the error of always answering with the {answer} of the people trained on."
     if "federated" in keys and "private" in keys:
         caption += " federated is the broad line, private the narrow line upon it."
     return caption
 
 
 def equality_verdict(equality: Equality) -> tuple[bool, str]:
-    """Whether every averaged coordinate stayed within the bound, and a sentence that says so with its numbers."""
+    """Whether every averaged coordinate stayed within the bound, and a sentence that says so with its numbers.
+
+    Bounds differ from round to round where rosters or clips do: the largest deviation may be below another round's.
+    """
     largest, bound = quantities.scientific(equality.largest_deviation), quantities.scientific(equality.bound)
-    if equality.largest_deviation <= equality.bound:
+    if equality.ratio <= 1:
         return True, f"Within the bound: the largest deviation is {largest}, the bound is {bound}."
+    if equality.largest_deviation <= equality.bound:
+        return False, f"Not within the bound: a round's deviation was {equality.ratio:.2f} times that round's bound."
     return False, f"Not within the bound: the largest deviation is {largest}, the bound is {bound}."
 
 
@@ -179,20 +197,23 @@ def control_sentence(replay: Replay) -> tuple[bool, str]:
 
 
 def ratios(shown: Sequence[Summary]) -> list[str]:
-    """What private costs compared with federated, in sentences; empty where one of them is missing."""
+    """What each secure way costs compared with its twin in the clear, in sentences; empty without such a pair."""
     found = {entry.way.key: entry for entry in shown if entry.mean_error is not None}
-    private, federated = found.get("private"), found.get("federated")
-    if private is None or federated is None:
-        return []
     sentences = []
-    if private.bytes_up and federated.bytes_up and private.bytes_down and federated.bytes_down:
-        up, down = private.bytes_up / federated.bytes_up, private.bytes_down / federated.bytes_down
-        sentences.append(
-            f"A client of private sends {up:.2f} times and receives {down:.2f} times the bytes of federated."
-        )
-    if federated.seconds > 0 and private.seconds > 0:
-        ratio = private.seconds / federated.seconds
-        sentences.append(f"A round takes {ratio:.2f} times as long, all parties computing on this one machine.")
+    for key, private in found.items():
+        twin = found.get(twin_of(key) or "")
+        if twin is None:
+            continue
+        if private.bytes_up and twin.bytes_up and private.bytes_down and twin.bytes_down:
+            up, down = private.bytes_up / twin.bytes_up, private.bytes_down / twin.bytes_down
+            sentences.append(
+                f"A client of {key} sends {up:.2f} times and receives {down:.2f} times the bytes of {twin.way.key}."
+            )
+        if twin.seconds > 0 and private.seconds > 0:
+            ratio = private.seconds / twin.seconds
+            sentences.append(
+                f"A round of {key} takes {ratio:.2f} times as long, all parties computing on this one machine."
+            )
     return sentences
 
 

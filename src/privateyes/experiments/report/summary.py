@@ -25,7 +25,7 @@ class Summary:
         way: how it is shown.
         mean_error: over people never trained on; None before the first round.
         spread: standard deviation over those people; None for fewer than two.
-        per_person: error in degrees of each of them.
+        per_person: error of each of them.
         seconds: per round, and of these in local training and in the exchange of updates.
         bytes_up, bytes_down: per client and round; None before the first round.
         bytes_up_once: of one client before the first round; None where the files do not say.
@@ -49,7 +49,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The error of one way against the round: (round, mean error in degrees), and over how many folds it is a mean."""
+    """The error of one way against the round: (round, mean error), and over how many folds it is a mean."""
 
     way: Way
     points: tuple[tuple[int, float], ...]
@@ -82,7 +82,7 @@ def curves(files: RunFiles) -> list[Curve]:
     found = []
     for key in in_order(line.way for line in files.rounds):
         folds = _by_fold(files, key)
-        complete = [lines for lines in folds.values() if lines[-1].round == lines[-1].rounds]
+        complete = [lines for lines in folds.values() if lines[-1].ends]
         shown = complete or list(folds.values())
         errors = [{line.round: line.mean_error for line in lines} for lines in shown]
         shared = sorted(set.intersection(*(set(rounds) for rounds in errors)))
@@ -108,7 +108,7 @@ def client_counts(files: RunFiles) -> tuple[int, int] | None:
     """The smallest and the largest number of clients, over the folds; None where the files do not say yet."""
     if files.results is None or not files.results.folds:
         return None
-    sizes = [len(fold.train) for fold in files.results.folds]
+    sizes = [len(fold.clients or fold.train) for fold in files.results.folds]
     return min(sizes), max(sizes)
 
 
@@ -123,7 +123,7 @@ def same_roster(files: RunFiles) -> bool | None:
 
 
 def spread(per_person: Mapping[str, float]) -> float | None:
-    """Standard deviation over people, in degrees; None for fewer than two."""
+    """Standard deviation over people; None for fewer than two."""
     return statistics.stdev(per_person.values()) if len(per_person) > 1 else None
 
 
@@ -150,7 +150,9 @@ def _by_fold(files: RunFiles, key: str) -> dict[str, list[RoundLine]]:
 
 
 def _mean(lines: Sequence[RoundLine], value: Callable[[RoundLine], float]) -> float:
-    return statistics.fmean(value(line) for line in lines) if lines else 0.0
+    """Over the rounds that were not void."""
+    held = [value(line) for line in lines if not line.void]
+    return statistics.fmean(held) if held else 0.0
 
 
 def _finished(files: RunFiles, row: Row) -> Summary:
@@ -192,7 +194,7 @@ def _unfinished(files: RunFiles, key: str) -> Summary:
 
 
 def _progress(last: Sequence[RoundLine]) -> str:
-    going = [line for line in last if line.round < line.rounds]
+    going = [line for line in last if not line.ends]
     if not going:
         return "" if [line.fold for line in last] == ["all"] else f"{len(last)} folds done so far"
     where = f"round {going[-1].round} of {going[-1].rounds}"

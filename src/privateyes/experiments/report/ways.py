@@ -76,3 +76,8 @@ def in_order(keys: Iterable[str]) -> list[str]:
 def is_secure(key: str) -> bool:
     """Whether a way's updates go through secure aggregation; an unknown way's do not."""
     return key in WAYS and WAYS[key].secure
+
+
+def twin_of(key: str) -> str | None:
+    """The way that averages the same updates in the clear; None for a way that is not secure."""
+    return WAYS[key].twin if key in WAYS else None

@@ -1,0 +1,41 @@
+"""Errors before and after personal calibration, as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from privateyes.cli.console import make_console
+from privateyes.experiments.calibrate import CalibrationReport
+
+_UNITS = {"deg": "°", "cm": " cm"}
+
+
+def print_calibration(report: CalibrationReport, file: Path) -> None:
+    """One line per person, one column per k: mean over the draws and SD over them; then the mean over persons."""
+    settings, unit = report.settings, _UNITS.get(report.unit, f" {report.unit}")
+    draws = f"{settings.draws} {'draw' if settings.draws == 1 else 'draws'} of {settings.placement} images"
+    table = Table(title=f"{report.way}, {settings.method}, {draws}", box=box.SIMPLE, title_justify="left")
+    table.add_column("person", no_wrap=True)
+    for heading in ("images", "eyes", "uncalibrated", *(f"k = {k}" for k in settings.samples)):
+        table.add_column(heading, justify="right")
+    for person in report.persons:
+        errors = [_pair(person.by_k[k].mean, person.by_k[k].spread, unit) for k in settings.samples]
+        uncalibrated = f"{person.uncalibrated:.2f}{unit}"
+        table.add_row(person.person, f"{person.samples:,}", str(person.eyes), uncalibrated, *errors)
+    table.add_section()
+    means = [_pair(report.mean_error(k), report.spread(k), unit) for k in (None, *settings.samples)]
+    table.add_row("mean", f"{sum(person.samples for person in report.persons):,}", "", *means)
+    console = make_console()
+    console.print(table)
+    for note in report.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    each = "k images of each eye" if any(person.eyes > 1 for person in report.persons) else "k images of a person"
+    line = f"{each}; ± is the SD over draws, in the last line over persons.   file: {file}"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _pair(mean: float, spread: float | None, unit: str) -> str:
+    return f"{mean:.2f}{unit}" if spread is None else f"{mean:.2f} ± {spread:.2f}{unit}"

@@ -1,0 +1,43 @@
+"""The clients of a data file as a table."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from privateyes.cli.console import make_console
+from privateyes.experiments.clients import ClientSurvey
+
+_MOST_NAMES = 3
+
+
+def print_clients(survey: ClientSurvey) -> None:
+    """One line per client: whose images, how many, where they look, and how far that is from everybody's gaze."""
+    gaze = survey.rows.target == "gaze"
+    table = Table(title=survey.title, box=box.SIMPLE, title_justify="left")
+    table.add_column("client", no_wrap=True)
+    table.add_column("persons")
+    first, second, unit = ("pitch", "yaw", "°") if gaze else ("x", "y", " cm")
+    for heading in ("images", f"{first} mean ± SD", f"{second} mean ± SD", "skew", "by chance"):
+        table.add_column(heading, justify="right")
+    for entry in survey.statistics:
+        means = np.rad2deg(entry.mean) if gaze else entry.mean
+        spreads = np.rad2deg(entry.spread) if gaze else entry.spread
+        angles = [f"{mean:.1f} ± {spread:.1f}{unit}" for mean, spread in zip(means, spreads, strict=True)]
+        skews = (f"{entry.distance:.2f}", f"{entry.distance_by_chance:.2f}")
+        table.add_row(entry.name, _whose(entry.persons), f"{entry.samples:,}", *angles, *skews)
+    console = make_console()
+    console.print(table)
+    samples = [entry.samples for entry in survey.statistics]
+    skew = [entry.distance for entry in survey.statistics]
+    summary = f"images per client {min(samples):,} to {max(samples):,}; skew {min(skew):.2f} to {max(skew):.2f}"
+    console.print(f"{summary}, mean {np.mean(skew):.2f}", highlight=False)
+    for note in survey.partition.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _whose(persons: tuple[str, ...]) -> str:
+    if len(persons) <= _MOST_NAMES:
+        return ", ".join(persons)
+    return f"{len(persons)} persons"

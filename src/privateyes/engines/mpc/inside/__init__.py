@@ -1,0 +1,1 @@
+"""Scripts of the locked environment: they import nothing of privateyes but each other."""

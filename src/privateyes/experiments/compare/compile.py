@@ -1,0 +1,198 @@
+"""The content of ``comparison.json``, from what the finished runs recorded.
+
+    schema           1
+    name, model, unit ("deg" or "cm": of every error), seeds, folds (names), parameters, baselines
+    runs             planned, finished, and missing: seed, fold and, where it is known, problem
+    measured_on      cores, parallel (numbers of runs at a time while seconds were measured), note (a sentence)
+    budget           rounds, local_epochs, passes {way: samples passed over in a run, mean}, equal, note (a sentence)
+    targets          errors, derived (from what was measured, as the experiment names none)
+    environment      versions, platform, commit and the data's SHA-256, as the first run found them
+    method           how interval, rounds to an error, and energy were found, in words
+    mean_predictor   mean, interval, sd_over_persons, persons, per_person
+    ways             for each way:
+      way, kind, learned
+      mean, interval [low, high] (None for one person), sd_over_persons, persons
+      sd_over_seeds, per_seed {seed: error}, per_person {person: error}, per_person_and_seed {person: {seed: error}}
+      differences    {baseline: mean, interval, sd_over_persons, persons of way minus baseline, person by person}
+      targets        [{error, rounds, seconds (of processors), seeds_reached, seeds, runs_reached, runs}]
+      seconds        of a clock: per_round, per_round_training, per_round_exchange, per_run;
+                     of processors: cpu_per_round, cpu_per_run
+      bytes          up_per_client_round, down_per_client_round, up_per_client_once, per_run (all clients, all rounds)
+      energy_wh      {per_run, estimate: true, watts_per_core}
+      curve          [{round, error, low, high (over the seeds), seconds (of processors)}]
+    relations        see `compare.relations`
+    calibration      personal calibration, where the experiment asks for it: see `compare.calibrated`
+    mpc              generic MPC, where the experiment names it: see `compare.mpc`
+
+Seconds are the only numbers that two runs of the same comparison do not share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from privateyes.experiments.compare.budget import budget
+from privateyes.experiments.compare.calibrated import compile_calibration
+from privateyes.experiments.compare.dispatch import Failure
+from privateyes.experiments.compare.folder import Plan
+from privateyes.experiments.compare.intervals import estimate, over_seeds, paired, per_seed, spread_over_seeds
+from privateyes.experiments.compare.measured import Errors, Measured, WayRun
+from privateyes.experiments.compare.plan import SubRun, settings_of, trained_ways
+from privateyes.experiments.compare.relations import relations
+from privateyes.experiments.compare.targets import derived_targets, mean_curve, reached, seed_curves
+from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.way_names import WAYS
+
+SCHEMA = 1
+_JOULES_PER_WH = 3600.0
+
+METHOD = {
+    "interval": (
+        "95 % intervals are over persons: each person's error is averaged over the seeds first, then mean ± t s / √n "
+        "with Student's t for n - 1 degrees of freedom. Differences between two ways are taken person by person, and "
+        "the interval is that of the differences."
+    ),
+    "targets": (
+        "A seed reaches an error in the first round after which the mean error over all test persons is no larger; "
+        "rounds and processor seconds (training and exchange, one core for all clients of a fold) are means over the "
+        "seeds that reach it."
+    ),
+    "energy": (
+        "Energy is an estimate, not a measurement: processor seconds times the stated watts of a core, without "
+        "network and accelerator."
+    ),
+}
+
+
+def compile_comparison(
+    spec: ExperimentSpec, measured: Measured, failures: Sequence[Failure], plan: Plan
+) -> dict[str, Any]:
+    """What ``comparison.json`` holds.
+
+    Args:
+        spec: the comparison's experiment.
+        measured: at least one finished run.
+        failures: the runs that stopped just now.
+        plan: what the comparison's directory says.
+    """
+    settings, ways = settings_of(spec), trained_ways(spec)
+    errors = {way: measured.errors(way) for way in ways}
+    levels = settings.target_errors or _derived(measured, errors)
+    predictor = measured.mean_predictor()
+    return {
+        "schema": SCHEMA,
+        "name": spec.name,
+        "model": spec.model.name,
+        "unit": measured.unit,
+        "seeds": measured.seeds,
+        "folds": list(dict.fromkeys(entry.run.fold for entry in measured.finished)),
+        "parameters": measured.finished[0].results["parameters"],
+        "runs": _runs(measured, failures),
+        "measured_on": _measured_on(plan),
+        "environment": dict(measured.finished[0].environment),
+        "method": METHOD,
+        "baselines": [way for way in settings.baselines if way in errors],
+        "budget": budget(measured, ways, spec.training.local_epochs),
+        "targets": {"errors": list(levels), "derived": not settings.target_errors},
+        "mean_predictor": {**estimate(list(predictor.values())).as_json(), "per_person": predictor},
+        "ways": [_row(way, spec, measured, errors, levels) for way in ways],
+        "relations": relations(measured, ways, settings.relations),
+        "calibration": compile_calibration(measured, ways),
+    }
+
+
+def _derived(measured: Measured, errors: Mapping[str, Errors]) -> list[float]:
+    best = min(estimate(list(over_seeds(entry).values())).mean for entry in errors.values())
+    return derived_targets(estimate(list(measured.mean_predictor().values())).mean, best)
+
+
+def _runs(measured: Measured, failures: Sequence[Failure]) -> dict[str, Any]:
+    problems = {(failure.run.seed, failure.run.fold): failure.problem for failure in failures}
+
+    def told(run: SubRun) -> dict[str, Any]:
+        return {"seed": run.seed, "fold": run.fold, "problem": problems.get((run.seed, run.fold))}
+
+    missing = [told(run) for run in measured.missing]
+    count = len(measured.finished)
+    return {"planned": count + len(missing), "finished": count, "missing": missing}
+
+
+def _measured_on(plan: Plan) -> dict[str, Any]:
+    most = max(plan.parallel)
+    many = " or ".join(map(str, plan.parallel)) + (" runs at a time" if most > 1 else " run at a time")
+    shared = "; they shared caches and memory, and one alone would be faster" if most > 1 else ""
+    note = (
+        f"Seconds of a clock were measured with {many} on {plan.cores} cores, each run on one core{shared}. Processor "
+        "seconds are hardly touched by what else the machine does."
+    )
+    return {"cores": plan.cores, "parallel": list(plan.parallel), "note": note}
+
+
+def _row(
+    way: str, spec: ExperimentSpec, measured: Measured, errors: Mapping[str, Errors], levels: Sequence[float]
+) -> dict[str, Any]:
+    settings, runs = settings_of(spec), measured.way(way)
+    own = over_seeds(errors[way])
+    curves = seed_curves(runs, measured.seeds)
+    first = _result_row(measured, way)
+    seconds = _seconds(runs)
+    return {
+        "way": way,
+        "kind": WAYS[way].kind,
+        "learned": first["learned"],
+        **estimate(list(own.values())).as_json(),
+        "sd_over_seeds": spread_over_seeds(errors[way], measured.seeds),
+        "per_seed": {str(seed): error for seed, error in per_seed(errors[way], measured.seeds).items()},
+        "per_person": own,
+        "per_person_and_seed": {
+            person: {str(seed): error for seed, error in by_seed.items()} for person, by_seed in errors[way].items()
+        },
+        "differences": {
+            baseline: estimate(list(paired(own, over_seeds(errors[baseline])).values())).as_json()
+            for baseline in settings.baselines
+            if baseline in errors and baseline != way
+        },
+        "targets": [reached(level, runs, curves) for level in levels],
+        "seconds": seconds,
+        "bytes": _bytes(runs, float(first["bytes_up_per_client_once"])),
+        "energy_wh": {
+            "per_run": seconds["cpu_per_run"] * settings.watts_per_core / _JOULES_PER_WH,
+            "estimate": True,
+            "watts_per_core": settings.watts_per_core,
+        },
+        "curve": mean_curve(curves),
+    }
+
+
+def _result_row(measured: Measured, way: str) -> Mapping[str, Any]:
+    rows: list[Mapping[str, Any]] = measured.finished[0].results["rows"]
+    return next(row for row in rows if row["way"] == way)
+
+
+def _seconds(runs: Sequence[WayRun]) -> dict[str, float]:
+    def mean(key: str) -> float:
+        return float(np.mean([line[key] for run in runs for line in run.lines]))
+
+    return {
+        "per_round": mean("seconds"),
+        "per_round_training": mean("seconds_training"),
+        "per_round_exchange": mean("seconds_exchange"),
+        "per_run": float(np.mean([run.seconds()[-1] for run in runs])),
+        "cpu_per_round": mean("seconds_cpu"),
+        "cpu_per_run": float(np.mean([run.seconds("seconds_cpu")[-1] for run in runs])),
+    }
+
+
+def _bytes(runs: Sequence[WayRun], once: float) -> dict[str, float]:
+    def mean(key: str) -> float:
+        return float(np.mean([line[key] for run in runs for line in run.lines]))
+
+    return {
+        "up_per_client_round": mean("bytes_up_per_client"),
+        "down_per_client_round": mean("bytes_down_per_client"),
+        "up_per_client_once": once,
+        "per_run": float(np.mean([run.bytes_sent() + once * run.clients for run in runs])),
+    }

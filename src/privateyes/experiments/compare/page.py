@@ -1,0 +1,164 @@
+"""The page of a comparison: one self-contained ``comparison.html``, made from ``comparison.json`` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from privateyes.errors import RunDirectoryError
+from privateyes.experiments.compare import charts, sentences
+from privateyes.experiments.compare.marks import amount, span
+from privateyes.experiments.compare.relations import in_words
+from privateyes.experiments.learned import PARTIES
+from privateyes.experiments.report import charts as run_charts
+from privateyes.experiments.report import quantities, svg
+from privateyes.experiments.report.summary import Summary
+from privateyes.experiments.report.ways import way
+from privateyes.files import write_atomically
+from privateyes.tasks.gaze.units import UNITS
+
+_PACKAGE = "privateyes.experiments.compare"
+_REPORT = "privateyes.experiments.report"
+PAGE = "comparison.html"
+
+
+def write_page(folder: Path, results: Mapping[str, Any]) -> Path:
+    """Write the page into a comparison's directory; an older one is replaced at once.
+
+    Args:
+        folder: the comparison's directory.
+        results: what ``comparison.json`` holds.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunDirectoryError: the page cannot be written.
+    """
+    path = folder / PAGE
+    try:
+        write_atomically(path, render(results).encode())
+    except OSError as error:
+        remedy = "check the directory's permissions and the free space"
+        raise RunDirectoryError(f"{path} cannot be written: {error.strerror}", remedy) from error
+    return path
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """The page as text; equal results give equal bytes."""
+    environment = Environment(
+        loader=PackageLoader(_PACKAGE, "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        amount=amount,
+        span=span,
+        seconds=quantities.seconds,
+        data_size=quantities.data_size,
+        energy=sentences.energy,
+        number=svg.number,
+    )
+    environment.globals.update(mark=svg.mark_alone, look=way)
+    context = _texts(results) | _tables(results) | _drawings(results)
+    return environment.get_template("comparison.html.j2").render(style=_style(), **context)
+
+
+def _style() -> Markup:
+    """The style of a run's page, which has the ways' colours, and what a comparison adds."""
+    files = ((_REPORT, "page.css"), (_PACKAGE, "compare.css"))
+    sheets = [
+        resources.files(package).joinpath("templates", name).read_text(encoding="utf-8") for package, name in files
+    ]
+    return Markup("\n".join(sheets))  # noqa: S704 (our own files)
+
+
+def _texts(results: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": results["name"],
+        "what": sentences.what(results),
+        "headline": sentences.headline(results),
+        "runs": results["runs"],
+        "missing": sentences.missing(results),
+        "budget": results["budget"],
+        "measured_on": results["measured_on"],
+        "method": list(results["method"].values()),
+        "facts": sentences.facts(results),
+        "persons": quantities.count(results["mean_predictor"]["persons"], "person"),
+    }
+
+
+def _tables(results: Mapping[str, Any]) -> dict[str, Any]:
+    ways = results["ways"]
+    return {
+        "ways": ways,
+        "unit": results["unit"],
+        "unit_word": UNITS[results["unit"]].word,
+        "mean_word": UNITS[results["unit"]].mean,
+        "levels": results["targets"]["errors"],
+        "derived": results["targets"]["derived"],
+        "predictor": results["mean_predictor"],
+        "watts": ways[0]["energy_wh"]["watts_per_core"],
+        "parties": PARTIES,
+        "learned": sentences.learned(ways),
+        "mpc": sentences.mpc(results),
+        "calibration": results["calibration"],
+        "calibration_caption": sentences.calibration(results["calibration"], results["unit"])
+        if results["calibration"]
+        else "",
+    }
+
+
+def _drawings(results: Mapping[str, Any]) -> dict[str, Any]:
+    unit, ways = results["unit"], results["ways"]
+    rows, has_curves = charts.error_rows(results), any(entry["curve"] for entry in ways)
+    summaries = [_summary(entry) for entry in ways]
+    return {
+        "errors": _both(lambda width: charts.intervals(rows, unit, "mean error", width)),
+        "differences": [
+            (baseline, charts.intervals(found, unit, "difference", run_charts.NARROW, zero=True))
+            for baseline in results["baselines"]
+            if (found := charts.difference_rows(results, baseline))
+        ],
+        "relations": [_relation(entry, unit) for entry in results["relations"]],
+        "curves": _both(lambda width: charts.curves(results, "round", width)) if has_curves else None,
+        "timed": _both(lambda width: charts.curves(results, "seconds", width)) if has_curves else None,
+        "dots": _both(lambda width: charts.persons(results, width)),
+        "times": run_charts.round_times(summaries),
+        "bytes": run_charts.round_bytes(summaries),
+    }
+
+
+def _both(draw: Callable[[int], Markup]) -> dict[str, Markup]:
+    """One chart for a wide and for a narrow screen."""
+    return {"wide": draw(run_charts.WIDE), "narrow": draw(run_charts.NARROW)}
+
+
+def _summary(entry: Mapping[str, Any]) -> Summary:
+    """A way as the charts of a run's page take it."""
+    return Summary(
+        way=way(entry["way"]),
+        mean_error=entry["mean"],
+        per_person=dict(entry["per_person"]),
+        seconds=entry["seconds"]["per_round"],
+        seconds_training=entry["seconds"]["per_round_training"],
+        seconds_exchange=entry["seconds"]["per_round_exchange"],
+        bytes_up=entry["bytes"]["up_per_client_round"],
+        bytes_down=entry["bytes"]["down_per_client_round"],
+    )
+
+
+def _relation(entry: Mapping[str, Any], unit: str) -> dict[str, Any]:
+    return {
+        "holds": entry["holds"],
+        "words": in_words(entry),
+        "told": sentences.relation(entry, unit),
+        "drawing": charts.relation(entry, unit),
+    }

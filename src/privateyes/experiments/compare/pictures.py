@@ -1,0 +1,244 @@
+"""The main charts of a comparison as PNG, light and dark, to be shown where a page cannot be.
+
+They have the ways' colours and marks of the page; the colours are read from its style.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from privateyes.errors import RunDirectoryError
+from privateyes.experiments.report.ways import Mark, Way, is_secure, way
+from privateyes.tasks.gaze.units import UNITS
+
+_MARKERS: Final[Mapping[Mark, str]] = MappingProxyType(
+    {"circle": "o", "ring": "o", "square": "s", "triangle": "^", "diamond": "D"}
+)
+_DPI = 160
+_OTHER = Way("", "w-other", "", "circle", 1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Colours of the page by their names in its style."""
+
+    name: str
+    colours: Mapping[str, str]
+
+    def of(self, look: Way) -> str:
+        """A way's colour."""
+        return self.colours[look.css.removeprefix("w-").replace("-", "")]
+
+
+def write_pictures(folder: Path, results: Mapping[str, Any]) -> list[Path]:
+    """Write ``errors``, ``curves``, ``persons`` and ``costs``, each as -light.png and -dark.png.
+
+    Args:
+        folder: made if it is not there.
+        results: what ``comparison.json`` holds.
+
+    Returns:
+        The files.
+
+    Raises:
+        RunDirectoryError: the folder cannot be written to.
+    """
+    drawings: Mapping[str, Callable[[Mapping[str, Any], Theme], Figure]] = {
+        "errors": _errors,
+        "curves": _curves,
+        "persons": _persons,
+        "costs": _costs,
+    }
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for theme in themes():
+            for name, draw in drawings.items():
+                path = folder / f"{name}-{theme.name}.png"
+                with _style(theme):
+                    # no date and no version, so that equal numbers give equal bytes
+                    draw(results, theme).savefig(path, dpi=_DPI, metadata={"Software": None})
+                written.append(path)
+    except OSError as error:
+        raise RunDirectoryError(f"{folder} cannot be written ({error.strerror})", "choose another folder") from error
+    return written
+
+
+def themes() -> list[Theme]:
+    """Light and dark, from the page's style."""
+    sheet = resources.files("privateyes.experiments.report").joinpath("templates", "page.css").read_text("utf-8")
+    light, dark = re.findall(r":root \{(.*?)\}", sheet, re.DOTALL)[:2]
+    return [
+        Theme(name, dict(re.findall(r"--(\w+): (#\w+)", text))) for name, text in (("light", light), ("dark", dark))
+    ]
+
+
+@contextmanager
+def _style(theme: Theme) -> Iterator[None]:
+    ink, soft, paper = (theme.colours[name] for name in ("ink", "soft", "paper"))
+    settings: dict[Any, Any] = {
+        "figure.facecolor": paper,
+        "savefig.facecolor": paper,
+        "axes.facecolor": paper,
+        "axes.edgecolor": theme.colours["rule"],
+        "axes.labelcolor": soft,
+        "axes.titlecolor": ink,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "text.color": ink,
+        "xtick.color": soft,
+        "ytick.color": soft,
+        "grid.color": theme.colours["grid"],
+        "font.family": "DejaVu Sans",
+        "font.size": 10,
+        "legend.frameon": False,
+        "text.parse_math": False,  # a dollar in a name is a dollar
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def _figure(height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
+    figure = Figure(figsize=(8.6, height), layout="constrained")
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def _mark(look: Way, theme: Theme) -> dict[str, Any]:
+    """How matplotlib draws the mark of a way."""
+    hollow = look.mark == "ring"
+    return {
+        "marker": _MARKERS[look.mark],
+        "markersize": 11 if hollow else 7.5,
+        "markerfacecolor": "none" if hollow else theme.of(look),
+        "markeredgecolor": theme.of(look) if hollow else theme.colours["paper"],
+        "markeredgewidth": 2 if hollow else 0.7,
+        "linestyle": "none",
+    }
+
+
+def _title(results: Mapping[str, Any]) -> str:
+    count = results["mean_predictor"]["persons"]
+    return f"{results['name']}: {results['model']}, {count} persons never trained on, {len(results['seeds'])} seeds"
+
+
+def _errors(results: Mapping[str, Any], theme: Theme) -> Figure:
+    """The ways' errors with their intervals and seeds."""
+    unit, predictor = UNITS[results["unit"]], results["mean_predictor"]
+    rows = [(entry["way"], way(entry["way"]), entry, list(entry["per_seed"].values())) for entry in results["ways"]]
+    rows.append((unit.mean, _OTHER, predictor, []))
+    figure, (axes,) = _figure(1.3 + 0.36 * len(rows))
+    for index, (_, look, entry, seeds) in enumerate(rows):
+        colour = theme.of(look)
+        if entry["interval"] is not None:
+            low, high = entry["interval"]
+            axes.plot([low, high], [index, index], color=colour, marker="|", markersize=8, linewidth=1.8)
+        axes.plot(seeds, [index + 0.27] * len(seeds), color=colour, marker="|", markersize=5, linestyle="none")
+        axes.plot([entry["mean"]], [index], **_mark(look, theme))
+        axes.annotate(
+            unit.written(entry["mean"]), (1.01, index), xycoords=("axes fraction", "data"), va="center", weight="bold"
+        )
+    axes.set_yticks(range(len(rows)), [label for label, *_ in rows])
+    for text, (_, look, *_) in zip(axes.get_yticklabels(), rows, strict=True):
+        text.set_color(theme.of(look))
+        text.set_fontweight("bold")
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    axes.set_xlabel(f"mean {unit.measure}, {unit.word}; line: 95 % interval over persons, strokes: single seeds")
+    axes.set_title(_title(results), loc="left", fontsize=10.5)
+    return figure
+
+
+def _curves(results: Mapping[str, Any], theme: Theme) -> Figure:
+    """Errors against rounds and against processor seconds."""
+    unit = UNITS[results["unit"]]
+    figure, axes = _figure(4.2, columns=2)
+    for place, (against, label) in zip(axes, (("round", "round"), ("seconds", "processor seconds")), strict=True):
+        for entry in results["ways"]:
+            look, curve = way(entry["way"]), entry["curve"]
+            x = [point[against] for point in curve]
+            low, high = ([point[key] for point in curve] for key in ("low", "high"))
+            broad = look.line_width > 3
+            place.fill_between(x, low, high, color=theme.of(look), alpha=0.13, linewidth=0)
+            place.plot(
+                x,
+                [point["error"] for point in curve],
+                color=theme.of(look),
+                linewidth=look.line_width * 0.75,
+                alpha=0.6 if broad else 1.0,
+                dashes=_dashes(look),
+                label=entry["way"] if against == "round" else None,
+            )
+        place.axhline(results["mean_predictor"]["mean"], color=theme.colours["soft"], linestyle=":", linewidth=1.2)
+        place.grid(axis="y")
+        place.set_xlabel(label)
+    axes[0].set_ylabel(f"mean {unit.measure}, {unit.word}")
+    axes[1].sharey(axes[0])
+    axes[1].tick_params(labelleft=False)
+    columns = min(4, len(results["ways"]))
+    figure.legend(loc="outside lower center", ncols=columns, labelcolor="linecolor", handlelength=3)
+    figure.suptitle(_title(results), x=0.01, ha="left", fontsize=10.5)
+    return figure
+
+
+def _dashes(look: Way) -> tuple[float, ...]:
+    """The pattern in matplotlib's units, which are line widths."""
+    return tuple(float(part) / look.line_width for part in look.dashes.split()) or (1, 0)
+
+
+def _persons(results: Mapping[str, Any], theme: Theme) -> Figure:
+    """Every person's error by every way."""
+    unit = UNITS[results["unit"]]
+    people = sorted({name for entry in results["ways"] for name in entry["per_person"]})
+    rows = ["mean", *people]
+    figure, (axes,) = _figure(1.6 + 0.3 * len(rows))
+    axes.axhspan(-0.5, 0.5, color=theme.colours["band"], linewidth=0)
+    for entry in results["ways"]:
+        errors = [entry["mean"], *(entry["per_person"].get(name) for name in people)]
+        known = [(error, index) for index, error in enumerate(errors) if error is not None]
+        mark = _mark(way(entry["way"]), theme)
+        if is_secure(entry["way"]):  # smaller, so that the twin below stays visible
+            mark["markersize"] = 4.5
+        axes.plot(*zip(*known, strict=True), label=entry["way"], **mark)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(axis="x")
+    axes.set_xlabel(f"mean {unit.measure}, {unit.word}")
+    figure.legend(loc="outside lower center", ncols=min(5, len(results["ways"])))
+    axes.set_title(_title(results), loc="left", fontsize=10.5)
+    return figure
+
+
+def _costs(results: Mapping[str, Any], theme: Theme) -> Figure:
+    """Processor seconds per round, and bytes of one client in a round."""
+    names = [entry["way"] for entry in results["ways"]]
+    figure, axes = _figure(1.3 + 0.34 * len(names), columns=2)
+    seconds = [entry["seconds"]["cpu_per_round"] for entry in results["ways"]]
+    axes[0].barh(range(len(names)), seconds, 0.55, color=[theme.of(way(name)) for name in names])
+    axes[0].set_xlabel("processor seconds per round, all clients of a fold")
+    axes[0].set_yticks(range(len(names)), names)
+    for key, offset, colour in (("up", -0.17, "up"), ("down", 0.17, "down")):
+        sizes = [entry["bytes"][f"{key}_per_client_round"] / 1e6 for entry in results["ways"]]
+        places = [index + offset for index in range(len(names))]
+        axes[1].barh(places, sizes, 0.3, color=theme.colours[colour], label=key)
+    axes[1].set_xlabel("MB of one client in a round")
+    axes[1].set_yticks(range(len(names)), [""] * len(names))
+    axes[1].legend()
+    for place in axes:
+        place.set_ylim(len(names) - 0.4, -0.6)
+        place.grid(axis="x")
+        place.tick_params(axis="y", length=0)
+    figure.suptitle(_title(results), x=0.01, ha="left", fontsize=10.5)
+    return figure

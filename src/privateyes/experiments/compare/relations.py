@@ -1,0 +1,97 @@
+"""What the ways should have to do with each other, stated with what was measured, and whether it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from privateyes.errors import ConfigError
+from privateyes.experiments.compare.intervals import estimate, over_seeds, paired, per_seed
+from privateyes.experiments.compare.measured import Errors, Measured
+from privateyes.experiments.spec_tables import Relations
+from privateyes.experiments.way_names import WAYS
+
+Demand = Literal["not_above", "below", "beside"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """The errors of two ways of one comparison."""
+
+    first: str
+    second: str
+    errors: tuple[Errors, Errors]
+    seeds: list[int]
+
+    def stated(self, demand: Demand, bound: float) -> dict[str, Any]:
+        """What is demanded of first minus second, and what it was; the verdict is still to come."""
+        one, other = self.errors
+        differences = paired(over_seeds(one), over_seeds(other))
+        ours, theirs = per_seed(one, self.seeds), per_seed(other, self.seeds)
+        by_seed = {str(seed): ours[seed] - theirs[seed] for seed in ours if seed in theirs}
+        single = [one[person][seed] - other[person][seed] for person in one for seed in one[person]]
+        return {
+            "first": self.first,
+            "second": self.second,
+            "demand": demand,
+            "bound": bound,
+            "difference": estimate(list(differences.values())).as_json(),
+            "per_seed": by_seed,
+            "largest_of_a_seed": max(map(abs, by_seed.values())),
+            "largest_of_a_person": max(map(abs, single)),
+        }
+
+
+def relations(measured: Measured, ways: list[str], bounds: Relations) -> list[dict[str, Any]]:
+    """Every relation whose two ways were measured, each with ``holds``."""
+    found = []
+    errors: Mapping[str, Errors] = {way: measured.errors(way) for way in ways}
+
+    def pair(first: str, second: str) -> _Pair | None:
+        known = first in errors and second in errors and first != second
+        return _Pair(first, second, (errors[first], errors[second]), measured.seeds) if known else None
+
+    adaptive = bounds.adaptive_way
+    above = pair(adaptive, "centralised")
+    if above is not None:
+        entry = above.stated("not_above", bounds.above_centralised)
+        found.append({**entry, "holds": entry["difference"]["mean"] <= bounds.above_centralised})
+    below = pair(adaptive, "federated")
+    if below is not None:
+        entry = below.stated("below", bounds.below_federated)
+        found.append({**entry, "holds": -entry["difference"]["mean"] > bounds.below_federated})
+    for way in ways:
+        twin = WAYS[way].twin
+        beside = pair(way, twin) if twin is not None else None
+        if beside is not None:
+            entry = beside.stated("beside", bounds.from_twin)
+            found.append({**entry, "holds": entry["largest_of_a_seed"] <= bounds.from_twin})
+    return found
+
+
+def in_words(relation: Mapping[str, Any]) -> str:
+    """The demand as a phrase, such as ``adaptive at most 0.2 above centralised``; without unit."""
+    first, second, bound = relation["first"], relation["second"], f"{relation['bound']:g}"
+    if relation["demand"] == "not_above":
+        return f"{first} at most {bound} above {second}"
+    if relation["demand"] == "below":
+        return f"{first} below {second}" + (f" by more than {bound}" if relation["bound"] else "")
+    return f"{first} within {bound} of {second} in every seed"
+
+
+def require_relations(results: Mapping[str, Any] | None) -> bool:
+    """Whether every relation holds, and every run is there.
+
+    Args:
+        results: what ``comparison.json`` holds.
+
+    Raises:
+        ConfigError: the experiment's ways have no relation that could be checked.
+    """
+    if results is None:
+        return False
+    if not results["relations"]:
+        remedy = "name at least two of adaptive, centralised and federated, or a secure way and its twin, in ways"
+        raise ConfigError("--check: none of the ways have a relation to each other", remedy)
+    return not results["runs"]["missing"] and all(entry["holds"] for entry in results["relations"])

@@ -1,0 +1,167 @@
+"""What a comparison's numbers say, in sentences for its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from privateyes.experiments.compare.marks import amount, span
+from privateyes.experiments.folds import ONLY_FOLD
+from privateyes.experiments.report import quantities
+from privateyes.tasks.gaze.units import UNITS
+
+
+def what(results: Mapping[str, Any]) -> str:
+    """What was compared: model, persons, folds, seeds, rounds."""
+    persons = results["mean_predictor"]["persons"]
+    folds = results["folds"]
+    tested = (
+        f"{quantities.count(persons, 'person')} to test on"
+        if folds == [ONLY_FOLD]
+        else f"{quantities.count(persons, 'person')}, each left out once"
+    )
+    seeds = ", ".join(map(str, results["seeds"]))
+    rounds = quantities.count(results["budget"]["rounds"], "round")
+    model = f"{results['model']} ({results['parameters']:,} parameters)"
+    return f"{model}, {tested}, {rounds}, seeds {seeds}: {quantities.count(results['runs']['finished'], 'run')}."
+
+
+def headline(results: Mapping[str, Any]) -> str:
+    """The relations in a sentence or two; without any, the best way."""
+    unit, found = results["unit"], results["relations"]
+    errors = {entry["way"]: entry["mean"] for entry in results["ways"]}
+    parts = []
+    ours = next((entry for entry in found if entry["demand"] != "beside"), None)
+    if ours is not None:
+        name = ours["first"]
+        against = [
+            f"{_apart(entry['difference']['mean'], unit)} {entry['second']}"
+            for entry in found
+            if entry["demand"] != "beside"
+        ]
+        parts.append(f"{name} reaches {amount(errors[name], unit)}: {' and '.join(against)}.")
+    twins = [entry for entry in found if entry["demand"] == "beside"]
+    if twins:
+        largest = max(entry["largest_of_a_seed"] for entry in twins)
+        names = " and ".join(entry["first"] for entry in twins) if len(twins) < 3 else f"All {len(twins)} secure ways"
+        whose = "its twin" if len(twins) == 1 else "their twins"
+        end = "ends" if len(twins) == 1 else "end"
+        parts.append(f"{names} {end} within {_tiny(largest, unit)} of {whose} in the clear, in every seed.")
+    if not parts:
+        best = min(errors, key=lambda name: errors[name])
+        parts.append(f"{best} has the lowest error, {amount(errors[best], unit)}.")
+    return " ".join(parts)
+
+
+def _apart(difference: float, unit: str) -> str:
+    if abs(difference) < 0.005:
+        return "the same as"
+    return f"{amount(abs(difference), unit)} {'above' if difference > 0 else 'below'}"
+
+
+def _tiny(value: float, unit: str) -> str:
+    return quantities.error(value, UNITS[unit])
+
+
+def relation(entry: Mapping[str, Any], unit: str) -> str:
+    """What was measured of a relation."""
+    difference, count = entry["difference"], len(entry["per_seed"])
+    largest = _tiny(entry["largest_of_a_seed"], unit)
+    if entry["demand"] == "beside":
+        person = _tiny(entry["largest_of_a_person"], unit)
+        return f"Largest difference of {quantities.count(count, 'seed')}: {largest}; of a single person: {person}."
+    interval = f" (95 % interval {span(difference['interval'], 2, True)})" if difference["interval"] else ""
+    low, high = min(entry["per_seed"].values()), max(entry["per_seed"].values())
+    seeds = f"{amount(low, unit, 2, True)} to {amount(high, unit, 2, True)}"
+    return f"Difference {amount(difference['mean'], unit, 2, True)}{interval}; single seeds {seeds}."
+
+
+def missing(results: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The runs that are not there: what they are called, and why."""
+    found = []
+    for run in results["runs"]["missing"]:
+        name = f"seed {run['seed']}" if run["fold"] == ONLY_FOLD else f"seed {run['seed']}, fold {run['fold']}"
+        found.append({"name": name, "problem": run["problem"] or "not finished"})
+    return found
+
+
+def learned(ways: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What each party learned, ways of one kind together."""
+    grouped: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for entry in ways:
+        grouped.setdefault(tuple(entry["learned"].items()), []).append(entry["way"])
+    return [{"ways": ", ".join(names), "learned": dict(texts)} for texts, names in grouped.items()]
+
+
+def facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """On what it was measured."""
+    environment = results["environment"]
+    packages = environment.get("packages", {})
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("privateyes", "torch", "numpy") if packages.get(name))
+    found = [
+        ("versions", f"Python {environment.get('python')}, {versions}"),
+        ("platform", f"{environment.get('platform')}, {environment.get('cores')} cores"),
+    ]
+    if environment.get("git_commit"):
+        found.append(("commit", str(environment["git_commit"])))
+    if environment.get("data_sha256"):
+        found.append(("data, SHA-256", str(environment["data_sha256"])))
+    return found
+
+
+def mpc(results: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What was measured of generic MPC, and its costs, measured and extrapolated; None where nobody asked for it."""
+    found, unit = results.get("mpc"), results["unit"]
+    if found is None:
+        return None
+    problem = [f"{'Not all of it' if 'engine' in found else 'Nothing'} was measured: {found['problem']}."]
+    if "engine" not in found:
+        return {"sentences": problem, "costs": [], "errors": None}
+    ours, twin, guess = (found[key] for key in ("errors", "twin_errors", "guess_errors"))
+    return {
+        "sentences": [
+            *(problem if found["problem"] else []),
+            f"The images themselves are secret-shared among {found['parties']} parties and a {found['network']} of "
+            f"{found['parameters']:,} parameters is trained on the shares: {found['engine']}, protocol "
+            f"{found['protocol']} ({found['threat_model']}).",
+            f"On {found['samples']:,.0f} samples of a fold, {quantities.count(found['epochs'], 'epoch')}, it reaches "
+            f"{amount(ours['mean'], unit)} (95 % interval {span(ours['interval'])}); the same network trained in the "
+            f"clear with the same steps {amount(twin['mean'], unit)}, the mean label of these samples "
+            f"{amount(guess['mean'], unit)}. The other ways have another network and more samples, so these errors "
+            "cannot be compared with theirs.",
+        ],
+        "errors": ours,
+        "costs": [_mpc_cost(cost) for cost in (found["measured"], *found["extrapolated"])],
+    }
+
+
+def _mpc_cost(cost: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "what": f"{cost['network']}, {cost['what']}",
+        "kind": "extrapolated" if cost["extrapolated"] else "measured",
+        "seconds": duration(cost["seconds"]),
+        "bytes": quantities.data_size(cost["bytes_per_party"]),
+        "formula": cost.get("formula", ""),
+        "extrapolated": cost["extrapolated"],
+    }
+
+
+def duration(seconds: float) -> str:
+    """A time from milliseconds to days."""
+    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return quantities.seconds(seconds)
+
+
+def calibration(found: Mapping[str, Any], unit: str) -> str:
+    """How people were calibrated."""
+    return (
+        f"Mean error and its 95 % interval after k labelled samples of each new person, used on that person's device "
+        f"alone ({found['method']}, mean of {quantities.count(found['draws'], 'draw')}); in {UNITS[unit].word}."
+    )
+
+
+def energy(watt_hours: float) -> str:
+    """An amount of energy, in Wh or mWh."""
+    return f"{watt_hours:.2g} Wh" if watt_hours >= 0.1 else f"{watt_hours * 1000:.2g} mWh"

@@ -1,0 +1,44 @@
+"""What a process does once before its first run, so that no round's time includes it: the compiled kernels are loaded.
+
+Loading them takes as long as several rounds of a small model, and would be counted as an exchange of whichever secure
+way comes first.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from privateyes.experiments.folds import Fold
+from privateyes.experiments.secure import open_secure_exchange, secure_plan
+from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.way_names import WAYS
+from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.server_step import FedAvg
+
+_CLIENTS, _PARAMETERS = 3, 8
+
+
+def warm_up(spec: ExperimentSpec) -> None:
+    """Aggregate a few numbers the way that the experiment's secure ways do; nothing where it has none.
+
+    Raises:
+        UsageError: the experiment's aggregation cannot be used.
+    """
+    if not any(WAYS[way].secure for way in spec.ways):
+        return
+    aggregation = spec.aggregation.model_copy(update={"roster_min": None, "corrupt_clients": 0})
+    federation = spec.federation.model_copy(update={"cohort_fraction": 1.0})
+    small = spec.model_copy(update={"aggregation": aggregation, "federation": federation})
+    clients = {f"c{index}": 1 for index in range(_CLIENTS)}
+    plan = secure_plan(small, Fold("warm-up", tuple(clients), ()), clients, _PARAMETERS)
+    nothing = np.zeros(_PARAMETERS, dtype=np.float32)
+    updates = [ClientUpdate(name, 1, nothing, 0.0) for name in clients]
+    with (
+        TemporaryDirectory() as folder,
+        closing(open_secure_exchange(small, plan, FedAvg(), Path(folder) / "task")) as exchange,
+    ):
+        exchange.exchange(ServerState(nothing), updates)

@@ -1,0 +1,64 @@
+"""Early stopping of a way, from its metrics lines alone, so that a resumed run decides as one that was not.
+
+Where the split names validation persons, every line holds ``validation`` (person -> error) and ``validation_error``
+(their mean); with training.patience also ``best_round``, the best one so far, and ``stopped``, whether the way ends
+with this line. The errors of the test persons stand in the same lines, and nothing here reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from privateyes.training.stopping import best_round, is_over
+
+
+class Stopping:
+    """Decides when a way in a fold ends.
+
+    Args:
+        patience: rounds without a better validation error; None to go on to the last round.
+        lines: the metrics lines that are there already, by round.
+    """
+
+    def __init__(self, patience: int | None, lines: Iterable[Mapping[str, Any]]) -> None:
+        self._patience = patience
+        self._errors = [float(line["validation_error"]) for line in lines if "validation_error" in line]
+
+    @property
+    def over(self) -> bool:
+        """Whether the way has ended before its last round."""
+        return is_over(self._errors, self._patience)
+
+    @property
+    def improved(self) -> bool:
+        """Whether the last round's model is the one to keep."""
+        return self._patience is not None and best_round(self._errors) == len(self._errors)
+
+    def judge(self, errors: Mapping[str, float]) -> dict[str, Any]:
+        """Take note of a round; what its metrics line gains.
+
+        Args:
+            errors: validation person -> error; may be empty, which changes nothing.
+        """
+        if not errors:
+            return {}
+        self._errors.append(float(np.mean(list(errors.values()))))
+        found: dict[str, Any] = {"validation": dict(errors), "validation_error": self._errors[-1]}
+        if self._patience is not None:
+            found |= {"best_round": best_round(self._errors), "stopped": self.over}
+        return found
+
+
+def result_line(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The line of the round whose model is a way's result: the best one if validation persons decide, else the last.
+
+    Args:
+        lines: of one way in one fold, by round; at least one.
+    """
+    last = lines[-1]
+    if "best_round" not in last:
+        return last
+    return next(line for line in lines if line["round"] == last["best_round"])

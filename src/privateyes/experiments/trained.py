@@ -1,0 +1,122 @@
+"""Models out of runs: what a run trained, ready to be used, without its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from privateyes.errors import ConfigError, DataError, RunDirectoryError
+from privateyes.experiments.checkpoint import SHARED, Checkpoint
+from privateyes.experiments.folds import ONLY_FOLD
+from privateyes.experiments.prepare import prepare
+from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.spec import ExperimentSpec, closest
+from privateyes.tasks.gaze.predict.estimator import RENDERED, Estimator, ModelFacts, TorchEstimator
+from privateyes.tasks.gaze.predict.onnx_model import OnnxEstimator
+from privateyes.tasks.gaze.stored import open_file, source_dataset
+from privateyes.tasks.gaze.task import GazeTask
+
+MODEL_FILE: Final = "model.json"
+"""In a run's directory: what its models take and give, so that they can be used where the data are not."""
+
+
+def describe_model(task: GazeTask, rendered: bool) -> dict[str, Any]:
+    """The content of `MODEL_FILE`.
+
+    Args:
+        task: what is learned, from a data file that exists.
+        rendered: whether the data are synthetic eyes of the run's own.
+
+    Raises:
+        DataError: the data file cannot be read.
+    """
+    with open_file(task.path) as file:
+        dataset = RENDERED if rendered else source_dataset(file)
+    return ModelFacts.of_task(task, dataset).to_tree()
+
+
+def open_estimator(
+    model: Path, way: str | None = None, fold: str | None = None, client: str | None = None
+) -> Estimator:
+    """An estimator from a run's directory, or from an exported .onnx file.
+
+    Args:
+        model: the directory or the file.
+        way: of a run: one of its ways; the last one by default.
+        fold: of a run: one of its folds; the first by default.
+        client: of a run: whose model, for ways in which every client has its own.
+
+    Raises:
+        RunDirectoryError: there is no run, or no checkpoint yet.
+        ConfigError: the run has no such way, fold or client, or a file has none at all.
+        DataError: the file is no exported model.
+    """
+    if model.suffix.lower() != ".onnx":
+        return open_run_estimator(model, way, fold, client)
+    if way or fold or client:
+        raise ConfigError(f"{model} holds one model only", "leave --way, --fold and --client out")
+    return OnnxEstimator(model)
+
+
+def open_run_estimator(
+    directory: Path, way: str | None = None, fold: str | None = None, client: str | None = None
+) -> TorchEstimator:
+    """As `open_estimator`, for a run.
+
+    Raises:
+        RunDirectoryError: there is no run, or no checkpoint yet.
+        ConfigError: the run has no such way, fold or client.
+    """
+    run = RunDirectory(directory)
+    spec = run.read_spec()
+    way = _choice("way", way or spec.ways[-1], list(spec.ways))
+    folds = _trained_folds(run, spec)
+    if not folds:
+        problem = f"{directory} has no checkpoint yet"
+        raise RunDirectoryError(problem, "train it first, or continue with `privateyes train RUN --resume`")
+    fold = _choice("fold", fold or folds[0], folds)
+    checkpoint = run.read_result(fold, way)
+    if checkpoint is None:
+        problem = f"{directory} has no checkpoint of {way} in fold {fold}"
+        raise RunDirectoryError(problem, "name another --way, or continue with `privateyes train RUN --resume`")
+    client = _which_client(way, client, checkpoint)
+    source = f"{spec.name}: {way}{f' of {client}' if client else ''}, fold {fold}, round {checkpoint.round}"
+    return TorchEstimator(_facts(run, spec).from_source(source), checkpoint.vectors[client])
+
+
+def _trained_folds(run: RunDirectory, spec: ExperimentSpec) -> list[str]:
+    """Names of the folds with checkpoints, in the order of the experiment."""
+    there = sorted(path.name for path in (run.path / "checkpoints").glob("*") if path.is_dir())
+    planned = spec.split.folds or [ONLY_FOLD]
+    return [*(name for name in planned if name in there), *(name for name in there if name not in planned)]
+
+
+def _which_client(way: str, client: str | None, checkpoint: Checkpoint) -> str:
+    clients = sorted(checkpoint.vectors)
+    if clients == [SHARED]:
+        if client is not None:
+            raise ConfigError(f"--client {client}: in {way} everyone has the same model", "leave --client out")
+        return SHARED
+    if client is None:
+        problem = f"in {way} every client has a model of its own"
+        raise ConfigError(problem, f"choose one with --client: {', '.join(clients)}")
+    return _choice("client", client, clients)
+
+
+def _facts(run: RunDirectory, spec: ExperimentSpec) -> ModelFacts:
+    """From the run's own note, or, for runs that have none, from the data."""
+    noted = run.read_json(MODEL_FILE)
+    if noted is not None:
+        try:
+            return ModelFacts.from_tree(noted)
+        except DataError as error:
+            problem = f"{run.path / MODEL_FILE}: {error.problem}"
+            raise RunDirectoryError(problem, "delete the file; the run's data are read in its place") from error
+    data = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
+    return ModelFacts.from_tree(describe_model(prepare(spec).task(data), spec.data.path is None))
+
+
+def _choice(option: str, value: str, known: list[str]) -> str:
+    if value not in known:
+        raise ConfigError(f"--{option} {value}: the run has no such {option}", closest(value, known))
+    return value

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privateyes.errors import ConfigError
+from privateyes.experiments.compare.measured import FinishedRun, Measured
+from privateyes.experiments.compare.plan import SubRun
+from privateyes.experiments.compare.relations import in_words, relations, require_relations
+from privateyes.experiments.spec_tables import Relations
+
+
+def _measured(**errors: list[float]) -> Measured:
+    """Two persons and two seeds; a way's four errors are p00 and p01 with seed 1, then with seed 2."""
+    runs = []
+    for place, seed in enumerate((1, 2)):
+        for offset, person in enumerate(("p00", "p01")):
+            metrics = [
+                {"way": way.replace("_", "-"), "round": 1, "error": {person: found[2 * place + offset]}}
+                for way, found in errors.items()
+            ]
+            run = SubRun(seed, person, None, Path())  # type: ignore[arg-type]
+            runs.append(FinishedRun(run, {"clients": {"count": 2}}, metrics, {}))
+    return Measured(tuple(runs), ())
+
+
+def _stated(bounds: Relations | None = None, **errors: list[float]) -> list[dict[str, Any]]:
+    ways = [name.replace("_", "-") for name in errors]
+    return relations(_measured(**errors), ways, bounds or Relations())
+
+
+SAME = [6.0, 8.0, 6.0, 8.0]
+
+
+@pytest.mark.parametrize(("above", "holds"), [(0.19, True), (0.21, False)])
+def test_adaptive_may_be_a_little_above_centralised(above: float, holds: bool) -> None:
+    (found,) = _stated(adaptive=[value + above for value in SAME], centralised=SAME)
+    assert found["difference"]["mean"] == pytest.approx(above)
+    assert (found["demand"], found["bound"], found["holds"]) == ("not_above", 0.2, holds)
+
+
+@pytest.mark.parametrize(("apart", "holds"), [(-0.01, True), (0.0, False), (0.01, False)])
+def test_adaptive_has_to_be_below_federated(apart: float, holds: bool) -> None:
+    (found,) = _stated(adaptive=[value + apart for value in SAME], federated=SAME)
+    assert (found["demand"], found["holds"]) == ("below", holds)
+
+
+def test_a_secure_way_is_judged_by_the_seed_in_which_it_is_farthest_from_its_twin() -> None:
+    # +0.03 in one seed and -0.03 in the other: the mean says nothing
+    (found,) = _stated(private=[6.03, 8.03, 5.97, 7.97], federated=SAME)
+    assert found["difference"]["mean"] == pytest.approx(0.0, abs=1e-12)
+    assert found["largest_of_a_seed"] == pytest.approx(0.03)
+    assert not found["holds"]
+    (close,) = _stated(private=[6.01, 8.01, 5.99, 7.99], federated=SAME)
+    assert close["holds"]
+
+
+def test_the_largest_difference_of_a_single_person_is_stated() -> None:
+    (found,) = _stated(private=[6.5, 7.5, 6.0, 8.0], federated=SAME)
+    assert found["largest_of_a_seed"] == pytest.approx(0.0, abs=1e-12)
+    assert found["largest_of_a_person"] == pytest.approx(0.5)
+
+
+def test_every_secure_way_has_its_own_twin() -> None:
+    found = _stated(adaptive=SAME, federated=SAME, private=SAME, private_adaptive=SAME)
+    assert [(entry["first"], entry["second"]) for entry in found] == [
+        ("adaptive", "federated"),
+        ("private", "federated"),
+        ("private-adaptive", "adaptive"),
+    ]
+
+
+def test_another_way_can_be_the_one_that_is_asked() -> None:
+    bounds = Relations(adaptive_way="fedyogi", above_centralised=0.5, below_federated=0.1)
+    lower = [value - 0.05 for value in SAME]
+    above, below = _stated(bounds, fedyogi=lower, centralised=SAME, federated=SAME)
+    assert above["holds"]
+    assert not below["holds"]
+    assert in_words(above) == "fedyogi at most 0.5 above centralised"
+    assert in_words(below) == "fedyogi below federated by more than 0.1"
+
+
+def test_a_check_needs_every_relation_and_every_run() -> None:
+    holds = {"relations": [{"holds": True}], "runs": {"missing": []}}
+    assert require_relations(holds)
+    assert not require_relations({**holds, "relations": [{"holds": True}, {"holds": False}]})
+    assert not require_relations({**holds, "runs": {"missing": [{"seed": 1}]}})
+    assert not require_relations(None)
+
+
+def test_a_check_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="none of the ways have a relation"):
+        require_relations({"relations": [], "runs": {"missing": []}})

@@ -1,0 +1,122 @@
+"""A training under MPC from an experiment to its result; the engine is a stub, so the network stays as it began."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from privateyes.engines.mpc.driver import Launcher
+from privateyes.engines.mpc.protocols import PROTOCOLS
+from privateyes.errors import EngineError, RunDirectoryError
+from privateyes.experiments.mpc.plan import MpcJob, features_of, training_of
+from privateyes.experiments.mpc.run import MODEL, RESULT, read_result, run_mpc
+
+MakeJob = Callable[..., MpcJob]
+FEW = "samples_per_person = 4\nbatch_size = 6\nepochs = 2\n"
+
+
+def test_the_result_names_protocol_and_threat_model(
+    make_job: MakeJob, stub: Launcher, listener: Any, tmp_path: Path
+) -> None:
+    result = run_mpc(make_job(FEW), tmp_path, listener, stub)
+    assert (result.protocol, result.parties, result.ring_bits, result.fraction_bits) == ("aby3", 3, 64, 18)
+    assert result.engine == "SecretFlow SPU 0.9.5"
+    assert result.threat_model == PROTOCOLS["aby3"].threat_model
+    assert result.samples == {"p00": 4, "p01": 4, "p02": 4}
+    assert result.unit == "deg"
+
+
+def test_errors_are_those_of_held_out_persons(make_job: MakeJob, stub: Launcher, listener: Any, tmp_path: Path) -> None:
+    job = make_job(FEW + "learning_rate = 0.2")
+    result = run_mpc(job, tmp_path, listener, stub)
+    assert set(result.errors) == set(result.twin_errors) == set(result.guess_errors) == {"p03", "p04"}
+    _, model = training_of(job)  # the stub trains nothing: these are the parameters
+    for person, error in result.errors.items():
+        with torch.inference_mode():
+            predicted = model(torch.from_numpy(features_of(job.task.examples(person)))).numpy()
+        assert error == pytest.approx(job.task.error(predicted, job.task.labels_of(person)))
+    assert result.twin_errors != result.errors
+    assert result.twin_errors["p03"] == pytest.approx(result.shaken_errors["p03"], abs=0.05)
+
+
+def test_the_deviation_is_the_distance_from_the_twin(
+    make_job: MakeJob, stub: Launcher, listener: Any, tmp_path: Path
+) -> None:
+    result = run_mpc(make_job(FEW), tmp_path, listener, stub)
+    assert result.deviation.largest == result.deviation.largest_change > 1e-4  # the stub's network never moved
+    assert 0 < result.deviation.mean < result.deviation.largest
+
+
+def test_what_was_measured_and_what_was_not_stand_apart(
+    make_job: MakeJob, stub: Launcher, listener: Any, tmp_path: Path
+) -> None:
+    result = run_mpc(make_job(FEW), tmp_path, listener, stub)
+    assert (result.measured.extrapolated, result.measured.steps, result.measured.bytes_per_step) == (False, 4, 1000.0)
+    assert [(cost.network, cost.batch_size, cost.extrapolated) for cost in result.probes] == [
+        ("small_cnn", 1, False),
+        ("small_cnn", 4, False),
+    ]
+    own, model = result.extrapolated
+    # 3 persons with 24 images, 4 rounds of 2 epochs: 12 batches of 6, or 5 of 16, in each of 8 epochs.
+    assert (own.network, own.steps, own.extrapolated) == ("perceptron", 8 * 12, True)
+    assert (model.network, model.batch_size, model.steps, model.extrapolated) == ("small_cnn", 16, 8 * 5, True)
+    assert own.bytes_per_party == 96_000.0
+    assert own.formula
+    assert model.formula
+
+
+def test_a_finished_result_is_read_and_not_computed_again(
+    make_job: MakeJob, stub: Launcher, listener: Any, tmp_path: Path
+) -> None:
+    job = make_job(FEW)
+    first = run_mpc(job, tmp_path / "fold", listener, stub)
+    nobody = Launcher(tmp_path / "no python")
+    assert run_mpc(job, tmp_path / "fold", listener, nobody) == first
+    assert listener.notes[-1] == f"{tmp_path / 'fold'} is finished already"
+    assert np.array_equal(np.load(tmp_path / "fold" / MODEL), training_of(job)[0].initial)
+
+
+@pytest.mark.parametrize("other", ["learning_rate = 0.01", 'protocol = "semi2k"', "probe_batches = [1, 2]"])
+def test_another_trainings_result_is_not_taken(
+    other: str, make_job: MakeJob, stub: Launcher, listener: Any, tmp_path: Path
+) -> None:
+    run_mpc(make_job(FEW), tmp_path, listener, stub)
+    with pytest.raises(RunDirectoryError, match="another training under MPC; choose another --out"):
+        run_mpc(make_job(FEW + other), tmp_path, listener, stub)
+
+
+def test_a_failed_training_leaves_no_result(
+    make_job: MakeJob, stub: Launcher, listener: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_ENGINE", "party dies")
+    with pytest.raises(EngineError, match="party 1 ended with exit code 9"):
+        run_mpc(make_job(FEW), tmp_path / "fold", listener, stub)
+    assert not (tmp_path / "fold").exists()
+    monkeypatch.setenv("STUB_ENGINE", "")
+    assert run_mpc(make_job(FEW), tmp_path / "fold", listener, stub).errors
+
+
+def test_a_result_survives_its_file(make_job: MakeJob, stub: Launcher, listener: Any, tmp_path: Path) -> None:
+    assert read_result(tmp_path) is None
+    result = run_mpc(make_job(FEW + "probe_batches = []"), tmp_path, listener, stub)
+    assert read_result(tmp_path) == result
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"digest": 1}'])
+def test_a_damaged_result_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / RESULT).write_text(content)
+    with pytest.raises(RunDirectoryError, match=r"mpc.json is damaged .* delete the file"):
+        read_result(tmp_path)
+
+
+def test_progress_is_told(make_job: MakeJob, stub: Launcher, listener: Any, tmp_path: Path) -> None:
+    run_mpc(make_job(FEW), tmp_path, listener, stub)
+    assert listener.notes[0] == "mpc all: 12 samples of 3 persons, 4 steps"
+    assert listener.steps[:4] == [("all", done, 4) for done in range(1, 5)]
+    assert json.loads((tmp_path / RESULT).read_text())["extrapolated"][0]["extrapolated"] is True

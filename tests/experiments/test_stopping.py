@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privateyes.experiments import run as run_module
+from privateyes.experiments.checkpoint import Checkpoint
+from privateyes.experiments.evaluate import evaluate_run
+from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.run import run_experiment
+from privateyes.experiments.spec import ExperimentSpec, parse_spec
+from privateyes.experiments.stopping import Stopping, result_line
+from privateyes.training.stopping import best_round, is_over
+
+Make = Callable[..., ExperimentSpec]
+
+
+def lines_of(errors: list[float], patience: int | None) -> list[dict[str, Any]]:
+    stopping = Stopping(patience, [])
+    return [{"round": number, **stopping.judge({"v": error})} for number, error in enumerate(errors, start=1)]
+
+
+def test_a_line_says_the_best_round_so_far_and_whether_it_is_the_last() -> None:
+    lines = lines_of([5.0, 3.0, 4.0, 3.0], 2)
+    assert [(line["best_round"], line["stopped"]) for line in lines] == [(1, False), (2, False), (2, False), (2, True)]
+    assert result_line(lines) is lines[1]
+
+
+def test_without_patience_errors_are_recorded_and_the_last_round_is_the_result() -> None:
+    lines = lines_of([5.0, 3.0, 4.0, 6.0, 7.0], None)
+    assert lines[0] == {"round": 1, "validation": {"v": 5.0}, "validation_error": 5.0}
+    assert result_line(lines) is lines[-1]
+
+
+def test_without_validation_persons_nothing_is_recorded_or_decided() -> None:
+    stopping = Stopping(None, [{"round": 1}])
+    assert stopping.judge({}) == {}
+    assert not stopping.over
+    assert not stopping.improved
+
+
+@pytest.mark.parametrize("resumed_after", range(1, 6))
+def test_from_the_lines_on_disk_it_decides_as_if_never_interrupted(resumed_after: int) -> None:
+    errors = [5.0, 3.0, 4.0, 2.9, 3.0, 3.1]
+    lines = lines_of(errors, 2)
+    again = Stopping(2, json.loads(json.dumps(lines[:resumed_after])))
+    assert again.over == lines[resumed_after - 1]["stopped"]
+    assert again.judge({"v": errors[resumed_after]}).items() <= lines[resumed_after].items()
+
+
+# Whole runs. What a model's errors would be is made up, so that the rounds in which they are best are known.
+
+PATIENCE = 2
+VALIDATION = [5.0, 4.0, 3.0, 3.5, 3.2, 1.0, 1.0, 1.0]  # best in round 3, over after round 5
+TEST = [9.0, 8.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0]  # best in round 2, over after round 4
+ROUNDS = len(VALIDATION)
+WAYS = '["centralised", "local", "federated", "adaptive", "private"]'
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """p02 is the validation person; the errors follow from the round alone."""
+
+    def errors(pool: object, task: object, true: dict[str, object], checkpoint: Checkpoint) -> dict[str, float]:
+        index = checkpoint.round - 1
+        return {person: (VALIDATION if person == "p02" else TEST)[index] for person in true}
+
+    monkeypatch.setattr(run_module, "_errors", errors)
+
+
+@pytest.fixture
+def make(eyes: Path, experiment_text: Callable[..., str]) -> Make:
+    """As small_spec, with p02 for validation and so much patience."""
+
+    def made(patience: int, ways: str = WAYS, rounds: int = ROUNDS) -> ExperimentSpec:
+        text = experiment_text(eyes, ways, f"patience = {patience}", rounds=rounds)
+        split = 'test_persons = ["p03", "p04"]\nvalidation_persons = ["p02"]\n'
+        text = text.replace('test_persons = ["p03", "p04"]\n', split)
+        return parse_spec(text.replace("[split]", "image_limit = 8\n[split]"), "small.toml", Path())
+
+    return made
+
+
+@pytest.fixture
+def spec(make: Make) -> ExperimentSpec:
+    return make(PATIENCE)
+
+
+@pytest.mark.usefixtures("made_up")
+def test_every_way_stops_by_the_validation_persons_and_not_by_the_test_persons(
+    spec: ExperimentSpec, tmp_path: Path, listener: Any
+) -> None:
+    assert is_over(TEST[:4], PATIENCE)  # peeking at the test persons would stop here, and keep round 2
+    assert best_round(TEST[:4]) == 2
+    results = run_experiment(spec, tmp_path / "run", listener)
+    run = RunDirectory(tmp_path / "run")
+    for row in results["rows"]:
+        assert [line["round"] for line in run.read_rounds("all", row["way"])] == [1, 2, 3, 4, 5]
+        assert row["best_rounds"] == {"all": 3}
+        assert row["rounds_run"] == {"all": 5}
+        assert row["per_person"] == {"p03": TEST[2], "p04": TEST[2]}  # of the model that was chosen: not the best there
+    assert ("note", "local stops after round 5: round 3 was the best on p02") in listener.told
+    assert results["folds"] == [{"fold": "all", "train": ["p00", "p01"], "test": ["p03", "p04"]}]
+
+
+@pytest.mark.usefixtures("made_up")
+def test_the_best_rounds_model_is_kept_and_used(
+    spec: ExperimentSpec, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, recorded = RunDirectory.record_round, {}
+
+    def noting(self: RunDirectory, line: dict[str, Any], checkpoint: Checkpoint, best: bool = False) -> None:
+        recorded[line["way"], line["round"]] = checkpoint
+        record(self, line, checkpoint, best)
+
+    monkeypatch.setattr(RunDirectory, "record_round", noting)
+    run_experiment(spec, tmp_path / "run", listener)
+    run = RunDirectory(tmp_path / "run")
+    for way in spec.ways:
+        result, last = run.read_result("all", way), run.read_checkpoint("all", way)
+        assert result is not None
+        assert last is not None
+        assert (result.round, last.round) == (3, 5)
+        for name, vector in result.vectors.items():
+            assert vector.tobytes() == recorded[way, 3].vectors[name].tobytes()
+            assert vector.tobytes() != last.vectors[name].tobytes()
+        assert evaluate_run(tmp_path / "run", way).round == 3
+
+
+@pytest.mark.usefixtures("made_up")
+@pytest.mark.parametrize("stop_after", range(1, 6))
+@pytest.mark.parametrize("moment", ["before", "between", "after"])
+def test_a_run_that_is_killed_at_any_round_stops_where_it_would_have(
+    make: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, stop_after: int, moment: str
+) -> None:
+    """Before the line, between the line and the checkpoint (the best one written or not), or after both."""
+    spec = make(PATIENCE, '["federated"]')
+    whole = run_experiment(spec, tmp_path / "whole", listener)
+    record = RunDirectory.record_round
+    done = []
+
+    def stop(self: RunDirectory, line: dict[str, Any], checkpoint: Checkpoint, best: bool = False) -> None:
+        done.append(line)
+        if len(done) == stop_after and moment == "before":
+            raise KeyboardInterrupt
+        last = self.read_checkpoint("all", "federated")
+        record(self, line, checkpoint, best)
+        if len(done) == stop_after:
+            if moment == "between":  # the way's own checkpoint, which comes last, was not replaced
+                path = self.checkpoint_path("all", "federated")
+                path.unlink() if last is None else path.write_bytes(previous[0])
+            raise KeyboardInterrupt
+        previous[:] = [self.checkpoint_path("all", "federated").read_bytes()]
+
+    previous: list[bytes] = []
+    monkeypatch.setattr(RunDirectory, "record_round", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(spec, tmp_path / "run", listener)
+    monkeypatch.setattr(RunDirectory, "record_round", record)
+    resumed = run_experiment(spec, tmp_path / "run", listener, resume=True)
+    rows = [
+        [{key: row[key] for key in row if "seconds" not in key} for row in found["rows"]] for found in (whole, resumed)
+    ]
+    assert rows[0] == rows[1]
+    for name in ("federated.safetensors", "federated.best.safetensors"):
+        files = [(tmp_path / folder / "checkpoints" / "all" / name).read_bytes() for folder in ("whole", "run")]
+        assert files[0] == files[1]
+
+
+@pytest.mark.usefixtures("made_up")
+def test_a_finished_way_that_stopped_early_is_not_gone_on_with(
+    spec: ExperimentSpec, tmp_path: Path, listener: Any
+) -> None:
+    run_experiment(spec, tmp_path / "run", listener)
+    (tmp_path / "run" / "results.json").unlink()
+    listener.told.clear()
+    run_experiment(spec, tmp_path / "run", listener, resume=True)
+    assert [told for told in listener.told if told[0] in ("started", "round")] == []
+
+
+def test_validation_persons_neither_train_nor_are_tested_in_a_real_run(
+    make: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from privateyes.engines.local.pool import TrainJob, WorkerPool
+
+    trained: set[str] = set()
+    train = WorkerPool.train
+
+    def noting(self: WorkerPool, jobs: list[TrainJob]) -> Any:
+        trained.update(str(owner) for job in jobs for owner in job.owners)
+        return train(self, jobs)
+
+    monkeypatch.setattr(WorkerPool, "train", noting)
+    results = run_experiment(make(1, rounds=2), tmp_path / "run", listener)
+    assert trained == {"p00", "p01"}
+    for line in RunDirectory(tmp_path / "run").read_metrics():
+        assert set(line["error"]) == {"p03", "p04"}
+        assert set(line["validation"]) == {"p02"}
+    assert all(set(row["per_person"]) == {"p03", "p04"} for row in results["rows"])
