@@ -42,6 +42,7 @@ name = "MODEL"
 rounds = 15
 batch_size = 32
 """
+_FEW = "[mpc]\nepochs = 1\nsamples_per_person = 50\n"
 _ONE = 'folds = ["p00"]'
 # Name -> the experiment. The first is what `docs/mpc.md` compares with the clear; the others ask what something costs.
 SITUATIONS = {
@@ -51,9 +52,10 @@ SITUATIONS = {
     "crops-128": _CROPS.replace("FOLDS", _ONE) + "[mpc]\nring_bits = 128\nprobe_batches = []\n",
     "crops-semi2k": _CROPS.replace("FOLDS", _ONE) + '[mpc]\nprotocol = "semi2k"\n',
     "crops-cheetah": _CROPS.replace("FOLDS", _ONE) + '[mpc]\nprotocol = "cheetah"\nprobe_batches = []\n',
-    "crops-small-cnn": _CROPS.replace("FOLDS", _ONE) + '[mpc]\nnetwork = "model"\nepochs = 4\n',
-    "eyes-lenet": _RENDERED.replace("MODEL", "lenet") + "[mpc]\nepochs = 2\n",
-    "eyes-resnet-preact-8": _RENDERED.replace("MODEL", "resnet_preact_8") + "[mpc]\nepochs = 2\n",
+    "crops-small-cnn": _CROPS.replace("FOLDS", _ONE)
+    + '[mpc]\nnetwork = "model"\nepochs = 1\nsamples_per_person = 20\n',
+    "eyes-lenet": _RENDERED.replace("MODEL", "lenet") + _FEW,
+    "eyes-resnet-preact-8": _RENDERED.replace("MODEL", "resnet_preact_8") + _FEW,
 }
 
 

@@ -180,3 +180,25 @@ def test_sixteen_bits_train_every_way_and_whatever_gpu_there_is_may_be_asked_for
     spec = small_spec(ways=THREE, extra_training='device = "auto"\nprecision = "bfloat16"')
     results = run_experiment(spec, tmp_path / "run", listener)
     assert all(0 < row["mean_error"] < 90 for row in results["rows"])
+
+
+def test_generic_mpc_is_no_way_of_a_run(
+    small_spec: Callable[..., ExperimentSpec], tmp_path: Path, listener: Any
+) -> None:
+    with pytest.raises(ConfigError, match=r'ways contains "mpc".*privateyes compare'):
+        run_experiment(small_spec(ways='["federated", "mpc"]'), tmp_path / "run", listener)
+    assert not (tmp_path / "run").exists()
+
+
+def test_extras_change_no_number(small_spec: Make, finished_run: Path, tmp_path: Path, listener: Any) -> None:
+    run_experiment(small_spec(ways=THREE), tmp_path / "run", listener, extras=False)
+    assert not (tmp_path / "run" / "samples.npz").exists()
+    ours, theirs = outcome_of(tmp_path / "run"), outcome_of(finished_run)
+    del theirs["files"]["samples.npz"]
+    assert ours == theirs
+
+
+def test_processor_time_is_recorded_and_every_sample_is_counted(finished_run: Path) -> None:
+    for line in RunDirectory(finished_run).read_metrics():
+        assert line["samples"] == 3 * 24
+        assert line["seconds_cpu"] > 0

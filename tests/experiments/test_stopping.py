@@ -43,6 +43,20 @@ def test_without_validation_persons_nothing_is_recorded_or_decided() -> None:
     assert not stopping.improved
 
 
+@pytest.mark.parametrize("resumed_after", range(1, 5))
+def test_void_rounds_cost_no_patience_and_a_resumed_run_knows_them(resumed_after: int) -> None:
+    void = [False, True, True, False, True, False]
+    stopping, lines = Stopping(2, []), []
+    for number, left in enumerate(void, start=1):
+        line = {"round": number, "participation": {"void": left}}
+        lines.append({**line, **stopping.judge({"v": 3.0 if number < 4 else 4.0}, left)})
+    assert [line["stopped"] for line in lines] == [False, False, False, False, False, True]
+    again = Stopping(2, json.loads(json.dumps(lines[:resumed_after])))
+    rest = list(zip(lines, void, strict=True))[resumed_after:]
+    found = [again.judge(line["validation"], left) for line, left in rest]
+    assert [line["stopped"] for line in found] == [line["stopped"] for line in lines[resumed_after:]]
+
+
 @pytest.mark.parametrize("resumed_after", range(1, 6))
 def test_from_the_lines_on_disk_it_decides_as_if_never_interrupted(resumed_after: int) -> None:
     errors = [5.0, 3.0, 4.0, 2.9, 3.0, 3.1]

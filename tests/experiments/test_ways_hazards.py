@@ -177,7 +177,9 @@ def test_a_run_in_which_rounds_are_void_ends_with_results_and_resumes_to_the_sam
     held = [line for line in lines if line["way"] == "private" and not line["participation"]["void"]]
     assert private["void_rounds"] == len(void)
     assert private["seconds_per_round"] == pytest.approx(np.mean([line["seconds"] for line in held]))
-    assert private["bytes_up_per_client_round"] == pytest.approx(np.mean([line["bytes_up_per_client"] for line in held]))
+    assert private["bytes_up_per_client_round"] == pytest.approx(
+        np.mean([line["bytes_up_per_client"] for line in held])
+    )
     record, count = RunDirectory.record_round, iter(range(100))
 
     def stop(self: RunDirectory, line: dict[str, Any], checkpoint: Checkpoint, best: bool = False) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.engines.local.pool import PoolTrainer, PredictJob, WorkerPool
+from privateyes.errors import ConfigError
 from privateyes.experiments.calibrate import calibrate_way
 from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.environment import describe_environment
@@ -75,6 +76,7 @@ def run_experiment(
         UsageError: data, configuration or directory cannot be used; if so before the start, nothing is written.
         ProtocolError: a party of the secure aggregation stopped.
     """
+    _refuse_mpc(spec)
     check_run_directory(directory, spec, resume)
     preparation = prepare(spec)
     resolve_device(spec.training.device)
@@ -87,6 +89,13 @@ def run_experiment(
         if not begun:
             held.enter_context(exclusive(directory))
         return _run(preparation, run, observer, extras)
+
+
+def _refuse_mpc(spec: ExperimentSpec) -> None:
+    """Generic MPC trains on few samples and beside a run."""
+    if any(WAYS[way].kind == "mpc" for way in spec.ways):
+        remedy = "remove it and use `privateyes mpc`, or `privateyes compare` for all of them"
+        raise ConfigError('ways contains "mpc", which a run does not train', remedy)
 
 
 def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras: bool) -> dict[str, Any]:
@@ -159,7 +168,8 @@ def _train(
         for outcome in outcomes:
             cpu = {"seconds_cpu": process_time() - begun}
             found = _errors(context.pool, task, true, outcome.checkpoint)
-            judged = stopping.judge({person: found[person] for person in fold.validation})
+            void = bool(outcome.participation.get("void"))
+            judged = stopping.judge({person: found[person] for person in fold.validation}, void)
             errors = {person: found[person] for person in fold.test}
             line = {**_metrics_line(fold, way, rounds, outcome, errors), "unit": task.unit, **judged, **cpu}
             run.record_round(line, outcome.checkpoint, best=bool(judged) and stopping.improved)

@@ -19,33 +19,38 @@ class Stopping:
     """Decides when a way in a fold ends.
 
     Args:
-        patience: rounds without a better validation error; None to go on to the last round.
+        patience: rounds without a better validation error, void ones aside; None to go on to the last round.
         lines: the metrics lines that are there already, by round.
     """
 
     def __init__(self, patience: int | None, lines: Iterable[Mapping[str, Any]]) -> None:
         self._patience = patience
-        self._errors = [float(line["validation_error"]) for line in lines if "validation_error" in line]
+        judged = [line for line in lines if "validation_error" in line]
+        self._errors = [float(line["validation_error"]) for line in judged]
+        self._void = {number for number, line in enumerate(judged, 1) if line.get("participation", {}).get("void")}
 
     @property
     def over(self) -> bool:
         """Whether the way has ended before its last round."""
-        return is_over(self._errors, self._patience)
+        return is_over(self._errors, self._patience, self._void)
 
     @property
     def improved(self) -> bool:
         """Whether the last round's model is the one to keep."""
         return self._patience is not None and best_round(self._errors) == len(self._errors)
 
-    def judge(self, errors: Mapping[str, float]) -> dict[str, Any]:
+    def judge(self, errors: Mapping[str, float], void: bool = False) -> dict[str, Any]:
         """Take note of a round; what its metrics line gains.
 
         Args:
             errors: validation person -> error; may be empty, which changes nothing.
+            void: whether the round left the model as it was, because too few clients arrived.
         """
         if not errors:
             return {}
         self._errors.append(float(np.mean(list(errors.values()))))
+        if void:
+            self._void.add(len(self._errors))
         found: dict[str, Any] = {"validation": dict(errors), "validation_error": self._errors[-1]}
         if self._patience is not None:
             found |= {"best_round": best_round(self._errors), "stopped": self.over}

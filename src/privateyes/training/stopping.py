@@ -5,7 +5,7 @@ The decision is a function of all errors so far, which are on disk: a run that i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 def best_round(errors: Sequence[float]) -> int:
@@ -13,6 +13,12 @@ def best_round(errors: Sequence[float]) -> int:
     return 1 + min(range(len(errors)), key=errors.__getitem__)
 
 
-def is_over(errors: Sequence[float], patience: int | None) -> bool:
-    """Whether `patience` rounds have passed since the best one; never without a patience, or before a round."""
-    return patience is not None and len(errors) > 0 and len(errors) - best_round(errors) >= patience
+def is_over(errors: Sequence[float], patience: int | None, void: Collection[int] = ()) -> bool:
+    """Whether `patience` rounds have passed since the best one; never without a patience, or before a round.
+
+    Rounds in `void`, from 1, do not count: they left the model as it was, so that it could not improve.
+    """
+    if patience is None or not errors:
+        return False
+    best = best_round(errors)
+    return len(errors) - best - sum(1 for number in void if number > best) >= patience

@@ -72,6 +72,18 @@ def test_where_rounds_were_void_the_difference_is_not_put_down_to_rounding(run_m
     assert "rounding" not in said
 
 
+def test_the_table_says_which_rounds_the_errors_are_of_and_which_were_void(run_maker: Maker) -> None:
+    def stopped(content: dict[str, Any]) -> None:
+        content["rows"][3] |= {"best_rounds": {"all": 7}, "rounds_run": {"all": 9}, "void_rounds": 2}
+
+    files = read_run(run_maker(rounds=2))
+    assert "best on" not in sentences.table_caption(files, ["r07"])
+    assert "void" not in sentences.table_caption(files, ["r07"])
+    said = sentences.table_caption(changed(run_maker(rounds=2), stopped), ["r07"])
+    assert "Errors are of the round whose model was the best on the validation persons: private 7 of 9." in said
+    assert "Rounds that were void, for too few clients arrived, and count in no mean: private 2." in said
+
+
 def rename(content: dict[str, Any], names: dict[str, str]) -> None:
     for row in content["rows"]:
         row["way"] = names.get(row["way"], row["way"])

@@ -66,6 +66,8 @@ class Row(_Record):
     bytes_up_per_client_once: NonNegative | None = None
     learned: dict[str, str] = Field(default_factory=dict)
     void_rounds: int = Field(default=0, ge=0)
+    best_rounds: dict[str, int] = Field(default_factory=dict)
+    rounds_run: dict[str, int] = Field(default_factory=dict)
 
 
 class Fold(_Record):
@@ -109,7 +111,7 @@ class MeanPredictor(_Record):
 
 
 class Equality(_Record):
-    """How far the secure ways were from plain averaging. Deviations are those of the averaged update, per coordinate."""
+    """How far the secure ways were from plain averaging; deviations are of the averaged update, per coordinate."""
 
     largest_deviation: NonNegative
     bound: NonNegative

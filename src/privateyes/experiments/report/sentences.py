@@ -138,8 +138,26 @@ def table_caption(files: RunFiles, people: Sequence[str]) -> str:
         how = f"{tested}, each tested with models that were trained without them"
     return (
         f"Error: mean {files.unit.measure} in {files.unit.word} on {how}; SD: its standard deviation over these "
-        "people. Up and down: bytes that one client sends and receives in one round."
+        f"people. Up and down: bytes that one client sends and receives in one round.{_rounds_that_count(files)}"
     )
+
+
+def _rounds_that_count(files: RunFiles) -> str:
+    """Whose errors are not of the last round, and whose rounds were void; empty where nobody's."""
+    rows = files.results.rows if files.results is not None else []
+    said = ""
+    ends = [
+        f"{row.way} "
+        + ", ".join(f"{best} of {row.rounds_run.get(fold, '?')}" for fold, best in row.best_rounds.items())
+        for row in rows
+        if row.best_rounds
+    ]
+    if ends:
+        said += f" Errors are of the round whose model was the best on the validation persons: {'; '.join(ends)}."
+    void = [f"{row.way} {row.void_rounds}" for row in rows if row.void_rounds]
+    if void:
+        said += f" Rounds that were void, for too few clients arrived, and count in no mean: {', '.join(void)}."
+    return said
 
 
 def curve_caption(files: RunFiles, found: Sequence[summary.Curve]) -> str:

@@ -11,8 +11,7 @@ four `IsValid` are 1: its face, both of its eyes and its face grid. What comes o
                     right side. Nothing is mirrored.
     grid            x, y, width, height of the face in 25x25 cells that cover the frame, counted from 1, as published
     point           dotInfo's (XCam, YCam): cm from the camera, x to the right and y up as seen by the person who holds
-    the
-                    device, whose camera stays put while the device turns. So y < 0 in portrait mode.
+                    the device, whose camera stays put while the device turns. So y < 0 in portrait mode.
     device          index of info.json's DeviceName
     frame           "00002/frames/00000.jpg"
     split           attribute of the group: info.json's Dataset, train, val or test

@@ -121,8 +121,6 @@ def write_part(
                 rows = _append_all(part, file, blocks, tuple(devices), limit)
             with _written(part):
                 file[part.person].attrs.update(tally.attributes)
-            with _written(part):
-                file[part.person].attrs.update(tally.attributes)
         finally:
             with _written(part):
                 file.close()
