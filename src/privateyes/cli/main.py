@@ -82,7 +82,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "Train gaze estimators across people whose images never leave them.\n\n"
-        "Start with [bold]privateyes demo[/]: it renders synthetic eyes, trains the same network four ways (pooled, "
+        "Start with [bold]privateyes demo[/]: it renders synthetic eyes, trains the same network six ways (pooled, "
         "alone, federated, federated with secure aggregation) and shows what it cost and what everyone learned. Then "
         "copy a file of examples/, and run [bold]privateyes train[/] on it."
     ),

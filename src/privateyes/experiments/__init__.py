@@ -4,7 +4,7 @@ spec        the experiment file: what may stand in it, and what is wrong with it
 folds       who trains and who is tested, checked against the data
 clients     who holds which images, and where they look: numbers and a picture
 prepare     everything that can be refused, refused before anything is written
-ways        the four ways of training, each a stream of rounds
+ways        the ways of training, each a stream of rounds
 secure      where `private` gets its exchange
 stopping    when a way ends before its last round
 run         folds x ways: train, evaluate, record, checkpoint
