@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test check test-slow test-mpc vectors fuzz bench bench-full bench-quick clean help
+.PHONY: setup demo test check test-slow test-mpc vectors fuzz bench bench-full bench-quick compare clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -53,6 +53,14 @@ bench-full: $(STAMP)  ## aggregation at every size: 1000 clients of 100 million 
 
 bench-quick: $(STAMP)  ## a smoke test of the aggregation's benchmark
 	$(BIN)/python benchmarks/aggregation.py --quick
+
+COMPARISONS := mpiigaze_crops mpiigaze_crops_momentum synthetic_lenet synthetic_resnet p00_within_person
+compare: $(STAMP)  ## the README's table of errors, from the data in $PRIVATEYES_DATA; an hour on two cores
+	@test -n "$$PRIVATEYES_DATA" || { echo "set PRIVATEYES_DATA to the folder of the data" >&2; exit 1; }
+	$(BIN)/python examples/p00_by_days.py runs/p00_by_days.h5
+	for name in $(COMPARISONS); do \
+	  $(BIN)/privateyes compare examples/$$name.toml --out runs/compare-$$name --resume || exit 1; \
+	done
 
 clean:  ## remove the environment and what was built
 	rm -rf .venv build *.egg-info src/*.egg-info

@@ -154,7 +154,7 @@ def _costs_table(results: Mapping[str, Any]) -> Table:
 def _relations_table(results: Mapping[str, Any]) -> Table:
     table = Table(box=box.SIMPLE)
     table.add_column("asked")
-    for heading in ("difference", "95 % interval", "largest of a seed", "holds"):
+    for heading in ("difference", "95 % interval", "largest of a seed", "holds", "all of the interval"):
         table.add_column(heading, justify="right")
     for entry in results["relations"]:
         table.add_row(
@@ -163,6 +163,7 @@ def _relations_table(results: Mapping[str, Any]) -> Table:
             _interval(entry["difference"]["interval"], 4, "+"),
             f"{entry['largest_of_a_seed']:.4f}",
             "yes" if entry["holds"] else "NO",
+            {True: "yes", False: "no", None: _MISSING}[entry["interval_holds"]],
         )
     return table
 

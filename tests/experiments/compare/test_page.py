@@ -90,6 +90,14 @@ def test_one_person_one_way_and_no_curve_are_enough(comparison_results: dict[str
     assert "No curve is complete." in page
 
 
+def test_ways_that_look_alike_are_in_the_table_and_not_among_the_dots(comparison_results: dict[str, Any]) -> None:
+    ways = comparison_results["ways"]
+    ways.append({**next(entry for entry in ways if entry["way"] == "adaptive"), "way": "fedyogi"})
+    page = render(comparison_results)
+    assert "fedyogi would\nhave the mark of another way and is in the table alone." in page
+    assert page.count('<th scope="col">fedyogi</th>') == 1
+
+
 def test_unequal_budgets_are_flagged(comparison_results: dict[str, Any]) -> None:
     budget = {**comparison_results["budget"], "equal": False, "note": "Unequal budgets: so it is."}
     assert render({**comparison_results, "budget": budget}).count("Unequal budgets: so it is.") == 2

@@ -9,6 +9,7 @@ from privateyes.errors import ConfigError
 from privateyes.experiments.compare.measured import FinishedRun, Measured
 from privateyes.experiments.compare.plan import SubRun
 from privateyes.experiments.compare.relations import in_words, relations, require_relations
+from privateyes.experiments.compare.sentences import relation as told
 from privateyes.experiments.spec_tables import Relations
 
 
@@ -55,6 +56,21 @@ def test_a_secure_way_is_judged_by_the_seed_in_which_it_is_farthest_from_its_twi
     assert not found["holds"]
     (close,) = _stated(private=[6.01, 8.01, 5.99, 7.99], federated=SAME)
     assert close["holds"]
+
+
+def test_it_is_said_when_other_persons_could_turn_it_around() -> None:
+    # p00 2 degrees better, p01 1.9 worse: better on the mean, and nothing is certain
+    (found,) = _stated(adaptive=[4.0, 9.9, 4.0, 9.9], federated=SAME)
+    assert (found["holds"], found["interval_holds"]) == (True, False)
+    assert "could turn it around" in told(found, "deg")
+    (sure,) = _stated(adaptive=[value - 0.5 for value in SAME], federated=SAME)
+    assert (sure["holds"], sure["interval_holds"]) == (True, True)
+    assert "could turn it around" not in told(sure, "deg")
+
+
+def test_no_difference_at_all_is_said_in_words() -> None:
+    (found,) = _stated(private=SAME, federated=SAME)
+    assert told(found, "deg") == "No difference, to the last digit, for any person in any of 2 seeds."
 
 
 def test_the_largest_difference_of_a_single_person_is_stated() -> None:

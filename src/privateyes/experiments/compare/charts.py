@@ -172,8 +172,8 @@ def _ends(
 
 
 def persons(results: Mapping[str, Any], width: int) -> Markup:
-    """One row per person, one mark per way, and a row of means above them."""
-    ways, unit = results["ways"], UNITS[results["unit"]]
+    """One row per person, one mark per way of those that can be told apart, and a row of means above them."""
+    ways, unit = told_apart(results["ways"]), UNITS[results["unit"]]
     people = sorted({name for entry in ways for name in entry["per_person"]})
     values = [error for entry in ways for error in entry["per_person"].values()]
     levels = ticks_between(min(values), max(values), 8 if width == WIDE else 4)
@@ -196,6 +196,15 @@ def persons(results: Mapping[str, Any], width: int) -> Markup:
         parts += [svg.mark(way(key), x(error), middle, _dot(key)) for key, error in errors.items()]
     told = f"Dot plot of the errors of {len(people)} persons; the table below it holds the same numbers."
     return svg.drawing(width, base + 40, told, parts)
+
+
+def told_apart(ways: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The ways without those that have the mark and the colour of an earlier one, and differ in their dashes alone."""
+    looks: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for entry in ways:
+        look = way(entry["way"])
+        looks.setdefault((look.css, look.mark), entry)
+    return list(looks.values())
 
 
 def _of(ways: Sequence[Mapping[str, Any]], person: str) -> dict[str, float]:

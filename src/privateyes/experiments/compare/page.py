@@ -130,6 +130,7 @@ def _drawings(results: Mapping[str, Any]) -> dict[str, Any]:
         "relations": [_relation(entry, unit) for entry in results["relations"]],
         "curves": _both(lambda width: charts.curves(results, "round", width)) if has_curves else None,
         "timed": _both(lambda width: charts.curves(results, "seconds", width)) if has_curves else None,
+        "left_out": [entry["way"] for entry in ways if entry not in charts.told_apart(ways)],
         "dots": _both(lambda width: charts.persons(results, width)),
         "times": run_charts.round_times(summaries),
         "bytes": run_charts.round_bytes(summaries),

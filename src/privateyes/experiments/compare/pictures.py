@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from privateyes.errors import RunDirectoryError
+from privateyes.experiments.compare.charts import told_apart
 from privateyes.experiments.report.ways import Mark, Way, is_secure, way
 from privateyes.tasks.gaze.units import UNITS
 
@@ -201,11 +202,12 @@ def _dashes(look: Way) -> tuple[float, ...]:
 def _persons(results: Mapping[str, Any], theme: Theme) -> Figure:
     """Every person's error by every way."""
     unit = UNITS[results["unit"]]
-    people = sorted({name for entry in results["ways"] for name in entry["per_person"]})
+    ways = told_apart(results["ways"])
+    people = sorted({name for entry in ways for name in entry["per_person"]})
     rows = ["mean", *people]
     figure, (axes,) = _figure(1.6 + 0.3 * len(rows))
     axes.axhspan(-0.5, 0.5, color=theme.colours["band"], linewidth=0)
-    for entry in results["ways"]:
+    for entry in ways:
         errors = [entry["mean"], *(entry["per_person"].get(name) for name in people)]
         known = [(error, index) for index, error in enumerate(errors) if error is not None]
         mark = _mark(way(entry["way"]), theme)
@@ -216,7 +218,7 @@ def _persons(results: Mapping[str, Any], theme: Theme) -> Figure:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="x")
     axes.set_xlabel(f"mean {unit.measure}, {unit.word}")
-    figure.legend(loc="outside lower center", ncols=min(5, len(results["ways"])))
+    figure.legend(loc="outside lower center", ncols=min(5, len(ways)))
     axes.set_title(_title(results), loc="left", fontsize=10.5)
     return figure
 

@@ -29,6 +29,7 @@ class _Pair:
         one, other = self.errors
         differences = paired(over_seeds(one), over_seeds(other))
         ours, theirs = per_seed(one, self.seeds), per_seed(other, self.seeds)
+        difference = estimate(list(differences.values())).as_json()
         by_seed = {str(seed): ours[seed] - theirs[seed] for seed in ours if seed in theirs}
         single = [one[person][seed] - other[person][seed] for person in one for seed in one[person]]
         return {
@@ -36,15 +37,30 @@ class _Pair:
             "second": self.second,
             "demand": demand,
             "bound": bound,
-            "difference": estimate(list(differences.values())).as_json(),
+            "difference": difference,
+            "interval_holds": _interval_holds(demand, bound, difference["interval"]),
             "per_seed": by_seed,
             "largest_of_a_seed": max(map(abs, by_seed.values())),
             "largest_of_a_person": max(map(abs, single)),
         }
 
 
+def _interval_holds(demand: Demand, bound: float, interval: list[float] | None) -> bool | None:
+    """Whether the whole interval is within what is demanded; None without an interval."""
+    if interval is None:
+        return None
+    low, high = interval
+    if demand == "below":
+        return -high > bound
+    return high <= bound and (demand == "not_above" or low >= -bound)
+
+
 def relations(measured: Measured, ways: list[str], bounds: Relations) -> list[dict[str, Any]]:
-    """Every relation whose two ways were measured, each with ``holds``."""
+    """Every relation whose two ways were measured.
+
+    ``holds`` is on the mean over persons and seeds, and for a secure way and its twin on every seed; ``interval_holds``
+    says whether all of the 95 % interval over persons is within the bound, too.
+    """
     found = []
     errors: Mapping[str, Errors] = {way: measured.errors(way) for way in ways}
 

@@ -42,11 +42,14 @@ def headline(results: Mapping[str, Any]) -> str:
         parts.append(f"{name} reaches {amount(errors[name], unit)}: {' and '.join(against)}.")
     twins = [entry for entry in found if entry["demand"] == "beside"]
     if twins:
-        largest = max(entry["largest_of_a_seed"] for entry in twins)
+        largest = max(entry["largest_of_a_person"] for entry in twins)
         names = " and ".join(entry["first"] for entry in twins) if len(twins) < 3 else f"All {len(twins)} secure ways"
         whose = "its twin" if len(twins) == 1 else "their twins"
-        end = "ends" if len(twins) == 1 else "end"
-        parts.append(f"{names} {end} within {_tiny(largest, unit)} of {whose} in the clear, in every seed.")
+        if largest == 0:
+            parts.append(f"{names} equal{'s' if len(twins) == 1 else ''} {whose} in the clear to the last digit.")
+        else:
+            end = "ends" if len(twins) == 1 else "end"
+            parts.append(f"{names} {end} within {_tiny(largest, unit)} of {whose} in the clear, for every person.")
     if not parts:
         best = min(errors, key=lambda name: errors[name])
         parts.append(f"{best} has the lowest error, {amount(errors[best], unit)}.")
@@ -67,13 +70,18 @@ def relation(entry: Mapping[str, Any], unit: str) -> str:
     """What was measured of a relation."""
     difference, count = entry["difference"], len(entry["per_seed"])
     largest = _tiny(entry["largest_of_a_seed"], unit)
+    if entry["demand"] == "beside" and entry["largest_of_a_person"] == 0:
+        return f"No difference, to the last digit, for any person in any of {quantities.count(count, 'seed')}."
     if entry["demand"] == "beside":
         person = _tiny(entry["largest_of_a_person"], unit)
         return f"Largest difference of {quantities.count(count, 'seed')}: {largest}; of a single person: {person}."
     interval = f" (95 % interval {span(difference['interval'], 2, True)})" if difference["interval"] else ""
     low, high = min(entry["per_seed"].values()), max(entry["per_seed"].values())
     seeds = f"{amount(low, unit, 2, True)} to {amount(high, unit, 2, True)}"
-    return f"Difference {amount(difference['mean'], unit, 2, True)}{interval}; single seeds {seeds}."
+    told = f"Difference {amount(difference['mean'], unit, 2, True)}{interval}; single seeds {seeds}."
+    if entry["holds"] and entry["interval_holds"] is False:
+        told += " The interval reaches beyond what was asked: other persons could turn it around."
+    return told
 
 
 def missing(results: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -122,7 +122,7 @@ def test_training_and_evaluation_are_the_same_function(name: str) -> None:
     assert torch.equal(model.train()(*inputs), model.eval()(*inputs))
 
 
-@pytest.mark.parametrize("name", WITH_DROPOUT)
+@pytest.mark.parametrize("name", sorted(WITH_DROPOUT))
 def test_dropout_is_off_in_evaluation_and_seeded_in_training(name: str) -> None:
     model, inputs = built(name), batch(name, 4)
     assert torch.equal(model.eval()(*inputs), model(*inputs))
