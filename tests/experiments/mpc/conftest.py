@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from privateyes.engines.mpc.driver import Launcher
 from privateyes.experiments.mpc.plan import MpcJob, plan_mpc
+from privateyes.experiments.mpc.result import MpcResult
+from privateyes.experiments.mpc.run import run_mpc
 from privateyes.experiments.prepare import Preparation, prepare
 from privateyes.experiments.spec import parse_spec
 
@@ -34,7 +37,24 @@ def listener() -> Listener:
     return Listener()
 
 
-@pytest.fixture
+@dataclass(frozen=True)
+class Finished:
+    """A training that went well, and what was told of it; read only."""
+
+    job: MpcJob
+    folder: Path
+    result: MpcResult
+    listener: Listener
+
+
+@pytest.fixture(scope="session")
+def finished(make_job: Callable[..., MpcJob], stub: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    job = make_job("samples_per_person = 4\nbatch_size = 6\nepochs = 2\nlearning_rate = 0.2")
+    folder, listener = tmp_path_factory.mktemp("mpc") / "fold", Listener()
+    return Finished(job, folder, run_mpc(job, folder, listener, stub), listener)
+
+
+@pytest.fixture(scope="session")
 def stub() -> Launcher:
     """The real program on an engine that computes nothing."""
     return Launcher(Path(sys.executable), Path(__file__).parents[2] / "support" / "stub_engine" / "program.py")
@@ -66,7 +86,7 @@ def make_preparation(eyes: Path) -> Callable[..., Preparation]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_job(make_preparation: Callable[..., Preparation], eyes: Path) -> Callable[..., MpcJob]:
     """The first job of such an experiment."""
 
