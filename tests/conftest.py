@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,15 @@ hypothesis.settings.load_profile("privateyes")
 
 # Their assertions judge; a failed one shows its values, as in a test.
 pytest.register_assert_rewrite("judging", "network")
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches the programs that tests start, even where the tests run in the background of a shell.
+
+    Such a shell has its jobs ignore SIGINT, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

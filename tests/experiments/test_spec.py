@@ -113,11 +113,20 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_spec(tmp_path / "none.toml")
 
 
-@pytest.mark.parametrize("name", ["mpiigaze_crops", "synthetic_eyes"])
+@pytest.mark.parametrize(
+    "name",
+    ["mpiigaze_crops", "mpiigaze_crops_momentum", "synthetic_lenet", "synthetic_resnet"],
+)
 def test_the_examples_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRIVATEYES_DATA", "/data")
     path = Path(__file__).parents[2] / "examples" / f"{name}.toml"
     assert str(load_spec(path).data.path).startswith("/data/")
+
+
+def test_no_example_is_left_unread() -> None:
+    for path in (Path(__file__).parents[2] / "examples").glob("*.toml"):
+        if "PRIVATEYES_DATA}" not in path.read_text():
+            load_spec(path)
 
 
 @pytest.mark.parametrize(
