@@ -1,6 +1,6 @@
 """Print the README's table of errors from the committed comparisons; a test holds the README to it.
 
-    python tools/comparison_table.py
+python tools/comparison_table.py
 """
 
 from __future__ import annotations
