@@ -12,6 +12,7 @@ from typing import Any
 FOLDER = Path(__file__).parent.parent / "benchmarks" / "results" / "compare"
 COLUMNS = {
     "mpiigaze_crops": "MPIIGaze crops, `small_cnn`",
+    "mpiigaze_crops_momentum": "crops, momentum at the clients",
     "synthetic_lenet": "synthetic, LeNet",
     "synthetic_resnet": "synthetic, ResNet-preact-8",
     "p00_within_person": "p00, later days, LeNet",
