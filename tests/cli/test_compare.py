@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -49,6 +50,19 @@ def test_the_table_is_printed_again_without_training(compared: tuple[Path, Resul
     assert again.exit_code == 0
     assert again.stdout == first.stdout
     assert sorted(path.stat().st_mtime_ns for path in directory.glob("seed-*/**/*")) == before
+
+
+def test_what_the_persons_are_can_be_said_afterwards(compared: tuple[Path, Result], call: Call, tmp_path: Path) -> None:
+    directory = tmp_path / "c"
+    shutil.copytree(compared[0], directory)
+    toml = directory / "compare.toml"
+    toml.write_text(toml.read_text().replace('persons_are = "persons"', 'persons_are = "[/day] blocks"'))
+    result = call("compare", directory, "--table")
+    assert result.exit_code == 0
+    table = " ".join(result.stdout.split())
+    for said in ("error on 2 [/day] blocks never trained on", "SD over [/day] blocks", "on the same [/day] blocks,"):
+        assert said in table
+    assert not re.search(r"\bpersons?\b", table.replace("What the data name as persons are", ""))
 
 
 @pytest.mark.parametrize(("above", "code"), [("1000", 0), ("0", 1)])

@@ -67,3 +67,16 @@ def test_bars_come_and_go_and_the_whole_counts_every_round() -> None:
         assert whole.fields["state"] == "2 of 3 runs, 1 failed"
         assert (generic.completed, generic.total) == (3, 9)
     assert "failed: seed 3: lost" in written.getvalue()
+
+
+def test_a_bar_keeps_the_last_error_of_the_way_that_a_run_is_at() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True)
+    with Progress(TextColumn("{task.description}"), console=console) as progress:
+        bars = Bars(progress)
+        bars.planned(1, 0, 4, 0)
+        bars.run_started("seed 1", 4)
+        shown = []
+        for way, error in (("local", {}), ("local", {"mean_error": 7.5}), ("local", {}), ("federated", {})):
+            bars.round_done("seed 1", {"way": way, "round": 1, "rounds": 2, **error})
+            shown.append(progress.tasks[1].fields["state"])
+    assert shown == ["local", "local 7.50", "local 7.50", "federated"]

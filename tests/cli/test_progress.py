@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
-import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from privateyes.cli.progress import Bars, PlainLines, choose_observer
+from privateyes.cli.progress import Bars, PlainLines
 from privateyes.experiments.run import Observer
 
 
@@ -53,6 +53,63 @@ def test_a_bar_moves_and_shows_the_error() -> None:
     assert "4.57°" in text.getvalue()
 
 
-def test_without_a_terminal_there_are_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with choose_observer() as observer:
-        assert isinstance(observer, PlainLines)
+def last_line(*lines: dict[str, Any], done: int = 0) -> str:
+    """What plain lines end a way with."""
+    text = io.StringIO()
+    observer = PlainLines(Console(file=text))
+    observer.way_started("all", "federated", done, 15)
+    for line in lines:
+        observer.round_done({"fold": "all", "way": "federated", **line})
+    observer.way_finished("all", "federated")
+    return re.sub(r"\d+\.\d s$", "T s", text.getvalue().splitlines()[-1])
+
+
+def test_a_way_that_validation_persons_judged_ends_with_the_error_of_its_best_round() -> None:
+    errors = {1: (6.0, 1), 2: (4.06, 2), 3: (3.9, 2), 4: (5.0, 2)}  # round -> error, best round so far
+    lines = [{"round": n, "mean_error": error, "best_round": best} for n, (error, best) in errors.items()]
+    assert last_line(*lines) == "federated: 4.06 degrees (round 2 of 4 run), T s"
+
+
+def test_a_best_round_from_before_a_stop_is_named_without_its_error() -> None:
+    assert last_line({"round": 9, "mean_error": 5.0, "best_round": 7}, done=8) == "federated: round 7 of 9 run, T s"
+
+
+def test_the_last_known_error_is_told_where_not_every_round_is_evaluated() -> None:
+    assert last_line({"round": 1, "mean_error": 5.0}, {"round": 2}) == "federated: 5.00 degrees, T s"
+    judged = {"round": 2, "mean_error": 5.0, "best_round": 2}
+    assert last_line({"round": 1}, judged, {"round": 3}) == "federated: 5.00 degrees (round 2 of 3 run), T s"
+    assert last_line({"round": 1}) == "federated: T s"
+
+
+def test_an_error_is_of_its_own_way() -> None:
+    text = io.StringIO()
+    lines = PlainLines(Console(file=text))
+    tell(lines)
+    lines.way_started("p03", "local", 0, 1)
+    lines.way_finished("p03", "local")
+    assert "local without p03: 0.0 s" in text.getvalue()
+
+
+def test_a_bar_keeps_the_last_known_error() -> None:
+    columns = TextColumn("{task.fields[error]}")
+    with Progress(columns, console=Console(file=io.StringIO(), force_terminal=True)) as progress:
+        bars = Bars(progress)
+        bars.way_started("all", "federated", 0, 3)
+        shown = []
+        for line in ({"round": 1}, {"round": 2, "mean_error": 4.567}, {"round": 3}):
+            bars.round_done({"fold": "all", "way": "federated", **line})
+            shown.append((progress.tasks[0].completed, progress.tasks[0].fields["error"]))
+    assert shown == [(1, ""), (2, "4.57°"), (3, "4.57°")]
+
+
+def test_names_are_no_markup() -> None:
+    lines, bars = io.StringIO(), io.StringIO()
+    PlainLines(Console(file=lines)).note("runs/[/0]")
+    assert lines.getvalue() == "runs/[/0]\n"
+    columns = TextColumn("{task.description}")
+    with Progress(columns, console=Console(file=bars, force_terminal=True)) as progress:
+        observer = Bars(progress)
+        observer.note("runs/[/0]")
+        observer.way_started("p[/1]", "local", 0, 1)
+    assert "runs/[/0]" in bars.getvalue()
+    assert "local without p[/1]" in bars.getvalue()

@@ -133,6 +133,8 @@ def test_no_example_is_left_unread() -> None:
     ("before", "after", "message"),
     [
         ('"minimal"', '"../up"', r'name = "\.\./up"; it should be 1 to 64 letters, digits, - and _'),
+        ('"lenet"', '"lenet"\n[training]\nlocal_epochs = 1.5', "local_epochs = 1.5 is neither whole nor"),
+        ('"lenet"', '"lenet"\n[training]\nlocal_epochs = 0', "local_epochs = 0.0; it should be greater than"),
         ('"minimal"', '"m"\nseed = 99999999999999999999', "seed = 99999999999999999999; it should be less than"),
         (
             '"lenet"',

@@ -21,7 +21,7 @@ Make = Callable[..., ExperimentSpec]
 
 def lines_of(errors: list[float], patience: int | None) -> list[dict[str, Any]]:
     stopping = Stopping(patience, [])
-    return [{"round": number, **stopping.judge({"v": error})} for number, error in enumerate(errors, start=1)]
+    return [{"round": number, **stopping.judge(number, {"v": error})} for number, error in enumerate(errors, start=1)]
 
 
 def test_a_line_says_the_best_round_so_far_and_whether_it_is_the_last() -> None:
@@ -38,7 +38,7 @@ def test_without_patience_errors_are_recorded_and_the_last_round_is_the_result()
 
 def test_without_validation_persons_nothing_is_recorded_or_decided() -> None:
     stopping = Stopping(None, [{"round": 1}])
-    assert stopping.judge({}) == {}
+    assert stopping.judge(2, {}) == {}
     assert not stopping.over
     assert not stopping.improved
 
@@ -49,11 +49,11 @@ def test_void_rounds_cost_no_patience_and_a_resumed_run_knows_them(resumed_after
     stopping, lines = Stopping(2, []), []
     for number, left in enumerate(void, start=1):
         line = {"round": number, "participation": {"void": left}}
-        lines.append({**line, **stopping.judge({"v": 3.0 if number < 4 else 4.0}, left)})
+        lines.append({**line, **stopping.judge(number, {"v": 3.0 if number < 4 else 4.0}, left)})
     assert [line["stopped"] for line in lines] == [False, False, False, False, False, True]
     again = Stopping(2, json.loads(json.dumps(lines[:resumed_after])))
     rest = list(zip(lines, void, strict=True))[resumed_after:]
-    found = [again.judge(line["validation"], left) for line, left in rest]
+    found = [again.judge(line["round"], line["validation"], left) for line, left in rest]
     assert [line["stopped"] for line in found] == [line["stopped"] for line in lines[resumed_after:]]
 
 
@@ -63,7 +63,25 @@ def test_from_the_lines_on_disk_it_decides_as_if_never_interrupted(resumed_after
     lines = lines_of(errors, 2)
     again = Stopping(2, json.loads(json.dumps(lines[:resumed_after])))
     assert again.over == lines[resumed_after - 1]["stopped"]
-    assert again.judge({"v": errors[resumed_after]}).items() <= lines[resumed_after].items()
+    assert again.judge(resumed_after + 1, {"v": errors[resumed_after]}).items() <= lines[resumed_after].items()
+
+
+@pytest.mark.parametrize("resumed_after", range(1, 9))
+def test_patience_counts_rounds_also_where_only_some_are_evaluated(resumed_after: int) -> None:
+    """Every second round is: 2 is the best, and by 6 four rounds have passed; the void round 5 does not count."""
+    errors = {2: 3.0, 4: 3.5, 6: 3.1, 8: 3.2}
+    stopping, lines = Stopping(4, []), []
+    for number in range(1, 9):
+        line = {"round": number, "participation": {"void": number == 5}}
+        judged = stopping.judge(number, {"v": errors[number]} if number in errors else {}, number == 5)
+        lines.append({**line, **judged})
+    assert [line.get("stopped") for line in lines] == [None, False, None, False, None, False, None, True]
+    assert result_line(lines) is lines[1]
+    again = Stopping(4, json.loads(json.dumps(lines[:resumed_after])))
+    for line in lines[resumed_after:]:
+        found = again.judge(line["round"], line.get("validation", {}), line["participation"]["void"])
+        assert found.items() <= line.items()
+        assert found.get("stopped") == line.get("stopped")
 
 
 # Whole runs. What a model's errors would be is made up, so that the rounds in which they are best are known.
@@ -108,8 +126,9 @@ def spec(make: Make) -> ExperimentSpec:
 def test_every_way_stops_by_the_validation_persons_and_not_by_the_test_persons(
     spec: ExperimentSpec, tmp_path: Path, listener: Any
 ) -> None:
-    assert is_over(TEST[:4], PATIENCE)  # peeking at the test persons would stop here, and keep round 2
-    assert best_round(TEST[:4]) == 2
+    peeked = dict(enumerate(TEST[:4], start=1))
+    assert is_over(peeked, PATIENCE)  # peeking at the test persons would stop here, and keep round 2
+    assert best_round(peeked) == 2
     results = run_experiment(spec, tmp_path / "run", listener)
     run = RunDirectory(tmp_path / "run")
     for row in results["rows"]:
@@ -194,6 +213,33 @@ def test_a_finished_way_that_stopped_early_is_not_gone_on_with(
     listener.told.clear()
     run_experiment(spec, tmp_path / "run", listener, resume=True)
     assert [told for told in listener.told if told[0] in ("started", "round")] == []
+
+
+@pytest.mark.usefixtures("made_up")
+@pytest.mark.parametrize("stop_after", [3, 4])
+def test_only_some_rounds_are_evaluated_and_always_the_last(
+    make: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    """The best round of those evaluated is kept; an interruption after an unevaluated round changes nothing."""
+    spec = make(100, '["federated"]', rounds=5)
+    spec = spec.model_copy(update={"training": spec.training.model_copy(update={"evaluate_every": 2})})
+    record = RunDirectory.record_round
+
+    def stop(self: RunDirectory, line: dict[str, Any], checkpoint: Checkpoint, best: bool = False) -> None:
+        record(self, line, checkpoint, best)
+        if line["round"] == stop_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunDirectory, "record_round", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(spec, tmp_path / "run", listener)
+    monkeypatch.setattr(RunDirectory, "record_round", record)
+    results = run_experiment(spec, tmp_path / "run", listener, resume=True)
+    lines = RunDirectory(tmp_path / "run").read_rounds("all", "federated")
+    assert ["error" in line for line in lines] == [False, True, False, True, True]
+    assert ["validation" in line for line in lines] == ["mean_error" in line for line in lines]
+    assert results["rows"][0]["best_rounds"] == {"all": 5}  # the third would be better, and was not evaluated
+    assert results["rows"][0]["per_person"] == {"p03": TEST[4], "p04": TEST[4]}
 
 
 def test_validation_persons_neither_train_nor_are_tested_in_a_real_run(

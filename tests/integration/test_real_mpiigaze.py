@@ -19,6 +19,8 @@ from privateyes.tasks.gaze.check import check_file
 from privateyes.tasks.gaze.dataset import load_persons
 from privateyes.tasks.gaze.prepare.conversion import Request, convert
 from privateyes.tasks.gaze.prepare.converter import ConvertOptions
+from privateyes.tasks.gaze.prepare.mpiifacegaze import suspicions
+from privateyes.tasks.gaze.prepare.mpiigaze_day import gaze_angles
 from privateyes.tasks.gaze.prepare.tally import Tally
 
 PERSONS = tuple(f"p{number:02d}" for number in range(10))
@@ -113,3 +115,14 @@ def test_images_of_a_real_person_are_mirrored_as_published(real: Path, converted
     ours, theirs = load_persons(converted, ["p00"])[0], load_persons(real / "MPIIGaze_p00_36x60.h5")[0]
     np.testing.assert_array_equal(ours.image, theirs.image)
     assert not [finding for finding in check_file(converted).errors if finding.person == "p00"]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("person", PERSONS)
+def test_true_labels_look_right_and_those_in_another_order_or_with_other_signs_do_not(real: Path, person: str) -> None:
+    with np.load(real / "MPIIGaze_eval_labels_both_eyes_p00-p09.npz") as labels:
+        is_left = labels[f"{person}_is_left"][:, None]
+        gaze = np.where(is_left, labels[f"{person}_gaze_left"], labels[f"{person}_gaze_right"]).astype(np.float64)
+    assert list(suspicions(gaze_angles(gaze))) == []
+    for changed in (gaze[:, [1, 0, 2]], gaze * [1, -1, 1], gaze * [-1, -1, 1]):
+        assert len(list(suspicions(gaze_angles(changed)))) == 1

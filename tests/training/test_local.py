@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -126,7 +128,7 @@ def plain_round(task: LearningTask, settings: LocalSettings, client: str, round_
             weight_decay=settings.weight_decay,
         )
     loss_sum = 0.0
-    for _ in range(settings.local_epochs):
+    for _ in range(int(settings.local_epochs)):
         permutation = torch.randperm(len(examples), generator=order)
         for begin in range(0, len(examples), settings.batch_size):
             rows = permutation[begin : begin + settings.batch_size]
@@ -182,6 +184,83 @@ def test_a_part_of_the_work_is_the_beginning_of_the_whole(task: LearningTask) ->
     one = train_locally(task, replace(SETTINGS, local_epochs=1), task.examples("a"), Assignment("a", 0), start(task))
     assert half.delta.tobytes() == one.delta.tobytes()
     assert half.loss == one.loss
+
+
+Rows = list[list[list[int]]]
+
+
+def rows_of_rounds(task: LearningTask, settings: LocalSettings, rounds: int, client: str = "a") -> Rows:
+    """Round -> batch -> the rows in it."""
+    examples = task.examples(client)
+    numbers = {row.item(): index for index, row in enumerate(examples.inputs[0][:, 0])}
+    seen: list[list[int]] = []
+
+    class Noting(type(task)):  # type: ignore[misc]
+        def predict(self, model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+            seen.append([numbers[value.item()] for value in inputs[0][:, 0]])
+            predicted: torch.Tensor = model(inputs[0])
+            return predicted
+
+    found = []
+    for round_index in range(rounds):
+        seen = []
+        train_locally(Noting(), settings, examples, Assignment(client, round_index), start(task))
+        found.append(seen)
+    return found
+
+
+@pytest.mark.parametrize(("share", "rounds"), [(0.5, 6), (0.25, 12), (0.29, 100), (1 / 7, 21), (0.999, 100)])
+def test_shares_of_a_pass_walk_through_whole_passes_in_fresh_orders(
+    task: LearningTask, share: float, rounds: int
+) -> None:
+    """50 samples in batches of 4, all full: nothing comes twice before everything came once."""
+    found = rows_of_rounds(task, replace(SETTINGS, local_epochs=share, batch_size=4), rounds)
+    steps = [len(batches) for batches in found]
+    assert sum(steps) == math.floor(round(share * rounds * 50 / 4, 6))
+    assert max(steps) - min(steps) <= 1
+    assert all(len(batch) == 4 for batches in found for batch in batches)
+    walk = [row for batches in found for batch in batches for row in batch]
+    passes = [walk[begin : begin + 50] for begin in range(0, len(walk) // 50 * 50, 50)]
+    assert len(passes) >= 2
+    assert all(sorted(rows) == list(range(50)) for rows in passes)
+    assert all(one != other for one, other in pairwise(passes))
+
+
+def test_a_client_with_less_than_a_batch_to_do_takes_smaller_ones(task: LearningTask) -> None:
+    """A tenth of 50 samples is 5, whatever the batch size: no client works more than its share."""
+    found = rows_of_rounds(task, replace(SETTINGS, local_epochs=0.1), 20)
+    assert [[len(batch) for batch in batches] for batches in found] == [[5]] * 20
+    assert {row for batches in found[:10] for batch in batches for row in batch} == set(range(50))
+
+
+def test_a_round_takes_one_sample_at_least(task: LearningTask) -> None:
+    found = rows_of_rounds(task, replace(SETTINGS, local_epochs=0.001), 60)
+    assert [[len(batch) for batch in batches] for batches in found] == [[1]] * 60
+    assert len({batches[0][0] for batches in found}) == 3  # the walk goes on at its own pace: a twentieth of a sample
+
+
+@pytest.mark.parametrize(
+    ("epochs", "work", "passed"), [(2.0, 1.0, 100), (2.0, 0.5, 50), (0.5, 1.0, 24), (0.5, 0.5, 16)]
+)
+def test_the_samples_that_steps_were_taken_on_are_counted(
+    task: LearningTask, epochs: float, work: float, passed: int
+) -> None:
+    settings = replace(SETTINGS, local_epochs=epochs)
+    assert (
+        train_locally(task, settings, task.examples("a"), Assignment("a", 0, work=work), start(task)).passed == passed
+    )
+
+
+def test_clients_walk_in_orders_of_their_own(task: LearningTask) -> None:
+    settings = replace(SETTINGS, local_epochs=0.5)
+    assert rows_of_rounds(task, settings, 2, "a") != rows_of_rounds(task, settings, 2, "b")
+
+
+def test_a_straggler_does_a_share_of_the_shares_steps(task: LearningTask) -> None:
+    settings, examples = replace(SETTINGS, local_epochs=0.5, batch_size=4), task.examples("a")
+    whole = train_locally(task, replace(settings, local_epochs=0.25), examples, Assignment("a", 0), start(task))
+    part = train_locally(task, settings, examples, Assignment("a", 0, work=0.5), start(task))
+    assert part.delta.tobytes() == whole.delta.tobytes()  # 3 of 6 steps, and 12.5 samples are 3 batches
 
 
 def test_augmentation_changes_batches_and_not_their_order_and_off_means_the_same_bytes(task: LearningTask) -> None:

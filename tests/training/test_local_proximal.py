@@ -35,7 +35,7 @@ def reference(task: LearningTask, settings: LocalSettings, vector: NDArray[np.fl
     order = torch.Generator().manual_seed(derive_seed(settings.seed, "client", CLIENT, ROUND))
     start = vector.astype(np.float64)
     current, velocity, path = start.copy(), np.zeros(3), []
-    for _ in range(settings.local_epochs):
+    for _ in range(int(settings.local_epochs)):
         permutation = torch.randperm(50, generator=order).numpy()
         for begin in range(0, 50, settings.batch_size):
             rows = permutation[begin : begin + settings.batch_size]

@@ -9,13 +9,12 @@ from rich.table import Table
 
 from privateyes.cli.console import make_console
 from privateyes.experiments.calibrate import CalibrationReport
-
-_UNITS = {"deg": "°", "cm": " cm"}
+from privateyes.tasks.gaze.units import UNITS, Unit
 
 
 def print_calibration(report: CalibrationReport, file: Path) -> None:
     """One line per person, one column per k: mean over the draws and SD over them; then the mean over persons."""
-    settings, unit = report.settings, _UNITS.get(report.unit, f" {report.unit}")
+    settings, unit = report.settings, UNITS[report.unit]
     draws = f"{settings.draws} {'draw' if settings.draws == 1 else 'draws'} of {settings.placement} images"
     table = Table(title=f"{report.way}, {settings.method}, {draws}", box=box.SIMPLE, title_justify="left")
     table.add_column("person", no_wrap=True)
@@ -23,7 +22,7 @@ def print_calibration(report: CalibrationReport, file: Path) -> None:
         table.add_column(heading, justify="right")
     for person in report.persons:
         errors = [_pair(person.by_k[k].mean, person.by_k[k].spread, unit) for k in settings.samples]
-        uncalibrated = f"{person.uncalibrated:.2f}{unit}"
+        uncalibrated = unit.written(person.uncalibrated)
         table.add_row(person.person, f"{person.samples:,}", str(person.eyes), uncalibrated, *errors)
     table.add_section()
     means = [_pair(report.mean_error(k), report.spread(k), unit) for k in (None, *settings.samples)]
@@ -37,5 +36,5 @@ def print_calibration(report: CalibrationReport, file: Path) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _pair(mean: float, spread: float | None, unit: str) -> str:
-    return f"{mean:.2f}{unit}" if spread is None else f"{mean:.2f} ± {spread:.2f}{unit}"
+def _pair(mean: float, spread: float | None, unit: Unit) -> str:
+    return unit.written(mean) if spread is None else f"{mean:.2f} ± {unit.written(spread)}"

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from privateyes.cli.console import make_console
 from privateyes.experiments.clients import ClientSurvey
+from privateyes.tasks.gaze.units import unit_of_label
 
 _MOST_NAMES = 3
 
@@ -18,15 +19,15 @@ def print_clients(survey: ClientSurvey) -> None:
     table = Table(title=survey.title, box=box.SIMPLE, title_justify="left")
     table.add_column("client", no_wrap=True)
     table.add_column("persons")
-    first, second, unit = ("pitch", "yaw", "°") if gaze else ("x", "y", " cm")
-    for heading in ("images", f"{first} mean ± SD", f"{second} mean ± SD", "skew", "by chance"):
+    unit = unit_of_label(survey.rows.target)
+    for heading in ("images", *(f"{name} mean ± SD" for name in unit.coordinates), "skew", "by chance"):
         table.add_column(heading, justify="right")
     for entry in survey.statistics:
         means = np.rad2deg(entry.mean) if gaze else entry.mean
         spreads = np.rad2deg(entry.spread) if gaze else entry.spread
-        angles = [f"{mean:.1f} ± {spread:.1f}{unit}" for mean, spread in zip(means, spreads, strict=True)]
+        labels = [f"{mean:.1f} ± {unit.written(spread, 1)}" for mean, spread in zip(means, spreads, strict=True)]
         skews = (f"{entry.distance:.2f}", f"{entry.distance_by_chance:.2f}")
-        table.add_row(entry.name, _whose(entry.persons), f"{entry.samples:,}", *angles, *skews)
+        table.add_row(entry.name, _whose(entry.persons), f"{entry.samples:,}", *labels, *skews)
     console = make_console()
     console.print(table)
     samples = [entry.samples for entry in survey.statistics]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from time import perf_counter
 from typing import Any
 
@@ -11,19 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from privateyes.cli.bars_or_lines import bars_or_lines
 from privateyes.experiments.compare.dispatch import Observer
 
-_ETA_WINDOW_S = 600.0
+_ETA_WINDOW_S = 600.0  # ways take unequal time, so that the speed has to be taken over many rounds
 _LINE_EVERY_S = 60.0
 
 
-@contextmanager
-def choose_observer() -> Iterator[Observer]:
-    """Bars if stderr is a terminal, plain lines on stderr otherwise; stdout is kept for results."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield PlainLines(console)
-        return
+def choose_observer() -> AbstractContextManager[Observer]:
+    """Bars if stderr is a terminal, plain lines on stderr otherwise."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -32,9 +28,7 @@ def choose_observer() -> Iterator[Observer]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    # Ways take unequal time, so that the speed has to be taken over many rounds.
-    with Progress(*columns, console=console, speed_estimate_period=_ETA_WINDOW_S) as progress:
-        yield Bars(progress)
+    return bars_or_lines(Bars, PlainLines, columns, _ETA_WINDOW_S)
 
 
 class Bars:
@@ -46,6 +40,7 @@ class Bars:
         self._bars: dict[str, TaskID] = {}
         self._mpc: dict[str, TaskID] = {}
         self._left: dict[str, int] = {}
+        self._errors: dict[tuple[str, str], str] = {}
         self._counts = [0, 0, 0]  # runs, finished, failed
 
     def note(self, text: str) -> None:
@@ -63,8 +58,11 @@ class Bars:
         self._bars[name] = self._progress.add_task(escape(name), total=None, state="starting")
 
     def round_done(self, name: str, line: Mapping[str, Any]) -> None:
-        """Both bars move."""
-        state = f"{line['way']} {line['mean_error']:.2f}"
+        """Both bars move, and the run's shows the last error of the way that it is at."""
+        way = line["way"]
+        if "mean_error" in line:
+            self._errors[name, way] = f" {line['mean_error']:.2f}"
+        state = way + self._errors.get((name, way), "")
         self._progress.update(self._bars[name], completed=line["round"], total=line["rounds"], state=state)
         self._left[name] -= 1
         if self._whole is not None:

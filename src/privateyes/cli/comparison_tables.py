@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from privateyes.cli.console import make_console
@@ -16,11 +17,11 @@ from privateyes.cli.tables import human_bytes
 from privateyes.experiments.compare.dispatch import Failure
 from privateyes.experiments.compare.folder import ComparisonFolder, DiskUse
 from privateyes.experiments.compare.relations import in_words
-from privateyes.experiments.compare.sentences import calibration, mpc
+from privateyes.experiments.compare.sentences import calibration, counted, mpc
+from privateyes.tasks.gaze.units import UNITS
 
 _MISSING = "-"
 _LARGE_BYTES = 1e9
-_SYMBOLS = {"deg": "°"}
 
 
 def print_comparison(results: Mapping[str, Any], directory: Path) -> None:
@@ -28,13 +29,13 @@ def print_comparison(results: Mapping[str, Any], directory: Path) -> None:
     console = make_console()
     _show(console, _title(results), _errors_table(results))
     if any(entry["differences"] for entry in results["ways"]):
-        title = "difference person by person, with its 95 % interval; below 0 is better than the baseline"
-        _show(console, title, _differences_table(results))
+        title = f"difference on the same {results['persons_are']}, with its 95 % interval"
+        _show(console, f"{title}; below 0 is better than the baseline", _differences_table(results))
     _show(console, "costs; a run is one seed and one fold", _costs_table(results))
     if results["relations"]:
         _show(console, "relations", _relations_table(results))
     if results["calibration"]:
-        _show(console, calibration(results["calibration"], results["unit"]), _calibration_table(results))
+        _show(console, calibration(results), _calibration_table(results))
     generic = mpc(results)
     if generic is not None:
         for sentence in generic["sentences"]:
@@ -66,9 +67,9 @@ def _line(console: Console, text: str) -> None:
 
 
 def _title(results: Mapping[str, Any]) -> str:
-    runs, persons = results["runs"], results["mean_predictor"]["persons"]
+    runs, persons = results["runs"], counted(results["mean_predictor"]["persons"], results["persons_are"])
     return (
-        f"{results['name']} ({results['model']}): mean error on {persons} persons never trained on; "
+        f"{results['name']} ({results['model']}): mean error on {persons} never trained on; "
         f"seeds {', '.join(map(str, results['seeds']))}; {runs['finished']} of {runs['planned']} runs"
     )
 
@@ -77,7 +78,7 @@ def _errors_table(results: Mapping[str, Any]) -> Table:
     unit = results["unit"]
     table = Table(box=box.SIMPLE)
     table.add_column("way", no_wrap=True)
-    headings = ["mean error", "95 % interval", "SD over seeds", "SD over persons"]
+    headings = ["mean error", "95 % interval", "SD over seeds", f"SD over {escape(results['persons_are'])}"]
     headings += [f"rounds (CPU s) to {_error(level, unit)}" for level in results["targets"]["errors"]]
     for heading in headings:
         table.add_column(heading, justify="right")
@@ -214,9 +215,7 @@ def _reached(target: Mapping[str, Any]) -> str:
 
 
 def _error(value: float | None, unit: str) -> str:
-    if value is None:
-        return _MISSING
-    return f"{value:.2f}{_SYMBOLS.get(unit, ' ' + unit)}"
+    return _MISSING if value is None else UNITS[unit].written(value)
 
 
 def _interval(ends: Sequence[float] | None, places: int = 2, sign: str = "") -> str:

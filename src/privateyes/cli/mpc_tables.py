@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from privateyes.cli.bars_or_lines import bars_or_lines
 from privateyes.cli.console import make_console
 from privateyes.cli.tables import human_bytes
 from privateyes.engines.mpc.costs import Cost
 from privateyes.experiments.mpc.result import MpcResult
 from privateyes.experiments.mpc.run import MpcObserver
+from privateyes.tasks.gaze.units import UNITS
 
-_SIGNS = {"deg": "°", "cm": " cm"}
 _LINES_PER_TRAINING = 10
 
 
-@contextmanager
-def choose_mpc_observer() -> Iterator[MpcObserver]:
+def choose_mpc_observer() -> AbstractContextManager[MpcObserver]:
     """Bars if stderr is a terminal, plain lines on stderr otherwise."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _Lines(console)
-        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        yield _Bars(progress)
+    return bars_or_lines(_Bars, _Lines, columns)
 
 
 class _Bars:
@@ -48,7 +44,7 @@ class _Bars:
     def step_done(self, fold: str, done: int, steps: int) -> None:
         """The bar moves."""
         if done == 1 or fold not in self._bars:
-            self._bars[fold] = self._progress.add_task(f"mpc {fold}", total=steps)
+            self._bars[fold] = self._progress.add_task(escape(f"mpc {fold}"), total=steps)
         self._progress.update(self._bars[fold], completed=done)
 
 
@@ -85,7 +81,7 @@ def _errors_table(results: Sequence[MpcResult]) -> Table:
     table.add_column("person", no_wrap=True)
     for heading in ("under MPC", "same steps in the clear", "the same, shaken", "mean label"):
         table.add_column(heading, justify="right")
-    sign = _SIGNS.get(first.unit, f" {first.unit}")
+    unit = UNITS[first.unit]
     rows = [
         (
             person,
@@ -98,10 +94,10 @@ def _errors_table(results: Sequence[MpcResult]) -> Table:
         for person in result.errors
     ]
     for person, *errors in rows:
-        table.add_row(person, *(f"{error:.2f}{sign}" for error in errors))
+        table.add_row(person, *map(unit.written, errors))
     table.add_section()
     means = np.mean([row[1:] for row in rows], axis=0)
-    table.add_row("mean", *(f"{error:.2f}{sign}" for error in means))
+    table.add_row("mean", *map(unit.written, means))
     return table
 
 

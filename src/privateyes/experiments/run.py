@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from time import process_time
@@ -161,17 +161,19 @@ def _train(
 
     ``seconds_cpu`` is this process's processor time for the round: all of it where there is one worker.
     """
-    fold, rounds = context.fold, context.spec.training.rounds
+    fold, rounds, every = context.fold, context.spec.training.rounds, context.spec.training.evaluate_every
     true = {person: task.labels_of(person) for person in (*fold.test, *fold.validation)}
     with closing(run_way(way, context, start)) as outcomes:
         begun = process_time()
         for outcome in outcomes:
             cpu = {"seconds_cpu": process_time() - begun}
-            found = _errors(context.pool, task, true, outcome.checkpoint)
+            number = outcome.checkpoint.round
+            evaluated = number % every == 0 or number == rounds
+            found = _errors(context.pool, task, true, outcome.checkpoint) if evaluated else {}
             void = bool(outcome.participation.get("void"))
-            judged = stopping.judge({person: found[person] for person in fold.validation}, void)
-            errors = {person: found[person] for person in fold.test}
-            line = {**_metrics_line(fold, way, rounds, outcome, errors), "unit": task.unit, **judged, **cpu}
+            judged = stopping.judge(number, _those_of(found, fold.validation), void)
+            tested = _tested(_those_of(found, fold.test))
+            line = {**_metrics_line(fold, way, rounds, outcome), **tested, "unit": task.unit, **judged, **cpu}
             run.record_round(line, outcome.checkpoint, best=bool(judged) and stopping.improved)
             yield line
             if stopping.over:
@@ -190,7 +192,17 @@ def _errors(
     }
 
 
-def _metrics_line(fold: Fold, way: str, rounds: int, outcome: WayRound, errors: Mapping[str, float]) -> dict[str, Any]:
+def _those_of(errors: Mapping[str, float], persons: Sequence[str]) -> dict[str, float]:
+    """The errors of some of the persons; nothing of nobody's."""
+    return {person: errors[person] for person in persons} if errors else {}
+
+
+def _tested(errors: Mapping[str, float]) -> dict[str, Any]:
+    """What the metrics line of a round gains that was evaluated; the others have none of it."""
+    return {"error": dict(errors), "mean_error": float(np.mean(list(errors.values())))} if errors else {}
+
+
+def _metrics_line(fold: Fold, way: str, rounds: int, outcome: WayRound) -> dict[str, Any]:
     return {
         "event": "round",
         "fold": fold.name,
@@ -199,8 +211,7 @@ def _metrics_line(fold: Fold, way: str, rounds: int, outcome: WayRound, errors: 
         "rounds": rounds,
         "train_loss": outcome.train_loss,
         "samples": outcome.samples,
-        "error": dict(errors),
-        "mean_error": float(np.mean(list(errors.values()))),
+        "passed": outcome.passed,
         "seconds": outcome.seconds_training + outcome.seconds_exchange,
         "seconds_training": outcome.seconds_training,
         "seconds_exchange": outcome.seconds_exchange,

@@ -150,6 +150,9 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
 def _check_training(spec: ExperimentSpec, refuse: Callable[[str, str], NoReturn]) -> None:
     """The rules within [training], and between it and [split]."""
     given = spec.training
+    if given.local_epochs > 1 and not given.local_epochs.is_integer():
+        problem = f"training.local_epochs = {given.local_epochs:g} is neither whole nor below 1"
+        refuse(problem, "give whole passes in a round, such as 2, or a share of one, such as 0.25")
     if given.warmup_rounds >= given.rounds:
         problem = f"training.warmup_rounds = {given.warmup_rounds} of {given.rounds} rounds"
         refuse(f"{problem} leaves none at the full learning rate", "lower it, or train for more rounds")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from privateyes.federation.partition import PartitionSettings
 from privateyes.tasks.gaze.augment import LARGEST
@@ -62,13 +63,14 @@ class Model(Table):
 class Training(Table):
     """[training]: see `training.settings.LocalSettings`.
 
+    Every `evaluate_every` rounds, and after the last, the persons who do not train are tested.
     `proximal_mu` matters to the ways named after fedprox alone. With `patience`, a way ends after so many rounds
     without a better error on the validation persons, and its result is that of the best round. `workers` changes
     nothing but time (0: one per core, or one where a GPU computes).
     """
 
     rounds: Annotated[int, Field(ge=1, le=1_000_000)] = 15
-    local_epochs: Annotated[int, Field(ge=1)] = 1
+    local_epochs: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     batch_size: Annotated[int, Field(ge=1)] = 32
     optimiser: Literal["sgd", "adam"] = "sgd"
     learning_rate: Annotated[float, Field(gt=0, le=1e30)] = 0.05
@@ -80,6 +82,7 @@ class Training(Table):
     decay_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     proximal_mu: Annotated[float, Field(ge=0, le=1e6)] = 0.01
     patience: Annotated[int, Field(ge=1)] | None = None
+    evaluate_every: Annotated[int, Field(ge=1)] = 1
     loss: Literal["l1", "l2"] = "l1"
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -252,6 +255,12 @@ class Relations(Table):
     from_twin: Annotated[float, Field(ge=0, le=1e6)] = 0.02
 
 
+def _noun(text: str) -> str:
+    if not (text.strip() and len(text) <= 40 and text.isprintable()):
+        raise PydanticCustomError("noun", 'should be 1 to 40 printable characters, such as "day blocks"')
+    return text
+
+
 class Compare(Table):
     """[compare]: what `privateyes compare` repeats and reports; nothing else reads it.
 
@@ -259,7 +268,8 @@ class Compare(Table):
     are the errors for which rounds and seconds are reported; without them, three are derived from what was measured.
     Every way is compared person by person with each of `baselines`. `watts_per_core` turns seconds of one core into
     energy. What a finished run needs no more is deleted where `keep_checkpoints` or `keep_records` is false: the models
-    (without which it cannot be evaluated) and the secure ways' message records.
+    (without which it cannot be evaluated) and the secure ways' message records. `persons_are` says in the tables, on
+    the page and in the charts what the data's persons are, where they are none: a noun in the plural.
     """
 
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=3, max_length=1000)] = [1, 2, 3]
@@ -269,6 +279,7 @@ class Compare(Table):
     watts_per_core: Annotated[float, Field(gt=0, le=1e6)] = 10.0
     keep_checkpoints: bool = True
     keep_records: bool = True
+    persons_are: Annotated[str, AfterValidator(_noun)] = "persons"
     relations: Relations = Relations()
 
 

@@ -1,8 +1,9 @@
 """Early stopping of a way, from its metrics lines alone, so that a resumed run decides as one that was not.
 
-Where the split names validation persons, every line holds ``validation`` (person -> error) and ``validation_error``
-(their mean); with training.patience also ``best_round``, the best one so far, and ``stopped``, whether the way ends
-with this line. The errors of the test persons stand in the same lines, and nothing here reads them.
+Where the split names validation persons, every line of a round that was evaluated (training.evaluate_every) holds
+``validation`` (person -> error) and ``validation_error`` (their mean); with training.patience also ``best_round``, the
+best one so far, and ``stopped``, whether the way ends with this line. The errors of the test persons stand in the same
+lines, and nothing here reads them.
 """
 
 from __future__ import annotations
@@ -25,9 +26,13 @@ class Stopping:
 
     def __init__(self, patience: int | None, lines: Iterable[Mapping[str, Any]]) -> None:
         self._patience = patience
-        judged = [line for line in lines if "validation_error" in line]
-        self._errors = [float(line["validation_error"]) for line in judged]
-        self._void = {number for number, line in enumerate(judged, 1) if line.get("participation", {}).get("void")}
+        self._errors: dict[int, float] = {}
+        self._void: set[int] = set()
+        for line in lines:
+            if "validation_error" in line:
+                self._errors[line["round"]] = float(line["validation_error"])
+            if line.get("participation", {}).get("void"):
+                self._void.add(line["round"])
 
     @property
     def over(self) -> bool:
@@ -36,22 +41,23 @@ class Stopping:
 
     @property
     def improved(self) -> bool:
-        """Whether the last round's model is the one to keep."""
-        return self._patience is not None and best_round(self._errors) == len(self._errors)
+        """Whether the model of the last round that was judged is the one to keep."""
+        return self._patience is not None and best_round(self._errors) == max(self._errors)
 
-    def judge(self, errors: Mapping[str, float], void: bool = False) -> dict[str, Any]:
+    def judge(self, number: int, errors: Mapping[str, float], void: bool = False) -> dict[str, Any]:
         """Take note of a round; what its metrics line gains.
 
         Args:
-            errors: validation person -> error; may be empty, which changes nothing.
+            number: of the round, from 1.
+            errors: validation person -> error; empty where there is none, or where the round was not evaluated.
             void: whether the round left the model as it was, because too few clients arrived.
         """
+        if void:
+            self._void.add(number)
         if not errors:
             return {}
-        self._errors.append(float(np.mean(list(errors.values()))))
-        if void:
-            self._void.add(len(self._errors))
-        found: dict[str, Any] = {"validation": dict(errors), "validation_error": self._errors[-1]}
+        self._errors[number] = float(np.mean(list(errors.values())))
+        found: dict[str, Any] = {"validation": dict(errors), "validation_error": self._errors[number]}
         if self._patience is not None:
             found |= {"best_round": best_round(self._errors), "stopped": self.over}
         return found

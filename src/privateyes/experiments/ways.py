@@ -57,6 +57,7 @@ class WayRound:
     details: Mapping[str, object] = field(default_factory=dict)
     participation: Mapping[str, object] = field(default_factory=dict)
     samples: int = 0
+    passed: int = 0
 
 
 Rounds = Generator[WayRound, None, None]
@@ -98,7 +99,8 @@ def _centralised(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
     settings = RoundSettings(context.spec.training.rounds, 1.0, context.spec.seed)
     for outcome in run_rounds(start.state(), settings, [POOLED], trainer, PlainExchange(FedAvg())):
         checkpoint = Checkpoint.of_state(outcome.state)
-        yield WayRound(checkpoint, outcome.train_loss, outcome.seconds_training, samples=outcome.samples)
+        loss, seconds = outcome.train_loss, outcome.seconds_training
+        yield WayRound(checkpoint, loss, seconds, samples=outcome.samples, passed=outcome.passed)
 
 
 def _local(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
@@ -112,7 +114,8 @@ def _local(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
         vectors = {update.client: checkpoint.vectors[update.client] + update.delta for update in updates}
         checkpoint = Checkpoint(round_index + 1, vectors)
         loss = float(np.average([u.loss for u in updates], weights=[u.weight for u in updates]))
-        yield WayRound(checkpoint, loss, seconds, samples=sum(update.weight for update in updates))
+        samples, passed = sum(update.weight for update in updates), sum(update.passed for update in updates)
+        yield WayRound(checkpoint, loss, seconds, samples=samples, passed=passed)
 
 
 def _clear(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
@@ -157,6 +160,7 @@ def _exchanged(
                 details=report.details,
                 participation=_participation(outcome),
                 samples=outcome.samples,
+                passed=outcome.passed,
             )
 
 

@@ -31,12 +31,14 @@ class ClientUpdate:
         weight: number of samples it trained on, at least 1.
         delta: new minus old parameters, float32 (d,).
         loss: mean training loss, for this machine's display; never leaves a client in `private`.
+        passed: number of samples that it took steps on, for comparing costs; neither does it leave.
     """
 
     client: str
     weight: int
     delta: NDArray[np.float32]
     loss: float
+    passed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ class RoundOutcome:
         train_loss: weighted mean over those who arrived; None in a void round.
         seconds_training: wall time of training.
         report: what the exchange cost; nothing in a void round.
-        samples: of all who arrived; each client passed over its own as often as its settings say.
+        samples: of all who arrived.
+        passed: samples that they took steps on in this round, each as often as it was used.
     """
 
     state: ServerState
@@ -162,6 +165,7 @@ class RoundOutcome:
     seconds_training: float
     report: ExchangeReport
     samples: int = 0
+    passed: int = 0
 
 
 def run_rounds(
@@ -193,7 +197,8 @@ def run_rounds(
         state = replace(following, void_rounds=state.void_rounds)  # no exchange needs to know of void rounds
         total = sum(update.weight for update in updates)
         loss = sum(update.weight * update.loss for update in updates) / total
-        yield RoundOutcome(state, attendance, False, loss, seconds_training, report, total)
+        passed = sum(update.passed for update in updates)
+        yield RoundOutcome(state, attendance, False, loss, seconds_training, report, total, passed)
 
 
 def check_updates(updates: Sequence[ClientUpdate], dimension: int) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 import numpy as np
@@ -22,15 +23,24 @@ from privateyes.training.task import Examples, LearningTask
 from privateyes.training.vector import load_vector, vector_from_model
 
 _LOSSES_AT_A_TIME: Final = 64
+_FINEST_SHARE: Final = 1_000_000  # denominators up to it: 0.1 is a tenth, which no float is
 
 
 @dataclass(frozen=True, slots=True)
 class LocalRound:
-    """What a local round ends with: new minus old parameters, float32 (d,), number of samples, mean loss."""
+    """What a local round ends with.
+
+    Args:
+        delta: new minus old parameters, float32 (d,).
+        samples: number of the client's samples, its weight.
+        loss: mean over the samples that steps were taken on.
+        passed: how many those were, each as often as a step was taken on it.
+    """
 
     delta: NDArray[np.float32]
     samples: int
     loss: float
+    passed: int
 
 
 def train_locally(
@@ -40,7 +50,7 @@ def train_locally(
     assignment: Assignment,
     vector: NDArray[np.float32],
 ) -> LocalRound:
-    """Train from `vector` on one client's samples for `local_epochs` passes, or for the assigned share of their steps.
+    """Train from `vector` for `local_epochs` passes over a client's samples, or for the assigned share of their steps.
 
     The optimiser's state (momentum, Adam's moments) starts fresh in every round: a client keeps nothing between rounds
     but its data, so a round depends on the model, the data, the assignment and the seed alone. Shuffling, augmentation
@@ -56,7 +66,7 @@ def train_locally(
 
     Returns:
         The update, the number of the client's samples (whatever share of the work was done), and the mean loss over the
-        samples that steps were taken on, without the proximal term.
+        samples that steps were taken on, without the proximal term, and their number.
 
     Raises:
         TrainingError: the client has no samples, or the loss or the update is not finite.
@@ -71,16 +81,16 @@ def train_locally(
         load_vector(model, vector)
         model.train()
         _seed_global_generators(device, _seed(settings, "noise", assignment))
-        loss = _descend(task, settings, examples, assignment, model)
+        loss, passed = _descend(task, settings, examples, assignment, model)
         delta = vector_from_model(model) - vector
     _finite(float(np.abs(delta).max(initial=0.0)), assignment)
-    return LocalRound(delta=delta, samples=len(examples), loss=loss)
+    return LocalRound(delta=delta, samples=len(examples), loss=loss, passed=passed)
 
 
 def _descend(
     task: LearningTask, settings: LocalSettings, examples: Examples, assignment: Assignment, model: nn.Module
-) -> float:
-    """Take the round's steps; the mean loss over their samples."""
+) -> tuple[float, int]:
+    """Take the round's steps; the mean loss over their samples, and the number of these."""
     descent, losses = _Descent(model, settings, assignment), _Losses(assignment)
     device = descent.parameters.values.device
     draws = torch.Generator().manual_seed(_seed(settings, "augment", assignment))
@@ -93,7 +103,7 @@ def _descend(
         losses.add(loss.detach(), len(batch))
     mean = losses.mean()
     descent.require_a_step()
-    return mean
+    return mean, losses.samples
 
 
 class _Descent:
@@ -143,7 +153,7 @@ class _Losses:
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
         self._unread: list[tuple[Tensor, int]] = []
-        self._sum, self._samples = 0.0, 0
+        self._sum, self.samples = 0.0, 0
 
     def add(self, loss: Tensor, samples: int) -> None:
         """The mean loss of a batch."""
@@ -154,26 +164,51 @@ class _Losses:
     def mean(self) -> float:
         """Over all samples."""
         self._read()
-        return self._sum / self._samples
+        return self._sum / self.samples
 
     def _read(self) -> None:
         values = torch.stack([loss for loss, _ in self._unread]).tolist() if self._unread else []
         for value, (_, samples) in zip(values, self._unread, strict=True):
             self._sum += _finite(value, self._assignment) * samples
-            self._samples += samples
+            self.samples += samples
         self._unread.clear()
 
 
 def _batches(samples: int, settings: LocalSettings, assignment: Assignment) -> Iterator[Tensor]:
-    """Row numbers, int64 (B,), for each step: whole passes in a fresh order each, cut off after the assigned share."""
+    """Row numbers, int64 (B,), for each step, cut off after the assigned share of the steps."""
+    if settings.local_epochs < 1:
+        batches = _share_of_passes(samples, settings, assignment)
+        yield from batches[: max(1, math.ceil(assignment.work * len(batches)))]
+        return
     order = torch.Generator().manual_seed(_seed(settings, "client", assignment))
-    steps = settings.local_epochs * -(-samples // settings.batch_size)
+    steps = int(settings.local_epochs) * -(-samples // settings.batch_size)
     left = max(1, math.ceil(assignment.work * steps))
     while left:
         permutation = torch.randperm(samples, generator=order)
         for start in range(0, samples, settings.batch_size)[:left]:
             left -= 1
             yield permutation[start : start + settings.batch_size]
+
+
+def _share_of_passes(samples: int, settings: LocalSettings, assignment: Assignment) -> Sequence[Tensor]:
+    """The batches of a round that makes less than a pass: round after round walks on through passes in fresh orders.
+
+    All batches are of one size, so that none weighs more than another; one may end a pass and begin the next. Where the
+    walk stands follows from the round's number, so that a round depends on no other; a client that sits a round out
+    skips the batches of that round. A client with less than a batch to do in a round takes smaller ones, and every
+    round takes one sample at least.
+    """
+    share = Fraction(settings.local_epochs).limit_denominator(_FINEST_SHARE) * samples
+    size = min(settings.batch_size, max(1, math.floor(share)))
+    first = math.floor(assignment.round_index * share / size)
+    end = max(first + 1, math.floor((assignment.round_index + 1) * share / size))
+    begin, stop = first * size, end * size
+    orders = []
+    for number in range(begin // samples, -(-stop // samples)):
+        seed = derive_seed(settings.seed, "pass", assignment.client, number)
+        orders.append(torch.randperm(samples, generator=torch.Generator().manual_seed(seed)))
+    skipped = begin // samples * samples
+    return torch.split(torch.cat(orders)[begin - skipped : stop - skipped], size)
 
 
 def _seed_global_generators(device: torch.device, seed: int) -> None:

@@ -17,7 +17,8 @@ class LocalSettings:
     Args:
         seed: the experiment's seed.
         rounds: number of rounds, which the schedule spans.
-        local_epochs: passes over the client's samples in one round.
+        local_epochs: passes over the client's samples in one round: a whole number, or a share of a pass, below 1, with
+            which the rounds walk through pass after pass.
         batch_size: samples per step; the last batch of a pass may be smaller.
         optimiser: "sgd" or "adam".
         learning_rate: step size before the schedule, above 0.
@@ -34,7 +35,7 @@ class LocalSettings:
 
     seed: int
     rounds: int
-    local_epochs: int
+    local_epochs: float
     batch_size: int
     optimiser: Literal["sgd", "adam"]
     learning_rate: float

@@ -5,20 +5,25 @@ The decision is a function of all errors so far, which are on disk: a run that i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 
 
-def best_round(errors: Sequence[float]) -> int:
-    """The round, from 1, with the smallest error; the first of several. `errors` holds one for each round."""
-    return 1 + min(range(len(errors)), key=errors.__getitem__)
+def best_round(errors: Mapping[int, float]) -> int:
+    """The round with the smallest error; the first of several. `errors`: round, from 1 -> error, at least one."""
+    return min(sorted(errors), key=errors.__getitem__)
 
 
-def is_over(errors: Sequence[float], patience: int | None, void: Collection[int] = ()) -> bool:
-    """Whether `patience` rounds have passed since the best one; never without a patience, or before a round.
+def is_over(errors: Mapping[int, float], patience: int | None, void: Collection[int] = ()) -> bool:
+    """Whether `patience` rounds have passed between the best one and the last that was judged.
 
-    Rounds in `void`, from 1, do not count: they left the model as it was, so that it could not improve.
+    Never without a patience, or before a round was judged.
+
+    Args:
+        errors: round, from 1 -> error; rounds without an evaluation are missing.
+        patience: number of rounds.
+        void: rounds that do not count: they left the model as it was, so that it could not improve.
     """
     if patience is None or not errors:
         return False
-    best = best_round(errors)
-    return len(errors) - best - sum(1 for number in void if number > best) >= patience
+    best, last = best_round(errors), max(errors)
+    return last - best - sum(1 for number in void if best < number <= last) >= patience

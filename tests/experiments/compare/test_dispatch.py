@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from privateyes.experiments.compare.dispatch import run_all, tidy
+from privateyes.experiments.compare.dispatch import _Teller, run_all, tidy
 from privateyes.experiments.compare.folder import ComparisonFolder
 from privateyes.experiments.compare.plan import SubRun, plan_runs, settings_of
 from privateyes.experiments.compare.run import run_comparison
@@ -122,3 +122,12 @@ def test_only_what_may_go_is_deleted(comparison_spec: Make, tmp_path: Path, kept
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     gone = set() if kept else {names[2], names[4]}
     assert left == set(names) - gone
+
+
+def test_a_round_that_was_not_evaluated_is_told_without_an_error() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    line = {"fold": "all", "way": "federated", "round": 1, "rounds": 2, "seconds": 0.5}
+    with ours, theirs:
+        for more in ({}, {"mean_error": 7.5}):
+            _Teller(theirs).round_done({**line, **more})
+            assert ours.recv().content == {"fold": "all", "way": "federated", "round": 1, "rounds": 2, **more}

@@ -9,6 +9,7 @@ import pytest
 
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.compare.page import render, write_page
+from privateyes.experiments.compare.sentences import method
 
 EVIL = '<script>alert("x")</script>&\'"'
 VOID = {"meta", "br", "circle", "path", "line", "rect", "polyline", "polygon", "link", "img"}
@@ -101,6 +102,18 @@ def test_ways_that_look_alike_are_in_the_table_and_not_among_the_dots(comparison
 def test_unequal_budgets_are_flagged(comparison_results: dict[str, Any]) -> None:
     budget = {**comparison_results["budget"], "equal": False, "note": "Unequal budgets: so it is."}
     assert render({**comparison_results, "budget": budget}).count("Unequal budgets: so it is.") == 2
+
+
+def test_persons_that_are_none_are_called_what_they_are(comparison_results: dict[str, Any]) -> None:
+    blocks = {"persons_are": "day blocks", "method": method("day blocks")}
+    calibration = {"samples": [], "method": "ridge", "draws": 2, "ways": []}
+    page = render({**comparison_results, **blocks, "calibration": calibration}).partition("</style>")[2]
+    for said in ("Errors on day blocks never trained on", "SD over day blocks", "interval over day blocks"):
+        assert said in page
+    page = page.replace("What the data name as persons", "").replace("the person&#39;s device", "")
+    learned = page[page.index('id="learned"') : page.index('id="method"')]
+    assert not re.search(r"\bpersons?\b", page.replace(learned, ""))
+    assert "<b>x" not in render({**comparison_results, "persons_are": "<b>x"})
 
 
 def test_points_in_cm_are_written_in_cm(comparison_results: dict[str, Any]) -> None:

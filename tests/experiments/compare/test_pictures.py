@@ -31,6 +31,12 @@ def test_equal_results_give_equal_bytes(comparison_results: dict[str, Any], tmp_
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
+def test_pictures_name_what_the_persons_are(comparison_results: dict[str, Any], tmp_path: Path) -> None:
+    plain = write_pictures(tmp_path / "a", comparison_results)
+    named = write_pictures(tmp_path / "b", {**comparison_results, "persons_are": "day blocks"})
+    assert all(one.read_bytes() != other.read_bytes() for one, other in zip(plain, named, strict=True))
+
+
 def test_names_are_not_read_as_formulas(comparison_results: dict[str, Any], tmp_path: Path) -> None:
     for entry in comparison_results["ways"]:
         entry["per_person"] = {"$\\frac{p00$": 5.0, "p_1$": 6.0}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from privateyes.errors import ConfigError
-from privateyes.experiments.compare.plan import check_settings, made_small, plan_runs, sub_spec
+from privateyes.experiments.compare.plan import check_settings, made_small, plan_runs, settings_of, sub_spec
 from privateyes.experiments.spec import ExperimentSpec, dump_spec, parse_spec
 
 Make = Callable[..., ExperimentSpec]
@@ -66,6 +66,14 @@ def test_fewer_than_three_seeds_are_refused(comparison_spec: Make, seeds: str) -
         comparison_spec(compare=f"seeds = {seeds}")
 
 
+@pytest.mark.parametrize("noun", ['""', '" "', '"two\\nlines"', f'"{41 * "x"}"', "4"])
+def test_what_persons_are_is_a_short_text(comparison_spec: Make, noun: str) -> None:
+    with pytest.raises(ConfigError, match=r"compare\.persons_are = .*should be"):
+        comparison_spec(compare=f"persons_are = {noun}")
+    assert settings_of(comparison_spec(compare=f'persons_are = "{40 * "x"}"')).persons_are == 40 * "x"
+    assert settings_of(comparison_spec()).persons_are == "persons"
+
+
 def test_a_whole_number_is_a_target_too(comparison_spec: Make) -> None:
     settings = comparison_spec(compare="target_errors = [7, 6.5]").compare
     assert settings is not None
@@ -81,5 +89,5 @@ def test_the_small_comparison_has_two_folds_and_few_rounds(comparison_spec: Make
 
 
 def test_what_a_comparison_reads_alone_changes_no_run(comparison_spec: Make) -> None:
-    other = comparison_spec(compare="seeds = [7, 8, 9]\nparallel = 5")
+    other = comparison_spec(compare='seeds = [7, 8, 9]\nparallel = 5\npersons_are = "day blocks"')
     assert other.result_key() == comparison_spec().result_key()

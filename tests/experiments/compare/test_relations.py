@@ -62,15 +62,16 @@ def test_it_is_said_when_other_persons_could_turn_it_around() -> None:
     # p00 2 degrees better, p01 1.9 worse: better on the mean, and nothing is certain
     (found,) = _stated(adaptive=[4.0, 9.9, 4.0, 9.9], federated=SAME)
     assert (found["holds"], found["interval_holds"]) == (True, False)
-    assert "could turn it around" in told(found, "deg")
+    assert "could turn it around" in told(found, "deg", "persons")
     (sure,) = _stated(adaptive=[value - 0.5 for value in SAME], federated=SAME)
     assert (sure["holds"], sure["interval_holds"]) == (True, True)
-    assert "could turn it around" not in told(sure, "deg")
+    assert "could turn it around" not in told(sure, "deg", "persons")
 
 
 def test_no_difference_at_all_is_said_in_words() -> None:
     (found,) = _stated(private=SAME, federated=SAME)
-    assert told(found, "deg") == "No difference, to the last digit, for any person in any of 2 seeds."
+    said = "No difference, to the last digit, for any of the persons in any of 2 seeds."
+    assert told(found, "deg", "persons") == said
 
 
 def test_the_largest_difference_of_a_single_person_is_stated() -> None:

@@ -113,9 +113,12 @@ def test_what_is_reported_can_be_changed_without_training(
 ) -> None:
     folder = ComparisonFolder(tmp_path / "c")
     shutil.copytree(finished_comparison[0], folder.path)
-    spec = comparison_spec(compare='target_errors = [99]\nbaselines = ["private"]')
+    assert finished_comparison[1]["persons_are"] == "persons"
+    spec = comparison_spec(compare='target_errors = [99]\nbaselines = ["private"]\npersons_are = "day blocks"')
     results = read_comparison(spec, folder).results
     assert results is not None
+    assert results["persons_are"] == "day blocks"
+    assert results["method"]["interval"].startswith("95 % intervals are over day blocks")
     assert results["targets"] == {"errors": [99.0], "derived": False}
     assert results["ways"][0]["targets"][0]["rounds"] == 1.0
     assert list(results["ways"][0]["differences"]) == ["private"]

@@ -30,6 +30,17 @@ def test_a_seeds_curve_joins_the_persons_of_all_folds() -> None:
     assert [point["error"] for point in CURVES[2]] == [8.0, 6.0, 6.0]
 
 
+def test_rounds_that_were_not_evaluated_are_no_points_and_their_seconds_count() -> None:
+    lines = [dict(line) for line in _run(1, "a", 9.0, 7.0, 5.0, 4.0).lines]
+    for index in (0, 2):
+        del lines[index]["error"], lines[index]["mean_error"]
+    run = WayRun(1, "a", 4, tuple(lines))
+    curves = seed_curves([run], [1])
+    assert [(point["round"], point["error"], point["seconds"]) for point in curves[1]] == [(2, 7.0, 1.0), (4, 4.0, 2.0)]
+    assert reached(5.0, [run], curves)["rounds"] == 4.0
+    assert run.reached(8.0) == 1
+
+
 def test_seconds_are_processor_seconds_and_the_mean_over_folds() -> None:
     assert [point["seconds"] for point in CURVES[1]] == [1.0, 2.0, 3.0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 from collections.abc import Callable
@@ -35,6 +36,40 @@ def test_an_unfinished_ways_error_is_that_of_its_last_round(run_maker: Maker) ->
     (entry, *_) = summary.summaries(files)
     assert entry.mean_error == pytest.approx(files.rounds[-1].mean_error)
     assert entry.spread == pytest.approx(statistics.stdev(files.rounds[-1].error.values()))
+
+
+def without_errors(run: Path, *rounds: int) -> None:
+    """As if these rounds had not been evaluated."""
+    path = run / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if line["round"] in rounds:
+            del line["error"], line["mean_error"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_rounds_that_were_not_evaluated_are_no_points_of_a_curve(run_maker: Maker) -> None:
+    run = run_maker(rounds=4)
+    without_errors(run, 1, 3)
+    assert [[number for number, _ in curve.points] for curve in summary.curves(read_run(run))] == [[2, 4]] * 4
+
+
+def test_an_unfinished_ways_error_is_the_last_that_was_measured(run_maker: Maker) -> None:
+    run = run_maker(rounds=5, stop_after=("centralised", 3))
+    without_errors(run, 1, 3)
+    files = read_run(run)
+    (entry, *_) = summary.summaries(files)
+    assert entry.mean_error == pytest.approx(files.rounds[1].mean_error)
+    assert entry.progress == "round 3 of 5"
+
+
+def test_before_the_first_evaluation_there_is_no_error_and_no_curve(run_maker: Maker) -> None:
+    run = run_maker(rounds=5, stop_after=("centralised", 3))
+    without_errors(run, 1, 2, 3)
+    files = read_run(run)
+    assert summary.summaries(files)[0].mean_error is None
+    assert summary.summaries(files)[0].progress == "round 3 of 5"
+    assert summary.curves(files) == []
 
 
 def test_a_way_that_was_asked_for_and_is_missing_is_named(run_maker: Maker) -> None:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from privateyes.cli.bars_or_lines import bars_or_lines
 from privateyes.cli.console import make_console
 from privateyes.tasks.gaze.prepare.conversion import Conversion, Observer
 from privateyes.tasks.gaze.prepare.tally import Tally
 
 
-@contextmanager
-def choose_observer() -> Iterator[Observer]:
-    """A bar if stderr is a terminal, plain lines on stderr otherwise; stdout is kept for the outcome."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield PlainLines(console)
-        return
+def choose_observer() -> AbstractContextManager[Observer]:
+    """A bar if stderr is a terminal, plain lines on stderr otherwise."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -28,8 +23,7 @@ def choose_observer() -> Iterator[Observer]:
         TextColumn("{task.fields[rows]} rows"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        yield Bar(progress)
+    return bars_or_lines(Bar, PlainLines, columns)
 
 
 def print_conversion(conversion: Conversion) -> None:

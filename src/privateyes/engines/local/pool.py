@@ -82,7 +82,7 @@ class _Desk:
         if isinstance(job, PredictJob):
             return predict_examples(self.task, job.vector, self._all_of(job.owner), self.device)
         result = train_locally(self.task, self.settings, self._examples(job.owners), job.assignment, job.vector)
-        return ClientUpdate(client=job.client, weight=result.samples, delta=result.delta, loss=result.loss)
+        return ClientUpdate(job.client, result.samples, result.delta, result.loss, result.passed)
 
     def _examples(self, owners: tuple[str | Share, ...]) -> Examples:
         names = tuple(owner for owner in owners if isinstance(owner, str))

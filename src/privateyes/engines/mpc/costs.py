@@ -164,9 +164,9 @@ def extrapolate_batch(probes: Sequence[Cost], what: str, batch_size: int, steps:
     )
 
 
-def full_steps(samples: Sequence[int], batch_size: int, epochs: int) -> int:
-    """Steps of a pooled training: each epoch passes over everybody's samples in batches."""
-    return epochs * math.ceil(sum(samples) / batch_size)
+def full_steps(samples: Sequence[int], batch_size: int, epochs: float) -> int:
+    """Steps of a pooled training: each epoch passes over everybody's samples in batches; the last may break off."""
+    return math.ceil(epochs * math.ceil(sum(samples) / batch_size))
 
 
 def _on_line(x0: float, y0: float, x1: float, y1: float, x: float) -> float:

@@ -1,4 +1,4 @@
-"""Whether the ways had equal budgets: how many samples each passed over in training, from what the rounds recorded."""
+"""Whether the ways had equal budgets: how many samples each took steps on, from what the rounds recorded."""
 
 from __future__ import annotations
 
@@ -9,41 +9,51 @@ import numpy as np
 
 from privateyes.experiments.compare.measured import Measured, WayRun
 
+TOLERANCE = 0.01
+"""Budgets that are no further apart are called equal: clients' shares of a pass are cut to whole batches."""
 
-def budget(measured: Measured, ways: Sequence[str], local_epochs: int) -> dict[str, Any]:
+
+def budget(measured: Measured, ways: Sequence[str], local_epochs: float) -> dict[str, Any]:
     """What each way was given, and whether it was the same in every single run.
 
     Args:
         measured: the finished runs.
         ways: their ways.
-        local_epochs: passes over a client's samples in one round.
+        local_epochs: passes over a client's samples in one round; may be a share of one.
     """
     runs = {way: measured.way(way) for way in ways}
-    passed = {way: [_passed(run) * local_epochs for run in found] for way, found in runs.items()}
-    equal = len({tuple(counts) for counts in passed.values()}) == 1
+    passed = {way: [_passed(run, local_epochs) for run in found] for way, found in runs.items()}
+    apart = max((max(counts) / min(counts) - 1.0 for counts in zip(*passed.values(), strict=True)), default=0.0)
     passes = {way: float(np.mean(counts)) for way, counts in passed.items()}
     rounds = sorted({len(run.lines) for found in runs.values() for run in found})
     written = " to ".join(str(number) for number in dict.fromkeys((rounds[0], rounds[-1])))
-    what = f"{written} {'round' if rounds == [1] else 'rounds'} of {local_epochs} local "
+    what = f"{written} {'round' if rounds == [1] else 'rounds'} of {local_epochs:g} local "
     what += "epoch" if local_epochs == 1 else "epochs"
     start = "Within a seed all ways start from the same parameters"
-    if equal:
-        note = f"Equal budgets: {what}, and every way passes over the same number of samples. {start}."
+    if apart == 0.0:
+        note = f"Equal budgets: {what}, and every way takes steps on the same number of samples. {start}."
+    elif apart <= TOLERANCE:
+        note = (
+            f"Equal budgets: {what}, and every way takes steps on the same number of samples, but for up to "
+            f"{100 * apart:.2g} % that whole batches make. {start}."
+        )
     else:
         note = (
-            f"Unequal budgets: {what}, but the ways pass over different numbers of samples: {_listed(passes)}. {start}."
+            f"Unequal budgets: {what}, but the ways take steps on different numbers of samples: {_listed(passes)}. "
+            f"{start}."
         )
     return {
         "rounds": rounds[-1],
         "local_epochs": local_epochs,
         "passes": passes,
-        "equal": equal,
+        "equal": apart <= TOLERANCE,
         "note": note,
     }
 
 
-def _passed(run: WayRun) -> int:
-    return sum(int(line["samples"]) for line in run.lines)
+def _passed(run: WayRun, local_epochs: float) -> float:
+    """Runs of earlier versions did not count them."""
+    return sum(float(line["passed"] if "passed" in line else line["samples"] * local_epochs) for line in run.lines)
 
 
 def _listed(passes: dict[str, float]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from markupsafe import Markup
 
 from privateyes.experiments.compare.marks import amount, band, seed_ticks, span, ticks_between, whisker
+from privateyes.experiments.compare.sentences import counted
 from privateyes.experiments.report import svg
 from privateyes.experiments.report.charts import NARROW, WIDE
 from privateyes.experiments.report.ways import Way, is_secure, way
@@ -194,7 +195,8 @@ def persons(results: Mapping[str, Any], width: int) -> Markup:
         parts.append(svg.text(x.start - 14, middle + 4, shown, "label strong" if index == 0 else "label", "end"))
         parts.append(svg.line(x(min(errors.values())), middle, x(max(errors.values())), middle, "span"))
         parts += [svg.mark(way(key), x(error), middle, _dot(key)) for key, error in errors.items()]
-    told = f"Dot plot of the errors of {len(people)} persons; the table below it holds the same numbers."
+    whose = counted(len(people), results["persons_are"])
+    told = f"Dot plot of the errors of {whose}; the table below it holds the same numbers."
     return svg.drawing(width, base + 40, told, parts)
 
 

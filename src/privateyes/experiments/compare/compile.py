@@ -2,6 +2,7 @@
 
     schema           1
     name, model, unit ("deg" or "cm": of every error), seeds, folds (names), parameters, baselines
+    persons_are      what the data's persons are, a noun in the plural; "persons" if not said otherwise
     runs             planned, finished, and missing: seed, fold and, where it is known, problem
     measured_on      cores, parallel (numbers of runs at a time while seconds were measured), note (a sentence)
     budget           rounds, local_epochs, passes {way: samples passed over in a run, mean}, equal, note (a sentence)
@@ -42,29 +43,13 @@ from privateyes.experiments.compare.intervals import estimate, over_seeds, paire
 from privateyes.experiments.compare.measured import Errors, Measured, WayRun
 from privateyes.experiments.compare.plan import SubRun, settings_of, trained_ways
 from privateyes.experiments.compare.relations import relations
+from privateyes.experiments.compare.sentences import method
 from privateyes.experiments.compare.targets import derived_targets, mean_curve, reached, seed_curves
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.way_names import WAYS
 
 SCHEMA = 1
 _JOULES_PER_WH = 3600.0
-
-METHOD = {
-    "interval": (
-        "95 % intervals are over persons: each person's error is averaged over the seeds first, then mean ± t s / √n "
-        "with Student's t for n - 1 degrees of freedom. Differences between two ways are taken person by person, and "
-        "the interval is that of the differences."
-    ),
-    "targets": (
-        "A seed reaches an error in the first round after which the mean error over all test persons is no larger; "
-        "rounds and processor seconds (training and exchange, one core for all clients of a fold) are means over the "
-        "seeds that reach it."
-    ),
-    "energy": (
-        "Energy is an estimate, not a measurement: processor seconds times the stated watts of a core, without "
-        "network and accelerator."
-    ),
-}
 
 
 def compile_comparison(
@@ -87,13 +72,14 @@ def compile_comparison(
         "name": spec.name,
         "model": spec.model.name,
         "unit": measured.unit,
+        "persons_are": settings.persons_are,
         "seeds": measured.seeds,
         "folds": list(dict.fromkeys(entry.run.fold for entry in measured.finished)),
         "parameters": measured.finished[0].results["parameters"],
         "runs": _runs(measured, failures),
         "measured_on": _measured_on(plan),
         "environment": dict(measured.finished[0].environment),
-        "method": METHOD,
+        "method": method(settings.persons_are),
         "baselines": [way for way in settings.baselines if way in errors],
         "budget": budget(measured, ways, spec.training.local_epochs),
         "targets": {"errors": list(levels), "derived": not settings.target_errors},

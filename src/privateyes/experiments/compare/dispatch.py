@@ -248,7 +248,7 @@ class _Teller:
         """The first round says enough."""
 
     def round_done(self, line: Mapping[str, Any]) -> None:
-        shown = {key: line[key] for key in ("fold", "way", "round", "rounds", "mean_error")}
+        shown = {key: line[key] for key in ("fold", "way", "round", "rounds", "mean_error") if key in line}
         self._connection.send(_Told("round", shown))
 
     def way_finished(self, fold: str, way: str) -> None:

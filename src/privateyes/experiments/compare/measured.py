@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,7 @@ class WayRun:
 
     def reached(self, error: float) -> int | None:
         """The index of the first round whose error over the fold's test persons is at most `error`; None if none."""
-        return next((i for i, line in enumerate(self.lines) if line["mean_error"] <= error), None)
+        return next((i for i, line in enumerate(self.lines) if line.get("mean_error", math.inf) <= error), None)
 
 
 @dataclass(frozen=True, slots=True)

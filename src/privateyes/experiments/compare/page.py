@@ -91,7 +91,8 @@ def _texts(results: Mapping[str, Any]) -> dict[str, Any]:
         "measured_on": results["measured_on"],
         "method": list(results["method"].values()),
         "facts": sentences.facts(results),
-        "persons": quantities.count(results["mean_predictor"]["persons"], "person"),
+        "persons": results["persons_are"],
+        "counted_persons": sentences.counted(results["mean_predictor"]["persons"], results["persons_are"]),
     }
 
 
@@ -110,9 +111,7 @@ def _tables(results: Mapping[str, Any]) -> dict[str, Any]:
         "learned": sentences.learned(ways),
         "mpc": sentences.mpc(results),
         "calibration": results["calibration"],
-        "calibration_caption": sentences.calibration(results["calibration"], results["unit"])
-        if results["calibration"]
-        else "",
+        "calibration_caption": sentences.calibration(results) if results["calibration"] else "",
     }
 
 
@@ -127,7 +126,7 @@ def _drawings(results: Mapping[str, Any]) -> dict[str, Any]:
             for baseline in results["baselines"]
             if (found := charts.difference_rows(results, baseline))
         ],
-        "relations": [_relation(entry, unit) for entry in results["relations"]],
+        "relations": [_relation(entry, unit, results["persons_are"]) for entry in results["relations"]],
         "curves": _both(lambda width: charts.curves(results, "round", width)) if has_curves else None,
         "timed": _both(lambda width: charts.curves(results, "seconds", width)) if has_curves else None,
         "left_out": [entry["way"] for entry in ways if entry not in charts.told_apart(ways)],
@@ -156,10 +155,10 @@ def _summary(entry: Mapping[str, Any]) -> Summary:
     )
 
 
-def _relation(entry: Mapping[str, Any], unit: str) -> dict[str, Any]:
+def _relation(entry: Mapping[str, Any], unit: str, persons: str) -> dict[str, Any]:
     return {
         "holds": entry["holds"],
         "words": in_words(entry),
-        "told": sentences.relation(entry, unit),
+        "told": sentences.relation(entry, unit, persons),
         "drawing": charts.relation(entry, unit),
     }

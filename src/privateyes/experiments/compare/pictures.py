@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.compare.charts import told_apart
+from privateyes.experiments.compare.sentences import counted
 from privateyes.experiments.report.ways import Mark, Way, is_secure, way
 from privateyes.tasks.gaze.units import UNITS
 
@@ -130,8 +131,8 @@ def _mark(look: Way, theme: Theme) -> dict[str, Any]:
 
 
 def _title(results: Mapping[str, Any]) -> str:
-    count = results["mean_predictor"]["persons"]
-    return f"{results['name']}: {results['model']}, {count} persons never trained on, {len(results['seeds'])} seeds"
+    persons = counted(results["mean_predictor"]["persons"], results["persons_are"])
+    return f"{results['name']}: {results['model']}, {persons} never trained on, {len(results['seeds'])} seeds"
 
 
 def _errors(results: Mapping[str, Any], theme: Theme) -> Figure:
@@ -157,7 +158,8 @@ def _errors(results: Mapping[str, Any], theme: Theme) -> Figure:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    axes.set_xlabel(f"mean {unit.measure}, {unit.word}; line: 95 % interval over persons, strokes: single seeds")
+    over = f"line: 95 % interval over {results['persons_are']}, strokes: single seeds"
+    axes.set_xlabel(f"mean {unit.measure}, {unit.word}; {over}")
     axes.set_title(_title(results), loc="left", fontsize=10.5)
     return figure
 

@@ -11,15 +11,17 @@ from privateyes.experiments.report import quantities
 from privateyes.tasks.gaze.units import UNITS
 
 
+def counted(number: int, persons: str) -> str:
+    """``4 persons``, or ``4 day blocks`` if that is what the data's persons are; nobody can guess a noun's singular."""
+    if number == 1:
+        return "1 person" if persons == "persons" else f"1 of the {persons}"
+    return f"{number:,} {persons}"
+
+
 def what(results: Mapping[str, Any]) -> str:
     """What was compared: model, persons, folds, seeds, rounds."""
-    persons = results["mean_predictor"]["persons"]
-    folds = results["folds"]
-    tested = (
-        f"{quantities.count(persons, 'person')} to test on"
-        if folds == [ONLY_FOLD]
-        else f"{quantities.count(persons, 'person')}, each left out once"
-    )
+    persons = counted(results["mean_predictor"]["persons"], results["persons_are"])
+    tested = f"{persons} to test on" if results["folds"] == [ONLY_FOLD] else f"{persons}, each left out once"
     seeds = ", ".join(map(str, results["seeds"]))
     rounds = quantities.count(results["budget"]["rounds"], "round")
     model = f"{results['model']} ({results['parameters']:,} parameters)"
@@ -28,7 +30,7 @@ def what(results: Mapping[str, Any]) -> str:
 
 def headline(results: Mapping[str, Any]) -> str:
     """The relations in a sentence or two; without any, the best way."""
-    unit, found = results["unit"], results["relations"]
+    unit, found, persons = results["unit"], results["relations"], results["persons_are"]
     errors = {entry["way"]: entry["mean"] for entry in results["ways"]}
     parts = []
     ours = next((entry for entry in found if entry["demand"] != "beside"), None)
@@ -49,7 +51,7 @@ def headline(results: Mapping[str, Any]) -> str:
             parts.append(f"{names} equal{'s' if len(twins) == 1 else ''} {whose} in the clear to the last digit.")
         else:
             end = "ends" if len(twins) == 1 else "end"
-            parts.append(f"{names} {end} within {_tiny(largest, unit)} of {whose} in the clear, for every person.")
+            parts.append(f"{names} {end} within {_tiny(largest, unit)} of {whose} in the clear, for all {persons}.")
     if not parts:
         best = min(errors, key=lambda name: errors[name])
         parts.append(f"{best} has the lowest error, {amount(errors[best], unit)}.")
@@ -66,21 +68,22 @@ def _tiny(value: float, unit: str) -> str:
     return quantities.error(value, UNITS[unit])
 
 
-def relation(entry: Mapping[str, Any], unit: str) -> str:
-    """What was measured of a relation."""
+def relation(entry: Mapping[str, Any], unit: str, persons: str) -> str:
+    """What was measured of a relation; `persons` is what to call them."""
     difference, count = entry["difference"], len(entry["per_seed"])
     largest = _tiny(entry["largest_of_a_seed"], unit)
     if entry["demand"] == "beside" and entry["largest_of_a_person"] == 0:
-        return f"No difference, to the last digit, for any person in any of {quantities.count(count, 'seed')}."
+        seeds = quantities.count(count, "seed")
+        return f"No difference, to the last digit, for any of the {persons} in any of {seeds}."
     if entry["demand"] == "beside":
-        person = _tiny(entry["largest_of_a_person"], unit)
-        return f"Largest difference of {quantities.count(count, 'seed')}: {largest}; of a single person: {person}."
+        single = _tiny(entry["largest_of_a_person"], unit)
+        return f"Largest difference of {quantities.count(count, 'seed')}: {largest}; of single {persons}: {single}."
     interval = f" (95 % interval {span(difference['interval'], 2, True)})" if difference["interval"] else ""
     low, high = min(entry["per_seed"].values()), max(entry["per_seed"].values())
     seeds = f"{amount(low, unit, 2, True)} to {amount(high, unit, 2, True)}"
     told = f"Difference {amount(difference['mean'], unit, 2, True)}{interval}; single seeds {seeds}."
     if entry["holds"] and entry["interval_holds"] is False:
-        told += " The interval reaches beyond what was asked: other persons could turn it around."
+        told += f" The interval reaches beyond what was asked: other {persons} could turn it around."
     return told
 
 
@@ -162,12 +165,36 @@ def duration(seconds: float) -> str:
     return quantities.seconds(seconds)
 
 
-def calibration(found: Mapping[str, Any], unit: str) -> str:
-    """How people were calibrated."""
+def calibration(results: Mapping[str, Any]) -> str:
+    """How people were calibrated, in a comparison with calibration."""
+    found = results["calibration"]
     return (
-        f"Mean error and its 95 % interval after k labelled samples of each new person, used on that person's device "
-        f"alone ({found['method']}, mean of {quantities.count(found['draws'], 'draw')}); in {UNITS[unit].word}."
+        f"Mean error over new {results['persons_are']} and its 95 % interval after k labelled samples of each, used on "
+        f"the person's device alone ({found['method']}, mean of {quantities.count(found['draws'], 'draw')}); in "
+        f"{UNITS[results['unit']].word}."
     )
+
+
+def method(persons: str) -> dict[str, str]:
+    """How interval, rounds to an error, and energy are found; and what `persons` stands for, if not for persons."""
+    known = {} if persons == "persons" else {"persons": f"What the data name as persons are {persons} here."}
+    return {
+        **known,
+        "interval": (
+            f"95 % intervals are over {persons}: each one's error is averaged over the seeds first, then mean ± t s / "
+            "√n with Student's t for n - 1 degrees of freedom. Differences between two ways are taken on the same "
+            f"{persons}, one by one, and the interval is that of the differences."
+        ),
+        "targets": (
+            "A seed reaches an error in the first evaluated round after which the mean error over all test "
+            f"{persons} is no larger; rounds and processor seconds (training and exchange, one core for all clients of "
+            "a fold) are means over the seeds that reach it."
+        ),
+        "energy": (
+            "Energy is an estimate, not a measurement: processor seconds times the stated watts of a core, without "
+            "network and accelerator."
+        ),
+    }
 
 
 def energy(watt_hours: float) -> str:

@@ -34,7 +34,10 @@ def derived_targets(mean_predictor: float, best: float) -> list[float]:
 
 
 def seed_curve(runs: Sequence[WayRun]) -> list[dict[str, float]]:
-    """One seed's curve: round, mean error over all persons, mean seconds so far, as far as all its runs go."""
+    """One seed's curve: round, mean error over all persons, mean seconds so far, as far as all its runs go.
+
+    A point for each round in which all its runs were evaluated.
+    """
     length = min(len(run.lines) for run in runs)
     seconds = [run.seconds("seconds_cpu") for run in runs]
     return [
@@ -44,6 +47,7 @@ def seed_curve(runs: Sequence[WayRun]) -> list[dict[str, float]]:
             "seconds": float(np.mean([entry[index] for entry in seconds])),
         }
         for index in range(length)
+        if all("error" in run.lines[index] for run in runs)
     ]
 
 

@@ -101,7 +101,7 @@ def read_result(folder: Path) -> MpcResult | None:
 def _extent(job: MpcJob) -> str:
     """What decides the extrapolations and who is tested, beside what was trained."""
     spec = job.preparation.spec
-    rounds = f"{spec.training.rounds}x{spec.training.local_epochs}x{spec.training.batch_size}"
+    rounds = f"{spec.training.rounds}x{spec.training.local_epochs:g}x{spec.training.batch_size}"
     probes = "x".join(map(str, job.settings.probe_batches)) if job.probed else "none"
     samples = sum(job.preparation.samples.values())
     return f"{rounds}-{probes}-{spec.model.name}-{samples}-{'+'.join(job.fold.test)}"
@@ -175,7 +175,7 @@ def _extrapolated(job: MpcJob, measured: Cost, probes: tuple[Cost, ...]) -> tupl
     spec, settings = job.preparation.spec, job.settings
     samples = [job.preparation.samples[person] for person in job.fold.train]
     epochs = spec.training.rounds * spec.training.local_epochs
-    what = f"{sum(samples)} samples, {epochs} epochs"
+    what = f"{sum(samples)} samples, {epochs:g} epochs"
     costs = [extrapolate_steps(measured, what, full_steps(samples, settings.batch_size, epochs))]
     if probes:
         batch = spec.training.batch_size

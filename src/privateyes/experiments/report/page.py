@@ -17,6 +17,7 @@ from privateyes.experiments.report.schema import Replay
 from privateyes.experiments.report.summary import Curve, Summary
 from privateyes.experiments.report.ways import is_secure
 from privateyes.files import write_atomically
+from privateyes.tasks.gaze.units import unit_of_label
 
 _PACKAGE = "privateyes.experiments.report"
 _PARTIES = ("client", "hub", "aggregator")
@@ -160,10 +161,15 @@ def _privacy(files: RunFiles) -> dict[str, Any]:
 def _clients(files: RunFiles) -> dict[str, Any]:
     found = files.results.clients if files.results is not None else None
     if found is None:
-        return {"clients": None, "client_panels": None, "client_caption": ""}
+        return {"clients": None, "client_panels": None, "client_caption": "", "client_unit": None}
     panels = _TwoWidths(*(clients.distributions(found, width) for width in (charts.WIDE, charts.NARROW)))
     several = len(summary.folds(files)) > 1
-    return {"clients": found, "client_panels": panels, "client_caption": clients.caption(found, several)}
+    return {
+        "clients": found,
+        "client_panels": panels,
+        "client_caption": clients.caption(found, several),
+        "client_unit": unit_of_label(found.label),
+    }
 
 
 def _eyes(files: RunFiles, with_eyes: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ finite are refused. Errors are in `unit`, times in seconds, sizes in bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,17 @@ class _Record(BaseModel):
 
 
 class RoundLine(_Record):
-    """One line of ``metrics.jsonl``: a round of one way in one fold. Rounds count from 1."""
+    """One line of ``metrics.jsonl``: a round of one way in one fold. Rounds count from 1.
+
+    A round that was not evaluated has no errors.
+    """
 
     fold: str
     way: str
     round: int = Field(ge=1)
     rounds: int = Field(ge=1)
-    error: dict[str, NonNegative]
-    mean_error: NonNegative
+    error: dict[str, NonNegative] = Field(default_factory=dict)
+    mean_error: NonNegative | None = None
     unit: UnitKey = "deg"
     seconds: NonNegative
     seconds_training: NonNegative
@@ -97,7 +100,7 @@ class Clients(_Record):
 
     fold: str
     how: str
-    label: str
+    label: Literal["gaze", "point"]
     bins: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     count: int = Field(ge=1)
     rows: Annotated[list[Client], Field(min_length=1)]

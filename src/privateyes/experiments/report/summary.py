@@ -1,7 +1,7 @@
 """What a run's files say, ready to be shown: one line per way, learning curves, deviations, progress.
 
 Of a finished run the numbers of ``results.json`` are shown as they are. Of an unfinished run they are taken from the
-last round of every fold that has one, and the page says so.
+last round with an evaluation of every fold that has one, and the page says so.
 """
 
 from __future__ import annotations
@@ -84,10 +84,11 @@ def curves(files: RunFiles) -> list[Curve]:
         folds = _by_fold(files, key)
         complete = [lines for lines in folds.values() if lines[-1].ends]
         shown = complete or list(folds.values())
-        errors = [{line.round: line.mean_error for line in lines} for lines in shown]
+        errors = [{line.round: line.mean_error for line in lines if line.mean_error is not None} for lines in shown]
         shared = sorted(set.intersection(*(set(rounds) for rounds in errors)))
         points = tuple((number, statistics.fmean(rounds[number] for rounds in errors)) for number in shared)
-        found.append(Curve(way(key), points, len(shown)))
+        if points:
+            found.append(Curve(way(key), points, len(shown)))
     return found
 
 
@@ -178,10 +179,11 @@ def _unfinished(files: RunFiles, key: str) -> Summary:
         return Summary(way(key), progress="not begun")
     lines = [line for entries in grouped.values() for line in entries]
     last = [entries[-1] for entries in grouped.values()]
-    per_person = {name: error for line in last for name, error in line.error.items()}
+    tested = [_last_tested(entries) for entries in grouped.values()]
+    per_person = {name: error for line in tested for name, error in line.error.items()}
     return Summary(
         way=way(key),
-        mean_error=statistics.fmean(per_person.values()) if per_person else last[-1].mean_error,
+        mean_error=statistics.fmean(per_person.values()) if per_person else tested[-1].mean_error,
         spread=spread(per_person),
         per_person=per_person,
         seconds=_mean(lines, lambda line: line.seconds),
@@ -191,6 +193,11 @@ def _unfinished(files: RunFiles, key: str) -> Summary:
         bytes_down=_mean(lines, lambda line: line.bytes_down_per_client),
         progress=_progress(last),
     )
+
+
+def _last_tested(lines: Sequence[RoundLine]) -> RoundLine:
+    """The last line with errors; the last one if none has any yet."""
+    return next((line for line in reversed(lines) if line.mean_error is not None), lines[-1])
 
 
 def _progress(last: Sequence[RoundLine]) -> str:

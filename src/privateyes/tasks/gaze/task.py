@@ -23,7 +23,7 @@ from privateyes.tasks.gaze.metrics import mean_angular_error_deg, mean_distance_
 from privateyes.tasks.gaze.models import PICTURES, Label, build_model, find_kind, is_own_model, try_out
 from privateyes.tasks.gaze.preprocess import Pictures, face_grid, scaled
 from privateyes.tasks.gaze.stock import described
-from privateyes.tasks.gaze.units import UnitKey
+from privateyes.tasks.gaze.units import UnitKey, unit_of_label
 from privateyes.training.task import Examples
 from privateyes.training.vector import refuse_running_statistics
 
@@ -31,7 +31,6 @@ from privateyes.training.vector import refuse_running_statistics
 _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
     {"l1": functional.l1_loss, "l2": functional.mse_loss}
 )
-_UNITS: Mapping[Label, UnitKey] = MappingProxyType({"gaze": "deg", "point": "cm"})
 _ERRORS: Mapping[Label, Callable[[NDArray[np.float32], NDArray[np.float32]], float]] = MappingProxyType(
     {"gaze": mean_angular_error_deg, "point": mean_distance_cm}
 )
@@ -66,7 +65,7 @@ class GazeTask:
     @property
     def unit(self) -> UnitKey:
         """Of `error`: degrees between directions, or centimetres between points."""
-        return _UNITS[self.label]
+        return unit_of_label(self.label).key
 
     def build_model(self, seed: int) -> nn.Module:
         """The estimator; its initial parameters depend on `seed` only.

@@ -1,4 +1,4 @@
-"""The two units of errors, and the words that go with them."""
+"""The two units of labels and errors, and the words that go with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UnitKey = Literal["deg", "cm"]
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What an error is measured in.
+    """What a label and its error are measured in.
 
     Attributes:
         key: as it stands in a run's files.
@@ -20,6 +20,7 @@ class Unit:
         word: for axes and sentences.
         measure: what is measured.
         mean: what the mean predictor answers with.
+        coordinates: names of a label's two numbers.
     """
 
     key: UnitKey
@@ -27,6 +28,7 @@ class Unit:
     word: str
     measure: str
     mean: str
+    coordinates: tuple[str, str]
 
     def written(self, value: float, places: int = 2) -> str:
         """``4.57°`` or ``2.31 cm``."""
@@ -35,12 +37,18 @@ class Unit:
 
 UNITS: Final[Mapping[str, Unit]] = MappingProxyType(
     {
-        "deg": Unit("deg", "°", "degrees", "angular error", "mean gaze"),
-        "cm": Unit("cm", " cm", "cm", "distance", "mean point"),
+        "deg": Unit("deg", "°", "degrees", "angular error", "mean gaze", ("pitch", "yaw")),
+        "cm": Unit("cm", " cm", "cm", "distance", "mean point", ("x", "y")),
     }
 )
+_OF_LABELS: Final[Mapping[str, Unit]] = MappingProxyType({"gaze": UNITS["deg"], "point": UNITS["cm"]})
 
 
 def unit_of(record: Mapping[str, object]) -> Unit:
     """The unit of a metrics line or of a run's results; degrees in those of earlier versions, which name none."""
     return UNITS[str(record.get("unit", "deg"))]
+
+
+def unit_of_label(label: str) -> Unit:
+    """The unit in which people read a label, "gaze" or "point", and its errors; in memory, angles are in radians."""
+    return _OF_LABELS[label]

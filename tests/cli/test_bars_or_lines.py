@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from privateyes.cli import bars_or_lines, comparison_progress, mpc_tables, progress
+from privateyes.cli.data import conversion_progress
+
+Choice = Callable[[], AbstractContextManager[Any]]
+CHOICES = [
+    progress.choose_observer,
+    comparison_progress.choose_observer,
+    conversion_progress.choose_observer,
+    mpc_tables.choose_mpc_observer,
+]
+
+
+@pytest.mark.parametrize("choose", CHOICES)
+def test_without_a_terminal_there_are_plain_lines(choose: Choice) -> None:
+    with choose() as observer:
+        assert "Lines" in type(observer).__name__
+
+
+@pytest.mark.parametrize("choose", CHOICES)
+def test_on_a_terminal_there_are_bars(choose: Choice, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(bars_or_lines, "Console", lambda stderr: Console(file=written, force_terminal=stderr))
+    with choose() as observer:
+        assert "Bar" in type(observer).__name__
+    assert "\x1b[?25h" in written.getvalue()  # the cursor is back
+
+
+def test_lines_go_to_stderr_and_leave_stdout_to_results(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.choose_observer() as observer:
+        observer.note("rendering")
+    assert capsys.readouterr() == ("", "rendering\n")
+
+
+def test_names_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(bars_or_lines, "Console", lambda stderr: Console(file=written, force_terminal=stderr))
+    with mpc_tables.choose_mpc_observer() as observer:
+        observer.step_done("p[/0]", 1, 2)
+    assert "mpc p[/0]" in written.getvalue()
