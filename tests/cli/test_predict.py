@@ -97,6 +97,17 @@ def test_a_right_eye_is_the_mirrored_left_one(
     assert float(right["yaw_deg"]) == pytest.approx(-float(left["yaw_deg"]), abs=1e-5)
 
 
+@pytest.mark.parametrize("case", ["data file", "camera frames"])
+def test_which_eye_it_is_cannot_be_said_where_it_would_be_passed_over(
+    call: Call, trained: tuple[Path, Result], folder: Path, eyes: Path, case: str
+) -> None:
+    source = [eyes] if case == "data file" else [folder, "--camera-frames", "--face-landmarker", "x.task"]
+    result = call("predict", trained[0], *source, "--way", "federated", "--eye", "right")
+    assert result.exit_code != 0
+    assert "--eye right is for pictures of normalised eyes; leave it out" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_data_file_needs_no_pose(call: Call, trained: tuple[Path, Result], eyes: Path) -> None:
     result = call("predict", trained[0], eyes, "--way", "local", "--client", "p00")
     assert result.exit_code == 0

@@ -214,3 +214,25 @@ def test_a_run_can_end_with_calibration(
     assert json.loads((tmp_path / "run" / "results.json").read_text())["calibration"][1] == json.loads(
         json.dumps(expected)
     )
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("samples = [5, 60]", r"person p03: calibration\.samples = \[5, 60\], of 60 samples, leaves none to test on"),
+        ("samples = [30]", r"person p04, left eyes: calibration\.samples = \[30\], of 30 samples"),
+        ('samples = [30]\neyes = "halves"', r"person p03, left eyes: .* of 30 samples"),
+    ],
+)
+def test_more_samples_than_a_person_has_are_refused_before_anything_is_trained(
+    biased: Path, tmp_path: Path, small_spec: Callable[..., ExperimentSpec], silent: Any, table: str, message: str
+) -> None:
+    spec = small_spec(data=biased, tail=f"[calibration]\n{table}\n")
+    with pytest.raises(DataError, match=message):
+        run_experiment(spec, tmp_path / "run", silent)
+    assert not (tmp_path / "run").exists()
+
+
+def test_impossible_numbers_of_samples_are_refused_with_the_file(small_spec: Callable[..., ExperimentSpec]) -> None:
+    with pytest.raises(ConfigError, match=r"small\.toml: calibration\.samples = \[5, 5\]; give different numbers"):
+        small_spec(tail="[calibration]\nsamples = [5, 5]\n")

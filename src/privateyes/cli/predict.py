@@ -75,10 +75,14 @@ def command(
     from privateyes.experiments.predict import predict_frames, predict_pictures, refuse_csv_place, write_csv
     from privateyes.experiments.trained import open_estimator
     from privateyes.tasks.gaze.predict.poses import parse_eye, parse_pose
+    from privateyes.tasks.gaze.predict.sources import is_data_file
 
     if csv is not None:
         refuse_csv_place(csv)
     side = parse_eye("--eye", eye) or "left"
+    if side == "right" and (camera_frames or is_data_file(source)):
+        what = "camera frames show both" if camera_frames else "the data file's right eyes are stored mirrored"
+        raise ConfigError("--eye right is for pictures of normalised eyes", f"leave it out: {what}")
     estimator = open_estimator(model, way, fold, client)
     if camera_frames:
         if pose is not None:

@@ -210,6 +210,27 @@ def calibrate_way(
     )
 
 
+def require_enough(preparation: Preparation) -> None:
+    """Refuse a [calibration] that could only fail once everything is trained.
+
+    Of persons yet to be rendered, and of samples whose prediction is unusable, nothing is known in advance.
+
+    Raises:
+        DataError: a test person has too few samples; names the person.
+    """
+    spec = preparation.spec
+    if spec.calibration is None or spec.data.path is None:
+        return
+    settings, task = spec.calibration.settings(), preparation.task(Path(spec.data.path))
+    for person in {person: None for fold in preparation.folds for person in fold.test}:
+        for eye, rows in _eyes(task, person, settings.eyes).items():
+            if max(settings.samples) >= len(rows):
+                problem = (
+                    f"{_named(person, eye)}: calibration.samples = {list(settings.samples)}, of {len(rows)} samples"
+                )
+                raise DataError(f"{problem}, leaves none to test on", "calibrate with fewer, or record more")
+
+
 def write_calibration(directory: Path, report: CalibrationReport) -> Path:
     """Write a report as ``calibration/<way>-<method>.json`` into the run's directory; the file's path.
 

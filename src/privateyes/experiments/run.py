@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from privateyes.engines.local.pool import PoolTrainer, PredictJob, WorkerPool
 from privateyes.errors import ConfigError
-from privateyes.experiments.calibrate import calibrate_way
+from privateyes.experiments.calibrate import calibrate_way, require_enough
 from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.environment import describe_environment
 from privateyes.experiments.folds import Fold
@@ -79,6 +79,7 @@ def run_experiment(
     _refuse_mpc(spec)
     check_run_directory(directory, spec, resume)
     preparation = prepare(spec)
+    require_enough(preparation)
     resolve_device(spec.training.device)
     data = None if spec.data.path is None else Path(spec.data.path)
     with ExitStack() as held:

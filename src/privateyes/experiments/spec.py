@@ -139,6 +139,8 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
     _check_training(spec, refuse)
     try:
         spec.partition.settings().require_consistent()
+        if spec.calibration is not None:
+            spec.calibration.settings().require_sound()
     except ConfigError as error:
         refuse(error.problem, error.remedy)
     least, corrupt = spec.aggregation.roster_min, spec.aggregation.corrupt_clients

@@ -185,7 +185,7 @@ class Federation(Table):
 
 
 class Aggregation(Table):
-    """[aggregation]: the secure aggregation of `private`.
+    """[aggregation]: the secure aggregation of `private` and of every other way with a twin in the clear.
 
     `clip` bounds every coordinate of an update; `scale_bits` defaults to the largest that cannot wrap; `roster_min`
     defaults to the whole cohort; `corrupt_clients` is how many clients are assumed corrupt; `mode` says who gets the

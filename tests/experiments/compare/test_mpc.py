@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from privateyes.engines.mpc.costs import Cost
-from privateyes.errors import EngineError
+from privateyes.errors import ConfigError, EngineError
 from privateyes.experiments.compare import mpc
 from privateyes.experiments.compare.folder import ComparisonFolder
 from privateyes.experiments.compare.run import run_comparison
 from privateyes.experiments.mpc.result import Deviation, MpcResult
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.spec_tables import Mpc
 
 Make = Callable[..., ExperimentSpec]
 COST = Cost(
@@ -102,3 +103,13 @@ def test_without_an_environment_the_rest_stands_and_the_row_says_why(
     assert any("the locked environment cannot be made" in str(entry) for entry in compare_listener.of("note"))
     page = (tmp_path / "c" / "comparison.html").read_text()
     assert "Nothing was measured: the locked environment cannot be made" in page
+
+
+def test_what_mpc_would_refuse_in_the_end_is_refused_before_anything_is_trained(
+    comparison_spec: Make, tmp_path: Path, compare_listener: Any
+) -> None:
+    spec = comparison_spec(ways='["federated", "mpc"]', split='test_persons = ["p03", "p04"]', rounds=1)
+    spec = spec.model_copy(update={"mpc": Mpc(probe_batches=[4, 4])})
+    with pytest.raises(ConfigError, match=r"mpc\.probe_batches = \[4, 4\] are not two different batch sizes"):
+        run_comparison(spec, ComparisonFolder(tmp_path / "c"), compare_listener)
+    assert not (tmp_path / "c").exists()

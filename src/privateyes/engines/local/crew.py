@@ -32,7 +32,7 @@ def threads_for(vector_bytes: int, wanted: int = 0) -> int:
     Args:
         wanted: at most so many; 0 means one for each core that this process may use.
     """
-    return 1 if vector_bytes < _WORTH_A_THREAD_BYTES else wanted or _cores()
+    return 1 if vector_bytes < _WORTH_A_THREAD_BYTES else wanted or usable_cores()
 
 
 class Crew:
@@ -43,7 +43,7 @@ class Crew:
     """
 
     def __init__(self, count: int = 0) -> None:
-        self.count = count or _cores()
+        self.count = count or usable_cores()
         # One more than can work beside the caller: callers that wait for the last item leave their core to others.
         self._pool = ThreadPoolExecutor(self.count, "privateyes-crew") if self.count > 1 else None
         self._helped = threading.local()
@@ -91,7 +91,8 @@ class Crew:
         return cast(float, getattr(self._helped, "seconds", 0.0))
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """How many cores this process may use, which a container may have made fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):  # not everywhere
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -9,7 +9,6 @@ nothing but time.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from privateyes.engines.local.allocator import keep_freed_memory
+from privateyes.engines.local.crew import usable_cores
 from privateyes.errors import PrivateyesError, TrainingError
 from privateyes.federation.partition import Share
 from privateyes.federation.rounds import ClientUpdate
@@ -155,7 +155,7 @@ class WorkerPool:
         self._task = task
         self._settings = settings
         self._desk = _desk(task, settings)
-        self._count = workers or (1 if self._desk.device.type == "cuda" else os.cpu_count() or 1)
+        self._count = workers or (1 if self._desk.device.type == "cuda" else usable_cores())
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> WorkerPool:

@@ -105,13 +105,6 @@ def run_all(runs: Sequence[SubRun], parallel: int, settings: Compare, observer: 
         return office.work(list(runs), parallel)
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not everywhere
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def rounds_done(run: SubRun) -> int:
     """Rounds of all its ways that a run has on disk; all of them once it is finished, none where it is damaged."""
     directory = RunDirectory(run.directory)

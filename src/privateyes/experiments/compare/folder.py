@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from privateyes.engines.local.crew import usable_cores
 from privateyes.errors import ConfigError, RunDirectoryError
-from privateyes.experiments.compare.dispatch import CHECKPOINTS, RECORDS, cores
+from privateyes.experiments.compare.dispatch import CHECKPOINTS, RECORDS
 from privateyes.experiments.compare.plan import SubRun, made_small
 from privateyes.experiments.record import RunDirectory, check_run_directory
 from privateyes.experiments.spec import ExperimentSpec, dump_spec, load_spec, parse_spec
@@ -146,7 +147,7 @@ class ComparisonFolder:
             parallel: how many runs go on at a time from now on.
         """
         before = self.read_plan().parallel if (self.path / _PLAN).exists() else ()
-        plan = {"folds": list(folds), "parallel": sorted({*before, parallel}), "cores": cores()}
+        plan = {"folds": list(folds), "parallel": sorted({*before, parallel}), "cores": usable_cores()}
         self.make()
         try:
             write_atomically(self.path / EXPERIMENT, dump_spec(spec).encode())

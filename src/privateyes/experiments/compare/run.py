@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from privateyes.engines.local.crew import usable_cores
 from privateyes.errors import RunDirectoryError
+from privateyes.experiments.calibrate import require_enough
 from privateyes.experiments.compare.compile import compile_comparison
 from privateyes.experiments.compare.dispatch import (
     Failure,
     Observer,
-    cores,
     is_finished,
     rounds_done,
     run_all,
@@ -25,6 +26,7 @@ from privateyes.experiments.compare.mpc import compile_mpc, train_mpc, wants_mpc
 from privateyes.experiments.compare.page import write_page
 from privateyes.experiments.compare.plan import SubRun, check_settings, plan_runs, settings_of, trained_ways
 from privateyes.experiments.environment import sha256_of
+from privateyes.experiments.mpc.plan import plan_mpc
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory, exclusive
 from privateyes.experiments.spec import ExperimentSpec
@@ -65,7 +67,10 @@ def run_comparison(spec: ExperimentSpec, folder: ComparisonFolder, observer: Obs
     check_settings(spec)
     preparation = prepare(spec.model_copy(update={"ways": trained_ways(spec), "compare": None}))
     folds = [fold.name for fold in preparation.folds]
+    require_enough(preparation)
     data = None if spec.data.synthetic is None else folder.synthetic_data
+    if wants_mpc(spec):
+        plan_mpc(preparation, data or Path(spec.data.path or ""))  # refuses now what it would refuse after hours
     runs = plan_runs(spec, folds, folder.path, data)
     check_runs(runs, None if spec.data.path is None else sha256_of(Path(spec.data.path)))
     parallel = parallel_runs(spec, len(runs))
@@ -102,7 +107,7 @@ def read_comparison(spec: ExperimentSpec, folder: ComparisonFolder) -> Outcome:
 
 def parallel_runs(spec: ExperimentSpec, runs: int) -> int:
     """How many runs go on at a time: as the experiment says, or one per core; never more than there are."""
-    return max(1, min(runs, settings_of(spec).parallel or cores()))
+    return max(1, min(runs, settings_of(spec).parallel or usable_cores()))
 
 
 def _train(runs: Sequence[SubRun], parallel: int, settings: Compare, observer: Observer) -> list[Failure]:

@@ -236,6 +236,17 @@ def test_data_without_poses_take_the_given_one_or_are_refused(tmp_path: Path) ->
         list(data_batches(tmp_path / "x.h5", GREY, PoseSource()))
 
 
+@pytest.mark.parametrize("given", ["0,0", "table.csv"])
+def test_poses_that_a_data_file_would_pass_over_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table.csv").write_text("image,pitch_deg,yaw_deg\n0.png,1,2\n")
+    write_persons(tmp_path / "x.h5", [_person("p00", 2)])
+    with pytest.raises(ConfigError, match="leave"):
+        list(data_batches(tmp_path / "x.h5", GREY, parse_pose(given)))
+
+
 def test_data_of_another_size_are_refused_by_person(tmp_path: Path) -> None:
     write_persons(tmp_path / "x.h5", [_person("p00", 2, image=np.zeros((2, 9, 15), np.uint8))])
     with pytest.raises(DataError, match="person p00: the image is 9x15 grey, where the model takes 36x60"):

@@ -272,6 +272,22 @@ def test_parts_of_another_conversion_are_not_mixed_in(run: Callable[..., Convers
     assert (tmp_path / "new.h5.parts" / "diary.txt").read_text() == "precious"
 
 
+def test_other_options_may_follow_a_conversion_that_stopped_before_its_first_person(
+    run: Callable[..., Conversion], tmp_path: Path
+) -> None:
+    """Errors advise options, such as a size; whoever follows the advice must not be sent away again."""
+
+    def stop(person: str, start: int) -> None:
+        raise DataError("images are 30x60 and not 36x60", "bring all images to one size with --size")
+
+    with pytest.raises(DataError, match="--size"):
+        run(Rows(fail=stop))
+    assert (tmp_path / "out.h5.parts").is_dir()
+    assert run(Rows(), limit=3).tallies["a"].used == 3
+    manifest = json.loads((tmp_path / "out.h5.manifest.json").read_text())
+    assert manifest["options"]["limit"] == 3
+
+
 def test_a_person_whose_source_has_changed_is_converted_anew(run: Callable[..., Conversion], tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("one")

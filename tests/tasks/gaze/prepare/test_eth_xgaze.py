@@ -274,6 +274,8 @@ def test_options_of_other_data_sets_are_refused(tmp_path: Path) -> None:
         _converter(tmp_path, split="test")
     with pytest.raises(UsageError, match="no blinks"):
         _converter(tmp_path, largest_blink=0.5)
+    with pytest.raises(UsageError, match="ETH-XGaze has no option subset"):
+        _converter(tmp_path, subset="all")
 
 
 def test_blocks_are_bounded_in_bytes_whatever_the_number_of_rows(

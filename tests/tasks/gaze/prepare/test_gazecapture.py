@@ -346,6 +346,8 @@ def test_a_source_that_is_not_gazecapture_is_refused_with_what_to_do(tmp_path: P
 def test_options_of_other_data_sets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no blinks"):
         _converter(tmp_path, largest_blink=0.5)
+    with pytest.raises(UsageError, match="GazeCapture has no option subset"):
+        _converter(tmp_path, subset="all")
 
 
 def test_a_long_recording_comes_in_small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

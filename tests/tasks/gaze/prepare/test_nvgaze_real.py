@@ -146,8 +146,28 @@ def test_the_first_2999_lines_are_used_unless_all_are_asked_for(
     assert tally.warnings == []
 
 
-def test_labels_in_degrees_stop_and_are_not_skipped_one_by_one(tmp_path: Path) -> None:
-    rows = [f"{index}.png,L,{index + 5},-12" for index in range(10)] * 3
+def test_a_list_in_degrees_is_taken_for_one_with_a_warning(tmp_path: Path) -> None:
+    gaze = [(5.0 + 2 * index, -12.0) for index in range(8)] + [(0.4, 0.3), (95.0, 0.0)]
+    source = _source(tmp_path, [f"{index}.png,L,{x},{y}" for index, (x, y) in enumerate(gaze)])
+    columns, tally = read_person(_converter(source), "p01")
+    expected = [labels.pitch_yaw(np.deg2rad(x), np.deg2rad(y), 0) for x, y in gaze[:9]]
+    np.testing.assert_allclose(columns["gaze"], expected, rtol=1e-6)
+    assert tally.by_reason() == {labels.OUT_OF_RANGE: 1}
+    assert len(tally.warnings) == 1
+    assert "gaze angles are taken for degrees" in tally.warnings[0]
+
+
+@pytest.mark.parametrize("good", [1, 3, 8])
+def test_some_rows_out_of_range_make_no_list_in_degrees(tmp_path: Path, good: int) -> None:
+    rows = [*(f"{index}.png,L,0.1,0.2" for index in range(good)), "8.png,L,9,9", "9.png,L,-20,0.1"]
+    columns, tally = read_person(_converter(_source(tmp_path, rows)), "p01")
+    assert (columns["gaze"][:, 1] == np.float32(0.1)).all()
+    assert tally.by_reason() == {labels.OUT_OF_RANGE: 2}
+    assert not any("degrees, since" in warning for warning in tally.warnings)
+
+
+def test_labels_in_no_known_unit_stop_and_are_not_skipped_one_by_one(tmp_path: Path) -> None:
+    rows = [f"{index}.png,L,{index + 500},-12" for index in range(10)] * 3
     with pytest.raises(DataError, match="most gaze angles are 90 degrees or more if they are in rad"):
         read_person(_converter(_source(tmp_path, rows)), "p01")
     columns, tally = read_person(_converter(tmp_path, skip_damaged=True), "p01")

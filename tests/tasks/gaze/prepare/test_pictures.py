@@ -98,6 +98,20 @@ def test_bytes_that_are_no_picture_or_one_of_a_format_that_no_data_set_has_are_r
             pictures.decode_picture(content, "x")
 
 
+def test_the_reason_why_bytes_are_no_picture_is_the_same_in_every_run() -> None:
+    with pytest.raises(DataError) as refused:
+        pictures.decode_picture(b"hello", "x")
+    assert "0x" not in refused.value.problem
+
+
+def test_a_jpeg_that_decodes_in_spite_of_damaged_picture_data_is_refused_and_named() -> None:
+    content = bytearray(encode(photograph(200, 200), "JPEG", restart_marker_blocks=5))
+    content[content.index(b"\xff\xd4") + 1] = 0xD7
+    Image.open(io.BytesIO(content)).load()  # no decoder complains
+    with pytest.raises(DataError, match=r"^p00/7\.jpg: its picture data are damaged"):
+        pictures.decode_picture(bytes(content), "p00/7.jpg")
+
+
 def test_damaged_pixels_of_a_png_are_noticed_by_its_checksums() -> None:
     content = bytearray(encode(photograph()))
     content[len(content) // 2] ^= 0x55

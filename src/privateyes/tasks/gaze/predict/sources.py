@@ -156,11 +156,17 @@ def data_batches(path: Path, facts: ModelFacts, poses: PoseSource) -> Iterator[B
 
     Raises:
         DataError: the file breaks a rule of the layout, or lacks something that the model takes.
+        ConfigError: poses are given that would be passed over.
     """
+    if poses.table:
+        raise ConfigError(f"{poses.origin} names pictures, and {path} is a data file", "leave --pose out")
     for person_name in list_persons(path):
         person = load_persons(path, [person_name], sorted(set(facts.inputs) & set(COLUMNS)))[0]
         parts = person.parts()
-        if "pose" in facts.inputs and "pose" not in parts and poses.everywhere.pose is not None:
+        if "pose" in facts.inputs and poses.everywhere.pose is not None:
+            if "pose" in parts:
+                problem = f"{path} has its own head poses, so that {poses.origin} would be passed over"
+                raise ConfigError(problem, "leave it out")
             parts["pose"] = np.tile(np.array(poses.everywhere.pose, dtype=np.float32), (len(person), 1))
         for name in facts.inputs:
             if name not in parts:

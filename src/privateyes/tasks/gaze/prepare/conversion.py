@@ -157,9 +157,16 @@ def _open_parts(request: Request) -> None:
         same = json.loads(found) == plan
     except ValueError:
         same = False
-    if not same:
+    if not same and _holds_a_person(request.parts):
         problem = f"{request.parts} is left from a conversion of another source or with other options"
         raise DataError(problem, "finish that one with the same command, or delete the folder")
+    if not same:  # that one stopped before its first person, maybe with the advice to choose another option
+        write_atomically(path, json.dumps(plan).encode())
+
+
+def _holds_a_person(parts: Path) -> bool:
+    """Whether somebody is complete; without a record, a part counts for nothing and is written again."""
+    return any(path.suffix == ".json" for path in parts.iterdir())
 
 
 def _person_done(request: Request, converter: Converter, person: str, observer: Observer) -> tuple[Record, bool]:

@@ -31,7 +31,13 @@ from numpy.typing import NDArray
 from privateyes.errors import DataError, UsageError
 from privateyes.tasks.gaze.layout import LARGEST_ANGLE_RAD
 from privateyes.tasks.gaze.prepare import pictures
-from privateyes.tasks.gaze.prepare.converter import BLOCK_ROWS, Block, ConvertOptions, stop_or_skip
+from privateyes.tasks.gaze.prepare.converter import (
+    BLOCK_ROWS,
+    Block,
+    ConvertOptions,
+    refuse_options_of_others,
+    stop_or_skip,
+)
 from privateyes.tasks.gaze.prepare.tally import Tally
 
 FOLDERS: Final = ("train", "test", "test_person_specific")
@@ -74,6 +80,7 @@ class EthXGaze:
             raise UsageError("ETH-XGaze's other parts have no public labels", "leave the split out: train is converted")
         if options.largest_blink is not None:
             raise UsageError("ETH-XGaze records no blinks", "leave the limit on blinks out")
+        refuse_options_of_others("ETH-XGaze", options, {"size"})
         self._source = source
         self._options = options
 

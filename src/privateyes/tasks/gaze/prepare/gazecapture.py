@@ -38,7 +38,7 @@ from PIL import Image
 from privateyes.errors import DataError, UsageError
 from privateyes.tasks.gaze.layout import GRID_CELLS, LARGEST_POINT_CM
 from privateyes.tasks.gaze.prepare import pictures
-from privateyes.tasks.gaze.prepare.converter import Block, ConvertOptions, stop_or_skip
+from privateyes.tasks.gaze.prepare.converter import Block, ConvertOptions, refuse_options_of_others, stop_or_skip
 from privateyes.tasks.gaze.prepare.pictures import Box
 from privateyes.tasks.gaze.prepare.rows import Row, in_blocks
 from privateyes.tasks.gaze.prepare.tally import Tally
@@ -110,6 +110,7 @@ class GazeCapture:
     def __init__(self, source: Path, options: ConvertOptions) -> None:
         if options.largest_blink is not None:
             raise UsageError("GazeCapture records no blinks", "leave the limit on blinks out")
+        refuse_options_of_others("GazeCapture", options, {"size", "split"})
         self._source = source
         self._options = options
 

@@ -9,7 +9,8 @@ applied to the gaze too. The order is that of the list (subset "evaluation"), or
 right (subset "all").
 
 The lists name frames of the original recordings, and some of those are not among the normalised ones: they are skipped
-and named. An image of one grey level is kept, since everyone's results include it, and gets a warning.
+and named. An image of one grey level is kept, since everyone's results include it, and gets a warning. So do a person's
+labels that look swapped or sign-flipped as a whole (`mpiifacegaze.suspicions`, on gaze before right eyes are mirrored).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from privateyes.tasks.gaze.prepare.converter import (
     refuse_options_of_others,
     stop_or_skip,
 )
+from privateyes.tasks.gaze.prepare.mpiifacegaze import suspicions
 from privateyes.tasks.gaze.prepare.mpiigaze_day import SIDES, Day, fault_of_labels, gaze_angles, head_angles, read_day
 from privateyes.tasks.gaze.prepare.tally import Tally
 
@@ -41,6 +43,9 @@ LISTS: Final = Path("Evaluation Subset") / "sample list for eye image"
 _PERSON: Final = re.compile(r"p[0-9]{2}")
 _DAY: Final = re.compile(r"(day([0-9]{2}))\.mat")
 _LINE: Final = re.compile(r"(day[0-9]{2})/([A-Za-z0-9_\-]{1,64}\.(?:jpg|jpeg|png)) (left|right)")
+
+# Fewer labels may all look up, or to one side, by chance.
+_FEWEST_TO_SUSPECT: Final = 50
 
 NO_FRAME: Final = "list names a frame that is not among the normalised ones"
 NO_DAY: Final = "list names a day without a file"
@@ -141,6 +146,7 @@ class MPIIGaze:
             stop_or_skip(error, self._options, tally)
             return
         rows = self._collect(person, wanted, tally)
+        _suspect(person, rows.gaze, tally)
         places = {each: place for place, each in enumerate(wanted)}
         order = sorted(range(len(rows.wanted)), key=lambda row: places[rows.wanted[row]])
         for start in range(0, len(order), BLOCK_ROWS):
@@ -175,6 +181,7 @@ class MPIIGaze:
         gaps = sorted(set(range(1, max(numbers, default=0))) - numbers)
         if gaps:
             tally.warn(f"{person}: no files of the days {', '.join(map(str, gaps))}, though there are later ones")
+        gaze: list[NDArray[np.float64]] = []
         for name, path in days.items():
             day = self._day(path, tally)
             if day is None:
@@ -184,10 +191,12 @@ class MPIIGaze:
             for row, frame in enumerate(day.names):
                 for side in SIDES:
                     _take(rows, day, row, Wanted(name, frame, side), tally)
+            gaze += rows.gaze
             for start in range(0, len(rows.wanted), BLOCK_ROWS):
                 chosen = range(start, min(start + BLOCK_ROWS, len(rows.wanted)))
                 tally.use(len(chosen))
                 yield rows.block(chosen, self._options.size)
+        _suspect(person, gaze, tally)
 
     def _day(self, path: Path, tally: Tally) -> Day | None:
         """The day's file; None if it is damaged and damaged files are skipped."""
@@ -253,6 +262,13 @@ def _index(where: str, day: Day, tally: Tally) -> Mapping[str, int]:
         if index.setdefault(name, row) != row:
             tally.warn(f"{where}: the frame {name} is there twice; lists get the first one")
     return index
+
+
+def _suspect(person: str, gaze: Sequence[NDArray[np.float64]], tally: Tally) -> None:
+    """Warn of vectors (3,) of one person, as recorded, whose order or signs look wrong as a whole."""
+    if len(gaze) >= _FEWEST_TO_SUSPECT:
+        for warning in suspicions(gaze_angles(np.stack(gaze))):
+            tally.warn(f"{person}: {warning}")
 
 
 def _take(rows: _Rows, day: Day, row: int, wanted: Wanted, tally: Tally) -> None:

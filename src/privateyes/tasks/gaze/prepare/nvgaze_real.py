@@ -7,8 +7,9 @@ Their program uses the first 2999 lines of each list; `subset="all"` takes all l
 the columns (imagefile,eye,gaze_x,gaze_y), columns are taken by name and data begin below it; else they begin at line
 15.
 
-The unit is radians in the files that public readers describe ([acomoeye-NN]). That one offers to halve the real angles,
-to match the definition of the synthetic ones. They are taken as they are here; a person whose labels span far more than
+The unit is radians in the files that public readers describe ([acomoeye-NN]). A list of which nearly all angles would
+be beyond 90 degrees then is taken for degrees, and a warning says so. That reader offers to halve the real angles, to
+match the definition of the synthetic ones. They are taken as they are here; a person whose labels span far more than
 the field of 30x40 degrees that the paper names gets a warning.
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -39,7 +40,9 @@ EVALUATED: Final = 2999
 _LIST: Final = re.compile(r"([0-9]{2})\.csv")
 # Half of the field's wider side, 40 degrees, with a margin for glances beyond the target.
 _WIDE_RAD: Final = np.deg2rad(25.0)
-_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp")
+# So many labels, and this share of them, have to be too large for radians before they are taken for degrees.
+_FEWEST_FOR_A_UNIT: Final = 5
+_NEARLY_ALL: Final = 0.9
 _POSITIONS: Final[Mapping[str, int]] = MappingProxyType({"image": 0, "eye": 1, "gazex": 2, "gazey": 3})
 _NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -62,10 +65,12 @@ class _List:
     Attributes:
         first_line: counted from 1.
         columns: "image", "eye", "gazex", "gazey" -> position.
+        unit_rad: one unit of the gaze angles, radians.
     """
 
     first_line: int
     columns: Mapping[str, int]
+    unit_rad: float = 1.0
 
 
 def persons(source: Path) -> list[str]:
@@ -110,7 +115,7 @@ def rows(source: Path, person: str, size: tuple[int, int], options: ConvertOptio
         if not os.path.isdir(folder):
             raise DataError(f"{folder}: the folder of the images that {path.name} lists is missing", "copy it again")
         table = _find_columns(path)
-        _look_at_labels(path, table, most, tally)
+        table = replace(table, unit_rad=_look_at_labels(path, table, most, tally))
     except DataError as error:
         stop_or_skip(error, options, tally)
         return
@@ -124,7 +129,7 @@ def _read_images(
     seen: set[str] = set()
     first_size: tuple[int, int] | None = None
     for line, cells in islice(_data(path, table), most):
-        row = _parse(cells, table.columns, seen)
+        row = _parse(cells, table, seen)
         if isinstance(row, str):
             tally.skip(row, f"{path.name}, line {line}: {','.join(cells)}")
             continue
@@ -146,8 +151,9 @@ def _read_images(
         yield {"image": image[:, ::-1] if eye else image, "gaze": gaze, "eye": np.uint8(eye), "frame": what}
 
 
-def _parse(cells: list[str], columns: Mapping[str, int], seen: set[str]) -> tuple[str, int, NDArray[np.float32]] | str:
+def _parse(cells: list[str], table: _List, seen: set[str]) -> tuple[str, int, NDArray[np.float32]] | str:
     """(name, eye, gaze) of a row, or why there is none. `seen` holds the names of earlier rows."""
+    columns = table.columns
     if len(cells) <= max(columns.values()):
         return labels.TOO_FEW
     name = cells[columns["image"]]
@@ -159,7 +165,7 @@ def _parse(cells: list[str], columns: Mapping[str, int], seen: set[str]) -> tupl
     eye = labels.parse_eye(cells[columns["eye"]])
     if eye is None:
         return labels.BAD_EYE
-    x, y = (labels.parse_angle(cells[columns[part]], 1.0) for part in ("gazex", "gazey"))
+    x, y = (labels.parse_angle(cells[columns[part]], table.unit_rad) for part in ("gazex", "gazey"))
     if isinstance(x, str) or isinstance(y, str):
         return x if isinstance(x, str) else str(y)
     return name, eye, labels.pitch_yaw(x, y, eye)
@@ -204,11 +210,14 @@ def _named_columns(path: Path, line: int, keys: list[str]) -> Mapping[str, int]:
     return columns
 
 
-def _look_at_labels(path: Path, table: _List, most: int | None, tally: Tally) -> None:
+def _look_at_labels(path: Path, table: _List, most: int | None, tally: Tally) -> float:
     """Read the whole list once, so that a fault of all of it is found before the first image.
 
+    Returns:
+        One unit of its angles, radians.
+
     Raises:
-        DataError: the list is damaged, empty or in another unit.
+        DataError: the list is damaged, empty or in an unknown unit.
     """
     total, pairs = 0, []
     for _, cells in _data(path, table):
@@ -218,8 +227,25 @@ def _look_at_labels(path: Path, table: _List, most: int | None, tally: Tally) ->
     if total == 0:
         raise DataError(f"{path}: there is no row below the preamble", "copy it again")
     angles = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-    labels.refuse_other_unit(path, angles, "rad")
-    if len(angles) and np.median(np.abs(angles).max(axis=1)) > _WIDE_RAD:
+    unit_rad = _unit_of(path, angles, tally)
+    if len(angles) and np.median(np.abs(angles).max(axis=1)) * unit_rad > _WIDE_RAD:
         tally.warn(f"{path.name}: most gazes are beyond 25 degrees: labels may be twice the angle (docs/data.md)")
     if most is not None and total > most:
         tally.warn(f"{path.name}: the first {most} of {total} rows are used; the subset 'all' takes all")
+    return unit_rad
+
+
+def _unit_of(path: Path, angles: NDArray[np.float64], tally: Tally) -> float:
+    """One unit of a list's angles (N, 2), radians: 1, or a degree if they cannot be radians.
+
+    In degrees, hardly a gaze in a hundred is within 1.6 of straight ahead in both directions.
+
+    Raises:
+        DataError: they cannot be degrees either.
+    """
+    largest = np.abs(angles).max(axis=1)
+    if len(angles) >= _FEWEST_FOR_A_UNIT and np.mean(largest >= np.pi / 2) >= _NEARLY_ALL and np.median(largest) < 90:
+        tally.warn(f"{path.name}: gaze angles are taken for degrees, since nearly all are too large for radians")
+        return float(np.deg2rad(1.0))
+    labels.refuse_other_unit(path, angles, "rad")
+    return 1.0

@@ -1,8 +1,8 @@
 """Pictures of a data set's download: decoding, crops and resizing, with Pillow.
 
 What Pillow's decoder notices is refused: another format, a file cut short, a broken checksum, more pixels than any
-camera of these data sets has. A JPEG file has no checksum: bytes that were changed inside its picture data can decode
-into another picture, and nobody notices.
+camera of these data sets has. So are JPEG files whose picture data are visibly damaged, which decoders let pass
+(`jpeg`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from privateyes.errors import DataError
+from privateyes.tasks.gaze.prepare.jpeg import fault_of_jpeg
 
 # The data sets hold nothing else, and every further decoder is a further way in for a hostile file.
 _FORMATS: Final = ("JPEG", "PNG", "BMP")
+# Files of telephones that hold several pictures are JPEG as well.
+_JPEGS: Final = ("JPEG", "MPO")
 _MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _LARGEST_BYTES: Final = 64 << 20
 _LARGEST_PIXELS: Final = 64 << 20
@@ -112,8 +115,13 @@ def decode_picture(content: bytes, where: str) -> Image.Image:
             if picture.mode not in _MODES:
                 raise DataError(f"{where}: its pixels are of mode {picture.mode}, not 8 bits", "store 8 bits a channel")
             picture.load()
+    except UnidentifiedImageError as error:  # whose text is an address in memory
+        raise DataError(f"{where}: no picture, damaged or cut short (no JPEG, PNG or BMP)", "copy it again") from error
     except _DAMAGE as error:
         raise DataError(f"{where}: no picture, damaged or cut short ({error})", "copy it again") from error
+    fault = fault_of_jpeg(content) if picture.format in _JPEGS else None
+    if fault is not None:
+        raise DataError(f"{where}: its picture data are damaged ({fault})", "copy it again")
     return picture
 
 
