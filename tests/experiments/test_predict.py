@@ -27,7 +27,7 @@ from privateyes.tasks.gaze.normalisation import LabelConvention
 from privateyes.tasks.gaze.predict.estimator import ModelFacts
 from privateyes.tasks.gaze.predict.frames import choose_virtual_camera
 from privateyes.tasks.gaze.predict.poses import parse_pose
-from privateyes.tasks.gaze.preprocess import Pictures
+from privateyes.tasks.gaze.preprocess import Pictures, equalise
 
 FACES = {
     "far.png": {"turn_deg": (0.0, 20.0, 0.0), "place_mm": (-60.0, -20.0, 600.0), "target_mm": (100.0, -200.0, 0.0)},
@@ -182,11 +182,23 @@ def test_labels_are_taken_back_as_the_training_data_had_them_unless_asked_otherw
         return np.array([row[4:7] for row in found.rows], dtype=np.float64), found.notes
 
     found, notes = gazes(IrisEstimator(dataset=dataset), asked)
-    expected, _ = gazes(IrisEstimator(), LabelConvention(used))
+    expected, _ = gazes(IrisEstimator(dataset=dataset), LabelConvention(used))
     np.testing.assert_array_equal(found, expected)
     assert any(f"labels taken for {used}" in note for note in notes) == (asked is None)
     other = next(convention for convention in LabelConvention if convention.value != used)
-    assert np.abs(found - gazes(IrisEstimator(), other)[0]).max() > 0.01
+    assert np.abs(found - gazes(IrisEstimator(dataset=dataset), other)[0]).max() > 0.01
+
+
+def test_views_are_equalised_for_a_model_of_equalised_images_and_a_note_says_so(
+    frames: Path, faces: dict[str, FaceFrame]
+) -> None:
+    plain, taught = IrisEstimator(), IrisEstimator(dataset="mpiigaze")
+    notes = [predict_frames(model, frames / "turned.png", _settings(faces)).notes for model in (plain, taught)]
+    np.testing.assert_array_equal(taught.seen[0]["image"], equalise(plain.seen[0]["image"]))
+    assert [any("pictures were equalised: those of mpiigaze" in note for note in found) for found in notes] == [
+        False,
+        True,
+    ]
 
 
 def test_a_camera_of_frames_of_another_size_is_refused(frames: Path, faces: dict[str, FaceFrame]) -> None:

@@ -116,7 +116,8 @@ def predict_pictures(
         if overlay is not None:
             _draw_batch(overlay, batch, estimated, facts.label == "gaze")
     _refuse_empty(target, rows, skips)
-    return Predictions(columns, rows, skips.found)
+    notes = () if is_data_file(target) else _notes_on_pictures(estimator)
+    return Predictions(columns, rows, skips.found, notes)
 
 
 def predict_frames(
@@ -155,7 +156,8 @@ def predict_frames(
         except DataError as error:
             skips.add(path, name, error)
     _refuse_empty(target, rows, skips)
-    return Predictions(_FRAME_COLUMNS, rows, skips.found, _notes(settings, convention))
+    notes = (*_notes(settings, convention), *_notes_on_pictures(estimator))
+    return Predictions(_FRAME_COLUMNS, rows, skips.found, notes)
 
 
 def refuse_csv_place(path: Path) -> None:
@@ -202,7 +204,7 @@ def _predict_frame(
     colours = len(facts.image_shape) == 3 or facts.pictures.grey
     head, views = find_views(frame if colours else grey, landmarks, camera, settings.virtual)
     columns: dict[str, NDArray[Any]] = {
-        "image": facts.pictures.apply(np.stack([view.picture for view in views])),
+        "image": facts.pictures_from(None).apply(np.stack([view.picture for view in views])),
         "pose": np.array([view.pose for view in views], dtype=np.float32),
     }
     estimated = estimator.estimate({column: columns[column] for column in facts.inputs})
@@ -235,6 +237,12 @@ def _notes(settings: FrameSettings, convention: LabelConvention) -> tuple[str, .
     if settings.convention is None:
         notes.append(f"labels taken for {convention.value}; say --labels if the training data's are others")
     return tuple(notes)
+
+
+def _notes_on_pictures(estimator: Estimator) -> tuple[str, ...]:
+    if not estimator.facts.trained_equalised:
+        return ()
+    return (f"pictures were equalised: those of {estimator.facts.dataset}, which the model learned from, come so",)
 
 
 def _draw_batch(overlay: Path, batch: Batch, estimated: NDArray[np.float32], angles: bool) -> None:

@@ -99,6 +99,14 @@ def test_the_metadata_say_what_a_stranger_has_to_know(lenet: tuple[Path, ModelFa
     assert "(pitch, yaw), radians" in notes["output"]
     assert notes["source"] == "small: private, round 2"
     assert "CC BY-NC-SA 4.0" in notes["licence"]
+    equalised = "each image's grey histogram equalised over its pixels (those of mpiigaze are stored so)"
+    assert notes["pictures_before"] == equalised
+
+
+def test_pictures_are_told_to_be_as_they_are_where_nothing_is_done_to_them(tmp_path: Path) -> None:
+    facts = _facts("small_cnn")
+    write_onnx(tmp_path / "x.onnx", facts, _vector(facts))
+    notes = {entry.key: entry.value for entry in onnx.load(tmp_path / "x.onnx").metadata_props}
     assert notes["pictures_before"] == "as they are"
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -97,6 +99,26 @@ def test_pictures_are_prepared_as_the_run_prepared_them(tmp_path: Path) -> None:
     _save(tmp_path / "b.png", _eye(3, (72, 120)))
     sized = ModelFacts("lenet", ("image", "pose"), (36, 60), None, "gaze", Pictures(resize=(36, 60)))
     assert _all(tmp_path, sized)[0].columns["image"].shape == (2, 36, 60)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "pictures", "shape", "equalised"),
+    [
+        ("mpiigaze", Pictures(), (36, 60), True),
+        ("mpiigaze", Pictures(grey=True), (36, 60), True),
+        ("mpiifacegaze", Pictures(), (36, 60), False),
+        (None, Pictures(), (36, 60), False),
+        ("mpiigaze", Pictures(), (36, 60, 3), False),
+    ],
+    ids=str,
+)
+def test_pictures_are_equalised_for_a_model_that_learned_from_images_that_came_so(
+    tmp_path: Path, dataset: str | None, pictures: Pictures, shape: tuple[int, ...], equalised: bool
+) -> None:
+    dim = _eye(4, shape) // 3
+    facts = ModelFacts("lenet", ("image", "pose"), shape, None, "gaze", pictures, dataset)
+    (batch,) = _all(_save(tmp_path / "a.png", dim), facts)
+    np.testing.assert_array_equal(batch.columns["image"], equalise(dim[None]) if equalised else dim[None])
 
 
 def test_a_run_that_made_colours_grey_does_so_with_pictures_in_the_same_way(tmp_path: Path) -> None:
@@ -226,6 +248,21 @@ def test_a_data_file_comes_person_by_person_with_its_poses(tmp_path: Path) -> No
     assert set(batches[1].eyes) == {"as stored"}
     np.testing.assert_array_equal(batches[1].columns["image"], persons[0].image[64:])
     np.testing.assert_array_equal(batches[1].columns["pose"], persons[0].pose[64:])
+
+
+@pytest.mark.parametrize(("origin", "equalised"), [("mpiigaze", False), ("nvgaze", True), (None, True)])
+def test_other_data_are_equalised_for_a_model_of_equalised_images_and_their_own_are_not(
+    tmp_path: Path, origin: str | None, equalised: bool
+) -> None:
+    person = _person("p00", 5)
+    person.image[:] //= 3
+    write_persons(tmp_path / "x.h5", [person])
+    if origin is not None:
+        with h5py.File(tmp_path / "x.h5", "r+") as file:
+            file.attrs["dataset"] = origin
+    facts = replace(GREY, dataset="mpiigaze")
+    (batch,) = data_batches(tmp_path / "x.h5", facts, PoseSource())
+    np.testing.assert_array_equal(batch.columns["image"], equalise(person.image) if equalised else person.image)
 
 
 def test_data_without_poses_take_the_given_one_or_are_refused(tmp_path: Path) -> None:

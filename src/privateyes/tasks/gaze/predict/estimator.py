@@ -27,6 +27,8 @@ Columns = Mapping[str, NDArray[Any]]
 
 RENDERED: Final = "synthetic"
 """The data set of eyes that a run rendered for itself."""
+_STORED_EQUALISED: Final = frozenset({"mpiigaze"})
+"""Data sets whose pictures come with equalised histograms: a model of theirs knows no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,20 @@ class ModelFacts:
         """The facts of what a task trains."""
         inputs = find_kind(task.model).inputs
         return cls(task.model, inputs, task.image_shape, task.eye_shape, task.label, task.pictures, dataset)
+
+    @property
+    def trained_equalised(self) -> bool:
+        """Whether the training pictures were equalised already when they were stored, and not by the run."""
+        return self.dataset in _STORED_EQUALISED and len(self.image_shape) == 2 and not self.pictures.equalise
+
+    def pictures_from(self, dataset: str | None) -> Pictures:
+        """What is done to pictures of a data set, or with None of a camera: as `pictures`, and equalised if need be.
+
+        Equalising a second time changes next to nothing, so that pictures of unknown origin are equalised too.
+        """
+        if not self.trained_equalised or dataset in _STORED_EQUALISED:
+            return self.pictures
+        return replace(self.pictures, equalise=True)
 
     def task(self) -> GazeTask:
         """A task that can predict; it has no data."""

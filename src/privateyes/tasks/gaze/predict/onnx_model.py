@@ -155,7 +155,9 @@ def _metadata(facts: ModelFacts) -> dict[str, str]:
     prepare = facts.pictures
     steps = ["luma of ITU-R BT.601"] if prepare.grey else []
     steps += [f"resized to {prepare.resize[0]}x{prepare.resize[1]} (height x width)"] if prepare.resize else []
-    steps += ["each image's grey histogram equalised over its pixels"] if prepare.equalise else []
+    stored = f" (those of {facts.dataset} are stored so)" if facts.trained_equalised else ""
+    if facts.pictures_from(None).equalise:
+        steps.append(f"each image's grey histogram equalised over its pixels{stored}")
     kind = find_kind(facts.model)
     shapes = kind.shapes(facts.image_shape, facts.eye_shape)
     return {

@@ -21,6 +21,7 @@ from privateyes.tasks.gaze.models import PICTURES
 from privateyes.tasks.gaze.predict.estimator import Estimator, ModelFacts
 from privateyes.tasks.gaze.predict.poses import Attributes, Eye, PoseSource
 from privateyes.tasks.gaze.prepare.pictures import colour_pixels, grey_pixels, read_picture
+from privateyes.tasks.gaze.stored import open_file, source_dataset
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp")
 _DATA_SUFFIXES: Final = (".h5", ".hdf5")
@@ -160,6 +161,7 @@ def data_batches(path: Path, facts: ModelFacts, poses: PoseSource) -> Iterator[B
     """
     if poses.table:
         raise ConfigError(f"{poses.origin} names pictures, and {path} is a data file", "leave --pose out")
+    pictures = facts.pictures_from(_dataset_of(path))
     for person_name in list_persons(path):
         person = load_persons(path, [person_name], sorted(set(facts.inputs) & set(COLUMNS)))[0]
         parts = person.parts()
@@ -179,10 +181,15 @@ def data_batches(path: Path, facts: ModelFacts, poses: PoseSource) -> Iterator[B
             raise DataError(f"{path}, person {person_name}: {error.problem}", error.remedy) from error
         for start in range(0, len(person), _ROWS):
             rows_of = {name: parts[name][start : start + _ROWS] for name in facts.inputs}
-            columns = {n: facts.pictures.apply(array) if n in PICTURES else array for n, array in rows_of.items()}
+            columns = {n: pictures.apply(array) if n in PICTURES else array for n, array in rows_of.items()}
             rows = range(start, start + len(columns["image"]))
             names = tuple(f"{person_name} {row}" for row in rows)
             yield Batch(names, (_STORED,) * len(rows), columns)
+
+
+def _dataset_of(path: Path) -> str | None:
+    with open_file(path) as file:
+        return source_dataset(file)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,7 +205,7 @@ def _read_row(path: Path, name: str, known: Attributes, eye: Eye, facts: ModelFa
         raise DataError(f"{name}: the table of head poses has no line for it", "add one")
     pixels = pixels_for(load_picture(path), facts)
     facts.refuse_other_picture(pixels.shape)
-    return _Row(name, known.eye or eye, facts.pictures.apply(pixels[None])[0], known.pose or (0.0, 0.0))
+    return _Row(name, known.eye or eye, facts.pictures_from(None).apply(pixels[None])[0], known.pose or (0.0, 0.0))
 
 
 def pixels_for(picture: Image.Image, facts: ModelFacts) -> NDArray[np.uint8]:
