@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import pytest
 
 from privateyes.errors import ConfigError, DataError
 from privateyes.experiments.checkpoint import Checkpoint
+from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory
-from privateyes.experiments.run import run_experiment
+from privateyes.experiments.run import run_experiment, warn_of_labels
 from privateyes.experiments.spec import ExperimentSpec, parse_spec
+from privateyes.tasks.gaze.dataset import write_persons
+from privateyes.tasks.gaze.synthetic import render_persons
 
 Make = Callable[..., ExperimentSpec]
 THREE = '["centralised", "local", "federated"]'
@@ -202,3 +206,34 @@ def test_processor_time_is_recorded_and_every_sample_is_counted(finished_run: Pa
     for line in RunDirectory(finished_run).read_metrics():
         assert line["samples"] == 3 * 24
         assert line["seconds_cpu"] > 0
+
+
+@pytest.fixture(scope="module")
+def swapped_eyes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rendered persons p00 to p04, of whom p01 and p03 have (yaw, pitch) where (pitch, yaw) belongs."""
+    path = tmp_path_factory.mktemp("swapped") / "eyes.h5"
+    persons = [replace(person, name=f"p{index:02d}") for index, person in enumerate(render_persons(4, 5, 60))]
+    for index in (1, 3):
+        persons[index] = replace(persons[index], gaze=persons[index].gaze[:, ::-1].copy())
+    write_persons(path, persons)
+    return path
+
+
+def test_labels_that_the_images_contradict_are_told_before_training(
+    swapped_eyes: Path, small_spec: Make, tmp_path: Path, listener: Any
+) -> None:
+    run_experiment(small_spec(data=swapped_eyes, rounds=1), tmp_path / "run", listener)
+    first, *others = [text for kind, text, *_ in listener.told if kind == "note"]
+    assert "warning: gaze: pitch and yaw look swapped for 2 of 5 persons (p01, p03)" in first
+    assert f"`privateyes data check {swapped_eyes}`, and store (pitch, yaw) in this order" in first
+    assert not any("warning" in text for text in others)
+    assert [entry[0] for entry in listener.told].index("note") < [entry[0] for entry in listener.told].index("started")
+
+
+def test_labels_of_persons_who_take_no_part_and_good_ones_are_no_cause_for_a_word(
+    swapped_eyes: Path, small_spec: Make, listener: Any
+) -> None:
+    preparation = prepare(small_spec(data=swapped_eyes))
+    fold = replace(preparation.folds[0], train=("p00", "p02"), test=("p04",))
+    warn_of_labels(replace(preparation, folds=(fold,)), listener)
+    assert listener.told == []

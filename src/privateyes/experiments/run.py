@@ -28,18 +28,23 @@ from privateyes.experiments.trained import MODEL_FILE, describe_model
 from privateyes.experiments.way_names import WAYS
 from privateyes.experiments.ways import FoldContext, WayRound, run_way, start_of
 from privateyes.federation.cohorts import select_cohort
+from privateyes.tasks.gaze.check import contradicted_labels
 from privateyes.tasks.gaze.dataset import write_persons
 from privateyes.tasks.gaze.synthetic import render_persons
 from privateyes.tasks.gaze.task import GazeTask
 from privateyes.training.device import resolve_device
 
 
-class Observer(Protocol):
-    """Who is told how a run goes on."""
+class Noting(Protocol):
+    """Who can be told something in words."""
 
     def note(self, text: str) -> None:
         """Something other than training happens."""
         ...
+
+
+class Observer(Noting, Protocol):
+    """Who is told how a run goes on."""
 
     def way_started(self, fold: str, way: str, done: int, rounds: int) -> None:
         """A way begins, or goes on after `done` of its `rounds`."""
@@ -67,7 +72,8 @@ def run_experiment(
         directory: of the run; made if it is not there.
         observer: is told how it goes.
         resume: whether to continue a run that the directory holds.
-        extras: whether to end with sample images and the replay of an altered round, which only the page shows.
+        extras: whether to begin with a quick look at the labels, and to end with sample images and the replay of an
+            altered round, which only the page shows.
 
     Returns:
         What ``results.json`` holds.
@@ -109,6 +115,8 @@ def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras
     data = None if spec.data.path is None else Path(spec.data.path)
     task = preparation.task(data or _rendered(spec, run, observer))
     run.write_json(MODEL_FILE, describe_model(task, data is None))
+    if extras:
+        warn_of_labels(preparation, observer)
     with WorkerPool(task, preparation.local_settings(), spec.training.workers) as pool:
         for fold in preparation.folds:
             for way in spec.ways:
@@ -124,6 +132,22 @@ def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras
         results["calibration"] = [report.as_json() for report in reports]
     run.write_json("results.json", results)
     return results
+
+
+def warn_of_labels(preparation: Preparation, observer: Noting) -> None:
+    """Tell of labels that the pixels contradict. Training goes on: data may be of a kind that nobody thought of."""
+    path = preparation.spec.data.path
+    if path is None or preparation.spec.data.label != "gaze":
+        return
+    persons = {name for fold in preparation.folds for name in (*fold.train, *fold.validation, *fold.test)}
+    findings = contradicted_labels(Path(path), persons)
+    for what, remedy in dict.fromkeys((finding.what.partition(",")[0], finding.remedy) for finding in findings):
+        whose = sorted(finding.person for finding in findings if finding.what.startswith(what))
+        listed = ", ".join(whose[:3]) + (" and others" if len(whose) > 3 else "")
+        observer.note(
+            f"warning: {what} for {len(whose)} of {len(persons)} persons ({listed}); models learn what labels say. "
+            f"Look at `privateyes data check {path}`, and {remedy}"
+        )
 
 
 def _rendered(spec: ExperimentSpec, run: RunDirectory, observer: Observer) -> Path:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from privateyes.errors import DataError
-from privateyes.tasks.gaze.check import CheckReport, Severity, check_file
-from privateyes.tasks.gaze.dataset import Person, load_persons, write_persons
+from privateyes.tasks.gaze.check import CheckReport, Severity, check_file, contradicted_labels
+from privateyes.tasks.gaze.dataset import ImageOf, Person, load_persons, write_persons
 from privateyes.tasks.gaze.orientation import Verdict
 
 
@@ -60,6 +60,27 @@ def test_contradicted_labels_are_an_error_of_that_person(
     assert [(finding.person, finding.severity) for finding in report.errors] == [("b", Severity.ERROR)]
     assert message in report.errors[0].what
     assert report.errors[0].remedy
+
+
+@pytest.mark.parametrize("image_of", ["eye", "face"])
+def test_a_quick_look_names_contradicted_labels_of_the_persons_asked_about(
+    good: list[Person], tmp_path: Path, image_of: ImageOf
+) -> None:
+    path = tmp_path / "eyes.h5"
+    swapped = good[1].gaze[:, ::-1].copy()
+    write_persons(path, [good[0], replace(good[1], gaze=swapped), replace(good[1], name="c", gaze=swapped)], image_of)
+    found = contradicted_labels(path, ["a", "b"])
+    assert [finding.person for finding in found] == (["b"] if image_of == "eye" else [])
+    assert all("pitch and yaw look swapped" in finding.what for finding in found)
+
+
+def test_a_quick_look_leaves_faults_to_the_check(good: list[Person], tmp_path: Path) -> None:
+    path = tmp_path / "eyes.h5"
+    write_persons(path, good)
+    with h5py.File(path, "r+") as file:
+        del file["a"]["gaze"]
+        file["b"]["gaze"][3] = np.nan
+    assert contradicted_labels(path, ["a", "b"]) == []
 
 
 def test_every_fault_of_every_person_is_listed(good: list[Person], tmp_path: Path) -> None:

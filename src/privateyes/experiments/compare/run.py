@@ -29,6 +29,7 @@ from privateyes.experiments.environment import sha256_of
 from privateyes.experiments.mpc.plan import plan_mpc
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory, exclusive
+from privateyes.experiments.run import warn_of_labels
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.spec_tables import Compare
 
@@ -79,6 +80,7 @@ def run_comparison(spec: ExperimentSpec, folder: ComparisonFolder, observer: Obs
         folder.begin(spec, folds, parallel)
         if folder.render(spec):
             observer.note(f"rendered the persons of all runs into {folder.synthetic_data}")
+        warn_of_labels(preparation, observer)
         failures = _train(runs, parallel, settings_of(spec), observer)
         problem = None
         if wants_mpc(spec):

@@ -76,9 +76,9 @@ def cannot_tell() -> Orientation:
     return _judge(np.zeros((3, 2)), 0)
 
 
-def evidence_rows(count: int) -> NDArray[np.int64]:
-    """Rows that are enough for any verdict, evenly over `count` rows: (n,)."""
-    return np.linspace(0, count - 1, min(count, _ROW_LIMIT)).astype(np.int64)
+def evidence_rows(count: int, limit: int = _ROW_LIMIT) -> NDArray[np.int64]:
+    """Rows that are enough for any verdict, evenly over `count` rows: (n,), n at most `limit`."""
+    return np.linspace(0, count - 1, min(count, limit)).astype(np.int64)
 
 
 def evidence_of(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
