@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from privateyes.errors import ConfigError, DataError, RunDirectoryError
 from privateyes.experiments.calibrate import calibrate_run, chosen_settings, write_calibration
 from privateyes.experiments.evaluate import evaluate_run
 from privateyes.experiments.run import run_experiment
-from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.spec import ExperimentSpec, parse_spec
 from privateyes.training.calibration_settings import METHODS, CalibrationSettings
 
 FEW = CalibrationSettings(samples=(1, 3), draws=4)
@@ -77,6 +79,17 @@ def test_a_note_says_whose_eyes_could_not_be_told_apart(biased_run: Path) -> Non
     assert "the eyes of p03 apart" in calibrate_run(biased_run, FEW, "centralised").notes[0]
     together = CalibrationSettings(samples=(1,), draws=1, eyes="together")
     assert calibrate_run(biased_run, together, "centralised").notes == ()
+
+
+def test_faces_show_both_eyes_and_are_no_case_for_a_note(biased_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(biased_run, tmp_path / "run")
+    text = (run / "experiment.toml").read_text()
+    data = shutil.copy(str(parse_spec(text, "run", run).data.path), tmp_path / "eyes.h5")
+    (run / "experiment.toml").write_text(re.sub(r'path = ".*"', f'path = "{data}"', text))
+    assert calibrate_run(run, FEW, "centralised").notes != ()
+    with h5py.File(data, "r+") as file:
+        file.attrs["image_of"] = "face"
+    assert calibrate_run(run, FEW, "centralised").notes == ()
 
 
 @pytest.mark.parametrize("method", METHODS)

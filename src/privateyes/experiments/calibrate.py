@@ -23,6 +23,7 @@ from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.spec import closest
 from privateyes.federation.seeds import derive_seed
 from privateyes.tasks.gaze.label_rows import read_label_rows
+from privateyes.tasks.gaze.stored import image_content, open_file
 from privateyes.tasks.gaze.task import GazeTask
 from privateyes.training.calibration import GAZE_PRIOR, POINT_PRIOR
 from privateyes.training.calibration_dots import choose_dots
@@ -191,12 +192,13 @@ def calibrate_way(
     settings.require_sound()
     everyone = tested or [(fold, person) for fold in preparation.folds for person in fold.test]
     found, together = [], []
+    faces = _shows_faces(task)
     with deterministic_torch():
         for fold, person in everyone:
             checkpoint = _checkpoint(run, fold, way)
             groups = _eyes(task, person, settings.eyes)
             found.append(_calibrate(preparation, task, checkpoint, settings, (fold, person), groups))
-            if "" in groups and settings.eyes == "auto":
+            if "" in groups and settings.eyes == "auto" and not faces:
                 together.append(person)
     notes: list[str] = []
     if together:
@@ -338,6 +340,12 @@ def _eyes(task: GazeTask, person: str, eyes: Eyes) -> dict[str, NDArray[np.int64
         groups = {"left": every[rows.eye == 0], "right": every[rows.eye == 1]}
         return {eye: group for eye, group in groups.items() if len(group)}
     return {"": every}
+
+
+def _shows_faces(task: GazeTask) -> bool:
+    """Both eyes in every picture: nothing to tell apart."""
+    with open_file(task.path) as file:
+        return image_content(file) == "face"
 
 
 def _tested(folds: Sequence[Fold], persons: Sequence[str] | None) -> list[tuple[Fold, str]]:

@@ -11,7 +11,7 @@ import scipy.io
 from mpiigaze_files import cell, day_path, eye_struct, write_day, write_list, write_mpiigaze
 from privateyes.errors import DataError, UsageError
 from privateyes.tasks.gaze.prepare.converter import DAMAGED, ConvertOptions
-from privateyes.tasks.gaze.prepare.mpiigaze import BAD_LINE, NO_DAY, NO_FRAME, TWICE, MPIIGaze
+from privateyes.tasks.gaze.prepare.mpiigaze import BAD_LINE, DAMAGED_DAY, NO_DAY, NO_FRAME, TWICE, MPIIGaze
 from privateyes.tasks.gaze.prepare.mpiigaze_day import read_day
 from privateyes.tasks.gaze.prepare.tally import Tally
 
@@ -255,7 +255,7 @@ def test_files_with_something_else_in_them_stop_or_are_named(
     assert caught.value.remedy.endswith("or go on without it: --skip-damaged")
     rows, tally = convert(source, skip_damaged=True)
     assert len(rows["image"]) == 20
-    assert tally.by_reason() == {NO_DAY: 10, DAMAGED: 1}
+    assert tally.by_reason() == {DAMAGED_DAY: 10, DAMAGED: 1}
 
 
 def test_another_size_is_brought_to_the_one_asked_for(source: Path) -> None:

@@ -49,6 +49,7 @@ _FEWEST_TO_SUSPECT: Final = 50
 
 NO_FRAME: Final = "list names a frame that is not among the normalised ones"
 NO_DAY: Final = "list names a day without a file"
+DAMAGED_DAY: Final = "list names a day whose file is damaged"
 BAD_LINE: Final = "line of the list cannot be read"
 TWICE: Final = "line of the list comes twice"
 
@@ -165,7 +166,7 @@ class MPIIGaze:
             day = self._day(files.get(name, self._folder(person) / f"{name}.mat"), tally)
             if day is None:
                 for each in by_day[name]:
-                    tally.skip(NO_DAY, str(each))
+                    tally.skip(DAMAGED_DAY if name in files else NO_DAY, str(each))
                 continue
             index = _index(f"{person}/{name}", day, tally)
             for each in by_day[name]:
