@@ -15,6 +15,7 @@ COLUMNS = {
     "mpiigaze_crops_momentum": "crops, momentum at the clients",
     "synthetic_lenet": "synthetic, LeNet",
     "synthetic_resnet": "synthetic, ResNet-preact-8",
+    "synthetic_resnet_long_rounds": "the same, long local rounds",
     "p00_within_person": "p00, later days, LeNet",
 }
 MISSING = "-"

@@ -115,7 +115,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["mpiigaze_crops", "mpiigaze_crops_momentum", "synthetic_lenet", "synthetic_resnet"],
+    [
+        "mpiigaze_crops",
+        "mpiigaze_crops_momentum",
+        "synthetic_lenet",
+        "synthetic_resnet",
+        "synthetic_resnet_long_rounds",
+        "synthetic_resnet_private",
+    ],
 )
 def test_the_examples_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRIVATEYES_DATA", "/data")

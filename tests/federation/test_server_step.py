@@ -169,3 +169,18 @@ def test_a_step_counts_the_round_and_notes_the_session() -> None:
 def test_an_unknown_server_optimiser_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r'"fedup" is no server optimiser.*fedavg'):
         build_server_optimiser("fedup", StepSettings(1.0))
+
+
+@pytest.mark.parametrize(("beta1", "edge"), [(0.5, 6.0), (0.9, 38.0)])
+def test_how_far_a_server_may_step_where_clients_come_all_the_way_back(beta1: float, edge: float) -> None:
+    """The bound of docs/decisions/0006: rate / tau below 2 (1 + beta1) / (1 - beta1), for updates well below tau."""
+
+    def grown(factor: float) -> float:
+        optimiser = build_server_optimiser("fedadam", StepSettings(factor * edge * 0.01, beta1, 0.99, 0.01))
+        state = ServerState(np.array([1e-9], dtype=np.float32), (np.zeros(1), np.zeros(1)))
+        for _ in range(300):
+            state = optimiser.step(state, -state.vector.astype(np.float64))
+        return abs(float(state.vector[0])) / 1e-9
+
+    assert grown(0.97) < 0.5
+    assert grown(1.03) > 2.0
