@@ -52,3 +52,9 @@ def test_whole_batches_make_budgets_differ_a_little_and_it_is_said() -> None:
     assert nearly["equal"]
     assert "but for up to 0.4 % that whole batches make" in nearly["note"]
     assert not of_two_ways(1000, 1011)["equal"]
+
+
+def test_a_way_without_any_step_has_no_equal_budget() -> None:
+    """All of its rounds were void."""
+    assert not of_two_ways(50, 0)["equal"]
+    assert of_two_ways(0, 0)["equal"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def budget(measured: Measured, ways: Sequence[str], local_epochs: float) -> dict
     """
     runs = {way: measured.way(way) for way in ways}
     passed = {way: [_passed(run, local_epochs) for run in found] for way, found in runs.items()}
-    apart = max((max(counts) / min(counts) - 1.0 for counts in zip(*passed.values(), strict=True)), default=0.0)
+    apart = max((_apart(counts) for counts in zip(*passed.values(), strict=True)), default=0.0)
     passes = {way: float(np.mean(counts)) for way, counts in passed.items()}
     rounds = sorted({len(run.lines) for found in runs.values() for run in found})
     written = " to ".join(str(number) for number in dict.fromkeys((rounds[0], rounds[-1])))
@@ -49,6 +50,14 @@ def budget(measured: Measured, ways: Sequence[str], local_epochs: float) -> dict
         "equal": apart <= TOLERANCE,
         "note": note,
     }
+
+
+def _apart(counts: Sequence[float]) -> float:
+    """How much more the largest is than the smallest, as a share of it; a way may have had void rounds alone."""
+    least, most = min(counts), max(counts)
+    if most == least:
+        return 0.0
+    return most / least - 1.0 if least else math.inf
 
 
 def _passed(run: WayRun, local_epochs: float) -> float:
