@@ -12,7 +12,7 @@
     └── ProtocolError              a party stopped, and stopping was right
         ├── RefusedError           this party's own guard said no; nothing was sent, nothing is proven about others
         ├── BlamedError            signed statements prove that the named party misbehaved
-        └── AbortError             the round is over; somebody misbehaved, and nothing shows who
+        └── AbortError             the step cannot be taken with what came; somebody misbehaved, and nothing shows who
             └── DeliveryError      a client refuses a result, and at which check
 
 Errors of the first branch reach people as one line: the problem, then the remedy.
@@ -91,7 +91,9 @@ class BlamedError(ProtocolError):
 
 
 class AbortError(ProtocolError):
-    """The round is over and its secrets are erased. Somebody misbehaved, and nothing shows who."""
+    """A step cannot be taken with what came. Somebody misbehaved, and nothing shows who. What came may be asked for again;
+    if that does not help, the session is given up.
+    """
 
 
 class DeliveryError(AbortError):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.commitment import LEAF_BYTES, MerkleTree, merkle_root
 from privateyes.crypto.field import COMPACT
 from privateyes.crypto.lanes import ONE_LANE, Lanes
@@ -34,14 +35,20 @@ def test_what_fails_in_a_lane_comes_out() -> None:
 
 
 @settings(deadline=None, max_examples=20)
-@given(leaves=st.integers(0, 9), extra=st.integers(0, LEAF_BYTES // 4 - 1), count=st.integers(1, 4))
-def test_a_root_does_not_depend_on_the_lanes_or_on_the_pieces(leaves, extra, count) -> None:
+@given(
+    bulk=st.sampled_from(BulkHash),
+    leaves=st.integers(0, 9),
+    extra=st.integers(0, LEAF_BYTES // 4 - 1),
+    piece=st.integers(LEAF_BYTES // 12, LEAF_BYTES),
+    count=st.integers(1, 4),
+)
+def test_a_root_does_not_depend_on_the_lanes_or_on_the_pieces(bulk, leaves, extra, piece, count) -> None:
     vector = np.arange(leaves * LEAF_BYTES // 4 + extra, dtype=COMPACT.dtype)
-    expected = merkle_root(vector)
+    expected = merkle_root(vector, bulk)
     with ThreadPoolExecutor(count) as threads:
         lanes = Lanes(count, threads.map)
-        assert merkle_root(vector, lanes) == expected
-        tree, piece = MerkleTree(), count * LEAF_BYTES // 4
+        assert merkle_root(vector, bulk, lanes) == expected
+        tree = MerkleTree(bulk)
         for start in range(0, vector.size, piece):
             tree.update(vector[start : start + piece], lanes)
         assert tree.root() == expected
@@ -51,4 +58,4 @@ def test_leaves_that_came_back_in_another_order_would_give_another_root() -> Non
     """The order matters, so the test above can fail."""
     vector = np.arange(3 * LEAF_BYTES // 4, dtype=COMPACT.dtype)
     backwards = Lanes(1, lambda work, items: list(map(work, items))[::-1])
-    assert merkle_root(vector, backwards) != merkle_root(vector)
+    assert merkle_root(vector, BulkHash.BLAKE3, backwards) != merkle_root(vector, BulkHash.BLAKE3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 
 from privateyes.crypto.labels import PROTOCOL_VERSION, Label, Role
 from privateyes.crypto.statement import (
-    BulkDigest,
     derive_key,
     digest,
     encode_tuple,
@@ -20,7 +18,6 @@ from privateyes.crypto.statement import (
     mac,
     statement,
 )
-from privateyes.errors import MalformedError
 
 PARTS = st.lists(st.one_of(st.binary(max_size=12), st.text(max_size=6), st.integers(0, 2**64 - 1)), max_size=5)
 CONTEXT = bytes(range(32))
@@ -79,23 +76,6 @@ def test_a_derived_key_is_hkdf_written_out(length) -> None:
         block = hmac.new(pseudo_random_key, block + info + bytes([counter]), hashlib.sha256).digest()
         out += block
     assert derive_key(b"secret", length, Label.MASK, Role.ALL, CONTEXT, 3) == out[:length]
-
-
-@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=4))
-def test_a_digest_in_pieces_equals_the_digest_of_the_whole(data, cuts) -> None:
-    running = BulkDigest(Label.SHARE_HASH, Role.CLIENT, CONTEXT, 4, length_bytes=len(data))
-    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for start, end in pairwise(edges):
-        running.update(memoryview(data)[start:end])
-    assert running.finish() == digest(Label.SHARE_HASH, Role.CLIENT, CONTEXT, 4, data)
-
-
-@pytest.mark.parametrize("given_bytes", [0, 9, 11])
-def test_a_digest_of_another_length_than_announced_is_refused(given_bytes) -> None:
-    running = BulkDigest(Label.SHARE_HASH, Role.CLIENT, CONTEXT, length_bytes=10)
-    running.update(bytes(given_bytes))
-    with pytest.raises(MalformedError):
-        running.finish()
 
 
 def test_secrets_are_compared_whole() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import secrets
 from collections.abc import Mapping, Sequence
@@ -13,17 +14,44 @@ import numpy as np
 
 from privateyes.aggregation import hub
 from privateyes.aggregation.aggregator import Aggregator
-from privateyes.aggregation.client import Client, SubmissionSecrets, VerifiedAverage
+from privateyes.aggregation.client import Client, SubmissionSecrets, Update, VerifiedAverage
 from privateyes.aggregation.functionality import IdealInput, IdealOutput, aggregate
+from privateyes.aggregation.kept import KeptSubmission
+from privateyes.aggregation.keys import session_id
+from privateyes.aggregation.ledger import LedgerEntry
 from privateyes.aggregation.manifest import Manifest, Party
-from privateyes.aggregation.messages import Agreement, Delivery, Header, Opening, RosterCommitment, Submission, Vote
+from privateyes.aggregation.memory import TrainingState
+from privateyes.aggregation.messages import (
+    ANNOUNCE,
+    CLOSING,
+    GIVE_UP,
+    Agreement,
+    Delivery,
+    Header,
+    HubRequest,
+    Opening,
+    Origin,
+    RosterCommitment,
+    Submission,
+    Vote,
+)
 from privateyes.aggregation.setup import AggregatorSetup, ClientSetup
+from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import COMPACT, Field
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import SigningKey
 from privateyes.crypto.streams import KeyStream
 from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
 from shares import shifted, with_matching_tags
+
+INITIAL = TrainingState(bytes(32), bytes([1]) * 32, 0)
+"""The training state that a small task begins with."""
+
+
+def state_after(state: TrainingState, mark: bytes) -> TrainingState:
+    """A training state that may follow another; ``mark`` tells several apart."""
+    digest = hashlib.sha256(state.digest + mark).digest()
+    return TrainingState(digest, hashlib.sha256(b"weights" + digest).digest(), state.counter + 1)
 
 
 class World:
@@ -47,57 +75,82 @@ class World:
         corrupt_clients: int = 0,
         mode: str = "sealed",
         set_up: bool = True,
+        bulk_hash: BulkHash = BulkHash.BLAKE3,
+        leaders: Sequence[int] = (1, 2),
     ) -> None:
         bits = min(16, largest_scale_bits(field, 1.0, weight_max, m) or 0)
         self.encoding = FixedPoint(field, 1.0, bits, weight_max, m)
         self.field, self.n, self.m, self.d, self.prime = field, n, m, d, field.prime
         self.aggregator_keys = {s: SigningKey(bytes([1, s]) + bytes(30)) for s in range(1, n + 1)}
+        self.hub_key = SigningKey(bytes([3]) + bytes(31))
         self.client_keys = {i: SigningKey(bytes([2, i, first_client]) + bytes(29)) for i in range(1, m + 1)}
         self.manifest = Manifest(
             dimension=d,
             encoding=self.encoding,
             roster_min=roster_min,
             corrupt_clients=corrupt_clients,
-            leader=1,
+            leaders=tuple(leaders),
+            hub_key=self.hub_key.public_bytes,
+            initial_state=INITIAL.digest,
+            settings=bytes([4]) * 32,
+            bulk_hash=bulk_hash,
             mode=mode,
             aggregators=tuple(Party(f"a{s}", key.public_bytes) for s, key in self.aggregator_keys.items()),
             clients=tuple(Party(f"c{i}", key.public_bytes) for i, key in self.client_keys.items()),
         )
         self.aggregators = {s: aggregator_type(self.manifest, s, key) for s, key in self.aggregator_keys.items()}
-        self.clients = {i: client_type(self.manifest, i, key) for i, key in self.client_keys.items()}
+        self.clients = {
+            i: client_type(self.manifest, i, key, bytes([5, i]) + bytes(30)) for i, key in self.client_keys.items()
+        }
         self.aggregator_memories: dict[int, Any] = {}
         self.client_memories: dict[int, Any] = {}
+        self.ledgers: dict[int, list[LedgerEntry]] = {i: [] for i in self.clients}
+        self.kept: dict[int, KeptSubmission] = {}
+        self.encoded_updates: dict[int, Any] = {}
+        self.shares: dict[int, Any] = {}
         self.epoch, self.next_round = 0, 0
         if set_up:
-            self.set_up(bytes(32))
+            self.set_up()
 
-    def set_up(self, state_digest: bytes) -> None:
-        """A new epoch among the parties, with real keys."""
+    def set_up(self, leader: int = 1) -> None:
+        """A new set-up among the parties, with real keys."""
         self.epoch += 1
-        epoch, manifest = self.epoch, self.manifest
+        manifest = self.manifest
         self.next_round = 0
         self.aggregator_setups = {
-            s: AggregatorSetup(manifest, s, key, epoch, self.aggregator_memories.get(s), never_ran=epoch == 1)
-            for s, key in self.aggregator_keys.items()
+            s: AggregatorSetup(manifest, s, key, self.epoch, leader) for s, key in self.aggregator_keys.items()
         }
         self.client_setups = {
-            i: ClientSetup(manifest, i, key, epoch, state_digest, self.client_memories.get(i))
+            i: ClientSetup(manifest, i, key, memory, None if memory else INITIAL)
             for i, key in self.client_keys.items()
+            for memory in [self.client_memories.get(i)]
         }
         offered = [own.key() for own in self.aggregator_setups.values()]
+        for s, own in self.aggregator_setups.items():
+            self.aggregator_memories[s] = own.bind(self.aggregator_memories.get(s), offered)
+        self.setup = self.aggregator_memories[1].current.id
         self.stream_keys = {}
         for i, own in self.client_setups.items():
-            self.stream_keys[i] = own.seal_stream_keys(offered, [secrets.token_bytes(32) for _ in offered])
+            own.bind(offered)
+            self.stream_keys[i] = own.seal_stream_keys([secrets.token_bytes(32) for _ in offered])
             for s, sealed in enumerate(self.stream_keys[i], start=1):
-                self.aggregator_setups[s].receive(sealed)
+                self.aggregator_setups[s].receive(self.aggregator_memories[s], sealed)
         keys = {i: own.key() for i, own in self.client_setups.items()}
-        self.group_keys = self.client_setups[1].lead(keys, secrets.token_bytes(32))
+        self.group_keys = self.client_setups[leader].lead(keys, secrets.token_bytes(32))
         for message in self.group_keys:
             self.client_setups[message.recipient].receive_group_key(message)
         for s, own in self.aggregator_setups.items():
-            self.aggregator_memories[s] = own.start(self.aggregator_memories.get(s))
+            self.aggregator_memories[s] = own.start(self.aggregator_memories[s])
         for i, own in self.client_setups.items():
             self.client_memories[i] = own.start(self.client_memories.get(i))
+
+    def request(
+        self, action: int, round_number: int, state_id: bytes | None = None, setup: bytes | None = None
+    ) -> HubRequest:
+        """What the hub asks for, signed."""
+        setup = self.setup if setup is None else setup
+        state_id = self.state_id if state_id is None else state_id
+        return HubRequest(action, setup, round_number, state_id).signed_by(self.hub_key, setup)
 
     # The steps
 
@@ -106,17 +159,22 @@ class World:
         self.round = self.next_round if round_number is None else round_number
         self.next_round = self.round + 1
         self.group = self.client_memories[1].group
-        self.state_id = self.group.state_id(self.client_memories[1].state_digest)
-        self.states, self.announcements = {}, []
+        self.state_id = self.client_memories[1].state_id
+        self.sid = session_id(self.setup, self.round, self.state_id)
+        self.announcements = []
         for s, own in self.aggregators.items():
-            step = own.announce(self.aggregator_memories[s], self.epoch, self.round, self.state_id)
-            self.aggregator_memories[s] = step.memory
-            self.states[s] = step.state
+            step = own.announce(self.aggregator_memories[s], self.request(ANNOUNCE, self.round))
+            self._take(s, step)
             self.announcements.append(step.message)
-        self.sid = self.states[1].sid
         self.submissions: dict[int, Submission] = {}
         self.inputs: dict[int, IdealInput] = {}
         self.deltas: dict[int, Any] = {}
+
+    def _take(self, aggregator: int, step: Any) -> Any:
+        """Store what a transition changed; its message."""
+        if step.memory is not None:
+            self.aggregator_memories[aggregator] = step.memory
+        return step.message
 
     def delta(self, client: int) -> Any:
         """Some update, the same at every call."""
@@ -129,11 +187,38 @@ class World:
         weight = client + 1 if weight is None else weight
         key = bytes([client]) * 32
         fresh = SubmissionSecrets(nonce or secrets.token_bytes(32), key)
-        done = self.clients[client].submit(self.client_memories[client], self.announcements, delta, weight, fresh)
-        self.client_memories[client] = done.memory
-        self.submissions[client] = done.submission
+        pieces: list[Any] = []
+        done = self.clients[client].submit(
+            self.client_memories[client],
+            self.ledgers[client],
+            self.announcements,
+            Update(delta, weight),
+            fresh,
+            lambda piece: pieces.append(piece.copy()),
+        )
+        self.encoded_updates[client] = np.concatenate(pieces)
         self.deltas[client] = delta
         self.inputs[client] = IdealInput(self.encoded(delta, weight, key), weight)
+        return self._sent(client, done)
+
+    def submit_again(self, client: int, origin: Origin, commitments: Sequence[RosterCommitment]) -> Submission:
+        """Step 1 at one client, with the update of an earlier session."""
+        kept = self.kept[client].with_update(self.encoded_updates[client])
+        done = self.clients[client].submit_again(
+            self.client_memories[client],
+            self.ledgers[client],
+            self.announcements,
+            kept,
+            secrets.token_bytes(32),
+            (origin, commitments),
+        )
+        return self._sent(client, done)
+
+    def _sent(self, client: int, done: Any) -> Submission:
+        self.client_memories[client] = done.memory
+        self.ledgers[client].append(done.entry)
+        self.kept[client] = done.kept
+        self.submissions[client] = done.submission
         return done.submission
 
     def encoded(self, delta: Any, weight: int, rounding_key: bytes) -> list[int]:
@@ -158,27 +243,41 @@ class World:
             else:
                 self.client_memories[i] = own.observe(self.client_memories[i], self.announcements)
 
+    @property
+    def headers(self) -> list[Header]:
+        """Of everything that was submitted."""
+        return [submission.header for submission in self.submissions.values()]
+
     def vote(
-        self, headers: Mapping[int, Sequence[Header]] = MappingProxyType({}), everywhere: Sequence[Header] | None = None
+        self,
+        headers: Mapping[int, Sequence[Header]] = MappingProxyType({}),
+        everywhere: Sequence[Header] | None = None,
+        origin: Origin | None = None,
     ) -> None:
         """Step 2; ``everywhere`` replaces what all aggregators see."""
-        everything = [submission.header for submission in self.submissions.values()]
-        everything = everything if everywhere is None else list(everywhere)
+        everything = self.headers if everywhere is None else list(everywhere)
         self.votes = []
+        self.rejected = {}
         for s, own in self.aggregators.items():
-            step = own.vote(self.aggregator_memories[s], self.states[s], headers.get(s, everything))
-            self.states[s] = step.state
-            self.votes.append(step.message)
+            step = own.vote(self.aggregator_memories[s], self.sid, headers.get(s, everything), origin)
+            self.rejected[s] = step.rejected
+            self.votes.append(self._take(s, step))
 
-    def commit(self, votes: Mapping[int, Sequence[Vote]] = MappingProxyType({})) -> None:
+    def commit(
+        self,
+        votes: Mapping[int, Sequence[Vote]] = MappingProxyType({}),
+        everywhere: Sequence[Header] | None = None,
+        origin: Origin | None = None,
+    ) -> None:
         """Step 3, first half, and the hub's sum."""
+        headers = self.headers if everywhere is None else list(everywhere)
         self.commitments = []
         for s, own in self.aggregators.items():
-            memory = self.aggregator_memories[s]
-            step = own.commit(memory, self.states[s], votes.get(s, self.votes), secrets.token_bytes(32))
-            self.states[s], self.aggregator_memories[s] = step.state, step.memory
-            self.commitments.append(step.message)
-        self.entries = self.states[1].entries
+            memory, seen = self.aggregator_memories[s], votes.get(s, self.votes)
+            step = own.commit(memory, headers, seen, secrets.token_bytes(32), origin)
+            self.shares[s] = step.share
+            self.commitments.append(self._take(s, step))
+        self.entries = hub.choose_roster(self.manifest, self.votes)
         self.total, self.hub_commitment = hub.add_shares(
             self.manifest, self.sid, self.entries, lambda i: self.submissions[i].share
         )
@@ -188,25 +287,33 @@ class World:
         self.agreements = []
         for s, own in self.aggregators.items():
             memory, seen = self.aggregator_memories[s], commitments.get(s, self.commitments)
-            step = own.agree(memory, self.states[s], seen, self.hub_commitment)
-            self.states[s], self.aggregator_memories[s] = step.state, step.memory
-            self.agreements.append(step.message)
+            self.agreements.append(self._take(s, own.agree(memory, seen, self.hub_commitment)))
 
     def open(self, agreements: Mapping[int, Sequence[Agreement]] = MappingProxyType({})) -> None:
         """Step 4, first half."""
         self.openings = []
         for s, own in self.aggregators.items():
-            step = own.open(self.aggregator_memories[s], self.states[s], agreements.get(s, self.agreements))
-            self.states[s], self.aggregator_memories[s] = step.state, step.memory
-            self.openings.append(step.message)
+            step = own.open(self.aggregator_memories[s], self.shares[s], agreements.get(s, self.agreements))
+            self.openings.append(self._take(s, step))
 
     def certify(self, openings: Mapping[int, Sequence[Opening]] = MappingProxyType({})) -> None:
         """Step 4, second half."""
         self.results = []
         for s, own in self.aggregators.items():
-            step = own.certify(self.states[s], openings.get(s, self.openings), self.total)
-            self.states[s] = step.state
-            self.results.append(step.message)
+            step = own.certify(self.aggregator_memories[s], openings.get(s, self.openings), self.total)
+            self.results.append(self._take(s, step))
+
+    def finish_session(self) -> None:
+        """Show every aggregator all result signatures."""
+        for s, own in self.aggregators.items():
+            after = own.finish(self.aggregator_memories[s], self.results)
+            if after is not None:
+                self.aggregator_memories[s] = after
+
+    @property
+    def origin(self) -> Origin:
+        """The roster of the current session, as a later one names it."""
+        return Origin(self.sid, self.group.check_value(), self.entries)
 
     def deliver(self) -> Delivery:
         """Step 5 at the hub; the message crosses the wire as bytes."""
@@ -239,11 +346,23 @@ class World:
         """Step 5 at one client."""
         return self.clients[client].check(self.client_memories[client], delivery or self.delivery)
 
-    def accept(self, state_digest: bytes) -> None:
+    def accept(self, mark: bytes = b"") -> None:
         """Every client accepts the delivery and moves to a new state."""
-        for i in self.clients:
-            self.check(i)
-            self.client_memories[i] = self.client_memories[i].with_state(state_digest, self.sid)
+        for i, own in self.clients.items():
+            memory = self.client_memories[i]
+            changed = own.accept(memory, self.ledgers[i], self.check(i), state_after(memory.state, mark))
+            self.take_change(i, changed)
+
+    def take_change(self, client: int, changed: Any) -> None:
+        """Store what a transition of a client changed."""
+        self.client_memories[client] = changed.memory
+        known = {entry.sid: entry for entry in changed.entries}
+        self.ledgers[client] = [known.get(entry.sid, entry) for entry in self.ledgers[client]]
+
+    def settle(self, client: int, closings: Sequence[Any]) -> None:
+        """Show a client how a session ended."""
+        changed = self.clients[client].settle(self.client_memories[client], self.ledgers[client], closings)
+        self.take_change(client, changed)
 
     # What adversaries and judges need
 
@@ -269,9 +388,12 @@ class World:
         """The message as a corrupt aggregator signs it."""
         return message.signed_by(self.aggregator_keys[aggregator], self.sid)
 
-    def closings(self, round_number: int) -> list[Any]:
+    def closings(self, round_number: int, setup: bytes | None = None) -> list[Any]:
         """Every aggregator's word on an earlier session from the current state."""
-        return [
-            own.closing(self.aggregator_memories[s], self.epoch, round_number, self.state_id)
-            for s, own in self.aggregators.items()
-        ]
+        request = self.request(CLOSING, round_number, setup=setup)
+        return [own.closing(self.aggregator_memories[s], request) for s, own in self.aggregators.items()]
+
+    def give_up(self) -> list[Any]:
+        """Every aggregator gives the current session up."""
+        request = self.request(GIVE_UP, self.round)
+        return [self._take(s, own.give_up(self.aggregator_memories[s], request)) for s, own in self.aggregators.items()]

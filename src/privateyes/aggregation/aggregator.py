@@ -1,27 +1,30 @@
-"""An aggregator's side of a round, as a chain of states (protocol, steps 0 and 2 to 4).
+"""An aggregator's side of a round (protocol, steps 0 and 2 to 4).
 
-    announce -> Announced -> vote -> Voted -> commit -> Committed -> agree -> Agreed -> open -> Opened -> certify ->
-    Certified
+    announce -> vote -> commit -> agree -> open -> certify -> finish        give_up, closing
 
-Each transition takes one state and what arrived and returns a Step: the next state, the message to send and what must
-be on disk before it is sent. A state is used once. A transition that raises ends the session at this aggregator: the
-state's secrets are erased, and nothing later is committed to, agreed to or opened for it; if it was not opened, it is
-void from the next announcement on. So that this holds for states that somebody kept or reloaded, every transition up to
-the opening also takes the current memory, and refuses a session that is no longer its last.
+Each transition takes the aggregator's current memory and what arrived, and returns what to store and then what to send.
+Nothing else is kept between two of them. The rule behind all: for each session an aggregator says one vote, one
+commitment, one T, one opening and one result, whatever is asked for and however often. A transition that raises changes
+nothing: the hub may ask again with other messages, until the word stands in the memory; from then on the same word
+comes back, byte for byte. Only ``give_up`` and the next announcement end a session that was not opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import partial
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
-from privateyes.aggregation.keys import MAX_ROUND, session_id, setup_id, share_stream
+from privateyes.aggregation.keys import MAX_ROUND, KeyChain, session_id, share_stream
 from privateyes.aggregation.manifest import Manifest
-from privateyes.aggregation.memory import AggregatorMemory
+from privateyes.aggregation.memory import MAX_UNFINISHED, AggregatorMemory, SessionRecord
 from privateyes.aggregation.messages import (
+    ANNOUNCE,
+    CLOSING,
+    GIVE_UP,
+    NO_SESSION,
     OPENED,
     VOID,
     Abort,
@@ -30,24 +33,26 @@ from privateyes.aggregation.messages import (
     Closing,
     Header,
     HubCommitment,
+    HubRequest,
     HubSum,
     Message,
     Opening,
     OpeningReceipt,
+    Origin,
     ResultSignature,
     RosterCommitment,
     Signed,
     Vote,
 )
 from privateyes.aggregation.roster import (
+    Entries,
     intersect,
-    require_one_group_key,
+    require_one_kind_of_header,
     require_size,
     result_digest,
     roster_digest,
     transcript_digest,
 )
-from privateyes.aggregation.states import Agreed, Announced, Certified, Committed, Opened, Step, Voted, using
 from privateyes.aggregation.summation import add_streams, chunks_of_result
 from privateyes.crypto.commitment import SALT_BYTES, MerkleTree, commit_to_share, commit_to_sum_root, merkle_root
 from privateyes.crypto.field import Elements
@@ -57,11 +62,15 @@ from privateyes.crypto.statement import equal_in_constant_time
 from privateyes.crypto.streams import ElementStream
 from privateyes.errors import AbortError, BlamedError, MalformedError, RefusedError
 
-FromAggregator: TypeAlias = Vote | RosterCommitment | Agreement | OpeningReceipt
+M = TypeVar("M", bound=Message)
+
+FromAggregator: TypeAlias = Vote | RosterCommitment | Agreement | OpeningReceipt | ResultSignature
+
+_LATER: str = "announce a later round of the current set-up"
 
 
 class Point(IntEnum):
-    """The step of the protocol at which an aggregator stopped a session; an ``Abort`` names one of them."""
+    """The step of the protocol that a session had reached when an aggregator gave it up; an ``Abort`` names it."""
 
     ROSTER = 2
     COMMIT = 3
@@ -69,11 +78,30 @@ class Point(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """The end of a session at one aggregator: the memory to store, and then the notice to send."""
+class Step(Generic[M]):
+    """The outcome of a transition.
 
-    memory: AggregatorMemory
-    message: Abort
+    Attributes:
+        message: for everyone; the hub relays it.
+        memory: to be stored before the message is sent; None where the word was stored before.
+    """
+
+    message: M
+    memory: AggregatorMemory | None
+
+
+@dataclass(frozen=True, slots=True)
+class Voted(Step[Vote]):
+    """A vote. ``rejected`` says by client why a header was left out, for this aggregator's operator."""
+
+    rejected: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Step[RosterCommitment]):
+    """A commitment, and Z_s, stored with the memory and shown to nobody before ``open``; None if it was stored before."""
+
+    share: Elements | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,169 +126,267 @@ class Aggregator:
 
     # Step 0
 
-    def announce(
-        self, memory: AggregatorMemory, epoch: int, round_number: int, state_id: bytes
-    ) -> Step[Announced, Announcement]:
+    def announce(self, memory: AggregatorMemory, request: HubRequest) -> Step[Announcement]:
         """Close every earlier session, erasing the keys of all earlier rounds, and permit one more.
 
-        Raises:
-            RefusedError: another epoch, or a round that does not increase.
-        """
-        if epoch != memory.epoch or not memory.last_round < round_number <= MAX_ROUND:
-            raise RefusedError(
-                f"round {round_number} of epoch {epoch} does not follow round {memory.last_round} "
-                f"of epoch {memory.epoch}",
-                "announce a later round of the current epoch",
-            )
-        setup = setup_id(self.manifest.digest(), epoch)
-        sid = session_id(setup, round_number, state_id)
-        announced = replace(
-            memory,
-            last_round=round_number,
-            last_sid=sid,
-            transcript=b"",
-            stopped=False,
-            chains={client: chain.advance_to(round_number, setup) for client, chain in memory.chains.items()},
-        )
-        message = Announcement(self.number, epoch, round_number, state_id).signed_by(self.identity, setup)
-        return Step(Announced(sid), message, announced)
+        Asked again for the session that it announced last, it says the same again.
 
-    def closing(self, memory: AggregatorMemory, epoch: int, round_number: int, state_id: bytes) -> Closing:
+        Raises:
+            MalformedError: the request is not signed by the task's hub.
+            RefusedError: not the current set-up, a round that does not increase, or the last session stands before its
+                opening: it must be opened or given up first.
+        """
+        self._require_request(request, ANNOUNCE)
+        setup, last = memory.current, memory.session
+        message = Announcement(request.setup, self.number, request.round, request.state_id)
+        message = message.signed_by(self.identity, request.setup)
+        if request.setup != setup.id or not setup.started:
+            raise RefusedError(
+                "the request is for a set-up that is not this aggregator's current one, or not started",
+                "announce in the current set-up, or make a new one",
+            )
+        if last is not None and (last.setup, last.round, last.state_id) == (
+            request.setup,
+            request.round,
+            request.state_id,
+        ):
+            _require_not_given_up(last)
+            return Step(message, None)
+        previous = last.round if last is not None and last.setup == setup.id else -1
+        if not previous < request.round <= MAX_ROUND:
+            raise RefusedError(f"round {request.round} does not follow round {previous}", _LATER)
+        _require_settled(memory)
+        unfinished = dict(memory.unfinished)
+        if last is not None and last.sid in memory.opened and not last.finished:
+            unfinished[last.sid] = last
+        announced = memory.next(
+            session=SessionRecord(request.setup, request.round, request.state_id),
+            unfinished=dict(list(unfinished.items())[-MAX_UNFINISHED:]),
+            terminal=dict.fromkeys(memory.terminal, True),
+            chains={client: chain.advance_to(request.round, setup.id) for client, chain in memory.chains.items()},
+        )
+        return Step(message, announced)
+
+    def closing(self, memory: AggregatorMemory, request: HubRequest) -> Closing:
         """Say how an earlier session ended here.
 
-        The session is named by its round and not by its id, so that a session that is still to come cannot be declared
-        void in advance and opened later.
+        The session is named by its set-up, round and state and not by its id, so that a session that is still to come
+        cannot be declared void in advance and opened later.
 
         Raises:
-            RefusedError: the round is not before the announced one, so it may still be opened; or it is from before
-                these records, so it may have been opened.
+            MalformedError: the request is not signed by the task's hub.
+            RefusedError: the session may still be opened; or its set-up is not remembered, so it may have been opened.
         """
-        if epoch < memory.first_epoch:
+        self._require_request(request, CLOSING)
+        if not memory.remembers(request.setup):
             raise RefusedError(
-                f"the records begin with epoch {memory.first_epoch}; how epoch {epoch} ended is not known",
+                "this aggregator does not remember that set-up, so it cannot say how a session of it ended",
                 "that session stays unsettled; a restored backup would be worse, for it brings used keys back",
             )
-        not_closed = RefusedError(
-            f"round {round_number} of epoch {epoch} is not closed", "announce the next round first"
-        )
-        if round_number < 0 or (epoch, round_number) >= (memory.epoch, memory.last_round):
-            raise not_closed
-        sid = session_id(setup_id(self.manifest.digest(), epoch), round_number, state_id)
-        # The last session of the epoch before may be finished until the new epoch's first round is announced.
-        if sid == memory.last_sid and sid not in memory.opened:
-            raise not_closed
-        outcome = OPENED if sid in memory.opened else VOID
+        sid = session_id(request.setup, request.round, request.state_id)
+        if sid in memory.opened:
+            outcome = OPENED
+        elif _is_closed(memory, request, sid):
+            outcome = VOID
+        else:
+            raise RefusedError(
+                f"round {request.round} is not closed: it may still be opened", "announce the next round, or give it up"
+            )
         return Closing(sid, self.number, outcome).signed_by(self.identity, sid)
 
-    def stop(self, memory: AggregatorMemory, step: Point) -> Stopped:
-        """Give the last session up for good, and say so: its id and the step, nothing derived from a share."""
-        sid = memory.last_sid
-        return Stopped(replace(memory, stopped=True), Abort(sid, self.number, step).signed_by(self.identity, sid))
+    def give_up(self, memory: AggregatorMemory, request: HubRequest) -> Step[Abort]:
+        """Give the last announced session up for good: nothing more is signed or opened for it. Then erase its share.
+
+        Raises:
+            MalformedError: the request is not signed by the task's hub.
+            RefusedError: it is not the last announced session here, or it was opened.
+        """
+        self._require_request(request, GIVE_UP)
+        record = memory.session
+        sid = session_id(request.setup, request.round, request.state_id)
+        if record is None or record.sid != sid:
+            raise RefusedError(
+                "only the last announced session can be given up", "ask how that session ended, or announce it first"
+            )
+        if sid in memory.opened:
+            raise RefusedError("the session was opened here", "finish it")
+        reached = Point.OPEN if record.commitments else Point.COMMIT if record.rho else Point.ROSTER
+        notice = Abort(sid, self.number, reached).signed_by(self.identity, sid)
+        if record.given_up:
+            return Step(notice, None)
+        return Step(notice, memory.with_record(replace(record, given_up=True, salt=b"")))
+
+    def _require_request(self, request: HubRequest, action: int) -> None:
+        if not isinstance(request, HubRequest) or request.action != action:
+            raise RefusedError("the hub asked for something else", "ask with the request of this step")
+        request.require_signature_of(self.manifest.hub_key, request.setup)
 
     # Step 2
 
-    def vote(self, memory: AggregatorMemory, state: Announced, headers: Sequence[Header]) -> Step[Voted, Vote]:
+    def vote(
+        self, memory: AggregatorMemory, sid: bytes, headers: Sequence[Header], origin: Origin | None = None
+    ) -> Voted:
         """Say which headers are valid; ``rejected`` says why the others are not.
 
         A client with two different valid headers is left out. An invalid header proves nothing about the client that it
         names.
 
-        Raises:
-            RefusedError: the session is closed.
-        """
-        with using(state, Announced):
-            _require_announced(memory, state.sid)
-            valid: dict[int, set[Header]] = {}
-            rejected: dict[int, str] = {}
-            for header in headers:
-                _require_kind(header, Header)
-                if len(valid.get(header.client, ())) > 1:  # left out already; more cost more signatures to check
-                    continue
-                fault = self._fault_of(header, memory)
-                if fault is None:
-                    valid.setdefault(header.client, set()).add(header)
-                else:
-                    rejected[header.client] = fault
-            rejected = {client: fault for client, fault in rejected.items() if client not in valid}
-            rejected |= {client: "sent two different headers" for client, found in valid.items() if len(found) > 1}
-            kept = {client: next(iter(found)) for client, found in sorted(valid.items()) if len(found) == 1}
-            entries = tuple((client, header.hash()) for client, header in kept.items())
-            message = Vote(state.sid, self.number, entries).signed_by(self.identity, state.sid)
-            return Step(Voted(state.sid, kept, entries, rejected), message)
+        Args:
+            sid: the session.
+            headers: as the hub collected them.
+            origin: the roster of the session that the headers name, where they send its updates again.
 
-    def _fault_of(self, header: Header, memory: AggregatorMemory) -> str | None:
-        if header.sid != memory.last_sid:
+        Raises:
+            RefusedError: the session is closed, given up or of an earlier set-up.
+        """
+        record = _current(memory, sid)
+        if record.voted is not None:
+            return Voted(self._vote(record.sid, record.voted), None)
+        expected = {NO_SESSION} | ({origin.sid} if origin is not None and self._knows(memory, origin) else set())
+        valid: dict[int, set[Header]] = {}
+        rejected: dict[int, str] = {}
+        for header in headers:
+            _require_kind(header, Header)
+            if len(valid.get(header.client, ())) > 1:  # left out already; more cost more signatures to check
+                continue
+            fault = self._fault_of(header, memory, record, expected)
+            if fault is None:
+                valid.setdefault(header.client, set()).add(header)
+            else:
+                rejected[header.client] = fault
+        rejected = {client: fault for client, fault in rejected.items() if client not in valid}
+        rejected |= {client: "sent two different headers" for client, found in valid.items() if len(found) > 1}
+        kept = sorted((client, next(iter(found)).hash()) for client, found in valid.items() if len(found) == 1)
+        voted = replace(record, voted=tuple(kept))
+        return Voted(self._vote(sid, tuple(kept)), memory.with_record(voted), rejected)
+
+    def _vote(self, sid: bytes, entries: Entries) -> Vote:
+        return Vote(sid, self.number, entries).signed_by(self.identity, sid)
+
+    def _fault_of(
+        self, header: Header, memory: AggregatorMemory, record: SessionRecord, expected: set[bytes]
+    ) -> str | None:
+        if header.sid != record.sid:
             return "its header is for another session"
         own_hash = memory.sealed_hashes.get(header.client)
         if own_hash is None or header.client not in memory.chains:
-            return "it is not registered in this epoch"
+            return "it is not registered in this set-up"
         if (
             len(header.sealed_hashes) != len(self.manifest.aggregators)
             or header.sealed_hashes[self.number - 1] != own_hash
         ):
             return "its header names another stream key"
+        if header.origin not in expected:
+            return "it sends the update of a session again whose roster this aggregator cannot confirm"
         try:
             header.require_signature_of(self.manifest.clients[header.client - 1].public_key, header.sid)
         except MalformedError as error:
             return error.problem
         return None
 
+    def _knows(self, memory: AggregatorMemory, origin: Origin) -> bool:
+        """Whether that roster is the one that this aggregator opened the session with.
+
+        Where every roster holds every client, there is no other to confuse it with: then an aggregator that lost its
+        store may take part too.
+        """
+        if self.manifest.is_fixed_cohort:
+            return True
+        rho = memory.opened.get(origin.sid)
+        return rho is not None and rho == roster_digest(origin.sid, origin.group_check, origin.roster)
+
     # Step 3
 
     def commit(
-        self, memory: AggregatorMemory, state: Voted, votes: Sequence[Vote], salt: bytes
-    ) -> Step[Committed, RosterCommitment]:
+        self,
+        memory: AggregatorMemory,
+        headers: Sequence[Header],
+        votes: Sequence[Vote],
+        salt: bytes,
+        origin: Origin | None = None,
+    ) -> Committed:
         """Fix the roster, regenerate its streams into Z_s and commit to it.
 
         Args:
+            headers: those that it voted for, at least.
             votes: one of every aggregator.
             salt: 32 fresh secret bytes.
+            origin: as for the vote.
 
         Raises:
             MalformedError: the salt has another length.
-            RefusedError: the session is closed, or its keys were used and erased before a restart.
-            AbortError: votes missing, the roster too small or large, two group keys in it, or a header this aggregator
-                does not hold.
+            RefusedError: the session is closed, given up or of an earlier set-up, or this aggregator has not voted.
+            AbortError: votes missing, the roster too small or large, mixed headers in it, another roster than that of
+                the session that is sent again, or a header this aggregator does not hold.
         """
-        with using(state, Voted):
-            _require_announced(memory, state.sid)
-            if len(salt) != SALT_BYTES:
-                raise MalformedError(f"a salt has {SALT_BYTES} bytes, not {len(salt)}", "draw a fresh one")
-            self._require_one_of_each(votes, Vote, state.sid)
-            entries = intersect([vote.entries for vote in votes])
-            require_size(entries, self.manifest)
-            if not set(entries) <= set(state.entries):
-                raise AbortError(
-                    "the votes agree on a header that this aggregator did not vote for", "announce a new round"
-                )
-            headers = [state.headers[client] for client, _ in entries]
-            require_one_group_key(headers)
-            share, spent = self._regenerate(memory, state.sid, headers)
-            rho = roster_digest(state.sid, headers[0].group_check, entries)
-            root = merkle_root(share, self.lanes)
-            committed = Committed(state.sid, entries, rho, salt, self.number, share, root)
-            message = RosterCommitment(state.sid, self.number, rho, committed.commitment)
-            return Step(committed, message.signed_by(self.identity, state.sid), spent)
+        sid = votes[0].sid if votes and isinstance(votes[0], Vote) else b""
+        record = _current(memory, sid)
+        if record.rho:
+            return Committed(self._commitment(record), None)
+        if record.voted is None:
+            raise RefusedError("this aggregator has not voted in this session", "ask for its vote first")
+        if len(salt) != SALT_BYTES:
+            raise MalformedError(f"a salt has {SALT_BYTES} bytes, not {len(salt)}", "draw a fresh one")
+        self._require_one_of_each(votes, Vote, sid)
+        entries = intersect([vote.entries for vote in votes])
+        require_size(entries, self.manifest)
+        if not set(entries) <= set(record.voted):
+            raise AbortError("the votes agree on a header that this aggregator did not vote for", "ask again")
+        counted = _named_by(entries, headers)
+        require_one_kind_of_header(counted)
+        self._require_roster_of(memory, origin, counted)
+        share, chains = self._regenerate(memory, record, counted)
+        committed = replace(
+            record,
+            rho=roster_digest(sid, counted[0].group_check, entries),
+            roster_size=len(entries),
+            salt=salt,
+            share_root=merkle_root(share, self.manifest.bulk_hash, self.lanes),
+        )
+        after = replace(memory.with_record(committed), chains=chains)
+        return Committed(self._commitment(committed), after, share)
+
+    def _require_roster_of(self, memory: AggregatorMemory, origin: Origin | None, headers: Sequence[Header]) -> None:
+        """What is sent again goes to the same clients, nobody more and nobody less."""
+        named = headers[0].origin
+        if named == NO_SESSION:
+            return
+        if origin is None or origin.sid != named or not self._knows(memory, origin):
+            raise AbortError("the roster of the session that is sent again is not confirmed", "give its true roster")
+        if not self.manifest.is_fixed_cohort and {client for client, _ in origin.roster} != {
+            header.client for header in headers
+        }:
+            raise AbortError(
+                "the roster is not that of the session that is sent again",
+                "wait for all of its clients; with others, the difference could be one client's update",
+            )
 
     def _regenerate(
-        self, memory: AggregatorMemory, sid: bytes, headers: Sequence[Header]
-    ) -> tuple[Elements, AggregatorMemory]:
+        self, memory: AggregatorMemory, record: SessionRecord, headers: Sequence[Header]
+    ) -> tuple[Elements, dict[int, KeyChain]]:
         """Z_s = sum over the roster of stream_{i,s}; and the chains with this round's keys gone."""
-        setup = setup_id(self.manifest.digest(), memory.epoch)
-        prime_field = self.manifest.field
+        prime_field, setup, sid = self.manifest.field, record.setup, record.sid
 
         def stream_of(header: Header, scratch: Elements) -> ElementStream:
-            round_key = memory.chains[header.client].advance_to(memory.last_round, setup).round_key(setup)
+            round_key = memory.chains[header.client].advance_to(record.round, setup).round_key(setup)
             return share_stream(prime_field, round_key, sid, header.client, self.number, header.nonce, scratch)
 
         total = prime_field.zeros(self.manifest.share_elements)
         add_streams(prime_field, total, [partial(stream_of, header) for header in headers], self.lanes)
-        spent = {client: chain.advance_to(memory.last_round + 1, setup) for client, chain in memory.chains.items()}
-        return total, replace(memory, chains=spent)
+        spent = {client: chain.advance_to(record.round + 1, setup) for client, chain in memory.chains.items()}
+        return total, spent
+
+    def _commitment(self, record: SessionRecord) -> RosterCommitment:
+        message = RosterCommitment(record.sid, self.number, record.rho, self._own_commitment(record))
+        return message.signed_by(self.identity, record.sid)
+
+    def _own_commitment(self, record: SessionRecord) -> bytes:
+        length = self.manifest.share_bytes
+        return commit_to_share(record.sid, record.rho, self.number, record.salt, length, record.share_root)
 
     def agree(
-        self, memory: AggregatorMemory, state: Committed, commitments: Sequence[RosterCommitment], hub: HubCommitment
-    ) -> Step[Agreed, Agreement]:
+        self, memory: AggregatorMemory, commitments: Sequence[RosterCommitment], hub: HubCommitment
+    ) -> Step[Agreement]:
         """Sign T, which fixes the roster and every party's contribution before any is opened.
 
         Args:
@@ -268,142 +394,232 @@ class Aggregator:
             hub: com_0.
 
         Raises:
-            RefusedError: the session is closed, or another T was signed for it: a restarted aggregator repeats its word
-                and says no second one.
+            RefusedError: the session is closed or given up, this aggregator has not committed, or another T was signed
+                for it: an aggregator repeats its word and says no second one.
             AbortError: one is missing, for another roster, or equal to another's.
         """
-        with using(state, Committed):
-            _require_last(memory, state.sid)
-            self._require_one_of_each(commitments, RosterCommitment, state.sid)
-            _require_kind(hub, HubCommitment)
-            if hub.sid != state.sid:
-                raise AbortError("the hub's commitment is for another session", "announce a new round")
-            ordered = sorted(commitments, key=lambda message: message.aggregator)
-            for message in ordered:
-                if message.rho != state.rho:
-                    raise AbortError(
-                        f"aggregator {message.aggregator} signed another roster",
-                        "announce a new round; compare the signed votes",
-                    )
-            digests = [message.commitment for message in ordered]
-            if digests[self.number - 1] != state.commitment:
-                raise AbortError("this aggregator's own commitment came back altered", "announce a new round")
-            if len(set(digests)) != len(digests):
+        _require_kind(hub, HubCommitment)
+        record = _last(memory, hub.sid)
+        if not record.rho:
+            raise RefusedError("this aggregator has not committed in this session", "ask for its commitment first")
+        self._require_one_of_each(commitments, RosterCommitment, record.sid)
+        ordered = sorted(commitments, key=lambda message: message.aggregator)
+        for message in ordered:
+            if message.rho != record.rho:
                 raise AbortError(
-                    "two aggregators sent the same commitment", "announce a new round; one copied the other's"
+                    f"aggregator {message.aggregator} signed another roster", "compare the signed votes, and ask again"
                 )
-            transcript = transcript_digest(state.sid, state.rho, [hub.commitment, *digests])
-            _require_one_transcript(memory, transcript, or_none=True)
-            message_out = Agreement(state.sid, self.number, transcript).signed_by(self.identity, state.sid)
-            agreed = Agreed(state, (hub.commitment, *digests), transcript)
-            return Step(agreed, message_out, replace(memory, transcript=transcript))
+        digests = [message.commitment for message in ordered]
+        if digests[self.number - 1] != self._own_commitment(record):
+            raise AbortError("this aggregator's own commitment came back altered", "ask again")
+        if len(set(digests)) != len(digests):
+            raise AbortError("two aggregators sent the same commitment", "give the session up; one copied the other's")
+        agreed = (hub.commitment, *digests)
+        transcript = transcript_digest(record.sid, record.rho, agreed)
+        word = Agreement(record.sid, self.number, transcript).signed_by(self.identity, record.sid)
+        if record.commitments:
+            if record.transcript != transcript:
+                raise RefusedError("another transcript was signed for this session", "go on with it, or give it up")
+            return Step(word, None)
+        return Step(word, memory.with_record(replace(record, commitments=agreed)))
 
     # Step 4
 
-    def open(self, memory: AggregatorMemory, state: Agreed, agreements: Sequence[Agreement]) -> Step[Opened, Opening]:
+    def open(self, memory: AggregatorMemory, share: Elements, agreements: Sequence[Agreement]) -> Step[Opening]:
         """Reveal Z_s, only against every aggregator's signature on the same T.
 
+        Args:
+            share: Z_s as it was committed to; see ``require_own_share``.
+
         Raises:
-            RefusedError: the session is closed: this aggregator may have called it void; or T is not the one that it
-                signed.
-            AbortError: one is missing or signs something else.
+            RefusedError: the session is closed or given up: this aggregator may have called it void; or it signed no T.
+            AbortError: an agreement is missing or signs something else.
         """
-        with using(state, Agreed):
-            committed = state.committed
-            sid = committed.sid
-            _require_last(memory, sid)
-            _require_one_transcript(memory, state.transcript)
-            self._require_one_of_each(agreements, Agreement, sid)
-            for agreement in agreements:
-                if not equal_in_constant_time(agreement.transcript, state.transcript):
-                    raise AbortError(
-                        f"aggregator {agreement.aggregator} agreed to other commitments", "announce a new round"
-                    )
-            # Signed through its receipt, whose statement is the same and whose root is known already.
-            receipt = OpeningReceipt(sid, self.number, committed.salt, committed.share_root)
-            signature = receipt.signed_by(self.identity, sid).signature
-            message = Opening(sid, self.number, committed.salt, committed.share, signature)
-            return Step(Opened(state), message, replace(memory, opened=memory.opened | {sid}))
+        sid = agreements[0].sid if agreements and isinstance(agreements[0], Agreement) else b""
+        record = memory.record_of(sid) if sid in memory.opened else _last(memory, sid)
+        if record is None or not record.commitments:
+            raise RefusedError("this aggregator signed no transcript of this session", "ask for its agreement first")
+        if sid in memory.opened:
+            return Step(self._opening(record, share), None)
+        self._require_one_of_each(agreements, Agreement, sid)
+        for agreement in agreements:
+            if not equal_in_constant_time(agreement.transcript, record.transcript):
+                raise AbortError(f"aggregator {agreement.aggregator} agreed to other commitments", "ask again")
+        opened = memory.next(opened={**memory.opened, sid: record.rho})
+        return Step(self._opening(record, share), opened)
 
-    def certify(self, state: Opened, openings: Sequence[Opening], total: HubSum) -> Step[Certified, ResultSignature]:
-        """Check every opening, add them up chunk by chunk and sign the result.
+    def _opening(self, record: SessionRecord, share: Elements) -> Opening:
+        signature = self._opening_receipt(record).signature
+        return Opening(record.sid, self.number, record.salt, share, signature)
+
+    def _opening_receipt(self, record: SessionRecord) -> OpeningReceipt:
+        receipt = OpeningReceipt(record.sid, self.number, record.salt, record.share_root)
+        return receipt.signed_by(self.identity, record.sid)
+
+    def require_own_share(self, memory: AggregatorMemory, sid: bytes, share: Elements) -> None:
+        """Hold a share that was read back, or handed back after it was opened, against the commitment.
 
         Raises:
+            RefusedError: no commitment of that session is remembered.
+            MalformedError: it is not the share that this aggregator committed to.
+        """
+        record = memory.record_of(sid)
+        if record is None or not record.rho:
+            raise RefusedError("this aggregator remembers no commitment of that session")
+        if merkle_root(share, self.manifest.bulk_hash, self.lanes) != record.share_root:
+            raise MalformedError(
+                f"the stored share of aggregator {self.number} is not the one that it committed to",
+                "the store is damaged: give the session up, or take the opened share from another party",
+            )
+
+    def certify(
+        self,
+        memory: AggregatorMemory,
+        openings: Sequence[Opening],
+        total: HubSum,
+        own_share: Elements | None = None,
+    ) -> Step[ResultSignature]:
+        """Check every opening, add them up chunk by chunk and sign the result. After an opening nothing needs secrecy,
+        so this may be asked for at any time, until n signatures on the result were shown.
+
+        Args:
+            openings: of every aggregator; its own may be left out if ``own_share`` is given.
+            total: C.
+            own_share: Z_s from its own store, as it was committed to.
+
+        Raises:
+            RefusedError: this aggregator did not open the session, or does not need its words any more.
             BlamedError: an aggregator's own signed opening does not fit its signed commitment.
             AbortError: an opening is missing, or the hub's sum does not fit com_0.
         """
-        with using(state, Opened):
-            committed, commitments = state.agreed.committed, state.agreed.commitments
-            sid = committed.sid
-            for opening in openings:
-                _require_kind(opening, Opening)
-            _require_kind(total, HubSum)
-            receipts = [self._receipt_of(opening, committed) for opening in openings]
-            self._require_one_of_each(receipts, OpeningReceipt, sid)
-            root = merkle_root(total.share, self.lanes)
-            if total.sid != sid or commit_to_sum_root(sid, total.share.nbytes, root) != commitments[0]:
-                raise AbortError(
-                    "the hub's sum is not the one that it committed to", "announce a new round; the hub is at fault"
-                )
-            for receipt in receipts:
-                require_committed(receipt, committed.rho, committed.share.nbytes, commitments)
-            tree = MerkleTree()
-            for piece in chunks_of_result(self.manifest.field, total.share, [opening.share for opening in openings]):
-                tree.update(piece, self.lanes)
-            digest = result_digest(sid, state.agreed.transcript, tree.root(), len(committed.entries))
-            message = ResultSignature(sid, self.number, digest).signed_by(self.identity, sid)
-            return Step(Certified(sid), message)
+        _require_kind(total, HubSum)
+        sid = total.sid
+        record = memory.record_of(sid)
+        if record is None or sid not in memory.opened:
+            raise RefusedError("this aggregator did not open that session, or it is finished", "deliver its result")
+        if record.result:
+            return Step(self._result(record), None)
+        others = [opening for opening in openings if own_share is None or opening.aggregator != self.number]
+        for opening in others:
+            _require_kind(opening, Opening)
+        receipts = [opening.receipt(self.manifest.bulk_hash, self.lanes) for opening in others]
+        shares = [opening.share for opening in others]
+        if own_share is not None:
+            receipts.append(self._opening_receipt(record))
+            shares.append(own_share)
+        self._require_one_of_each(receipts, OpeningReceipt, sid)
+        root = merkle_root(total.share, self.manifest.bulk_hash, self.lanes)
+        if commit_to_sum_root(sid, total.share.nbytes, root) != record.commitments[0]:
+            raise AbortError("the hub's sum is not the one that it committed to", "ask again; the hub is at fault")
+        for receipt in receipts:
+            require_committed(receipt, record.rho, self.manifest.share_bytes, record.commitments)
+        tree = MerkleTree(self.manifest.bulk_hash)
+        for piece in chunks_of_result(self.manifest.field, total.share, shares):
+            tree.update(piece, self.lanes)
+        certified = replace(record, result=result_digest(sid, record.transcript, tree.root(), record.roster_size))
+        return Step(self._result(certified), memory.with_record(certified))
 
-    def _receipt_of(self, opening: Opening, committed: Committed) -> OpeningReceipt:
-        """The opening's receipt; of this aggregator's own share the root is known."""
-        own = opening.share is committed.share
-        root = committed.share_root if own else merkle_root(opening.share, self.lanes)
-        return OpeningReceipt(opening.sid, opening.aggregator, opening.salt, root, opening.signature)
+    def _result(self, record: SessionRecord) -> ResultSignature:
+        return ResultSignature(record.sid, self.number, record.result).signed_by(self.identity, record.sid)
+
+    def finish(self, memory: AggregatorMemory, results: Sequence[ResultSignature]) -> AggregatorMemory | None:
+        """Forget what repeating a session takes, once n signatures on its result are shown; then erase its share.
+
+        Returns:
+            The memory to store; None if it was finished before.
+
+        Raises:
+            RefusedError: this aggregator signed no result of that session.
+            AbortError: not one signature of every aggregator on its result.
+        """
+        sid = results[0].sid if results and isinstance(results[0], ResultSignature) else b""
+        record = memory.record_of(sid)
+        if record is None and sid in memory.opened:
+            return None
+        if record is None or not record.result:
+            raise RefusedError("this aggregator signed no result of that session", "ask it to certify first")
+        if record.finished:
+            return None
+        self._require_one_of_each(results, ResultSignature, sid)
+        if {message.result for message in results} != {record.result}:
+            raise AbortError("the aggregators signed different results", "compare their transcripts")
+        if sid in memory.unfinished:
+            return memory.next(unfinished={key: own for key, own in memory.unfinished.items() if key != sid})
+        return memory.with_record(replace(record, finished=True))
 
     def _require_one_of_each(self, messages: Sequence[FromAggregator], kind: type[Signed], sid: bytes) -> None:
         for message in messages:
             _require_kind(message, kind)
         numbers = sorted(message.aggregator for message in messages)
-        if numbers != list(range(1, len(self.manifest.aggregators) + 1)):
-            raise AbortError("not exactly one message of every aggregator", "announce a new round; ask the missing one")
+        if numbers != list(self.manifest.aggregator_numbers):
+            raise AbortError("not exactly one message of every aggregator", "ask the missing one again")
         for message in messages:
             if message.sid != sid:
-                raise AbortError(
-                    f"aggregator {message.aggregator}'s message is for another session", "announce a new round"
-                )
+                raise AbortError(f"aggregator {message.aggregator}'s message is for another session", "ask again")
             try:
                 message.require_signature_of(self.manifest.aggregators[message.aggregator - 1].public_key, sid)
             except MalformedError as error:
-                raise AbortError(f"{error.problem} (aggregator {message.aggregator})", "announce a new round") from None
+                raise AbortError(f"{error.problem} (aggregator {message.aggregator})", "ask again") from None
 
 
-def _require_last(memory: AggregatorMemory, sid: bytes) -> None:
-    if memory.last_sid != sid:
-        raise RefusedError("a later round was announced, so this session is closed", "go on with the later round")
-    if memory.stopped:
-        raise RefusedError("this aggregator gave the session up", "announce a new round")
-
-
-def _require_announced(memory: AggregatorMemory, sid: bytes) -> None:
-    """Streams are regenerated in the epoch in which the session was announced, or never."""
-    _require_last(memory, sid)
-    if memory.last_round < 0:
-        raise RefusedError("the session is of an earlier epoch, whose keys are erased", "announce a new round")
-
-
-def _require_one_transcript(memory: AggregatorMemory, transcript: bytes, *, or_none: bool = False) -> None:
-    """One T for each session, whatever was restarted or reloaded in between: with two, the first opening would tell how
-    to choose the second.
+def _is_closed(memory: AggregatorMemory, request: HubRequest, sid: bytes) -> bool:
+    """Whether a session that was not opened never will be: given up, overtaken in its own set-up, or of a terminal one
+    since which another has announced.
     """
-    if memory.transcript != transcript and not (or_none and not memory.transcript):
-        raise RefusedError("another transcript was signed for this session", "announce a new round")
+    last = memory.session
+    if last is not None and last.setup == request.setup:
+        return request.round < last.round or (last.sid == sid and last.given_up)
+    return memory.terminal.get(request.setup, False)
+
+
+def _require_settled(memory: AggregatorMemory) -> None:
+    """With a T outstanding others may have opened the last session: so it is opened or given up, and never left."""
+    last = memory.session
+    if last is not None and last.commitments and not last.given_up and last.sid not in memory.opened:
+        raise RefusedError(
+            "the last session has a signed transcript, and is neither opened nor given up",
+            "show all agreements, so that it is opened, or have every aggregator give it up",
+        )
+
+
+def _require_not_given_up(record: SessionRecord) -> None:
+    if record.given_up:
+        raise RefusedError("this aggregator gave the session up", _LATER)
+
+
+def _last(memory: AggregatorMemory, sid: bytes) -> SessionRecord:
+    """The last announced session, which alone can still be agreed on and opened."""
+    record = memory.session
+    if record is None or record.sid != sid:
+        raise RefusedError(
+            "that is not the last announced session here, so it is closed or was never announced",
+            "go on with the last one",
+        )
+    _require_not_given_up(record)
+    return record
+
+
+def _current(memory: AggregatorMemory, sid: bytes) -> SessionRecord:
+    """The last session, if it is of the current set-up: streams are regenerated there or never."""
+    record = _last(memory, sid)
+    if record.setup != memory.current.id:
+        raise RefusedError("the session is of an earlier set-up, whose keys are erased", "announce a new round")
+    return record
+
+
+def _named_by(entries: Entries, headers: Sequence[Header]) -> list[Header]:
+    """The headers of a roster. Their hashes were voted for, so they are valid."""
+    held = {(header.client, header.hash()): header for header in headers if isinstance(header, Header)}
+    missing = [client for client, value in entries if (client, value) not in held]
+    if missing:
+        raise AbortError(f"the header of client {missing[0]} is missing", "send every header of the roster again")
+    return [held[entry] for entry in entries]
 
 
 def _require_kind(message: Message, kind: type[Message]) -> None:
     if not isinstance(message, kind):
         raise AbortError(
-            f"a message of type {type(message).__name__} came where {kind.__name__} was expected",
-            "announce a new round",
+            f"a message of type {type(message).__name__} came where {kind.__name__} was expected", "ask again"
         )
 
 

@@ -43,6 +43,10 @@ class Reader:
         self._position = end
         return piece
 
+    def rest(self) -> memoryview:
+        """All bytes that are left."""
+        return self.take(self._view.nbytes - self._position)
+
     def finish(self) -> None:
         """Refuse trailing bytes.
 

@@ -1,17 +1,21 @@
 """The hub's side of a round: collect shares, add them, relay. It is trusted with nothing but delivery.
 
-What it adds is uniformly random to it; what it alters is found out by the tag at every client.
+What it adds is uniformly random to it; what it alters is found out by the tag at every client. So that no honest party
+is kept waiting, it forms rosters of headers that fit together, never gives a session up whose agreements it has passed
+on, and can add up the shares of a session again when it has lost its sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from privateyes.aggregation.aggregator import require_committed
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.messages import (
+    Agreement,
     Delivery,
     Header,
     HubCommitment,
@@ -22,30 +26,41 @@ from privateyes.aggregation.messages import (
     Submission,
     Vote,
 )
-from privateyes.aggregation.roster import Entries, intersect, require_size
+from privateyes.aggregation.roster import Entries, intersect, require_size, transcript_digest
 from privateyes.aggregation.summation import add_vectors
-from privateyes.crypto.commitment import commit_to_sum_root, merkle_root
+from privateyes.crypto.commitment import commit_to_sum_root, merkle_root, share_hash
 from privateyes.crypto.field import Elements
-from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.lanes import ONE_LANE, Lanes
-from privateyes.crypto.statement import BulkDigest
 from privateyes.errors import AbortError, BlamedError, MalformedError
 
 _TOGETHER = 8  # shares that are added in one pass over the sum
 
 
-def require_intact(submission: Submission) -> Header:
+def require_intact(manifest: Manifest, submission: Submission, lanes: Lanes = ONE_LANE) -> Header:
     """Refuse a share that does not fit its header, so that a damaged upload does not spoil the round.
 
     Raises:
         MalformedError: the hashes differ.
     """
-    header = submission.header
-    hashing = BulkDigest(Label.SHARE_HASH, Role.CLIENT, header.sid, header.client, length_bytes=submission.share.nbytes)
-    hashing.update(submission.share.data.cast("B"))
-    if hashing.finish() != header.share_hash:
+    header, share = submission.header, submission.share
+    root = merkle_root(share, manifest.bulk_hash, lanes)
+    if share_hash(header.sid, header.client, share.nbytes, root) != header.share_hash:
         raise MalformedError(f"the share of client {header.client} does not fit its header", "send it again")
     return header
+
+
+def one_kind(headers: Iterable[Header]) -> list[Header]:
+    """The headers to pass on: the largest group that a roster could hold together.
+
+    Clients with another group key, a made-up hash of K_sid or another origin would make every aggregator refuse the
+    whole roster. Of groups of one size the one with the smaller client numbers is taken.
+    """
+    groups: dict[tuple[bytes, bytes, bytes], list[Header]] = defaultdict(list)
+    for header in headers:
+        groups[header.group_check, header.session_key_hash, header.origin].append(header)
+    if not groups:
+        return []
+    return min(groups.values(), key=lambda group: (-len(group), sorted(header.client for header in group)))
 
 
 def choose_roster(manifest: Manifest, votes: Sequence[Vote]) -> Entries:
@@ -75,14 +90,42 @@ def add_shares(
     for start in range(0, len(entries), _TOGETHER):
         shares = [share_of(client) for client, _ in entries[start : start + _TOGETHER]]
         add_vectors(manifest.field, total, shares)
-    root = merkle_root(total, lanes)
+    root = merkle_root(total, manifest.bulk_hash, lanes)
     return HubSum(sid, total), HubCommitment(sid, commit_to_sum_root(sid, total.nbytes, root))
+
+
+def agreed_transcript(manifest: Manifest, agreements: Sequence[Agreement]) -> bytes | None:
+    """T, if every aggregator signed the same: then the session can be opened, and must not be given up."""
+    signers: dict[bytes, set[int]] = defaultdict(set)
+    for message in agreements:
+        if message.aggregator in manifest.aggregator_numbers:
+            message.require_signature_of(manifest.aggregators[message.aggregator - 1].public_key, message.sid)
+            signers[message.transcript].add(message.aggregator)
+    everyone = set(manifest.aggregator_numbers)
+    return next((transcript for transcript, who in signers.items() if who == everyone), None)
+
+
+def require_agreed_sum(
+    total: HubCommitment, rho: bytes, commitments: Sequence[RosterCommitment], transcript: bytes
+) -> None:
+    """Whether a sum that was added up again is the one that T holds.
+
+    Raises:
+        AbortError: it is not; a share that a client sent again differs, or a commitment.
+    """
+    ordered = sorted(commitments, key=lambda message: message.aggregator)
+    digests = [total.commitment, *(message.commitment for message in ordered)]
+    if transcript_digest(total.sid, rho, digests) != transcript:
+        raise AbortError(
+            "the sum of the shares that were sent again is not the one that all aggregators agreed on",
+            "ask the clients for the bytes that they sent first",
+        )
 
 
 def _require_committed(
     manifest: Manifest, opening: Opening, commitment: RosterCommitment, digests: Sequence[bytes]
 ) -> None:
-    receipt = opening.receipt()
+    receipt = opening.receipt(manifest.bulk_hash)
     try:
         require_committed(receipt, commitment.rho, opening.share.nbytes, digests)
     except BlamedError:

@@ -1,7 +1,8 @@
 """The task manifest: what every party pins before a task starts (protocol, "Setup").
 
 Each party holds its own copy; the hub is not its source. The manifest's digest is part of every set-up id and session
-id, so two parties with different manifests never share a session.
+id, so two parties with different manifests never share a session. The model that training begins with and the settings
+that clients train with are pinned too, so that a hub can supply neither.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from privateyes.crypto.bulk import BulkHash, bulk_hash_by_name
 from privateyes.crypto.field import Field, field_by_name
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import PUBLIC_KEY_BYTES
-from privateyes.crypto.statement import digest, encode_tuple
+from privateyes.crypto.statement import HASH_BYTES, digest, encode_tuple
 from privateyes.crypto.streams import MAX_STREAM_BYTES
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.errors import ConfigError, ParameterError
 
-MANIFEST_VERSION: Final = 1
+MANIFEST_VERSION: Final = 2
 MAX_AGGREGATORS: Final = 7
 SEALED_MODE: Final = "sealed"
 PUBLIC_MODE: Final = "public"
@@ -49,9 +51,13 @@ class Manifest:
         encoding: field, clip, scale, weight and roster bounds.
         roster_min: R_min; a smaller roster is refused.
         corrupt_clients: clients assumed corrupt; R_min minus this is at least 2.
-        leader: the client that makes the group key.
+        leaders: the clients that may make a group key, the usual one first, then those that step in for it.
         aggregators: n = 2..7.
         clients: m >= 2.
+        hub_key: the hub's 32-byte Ed25519 public key; aggregators act on nobody else's requests.
+        initial_state: H(state) of the training state that the task begins with, 32 bytes.
+        settings: SHA-256 of the canonical file of settings that clients train with, 32 bytes.
+        bulk_hash: what large vectors are hashed with.
         mode: who gets the sum: ``sealed``, the clients alone, or ``public``, everyone.
 
     Raises:
@@ -62,9 +68,13 @@ class Manifest:
     encoding: FixedPoint
     roster_min: int
     corrupt_clients: int
-    leader: int
+    leaders: tuple[int, ...]
     aggregators: tuple[Party, ...]
     clients: tuple[Party, ...]
+    hub_key: bytes
+    initial_state: bytes
+    settings: bytes
+    bulk_hash: BulkHash
     mode: str = SEALED_MODE
 
     def __post_init__(self) -> None:
@@ -92,8 +102,18 @@ class Manifest:
                 "honest clients to hide among",
                 "raise roster_min or lower corrupt_clients",
             )
-        if not 1 <= self.leader <= size:
-            raise ParameterError(f"leader = {self.leader} is no client", f"name a client from 1 to {size}")
+        if not self.leaders or len(set(self.leaders)) != len(self.leaders):
+            raise ParameterError(
+                f"leaders = {list(self.leaders)} is empty or names a client twice", "list the usual leader first"
+            )
+        for leader in self.leaders:
+            if not 1 <= leader <= size:
+                raise ParameterError(f"leaders: {leader} is no client", f"name clients from 1 to {size}")
+        for name, value in (("initial_state", self.initial_state), ("settings", self.settings)):
+            if len(value) != HASH_BYTES:
+                raise ParameterError(
+                    f"{name} has {len(value)} bytes", f"give a digest of {HASH_BYTES} bytes as hexadecimal digits"
+                )
 
     def _require_parties(self) -> None:
         if not 2 <= len(self.aggregators) <= MAX_AGGREGATORS:
@@ -103,13 +123,15 @@ class Manifest:
             )
         if len(self.clients) < 2:
             raise ParameterError(f"{len(self.clients)} client(s)", "an average over fewer than 2 clients hides nothing")
-        keys = [party.public_key for party in (*self.aggregators, *self.clients)]
+        keys = [self.hub_key, *(party.public_key for party in (*self.aggregators, *self.clients))]
         if any(len(key) != PUBLIC_KEY_BYTES for key in keys):
             raise ParameterError(
                 "a party's key is not an Ed25519 public key", f"give {PUBLIC_KEY_BYTES} bytes as hexadecimal digits"
             )
         if len(set(keys)) != len(keys):
-            raise ParameterError("two parties have the same key", "give every client and aggregator a key of its own")
+            raise ParameterError(
+                "two parties have the same key", "give the hub, every client and every aggregator a key of its own"
+            )
         for role, parties in (("aggregators", self.aggregators), ("clients", self.clients)):
             if len({party.name for party in parties}) != len(parties):
                 raise ParameterError(f"two {role} have the same name", "give each its own")
@@ -144,6 +166,11 @@ class Manifest:
         """1..n."""
         return range(1, len(self.aggregators) + 1)
 
+    @property
+    def is_fixed_cohort(self) -> bool:
+        """Whether every roster holds every client: R_min = R_max = m."""
+        return self.roster_min == self.roster_max == len(self.clients)
+
     def digest(self) -> bytes:
         """H(manifest), over every field in a fixed order."""
         encoding = self.encoding
@@ -153,19 +180,23 @@ class Manifest:
             for party in group
         ]
         return digest(
-            Label.MANIFEST, Role.ALL, b"", MANIFEST_VERSION, encoding.field.name, self.dimension, encoding.clip.hex(),
-            encoding.scale_bits, encoding.weight_max, encoding.noise_bound, self.mode, self.roster_min, self.roster_max,
-            self.corrupt_clients, self.leader, len(self.aggregators), len(self.clients), *parties,
+            Label.MANIFEST, Role.ALL, b"", MANIFEST_VERSION, self.bulk_hash.value, encoding.field.name, self.dimension,
+            encoding.clip.hex(), encoding.scale_bits, encoding.weight_max, encoding.noise_bound, self.mode,
+            self.roster_min, self.roster_max, self.corrupt_clients, self.hub_key, self.initial_state, self.settings,
+            len(self.leaders), *self.leaders, len(self.aggregators), len(self.clients), *parties,
         )  # fmt: skip
 
     def to_toml(self) -> str:
         """The manifest as people read and pin it."""
         encoding = self.encoding
         lines = [
-            f"version = {MANIFEST_VERSION}", f'field = "{encoding.field.name}"', f"dimension = {self.dimension}",
+            f"version = {MANIFEST_VERSION}", f'bulk_hash = "{self.bulk_hash.value}"',
+            f'field = "{encoding.field.name}"', f"dimension = {self.dimension}",
             f"clip = {encoding.clip!r}", f"scale_bits = {encoding.scale_bits}", f"weight_max = {encoding.weight_max}",
             f"noise_bound = {encoding.noise_bound}", f'mode = "{self.mode}"', f"roster_min = {self.roster_min}",
-            f"roster_max = {self.roster_max}", f"corrupt_clients = {self.corrupt_clients}", f"leader = {self.leader}",
+            f"roster_max = {self.roster_max}", f"corrupt_clients = {self.corrupt_clients}",
+            f"leaders = {list(self.leaders)}", f'hub_key = "{self.hub_key.hex()}"',
+            f'initial_state = "{self.initial_state.hex()}"', f'settings = "{self.settings.hex()}"',
         ]  # fmt: skip
         for role, parties in (("aggregators", self.aggregators), ("clients", self.clients)):
             for party in parties:
@@ -191,10 +222,7 @@ def manifest_from_toml(text: str) -> Manifest:
     except (ValueError, RecursionError) as error:  # bad syntax, a number of thousands of digits, endless brackets
         raise ConfigError(f"the manifest is not valid TOML ({error})", "correct that line") from None
     reader = _Table(table, "the manifest")
-    if reader.integer("version") != MANIFEST_VERSION:
-        raise ConfigError(
-            f"manifest version {table['version']} is not {MANIFEST_VERSION}", "update privateyes or the manifest"
-        )
+    _require_version(reader.integer("version"))
     encoding = FixedPoint(
         field=field_by_name(reader.text("field")),
         clip=reader.number("clip"),
@@ -208,7 +236,11 @@ def manifest_from_toml(text: str) -> Manifest:
         encoding=encoding,
         roster_min=reader.integer("roster_min"),
         corrupt_clients=reader.integer("corrupt_clients"),
-        leader=reader.integer("leader"),
+        leaders=reader.integers("leaders"),
+        hub_key=reader.hexadecimal("hub_key"),
+        initial_state=reader.hexadecimal("initial_state"),
+        settings=reader.hexadecimal("settings"),
+        bulk_hash=bulk_hash_by_name(reader.text("bulk_hash")),
         mode=reader.text("mode"),
         aggregators=_parties(reader.tables("aggregators"), "aggregators"),
         clients=_parties(reader.tables("clients"), "clients"),
@@ -221,16 +253,19 @@ def _parties(tables: Sequence[Mapping[str, Any]], role: str) -> tuple[Party, ...
     parties = []
     for position, table in enumerate(tables, start=1):
         reader = _Table(table, f"[[{role}]] number {position}")
-        name, digits, organisation = reader.text("name"), reader.text("public_key"), reader.text("organisation")
+        parties.append(Party(reader.text("name"), reader.hexadecimal("public_key"), reader.text("organisation")))
         reader.require_no_more()
-        try:
-            key = bytes.fromhex(digits)
-        except ValueError:
-            raise ConfigError(
-                f"{reader.where}: public_key is not hexadecimal", "copy the key as it was given to you"
-            ) from None
-        parties.append(Party(name, key, organisation))
     return tuple(parties)
+
+
+def _require_version(version: int) -> None:
+    if version == 1:
+        raise ConfigError(
+            "the manifest is of version 1, whose recovery after lost stores was broken",
+            f"make a manifest of version {MANIFEST_VERSION}, with new keys",
+        )
+    if version != MANIFEST_VERSION:
+        raise ConfigError(f"manifest version {version} is not {MANIFEST_VERSION}", "update privateyes or the manifest")
 
 
 class _Table:
@@ -265,6 +300,19 @@ class _Table:
 
     def text(self, key: str) -> str:
         return _printable(str(self._value(key, (str,), "a text in quotes")))
+
+    def hexadecimal(self, key: str) -> bytes:
+        digits = self.text(key)
+        try:
+            return bytes.fromhex(digits)
+        except ValueError:
+            raise ConfigError(f"{self.where}: {key} is not hexadecimal", "copy it as it was given to you") from None
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        values = self._value(key, (list,), "a list of whole numbers")
+        if not all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32 for value in values):
+            raise ConfigError(f"{self.where}: {key} = {values!r}", "give a list of whole numbers")
+        return tuple(values)
 
     def tables(self, key: str) -> list[Mapping[str, Any]]:
         tables: list[Mapping[str, Any]] = self._value(key, (list,), f"a list of [[{key}]] tables")

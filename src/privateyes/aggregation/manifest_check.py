@@ -19,6 +19,7 @@ def parameters(manifest: Manifest) -> dict[str, str]:
     """The task's parameters as they stand in the file, by key."""
     encoding = manifest.encoding
     return {
+        "bulk_hash": manifest.bulk_hash.value,
         "field": encoding.field.name,
         "dimension": str(manifest.dimension),
         "clip": repr(encoding.clip),
@@ -29,7 +30,10 @@ def parameters(manifest: Manifest) -> dict[str, str]:
         "roster_min": str(manifest.roster_min),
         "roster_max": str(manifest.roster_max),
         "corrupt_clients": str(manifest.corrupt_clients),
-        "leader": str(manifest.leader),
+        "leaders": ", ".join(str(leader) for leader in manifest.leaders),
+        "hub_key": manifest.hub_key.hex(),
+        "initial_state": manifest.initial_state.hex(),
+        "settings": manifest.settings.hex(),
     }
 
 

@@ -1,7 +1,10 @@
 """What each party must remember on disk, so that a restart never makes it say two things about one session.
 
-A transition returns the new memory beside the messages to send; whoever drives the state machine stores the first
-before it sends the second. Everything here is secret except the session's outcome.
+A transition returns the new memory beside the messages to send; whoever drives the party stores the first before it
+sends the second. Every memory carries a version, one more than that of the memory that it follows: a store writes it
+over that one alone (compare and swap), so of two handlers that began from one snapshot the second never speaks.
+
+Everything here is secret except the sessions' outcomes.
 """
 
 from __future__ import annotations
@@ -11,49 +14,129 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from privateyes.aggregation.keys import GroupKey, KeyChain
+from privateyes.aggregation.keys import GroupKey, KeyChain, session_id
 from privateyes.aggregation.messages import NO_SESSION
-from privateyes.crypto.statement import equal_in_constant_time
-from privateyes.errors import MalformedError, RefusedError
+from privateyes.aggregation.roster import Entries, transcript_digest
+from privateyes.errors import MalformedError
+
+MAX_UNFINISHED: Final = 64
+"""Opened sessions of which an aggregator still repeats its words; of more, the oldest is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """What an aggregator said about one announced session, and what it needs to repeat or to finish it.
+
+    Its words follow from this record and its key, to the byte; only the share, which is large, is stored beside it.
+
+    Attributes:
+        setup, round, state_id: what the session was announced by.
+        sid: its id, which follows from them.
+        given_up: nothing more is signed or opened for it.
+        voted: the entries of its vote; None before.
+        rho: the roster that it committed to; empty before. ``roster_size`` is the number of its clients.
+        salt, share_root: of its commitment; the salt is secret until it is opened.
+        commitments: com_0..com_n under its T; none before it signed T.
+        result: the result that it signed; empty before.
+        finished: whether n signatures on the result were shown: then nobody needs its words any more.
+    """
+
+    setup: bytes
+    round: int
+    state_id: bytes
+    given_up: bool = False
+    voted: Entries | None = None
+    rho: bytes = b""
+    roster_size: int = 0
+    salt: bytes = field(default=b"", repr=False)
+    share_root: bytes = field(default=b"", repr=False)
+    commitments: tuple[bytes, ...] = ()
+    result: bytes = b""
+    finished: bool = False
+
+    @property
+    def sid(self) -> bytes:
+        """The session's id."""
+        return session_id(self.setup, self.round, self.state_id)
+
+    @property
+    def transcript(self) -> bytes:
+        """T; empty before it was signed."""
+        return transcript_digest(self.sid, self.rho, self.commitments) if self.commitments else b""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSetup:
+    """The set-up that an aggregator is bound to.
+
+    Attributes:
+        id: the set-up id.
+        epoch: its label.
+        leader: the client that makes its group key.
+        started: whether its keys are in place; before that, nothing is announced.
+    """
+
+    id: bytes
+    epoch: int
+    leader: int
+    started: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AggregatorMemory:
-    """An aggregator's durable state within an epoch.
+    """An aggregator's durable state in one task.
 
     Attributes:
-        epoch: the current epoch.
-        first_epoch: since when ``opened`` is complete; later than 1 if an earlier store was lost.
-        last_round: the last announced round, -1 before the first.
-        last_sid: its session.
-        opened: every session of the task that this aggregator opened. All other earlier ones are void.
-        transcript: the one T that it signed for the last session; empty before.
-        stopped: whether it gave the last session up: then nothing more is signed or opened for it.
-        chains: key chains by client number; secret.
+        version: how many memories came before this one.
+        current: the set-up that it is bound to. A new one makes it terminal: its keys are gone and it never returns.
+        terminal: every earlier set-up, and whether a set-up that was bound later has announced since: then whatever was
+            not opened there is void.
+        session: the last announced session, whatever its set-up; all earlier ones are closed.
+        unfinished: opened sessions before that one of which no n result signatures were shown yet, by sid.
+        opened: every session of the task that it opened, with the roster rho of each.
+        chains: key chains of the current set-up by client number; secret.
         sealed_hashes: what each client's headers must name.
     """
 
-    epoch: int
-    first_epoch: int
-    last_round: int
-    last_sid: bytes
-    opened: frozenset[bytes]
-    chains: Mapping[int, KeyChain] = field(repr=False)
-    sealed_hashes: Mapping[int, bytes] = field(repr=False)
-    transcript: bytes = b""
-    stopped: bool = False
+    version: int
+    current: BoundSetup
+    terminal: Mapping[bytes, bool] = field(default_factory=dict)
+    session: SessionRecord | None = None
+    unfinished: Mapping[bytes, SessionRecord] = field(default_factory=dict)
+    opened: Mapping[bytes, bytes] = field(default_factory=dict)
+    chains: Mapping[int, KeyChain] = field(default_factory=dict, repr=False)
+    sealed_hashes: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+
+    def next(self, **changes: Any) -> AggregatorMemory:
+        """The memory after this one."""
+        return replace(self, version=self.version + 1, **changes)
+
+    def remembers(self, setup: bytes) -> bool:
+        """Whether this aggregator was ever bound to a set-up."""
+        return setup == self.current.id or setup in self.terminal
+
+    def record_of(self, sid: bytes) -> SessionRecord | None:
+        """The record of the last session or of an opened one that is not finished."""
+        if self.session is not None and self.session.sid == sid:
+            return self.session
+        return self.unfinished.get(sid)
+
+    def with_record(self, record: SessionRecord) -> AggregatorMemory:
+        """The memory after this one, with a new record in the old one's place."""
+        if self.session is not None and self.session.sid == record.sid:
+            return self.next(session=record)
+        return self.next(unfinished={**self.unfinished, record.sid: record})
 
     def to_bytes(self) -> bytes:
         """For the aggregator's own store."""
         return _dump(
             {
-                "epoch": self.epoch,
-                "first_epoch": self.first_epoch,
-                "last_round": self.last_round,
-                "last_sid": self.last_sid.hex(),
-                "opened": sorted(sid.hex() for sid in self.opened),
-                "transcript": self.transcript.hex(),
-                "stopped": self.stopped,
+                "version": self.version,
+                "current": [self.current.id.hex(), self.current.epoch, self.current.leader, self.current.started],
+                "terminal": {setup.hex(): closed for setup, closed in self.terminal.items()},
+                "session": None if self.session is None else _dump_record(self.session),
+                "unfinished": [_dump_record(record) for record in self.unfinished.values()],
+                "opened": {sid.hex(): rho.hex() for sid, rho in self.opened.items()},
                 "chains": {str(client): _dump_chain(chain) for client, chain in self.chains.items()},
                 "sealed_hashes": {str(client): value.hex() for client, value in self.sealed_hashes.items()},
             }
@@ -68,110 +151,122 @@ class AggregatorMemory:
         """
         with _Damage("an aggregator's memory"):
             table = json.loads(data)
+            setup, epoch, leader, started = table["current"]
+            unfinished = [_load_record(values) for values in table["unfinished"]]
             return cls(
-                epoch=int(table["epoch"]),
-                first_epoch=int(table["first_epoch"]),
-                last_round=int(table["last_round"]),
-                last_sid=bytes.fromhex(table["last_sid"]),
-                opened=frozenset(bytes.fromhex(sid) for sid in table["opened"]),
+                version=int(table["version"]),
+                current=BoundSetup(bytes.fromhex(setup), int(epoch), int(leader), _load_flag(started)),
+                terminal={bytes.fromhex(setup): _load_flag(closed) for setup, closed in table["terminal"].items()},
+                session=None if table["session"] is None else _load_record(table["session"]),
+                unfinished={record.sid: record for record in unfinished},
+                opened={bytes.fromhex(sid): bytes.fromhex(rho) for sid, rho in table["opened"].items()},
                 chains={int(client): _load_chain(chain) for client, chain in table["chains"].items()},
                 sealed_hashes={int(client): bytes.fromhex(value) for client, value in table["sealed_hashes"].items()},
-                transcript=bytes.fromhex(table["transcript"]),
-                stopped=_load_flag(table["stopped"]),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """What a client knows of a training state.
+
+    Attributes:
+        digest: H(state), over everything that the next round depends on.
+        weights: W, over the weights alone: what an update depends on.
+        counter: how many accepted rounds led to it.
+    """
+
+    digest: bytes
+    weights: bytes
+    counter: int
 
 
 NOT_SUBMITTED: Final = b""
 
 
 @dataclass(frozen=True, slots=True)
-class PendingSession:
+class FollowedSession:
     """A session from a client's current state whose end it does not know yet.
 
     Attributes:
-        epoch, round, state_id: what aggregators are asked about it by.
+        setup, round, state_id: what aggregators are asked about it by.
         sid: its id.
+        group: the group key of its set-up, under which a result is checked.
         header_hash: of this client's header; NOT_SUBMITTED if it only followed the session.
-        group: the group key of an earlier epoch, under which a late result is checked; None in the current one.
+        origin: the session whose update it sent again; no session for an ordinary one.
+        roster: the client numbers of that session, which the result must have too.
     """
 
-    epoch: int
+    setup: bytes
     round: int
     state_id: bytes
-    sid: bytes
-    header_hash: bytes
-    group: GroupKey | None = field(default=None, repr=False)
+    group: GroupKey = field(repr=False)
+    header_hash: bytes = NOT_SUBMITTED
+    origin: bytes = NO_SESSION
+    roster: tuple[int, ...] = ()
+
+    @property
+    def sid(self) -> bytes:
+        """The session's id."""
+        return session_id(self.setup, self.round, self.state_id)
+
+    @property
+    def submitted(self) -> bool:
+        """Whether this client's update may be in its sum."""
+        return self.header_hash != NOT_SUBMITTED
 
 
 @dataclass(frozen=True, slots=True)
 class ClientMemory:
-    """A client's durable state within an epoch.
+    """A client's durable state in one task.
 
     Attributes:
-        group: the group key; secret.
+        version: how many memories came before this one.
+        group: the group key of the current set-up; secret.
         chains: key chains, one for each aggregator; secret.
         sealed_hashes: what its headers name, one for each aggregator.
-        state_digest: the training state that it holds, its only head.
-        pending: sessions from that state that it submitted to, or that an epoch's end cut short.
-        last_round: the last round that it followed, -1 before the first.
-        current_sid: the session of that round; no session once its result is accepted or all n call it void.
-        accepted_sid: the session that led to the current state, in this epoch; no session otherwise.
+        state: the training state that it holds, its only head.
+        started: every set-up that it ever started; none of them is started again.
+        followed: sessions from that state whose end it does not know.
+        last_round: the last round that it followed in the current set-up, -1 before the first.
+        accepted: the session that led to the current state, if this client checked it.
     """
 
+    version: int
     group: GroupKey = field(repr=False)
     chains: tuple[KeyChain, ...] = field(repr=False)
     sealed_hashes: tuple[bytes, ...]
-    state_digest: bytes
-    pending: tuple[PendingSession, ...] = ()
+    state: TrainingState
+    started: frozenset[bytes]
+    followed: tuple[FollowedSession, ...] = ()
     last_round: int = -1
-    current_sid: bytes = NO_SESSION
-    accepted_sid: bytes = NO_SESSION
+    accepted: FollowedSession | None = None
 
-    def follows(self, sid: bytes) -> bool:
-        """Whether a result of this session may still be accepted."""
-        return sid in {self.current_sid, *(session.sid for session in self.pending)} - {NO_SESSION}
+    def next(self, **changes: Any) -> ClientMemory:
+        """The memory after this one."""
+        return replace(self, version=self.version + 1, **changes)
 
-    def group_of(self, sid: bytes) -> GroupKey:
-        """The group key of a session that this client follows: the current one, or that of its earlier epoch."""
-        earlier = next((session.group for session in self.pending if session.sid == sid), None)
-        return self.group if earlier is None else earlier
+    def session(self, sid: bytes) -> FollowedSession | None:
+        """The session whose result may still be accepted, if this client follows it."""
+        return next((session for session in self.followed if session.sid == sid), None)
 
-    def carried_over(self) -> tuple[PendingSession, ...]:
-        """What a new epoch must remember: sessions that may still be accepted, each with its own group key."""
-        sessions = self.pending
-        if self.current_sid not in {NO_SESSION, *(session.sid for session in sessions)}:
-            state_id = self.group.state_id(self.state_digest)
-            followed = PendingSession(self.group.epoch, self.last_round, state_id, self.current_sid, NOT_SUBMITTED)
-            sessions = (*sessions, followed)
-        return tuple(replace(session, group=session.group or self.group) for session in sessions)
-
-    def with_state(self, state_digest: bytes, sid: bytes) -> ClientMemory:
-        """The memory after the verified average of session ``sid`` was applied: a new head, and nothing pending.
-
-        Raises:
-            RefusedError: not a session that the client follows, or the state is the one that it had: either would
-                forget what it submitted.
-        """
-        if not self.follows(sid):
-            raise RefusedError("the accepted result is of a session that this client does not follow")
-        if equal_in_constant_time(state_digest, self.state_digest):
-            raise RefusedError(
-                "the state after an accepted result is the one before it", "count the rounds in the training state"
-            )
-        return replace(self, state_digest=state_digest, pending=(), current_sid=NO_SESSION, accepted_sid=sid)
+    @property
+    def state_id(self) -> bytes:
+        """The id of its training state in the current set-up."""
+        return self.group.state_id(self.state.digest)
 
     def to_bytes(self) -> bytes:
         """For the client's own store."""
         return _dump(
             {
+                "version": self.version,
                 "group": _dump_group(self.group),
                 "chains": [_dump_chain(chain) for chain in self.chains],
                 "sealed_hashes": [value.hex() for value in self.sealed_hashes],
-                "state_digest": self.state_digest.hex(),
-                "pending": [_dump_pending(session) for session in self.pending],
+                "state": [self.state.digest.hex(), self.state.weights.hex(), self.state.counter],
+                "started": sorted(setup.hex() for setup in self.started),
+                "followed": [_dump_followed(session) for session in self.followed],
                 "last_round": self.last_round,
-                "current_sid": self.current_sid.hex(),
-                "accepted_sid": self.accepted_sid.hex(),
+                "accepted": None if self.accepted is None else _dump_followed(self.accepted),
             }
         )
 
@@ -184,24 +279,26 @@ class ClientMemory:
         """
         with _Damage("a client's memory"):
             table = json.loads(data)
+            digest, weights, counter = table["state"]
             return cls(
+                version=int(table["version"]),
                 group=_load_group(table["group"]),
                 chains=tuple(_load_chain(chain) for chain in table["chains"]),
                 sealed_hashes=tuple(bytes.fromhex(value) for value in table["sealed_hashes"]),
-                state_digest=bytes.fromhex(table["state_digest"]),
-                pending=tuple(_load_pending(values) for values in table["pending"]),
+                state=TrainingState(bytes.fromhex(digest), bytes.fromhex(weights), int(counter)),
+                started=frozenset(bytes.fromhex(setup) for setup in table["started"]),
+                followed=tuple(_load_followed(values) for values in table["followed"]),
                 last_round=int(table["last_round"]),
-                current_sid=bytes.fromhex(table["current_sid"]),
-                accepted_sid=bytes.fromhex(table["accepted_sid"]),
+                accepted=None if table["accepted"] is None else _load_followed(table["accepted"]),
             )
 
 
 # Not "restore a backup": an older copy brings used keys back, and with them a second answer for one session.
-_LOST: Final = "start a new epoch; never restore an older copy"
+_LOST: Final = "treat this store as lost; never restore an older copy"
 
 
 def _dump(table: Mapping[str, Any]) -> bytes:
-    return json.dumps(table, separators=(",", ":"), sort_keys=True).encode()
+    return json.dumps(table, separators=(",", ":"), sort_keys=False).encode()
 
 
 def _load_flag(value: object) -> bool:
@@ -210,13 +307,32 @@ def _load_flag(value: object) -> bool:
     return value
 
 
+def _dump_record(record: SessionRecord) -> list[Any]:
+    voted = None if record.voted is None else [[client, value.hex()] for client, value in record.voted]
+    return [
+        record.setup.hex(), record.round, record.state_id.hex(), record.given_up, voted, record.rho.hex(),
+        record.roster_size, record.salt.hex(), record.share_root.hex(), [value.hex() for value in record.commitments],
+        record.result.hex(), record.finished,
+    ]  # fmt: skip
+
+
+def _load_record(values: list[Any]) -> SessionRecord:
+    setup, number, state_id, given_up, voted, rho, size, salt, root, commitments, result, finished = values
+    entries = None if voted is None else tuple((int(client), bytes.fromhex(value)) for client, value in voted)
+    return SessionRecord(
+        bytes.fromhex(setup), int(number), bytes.fromhex(state_id), _load_flag(given_up), entries, bytes.fromhex(rho),
+        int(size), bytes.fromhex(salt), bytes.fromhex(root), tuple(bytes.fromhex(value) for value in commitments),
+        bytes.fromhex(result), _load_flag(finished),
+    )  # fmt: skip
+
+
 def _dump_group(group: GroupKey) -> list[Any]:
-    return [group.setup.hex(), group.epoch, group.key.hex(), group.sealed]
+    return [group.setup.hex(), group.key.hex(), group.sealed]
 
 
 def _load_group(values: list[Any]) -> GroupKey:
-    setup, epoch, key, sealed = values
-    return GroupKey(bytes.fromhex(setup), int(epoch), bytes.fromhex(key), _load_flag(sealed))
+    setup, key, sealed = values
+    return GroupKey(bytes.fromhex(setup), bytes.fromhex(key), _load_flag(sealed))
 
 
 def _dump_chain(chain: KeyChain) -> list[Any]:
@@ -227,17 +343,19 @@ def _load_chain(values: list[Any]) -> KeyChain:
     return KeyChain(int(values[0]), bytes.fromhex(values[1]))
 
 
-def _dump_pending(session: PendingSession) -> list[Any]:
-    digests = (session.state_id, session.sid, session.header_hash)
-    group = None if session.group is None else _dump_group(session.group)
-    return [session.epoch, session.round, *(value.hex() for value in digests), group]
+def _dump_followed(session: FollowedSession) -> list[Any]:
+    return [
+        session.setup.hex(), session.round, session.state_id.hex(), _dump_group(session.group),
+        session.header_hash.hex(), session.origin.hex(), list(session.roster),
+    ]  # fmt: skip
 
 
-def _load_pending(values: list[Any]) -> PendingSession:
-    epoch, round_number, *digests, group = values
-    state_id, sid, header_hash = (bytes.fromhex(value) for value in digests)
-    loaded = None if group is None else _load_group(group)
-    return PendingSession(int(epoch), int(round_number), state_id, sid, header_hash, loaded)
+def _load_followed(values: list[Any]) -> FollowedSession:
+    setup, number, state_id, group, header_hash, origin, roster = values
+    return FollowedSession(
+        bytes.fromhex(setup), int(number), bytes.fromhex(state_id), _load_group(group), bytes.fromhex(header_hash),
+        bytes.fromhex(origin), tuple(int(client) for client in roster),
+    )  # fmt: skip
 
 
 class _Damage:

@@ -1,15 +1,17 @@
 """Every message of the protocol, on one page; docs/protocol.md numbers the steps.
 
     step        message           from -> to             signed  says
-    set-up      AggregatorKey     aggregator -> clients  yes     its sealing key for this epoch
-                ClientKey         client -> leader       yes     its sealing key for this epoch
+    set-up      AggregatorKey     aggregator -> all      yes     its fresh sealing key, the epoch and the leader
+                ClientKey         client -> leader       yes     its sealing key for this set-up
                 SealedStreamKey   client -> aggregator   yes     K[i,s], sealed
                 SealedGroupKey    leader -> client       yes     K, sealed
                 SealedState       client -> newcomer     yes     the training state, sealed
                 Voucher           client -> newcomer     yes     the id of the state that it holds
-    0 ANNOUNCE  Announcement      aggregator -> clients  yes     the round and the state's id
+    0 ANNOUNCE  HubRequest        hub -> aggregators     yes     what it asks for: announce, closing or give up
+                Announcement      aggregator -> clients  yes     the round and the state's id
                 Closing           aggregator -> clients  yes     how an earlier session ended there: opened or void
     1 SUBMIT    Submission        client -> hub          header  header and masked share c_i; the header goes on alone
+                Origin            hub -> all             no      kc and roster of a session that is sent again
     2 ROSTER    Vote              aggregator -> others   yes     which headers it holds valid
     3 COMMIT    RosterCommitment  aggregator -> others   yes     rho and com_s
                 HubCommitment     hub -> aggregators     no      com_0
@@ -20,10 +22,10 @@
     5 DELIVER   Delivery          hub -> clients         inside  roster, commitments, result signatures, Z
                 Complaint         client -> all          yes     which session it refused, and at which check
                 Disclosure        client -> all          yes     K_sid of a finished session; public mode only
-    2 to 4      Abort             aggregator -> all      yes     which session it stopped, and at which step
+    2 to 4      Abort             aggregator -> all      yes     which session it gave up, and at which step
     record      OpeningReceipt, HubSumReceipt, DeliveryReceipt   the same with a Merkle root in the vector's place
 
-Everything an aggregator or client says is signed and names its session (or epoch), so the untrusted hub relays it all.
+Everything an aggregator or client says is signed and names its session or set-up, so the untrusted hub relays it all.
 A receipt stands for its message in a session's record: what was signed can be checked without the vectors.
 """
 
@@ -35,9 +37,11 @@ from typing import Annotated, ClassVar, Self, TypeAlias, get_args, get_type_hint
 
 from privateyes.aggregation.codec import Codec, Fixed, Listed, Reader, RosterEntries, ShareVector, Text, Unsigned
 from privateyes.aggregation.manifest import Manifest
+from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.commitment import SALT_BYTES, merkle_root
 from privateyes.crypto.field import Elements
 from privateyes.crypto.labels import Label, Role
+from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.sealing import SEALED_KEY_BYTES, SEALING_OVERHEAD_BYTES, SEALING_PUBLIC_KEY_BYTES
 from privateyes.crypto.signature import SIGNATURE_BYTES, SigningKey, require_signature
 from privateyes.crypto.statement import HASH_BYTES, digest, statement
@@ -60,7 +64,10 @@ Share: TypeAlias = Annotated[Elements, ShareVector()]
 
 NO_SESSION = bytes(HASH_BYTES)
 VOID, OPENED = 0, 1
+ANNOUNCE, CLOSING, GIVE_UP = 1, 2, 3
 UNSIGNED = bytes(SIGNATURE_BYTES)
+
+_KINDS_OF_VERSION_1 = range(1, 25)
 
 
 class Message:
@@ -69,10 +76,13 @@ class Message:
     __slots__ = ()
     kind: ClassVar[int]
 
+    def pieces(self) -> list[bytes | memoryview]:
+        """One kind byte, then the fields in order; a vector is not copied."""
+        return [bytes((self.kind,)), *(codec.write(getattr(self, name)) for name, codec in _layout(type(self)))]
+
     def to_bytes(self) -> bytes:
-        """One kind byte, then the fields in order."""
-        pieces = [codec.write(getattr(self, name)) for name, codec in _layout(type(self))]
-        return b"".join((bytes((self.kind,)), *pieces))
+        """``pieces`` in one."""
+        return b"".join(self.pieces())
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview, manifest: Manifest) -> Self:
@@ -82,12 +92,25 @@ class Message:
             MalformedError: another kind, a wrong length, trailing bytes or a non-canonical value.
         """
         reader = Reader(data, manifest, cls.__name__)
-        kind = reader.take(1)[0]
-        if kind != cls.kind:
-            raise MalformedError(f"a message of kind {kind} where {cls.__name__} ({cls.kind}) was expected")
+        cls.require_kind(reader.take(1)[0])
         values = {name: codec.read(reader) for name, codec in _layout(cls)}
         reader.finish()
         return cls(**values)
+
+    @classmethod
+    def require_kind(cls, kind: int) -> None:
+        """Refuse the first byte of another message.
+
+        Raises:
+            MalformedError: another kind, or a message of protocol version 1.
+        """
+        if kind in _KINDS_OF_VERSION_1:
+            raise MalformedError(
+                f"a message of protocol version 1 where {cls.__name__} of version 2 was expected",
+                "update the privateyes of whoever sent it",
+            )
+        if kind != cls.kind:
+            raise MalformedError(f"a message of kind {kind} where {cls.__name__} ({cls.kind}) was expected")
 
 
 def _layout(message: type[Message]) -> tuple[tuple[str, Codec], ...]:
@@ -101,7 +124,7 @@ def _cached_layout(message: type[Message]) -> tuple[tuple[str, Codec], ...]:
 
 
 class Signed(Message):
-    """A message with a signature over all its other fields; a vector enters the signed statement as its Merkle root."""
+    """A message with a signature over all its other fields."""
 
     __slots__ = ()
     label: ClassVar[Label]
@@ -117,13 +140,8 @@ class Signed(Message):
 
     def signed_statement(self, context: bytes) -> bytes:
         """What the signature covers. ``context`` is the set-up id or the session id that the message belongs to."""
-        body = b""
-        for name, codec in _layout(type(self)):
-            if name == "signature":
-                continue
-            value = getattr(self, name)
-            body += merkle_root(value) if isinstance(codec, ShareVector) else bytes(codec.write(value))
-        return statement(self.label, self.role, context, body)
+        fields = [codec.write(getattr(self, name)) for name, codec in _layout(type(self)) if name != "signature"]
+        return statement(self.label, self.role, context, b"".join(fields))
 
     def signed_by(self, key: SigningKey, context: bytes) -> Self:
         """This message with its signature filled in."""
@@ -146,10 +164,11 @@ class Signed(Message):
 
 @dataclass(frozen=True, slots=True)
 class AggregatorKey(Signed):
-    """An aggregator's sealing key for one epoch, signed with its pinned key."""
+    """An aggregator's fresh sealing key, signed with its pinned key; the context is H(manifest)."""
 
-    kind, label, role = 1, Label.AGGREGATOR_KEY, Role.AGGREGATOR
+    kind, label, role = 65, Label.AGGREGATOR_KEY, Role.AGGREGATOR
     epoch: U64
+    leader: U32
     aggregator: U16
     public_key: SealingKey
     signature: Signature = UNSIGNED
@@ -157,10 +176,10 @@ class AggregatorKey(Signed):
 
 @dataclass(frozen=True, slots=True)
 class ClientKey(Signed):
-    """A client's sealing key for one epoch, to which the leader seals the group key."""
+    """A client's sealing key for one set-up, to which the leader seals the group key."""
 
-    kind, label, role = 2, Label.CLIENT_KEY, Role.CLIENT
-    epoch: U64
+    kind, label, role = 66, Label.CLIENT_KEY, Role.CLIENT
+    setup: Digest
     client: U32
     public_key: SealingKey
     signature: Signature = UNSIGNED
@@ -170,8 +189,8 @@ class ClientKey(Signed):
 class SealedStreamKey(Signed):
     """K[i,s]: 32 random bytes of client i, sealed to aggregator s."""
 
-    kind, label, role = 3, Label.STREAM_KEY, Role.CLIENT
-    epoch: U64
+    kind, label, role = 67, Label.STREAM_KEY, Role.CLIENT
+    setup: Digest
     client: U32
     aggregator: U16
     sealed: SealedKey
@@ -186,9 +205,9 @@ class SealedStreamKey(Signed):
 class SealedGroupKey(Signed):
     """K: the leader's 32 random bytes, sealed to one client and signed, else the hub could seal a key of its own."""
 
-    kind, label, role = 4, Label.GROUP_KEY, Role.CLIENT
+    kind, label, role = 68, Label.GROUP_KEY, Role.CLIENT
     signer_field = "leader"
-    epoch: U64
+    setup: Digest
     leader: U32
     recipient: U32
     sealed: SealedKey
@@ -197,11 +216,11 @@ class SealedGroupKey(Signed):
 
 @dataclass(frozen=True, slots=True)
 class SealedState(Signed):
-    """The training state for a client that joins: sealed to its key of this epoch, and signed by who gives it."""
+    """The training state for a client that joins: sealed to its key of this set-up, and signed by who gives it."""
 
-    kind, label, role = 23, Label.SEALED_STATE, Role.CLIENT
+    kind, label, role = 87, Label.SEALED_STATE, Role.CLIENT
     signer_field = "sender"
-    epoch: U64
+    setup: Digest
     sender: U32
     recipient: U32
     sealed: SealedText
@@ -210,22 +229,39 @@ class SealedState(Signed):
 
 @dataclass(frozen=True, slots=True)
 class Voucher(Signed):
-    """A client's word that it holds the training state with this id, under the epoch's group key."""
+    """A client's word that it reached the training state with this id by passing all checks."""
 
-    kind, label, role = 24, Label.VOUCHER, Role.CLIENT
-    epoch: U64
+    kind, label, role = 88, Label.VOUCHER, Role.CLIENT
+    setup: Digest
     client: U32
     state_id: Digest
     signature: Signature = UNSIGNED
 
 
 @dataclass(frozen=True, slots=True)
+class HubRequest(Signed):
+    """What the hub asks aggregators for. Nothing about safety rests on it: it keeps strangers from stopping a task."""
+
+    kind, label, role = 89, Label.HUB_REQUEST, Role.HUB
+    action: U8
+    setup: Digest
+    round: U64
+    state_id: Digest
+    signature: Signature = UNSIGNED
+
+    @property
+    def signer(self) -> int:
+        """There is one hub."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
 class Announcement(Signed):
     """One aggregator's permission for one round. Signing it, the aggregator has closed every earlier session."""
 
-    kind, label, role = 5, Label.ANNOUNCEMENT, Role.AGGREGATOR
+    kind, label, role = 69, Label.ANNOUNCEMENT, Role.AGGREGATOR
+    setup: Digest
     aggregator: U16
-    epoch: U64
     round: U64
     state_id: Digest
     signature: Signature = UNSIGNED
@@ -235,7 +271,7 @@ class Announcement(Signed):
 class Closing(Signed):
     """How one earlier session ended at one aggregator, for good: it opened its share, or it never will (VOID)."""
 
-    kind, label, role = 17, Label.CLOSING, Role.AGGREGATOR
+    kind, label, role = 81, Label.CLOSING, Role.AGGREGATOR
     sid: Digest
     aggregator: U16
     outcome: U8
@@ -244,9 +280,11 @@ class Closing(Signed):
 
 @dataclass(frozen=True, slots=True)
 class Header(Signed):
-    """What a client says about its share: the session, the keys it used and the share's hash."""
+    """What a client says about its share: the session, the keys it used, the share's hash, and the session whose update
+    it sends again, if it does.
+    """
 
-    kind, label, role = 6, Label.HEADER, Role.CLIENT
+    kind, label, role = 70, Label.HEADER, Role.CLIENT
     sid: Digest
     client: U32
     nonce: Digest
@@ -254,6 +292,7 @@ class Header(Signed):
     session_key_hash: Digest
     sealed_hashes: Digests
     share_hash: Digest
+    origin: Digest = NO_SESSION
     signature: Signature = UNSIGNED
 
     def hash(self) -> bytes:
@@ -265,13 +304,13 @@ class Header(Signed):
 class Submission(Message):
     """A header and the share that it describes. The share is uniformly random to anyone without every stream."""
 
-    kind = 7
+    kind = 71
     header: Header
     share: Share
 
-    def to_bytes(self) -> bytes:
+    def pieces(self) -> list[bytes | memoryview]:
         """The kind byte, the header and the share."""
-        return b"".join((bytes((self.kind,)), self.header.to_bytes(), self.share.data.cast("B")))
+        return [bytes((self.kind,)), self.header.to_bytes(), self.share.data.cast("B")]
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview, manifest: Manifest) -> Self:
@@ -282,17 +321,30 @@ class Submission(Message):
         """
         view = memoryview(data).toreadonly()
         split = view.nbytes - manifest.share_bytes
-        if split < 1 or view[0] != cls.kind:
-            raise MalformedError("a submission is too short or of another kind")
+        if not view.nbytes:
+            raise MalformedError("a submission is empty")
+        cls.require_kind(view[0])
+        if split < 1:
+            raise MalformedError("a submission is too short")
         header = Header.from_bytes(view[1:split], manifest)
         return cls(header, manifest.field.from_bytes(view[split:], manifest.share_elements))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin(Message):
+    """The roster of an earlier session whose clients send the same updates again. Unsigned: its rho pins it."""
+
+    kind = 90
+    sid: Digest
+    group_check: Digest
+    roster: Roster
 
 
 @dataclass(frozen=True, slots=True)
 class Vote(Signed):
     """The headers that one aggregator holds valid, each client at most once."""
 
-    kind, label, role = 8, Label.VOTE, Role.AGGREGATOR
+    kind, label, role = 72, Label.VOTE, Role.AGGREGATOR
     sid: Digest
     aggregator: U16
     entries: Roster
@@ -303,7 +355,7 @@ class Vote(Signed):
 class RosterCommitment(Signed):
     """One aggregator's only roster and only commitment for a session."""
 
-    kind, label, role = 9, Label.ROSTER_COMMITMENT, Role.AGGREGATOR
+    kind, label, role = 73, Label.ROSTER_COMMITMENT, Role.AGGREGATOR
     sid: Digest
     aggregator: U16
     rho: Digest
@@ -315,7 +367,7 @@ class RosterCommitment(Signed):
 class HubCommitment(Message):
     """com_0, the hub's commitment to C. Unsigned: T pins it."""
 
-    kind = 10
+    kind = 74
     sid: Digest
     commitment: Digest
 
@@ -324,34 +376,18 @@ class HubCommitment(Message):
 class Agreement(Signed):
     """An aggregator's signature on T: the roster and all commitments, its own and the others'."""
 
-    kind, label, role = 11, Label.AGREEMENT, Role.AGGREGATOR
+    kind, label, role = 75, Label.AGREEMENT, Role.AGGREGATOR
     sid: Digest
     aggregator: U16
     transcript: Digest
     signature: Signature = UNSIGNED
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Opening(Signed):
-    """Z_s and the salt of its commitment."""
-
-    kind, label, role = 12, Label.OPENING, Role.AGGREGATOR
-    sid: Digest
-    aggregator: U16
-    salt: Salt
-    share: Share
-    signature: Signature = UNSIGNED
-
-    def receipt(self) -> OpeningReceipt:
-        """What the record keeps; the signature holds for it too."""
-        return OpeningReceipt(self.sid, self.aggregator, self.salt, merkle_root(self.share), self.signature)
-
-
 @dataclass(frozen=True, slots=True)
 class OpeningReceipt(Signed):
-    """An opening with the root of Z_s in place of Z_s: the signed statement is the opening's own."""
+    """An opening with the root of Z_s in place of Z_s: what the aggregator signs."""
 
-    kind, label, role = 19, Label.OPENING, Role.AGGREGATOR
+    kind, label, role = 83, Label.OPENING, Role.AGGREGATOR
     sid: Digest
     aggregator: U16
     salt: Salt
@@ -360,23 +396,40 @@ class OpeningReceipt(Signed):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Opening(Message):
+    """Z_s and the salt of its commitment; the signature is its receipt's."""
+
+    kind = 76
+    sid: Digest
+    aggregator: U16
+    salt: Salt
+    share: Share
+    signature: Signature = UNSIGNED
+
+    def receipt(self, bulk: BulkHash, lanes: Lanes = ONE_LANE) -> OpeningReceipt:
+        """What is signed, and what the record keeps."""
+        root = merkle_root(self.share, bulk, lanes)
+        return OpeningReceipt(self.sid, self.aggregator, self.salt, root, self.signature)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class HubSum(Message):
     """C, the sum of the roster's shares."""
 
-    kind = 13
+    kind = 77
     sid: Digest
     share: Share
 
-    def receipt(self) -> HubSumReceipt:
+    def receipt(self, bulk: BulkHash, lanes: Lanes = ONE_LANE) -> HubSumReceipt:
         """What the record keeps."""
-        return HubSumReceipt(self.sid, merkle_root(self.share))
+        return HubSumReceipt(self.sid, merkle_root(self.share, bulk, lanes))
 
 
 @dataclass(frozen=True, slots=True)
 class HubSumReceipt(Message):
     """The root of C."""
 
-    kind = 20
+    kind = 84
     sid: Digest
     share_root: Digest
 
@@ -385,7 +438,7 @@ class HubSumReceipt(Message):
 class ResultSignature(Signed):
     """An aggregator's signature on H(T, H(Z), |R|)."""
 
-    kind, label, role = 14, Label.RESULT_SIGNATURE, Role.AGGREGATOR
+    kind, label, role = 78, Label.RESULT_SIGNATURE, Role.AGGREGATOR
     sid: Digest
     aggregator: U16
     result: Digest
@@ -396,7 +449,7 @@ class ResultSignature(Signed):
 class Delivery(Message):
     """All that a client needs to check and decode a round: kc, roster, com_0..com_n, n result signatures, Z."""
 
-    kind = 15
+    kind = 79
     sid: Digest
     group_check: Digest
     roster: Roster
@@ -404,17 +457,17 @@ class Delivery(Message):
     results: Signatures
     share: Share
 
-    def receipt(self) -> DeliveryReceipt:
+    def receipt(self, bulk: BulkHash, lanes: Lanes = ONE_LANE) -> DeliveryReceipt:
         """What the record keeps; the result signatures can be checked against it."""
         values = (self.group_check, self.roster, self.commitments, self.results)
-        return DeliveryReceipt(self.sid, *values, merkle_root(self.share))
+        return DeliveryReceipt(self.sid, *values, merkle_root(self.share, bulk, lanes))
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReceipt(Message):
     """A delivery with the root of Z in place of Z."""
 
-    kind = 21
+    kind = 85
     sid: Digest
     group_check: Digest
     roster: Roster
@@ -427,7 +480,7 @@ class DeliveryReceipt(Message):
 class Complaint(Signed):
     """A client's refusal: the session and the check that failed, and nothing derived from its data."""
 
-    kind, label, role = 16, Label.COMPLAINT, Role.CLIENT
+    kind, label, role = 80, Label.COMPLAINT, Role.CLIENT
     sid: Digest
     client: U32
     check: U8
@@ -436,9 +489,9 @@ class Complaint(Signed):
 
 @dataclass(frozen=True, slots=True)
 class Abort(Signed):
-    """An aggregator's word that it stopped a session for good, and at which step of the protocol (2, 3 or 4)."""
+    """An aggregator's word that it gave a session up for good, and which step of the protocol it had reached."""
 
-    kind, label, role = 22, Label.ABORT, Role.AGGREGATOR
+    kind, label, role = 86, Label.ABORT, Role.AGGREGATOR
     sid: Digest
     aggregator: U16
     step: U8
@@ -449,7 +502,7 @@ class Abort(Signed):
 class Disclosure(Signed):
     """K_sid of a session that n signatures on ``result`` closed: with it anyone can check the tags (public mode)."""
 
-    kind, label, role = 18, Label.DISCLOSURE, Role.CLIENT
+    kind, label, role = 82, Label.DISCLOSURE, Role.CLIENT
     sid: Digest
     client: U32
     result: Digest

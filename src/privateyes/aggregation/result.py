@@ -164,7 +164,6 @@ def verify_disclosed(
     delivery: Delivery,
     headers: Sequence[Header],
     disclosure: Disclosure,
-    clips: ClipPlan | None = None,
 ) -> Average:
     """Check a public task's result with nothing but what is public.
 
@@ -175,7 +174,6 @@ def verify_disclosed(
     Args:
         headers: of the roster's clients.
         disclosure: K_sid and the result, published by a client after the result was signed.
-        clips: the training state's, if it has any.
 
     Raises:
         RefusedError: the task is sealed, or the disclosure is for another session.
@@ -190,9 +188,9 @@ def verify_disclosed(
     disclosure.require_signature_of(manifest.clients[disclosure.client - 1].public_key, sid)
     require_legal_roster(manifest, delivery.roster)
     _require_headers(manifest, delivery, headers, session_key_hash(sid, disclosure.session_key))
-    if require_result_signatures(manifest, delivery.receipt()) != disclosure.result:
+    if require_result_signatures(manifest, delivery.receipt(manifest.bulk_hash)) != disclosure.result:
         raise DeliveryError(Check.SIGNATURES, f"client {disclosure.client} disclosed its key for another result")
-    return open_result(manifest, disclosure.session_key, delivery, clips)
+    return open_result(manifest, disclosure.session_key, delivery)
 
 
 def _require_headers(manifest: Manifest, delivery: Delivery, headers: Sequence[Header], key_hash: bytes) -> None:

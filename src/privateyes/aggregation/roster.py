@@ -41,14 +41,20 @@ def require_size(entries: Entries, manifest: Manifest) -> None:
         )
 
 
-def require_one_group_key(headers: Sequence[Header]) -> None:
+def require_one_kind_of_header(headers: Sequence[Header]) -> None:
     """Refuse a roster whose clients hold different group keys: whether a client then accepts could tell of an input.
 
+    And one that mixes fresh updates with updates that are sent again.
+
     Raises:
-        AbortError: two headers differ in kc or in the hash of K_sid.
+        AbortError: two headers differ in kc, in the hash of K_sid or in their origin.
     """
     if len({(header.group_check, header.session_key_hash) for header in headers}) != 1:
-        raise AbortError("the roster's clients hold different group keys", "start a new epoch with one group key")
+        raise AbortError("the roster's clients hold different group keys", "make a new set-up with one group key")
+    if len({header.origin for header in headers}) != 1:
+        raise AbortError(
+            "the roster mixes fresh updates with updates that are sent again", "form a roster of one kind of header"
+        )
 
 
 def roster_digest(sid: bytes, group_check: bytes, entries: Entries) -> bytes:

@@ -1,8 +1,9 @@
-"""Merkle roots of vectors and salted commitments to them.
+"""Merkle roots of vectors, and the commitments and hashes of shares that are made of them.
 
-The tree is that of RFC 6962, section 2.1: leaves are hashed with a 0x00 prefix, inner nodes with 0x01, an uneven tree
-splits at the largest power of two. The commitment binds the vector's length beside its root. Salts are 32 fresh secret
-bytes: without one, whoever guesses a vector could confirm the guess before it is opened.
+The tree is that of RFC 6962, section 2.1, with leaves of 64 KiB that the bulk hash takes (bulk.py): inner nodes are
+SHA-256 of 0x01 and two hashes, an uneven tree splits at the largest power of two. With SHA-256 as bulk hash it is that
+tree exactly. The commitment binds the vector's length beside its root. Salts are 32 fresh secret bytes: without one,
+whoever guesses a vector could confirm the guess before it is opened.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import Elements
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.lanes import ONE_LANE, Lanes
@@ -20,35 +22,46 @@ SALT_BYTES: Final = 32
 
 
 class MerkleTree:
-    """The tree of a vector that arrives in pieces; a piece that is not the last has a multiple of 64 KiB bytes."""
+    """The tree of a vector that arrives in pieces of any size, in order; whole leaves are hashed where they lie.
 
-    __slots__ = ("_leaves",)
+    Args:
+        bulk: hashes the leaves.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_bulk", "_leaves", "_rest")
+
+    def __init__(self, bulk: BulkHash) -> None:
+        self._bulk = bulk
         self._leaves: list[bytes] = []
+        self._rest = bytearray()  # the beginning of a leaf that is not complete
 
     def update(self, piece: Elements, lanes: Lanes = ONE_LANE) -> None:
         """Add the next elements."""
         view = piece.data.cast("B")
-        starts = range(0, view.nbytes, LEAF_BYTES)
-        self._leaves += lanes.run(lambda start: _leaf(view[start : start + LEAF_BYTES]), starts)
+        if self._rest:
+            missing = LEAF_BYTES - len(self._rest)
+            self._rest += view[:missing]
+            view = view[missing:]
+            if len(self._rest) < LEAF_BYTES:
+                return
+            self._leaves.append(self._bulk.leaf(memoryview(self._rest)))
+            self._rest = bytearray()
+        whole = view.nbytes - view.nbytes % LEAF_BYTES
+        starts = range(0, whole, LEAF_BYTES)
+        self._leaves += lanes.run(lambda start: self._bulk.leaf(view[start : start + LEAF_BYTES]), starts)
+        self._rest += view[whole:]
 
     def root(self) -> bytes:
-        """The 32-byte root of everything so far."""
-        return _root(self._leaves) if self._leaves else hashlib.sha256(b"").digest()
+        """The 32-byte root of everything so far; of nothing, with either bulk hash, SHA-256 of no bytes."""
+        leaves = [*self._leaves, self._bulk.leaf(memoryview(self._rest))] if self._rest else self._leaves
+        return _root(leaves) if leaves else hashlib.sha256(b"").digest()
 
 
-def merkle_root(vector: Elements, lanes: Lanes = ONE_LANE) -> bytes:
+def merkle_root(vector: Elements, bulk: BulkHash, lanes: Lanes = ONE_LANE) -> bytes:
     """The 32-byte root over a vector's bytes, in leaves of 64 KiB."""
-    tree = MerkleTree()
+    tree = MerkleTree(bulk)
     tree.update(vector, lanes)
     return tree.root()
-
-
-def _leaf(piece: memoryview) -> bytes:
-    hashing = hashlib.sha256(b"\x00")
-    hashing.update(piece)
-    return hashing.digest()
 
 
 def _root(hashes: list[bytes]) -> bytes:
@@ -72,9 +85,9 @@ def commit_to_share(sid: bytes, rho: bytes, aggregator: int, salt: bytes, length
     return digest(Label.COMMITMENT, Role.AGGREGATOR, sid, rho, aggregator, salt, length_bytes, root)
 
 
-def commit_to_vector(sid: bytes, rho: bytes, aggregator: int, salt: bytes, vector: Elements) -> bytes:
+def commit_to_vector(sid: bytes, rho: bytes, aggregator: int, salt: bytes, vector: Elements, bulk: BulkHash) -> bytes:
     """``commit_to_share`` of a vector at hand."""
-    return commit_to_share(sid, rho, aggregator, salt, vector.nbytes, merkle_root(vector))
+    return commit_to_share(sid, rho, aggregator, salt, vector.nbytes, merkle_root(vector, bulk))
 
 
 def commit_to_sum_root(sid: bytes, length_bytes: int, root: bytes) -> bytes:
@@ -82,6 +95,18 @@ def commit_to_sum_root(sid: bytes, length_bytes: int, root: bytes) -> bytes:
     return digest(Label.HUB_COMMITMENT, Role.HUB, sid, length_bytes, root)
 
 
-def commit_to_sum(sid: bytes, total: Elements) -> bytes:
+def commit_to_sum(sid: bytes, total: Elements, bulk: BulkHash) -> bytes:
     """``commit_to_sum_root`` of a vector at hand."""
-    return commit_to_sum_root(sid, total.nbytes, merkle_root(total))
+    return commit_to_sum_root(sid, total.nbytes, merkle_root(total, bulk))
+
+
+def share_hash(sid: bytes, client: int, length_bytes: int, root: bytes) -> bytes:
+    """H(c_i) = H(sid, i, length, Merkle(c_i)), which a header names (protocol, step 1): a share is no secret, no salt.
+
+    Args:
+        sid: the session id.
+        client: i, from 1.
+        length_bytes: of c_i.
+        root: ``merkle_root`` of c_i.
+    """
+    return digest(Label.SHARE_HASH, Role.CLIENT, sid, client, length_bytes, root)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-PROTOCOL_VERSION = "privateyes-aggregation/1"
+PROTOCOL_VERSION = "privateyes-aggregation/2"
 
 
 class Role(StrEnum):
@@ -29,7 +29,7 @@ class Label(StrEnum):
     SESSION_ID = "session-id"
     STATE_ID = "state-id"
     PUBLIC_STATE_ID = "public-state-id"
-    # keys of an epoch
+    # keys of a set-up
     AGGREGATOR_KEY = "aggregator-key"
     CLIENT_KEY = "client-key"
     STREAM_KEY = "stream-key"
@@ -56,6 +56,7 @@ class Label(StrEnum):
     ROUNDING_KEY = "rounding-key"
     ROUNDING = "rounding"
     # statements of a round
+    HUB_REQUEST = "hub-request"
     ANNOUNCEMENT = "announcement"
     CLOSING = "closing"
     SHARE_HASH = "share-hash"

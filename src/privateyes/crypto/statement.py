@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from privateyes.crypto.labels import PROTOCOL_VERSION, Label, Role
-from privateyes.errors import MalformedError
 
 HASH_BYTES: Final = 32
 KEY_BYTES: Final = 32
@@ -69,36 +68,6 @@ def statement(label: Label, role: Role, context: bytes, *parts: Part) -> bytes:
 def digest(label: Label, role: Role, context: bytes, *parts: Part) -> bytes:
     """SHA-256 of a statement: 32 bytes."""
     return hashlib.sha256(statement(label, role, context, *parts)).digest()
-
-
-class BulkDigest:
-    """SHA-256 of a statement whose last part is too large to copy, fed in pieces.
-
-    Equal to ``digest(label, role, context, *parts, whole)``.
-
-    Args:
-        length_bytes: the length of the whole last part.
-    """
-
-    def __init__(self, label: Label, role: Role, context: bytes, *parts: Part, length_bytes: int) -> None:
-        self._running = hashlib.sha256(statement(label, role, context, *parts))
-        self._running.update(b"b" + length_bytes.to_bytes(8, "big"))
-        self._missing_bytes = length_bytes
-
-    def update(self, piece: bytes | memoryview) -> None:
-        """Add the next bytes of the last part."""
-        self._running.update(piece)
-        self._missing_bytes -= memoryview(piece).nbytes
-
-    def finish(self) -> bytes:
-        """The 32-byte digest.
-
-        Raises:
-            MalformedError: if the pieces do not add up to the announced length.
-        """
-        if self._missing_bytes:
-            raise MalformedError(f"{self._missing_bytes} bytes are missing from a digest's announced length")
-        return self._running.digest()
 
 
 def mac(key: bytes, label: Label, role: Role, context: bytes, *parts: Part) -> bytes:
