@@ -23,6 +23,7 @@ from privateyes.aggregation.manifest import Manifest, Party
 from privateyes.aggregation.memory import TrainingState
 from privateyes.aggregation.messages import (
     ANNOUNCE,
+    BIND,
     CLOSING,
     GIVE_UP,
     Agreement,
@@ -35,7 +36,7 @@ from privateyes.aggregation.messages import (
     Submission,
     Vote,
 )
-from privateyes.aggregation.setup import AggregatorSetup, ClientSetup
+from privateyes.aggregation.setup import AggregatorSetup, ClientSetup, require_one_setup
 from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import COMPACT, Field
 from privateyes.crypto.labels import Label, Role
@@ -126,9 +127,10 @@ class World:
             for memory in [self.client_memories.get(i)]
         }
         offered = [own.key() for own in self.aggregator_setups.values()]
+        self.setup, _ = require_one_setup(manifest, offered)
+        bind = self.request(BIND, 0, bytes(32))
         for s, own in self.aggregator_setups.items():
-            self.aggregator_memories[s] = own.bind(self.aggregator_memories.get(s), offered)
-        self.setup = self.aggregator_memories[1].current.id
+            self.aggregator_memories[s] = own.bind(self.aggregator_memories.get(s), offered, bind)
         self.stream_keys = {}
         for i, own in self.client_setups.items():
             own.bind(offered)

@@ -11,11 +11,10 @@ comes back, byte for byte. Only ``give_up`` and the next announcement end a sess
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, TypeAlias, TypeVar
+from typing import TypeAlias
 
 from privateyes.aggregation.keys import MAX_ROUND, KeyChain, session_id, share_stream
 from privateyes.aggregation.manifest import Manifest
@@ -35,7 +34,6 @@ from privateyes.aggregation.messages import (
     HubCommitment,
     HubRequest,
     HubSum,
-    Message,
     Opening,
     OpeningReceipt,
     Origin,
@@ -53,6 +51,19 @@ from privateyes.aggregation.roster import (
     roster_digest,
     transcript_digest,
 )
+from privateyes.aggregation.session_rules import (
+    LATER,
+    current_session,
+    headers_of,
+    is_closed,
+    last_session,
+    require_committed,
+    require_committed_share,
+    require_kind,
+    require_not_given_up,
+    require_settled,
+)
+from privateyes.aggregation.steps import Committed, OwnShare, Point, Step, Voted, Words
 from privateyes.aggregation.summation import add_streams, chunks_of_result
 from privateyes.crypto.commitment import SALT_BYTES, MerkleTree, commit_to_share, commit_to_sum_root, merkle_root
 from privateyes.crypto.field import Elements
@@ -60,48 +71,9 @@ from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.signature import SigningKey
 from privateyes.crypto.statement import equal_in_constant_time
 from privateyes.crypto.streams import ElementStream
-from privateyes.errors import AbortError, BlamedError, MalformedError, RefusedError
-
-M = TypeVar("M", bound=Message)
+from privateyes.errors import AbortError, MalformedError, RefusedError
 
 FromAggregator: TypeAlias = Vote | RosterCommitment | Agreement | OpeningReceipt | ResultSignature
-
-_LATER: str = "announce a later round of the current set-up"
-
-
-class Point(IntEnum):
-    """The step of the protocol that a session had reached when an aggregator gave it up; an ``Abort`` names it."""
-
-    ROSTER = 2
-    COMMIT = 3
-    OPEN = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Step(Generic[M]):
-    """The outcome of a transition.
-
-    Attributes:
-        message: for everyone; the hub relays it.
-        memory: to be stored before the message is sent; None where the word was stored before.
-    """
-
-    message: M
-    memory: AggregatorMemory | None
-
-
-@dataclass(frozen=True, slots=True)
-class Voted(Step[Vote]):
-    """A vote. ``rejected`` says by client why a header was left out, for this aggregator's operator."""
-
-    rejected: Mapping[int, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Committed(Step[RosterCommitment]):
-    """A commitment, and Z_s, stored with the memory and shown to nobody before ``open``; None if it was stored before."""
-
-    share: Elements | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +122,22 @@ class Aggregator:
             request.round,
             request.state_id,
         ):
-            _require_not_given_up(last)
+            require_not_given_up(last)
             return Step(message, None)
         previous = last.round if last is not None and last.setup == setup.id else -1
         if not previous < request.round <= MAX_ROUND:
-            raise RefusedError(f"round {request.round} does not follow round {previous}", _LATER)
-        _require_settled(memory)
+            raise RefusedError(f"round {request.round} does not follow round {previous}", LATER)
+        require_settled(memory)
         unfinished = dict(memory.unfinished)
         if last is not None and last.sid in memory.opened and not last.finished:
             unfinished[last.sid] = last
+        if len(unfinished) > MAX_UNFINISHED:
+            raise RefusedError(
+                f"{len(unfinished)} opened sessions are not finished", "show n signatures on their results first"
+            )
         announced = memory.next(
             session=SessionRecord(request.setup, request.round, request.state_id),
-            unfinished=dict(list(unfinished.items())[-MAX_UNFINISHED:]),
+            unfinished=unfinished,
             terminal=dict.fromkeys(memory.terminal, True),
             chains={client: chain.advance_to(request.round, setup.id) for client, chain in memory.chains.items()},
         )
@@ -186,7 +162,7 @@ class Aggregator:
         sid = session_id(request.setup, request.round, request.state_id)
         if sid in memory.opened:
             outcome = OPENED
-        elif _is_closed(memory, request, sid):
+        elif is_closed(memory, request, sid):
             outcome = VOID
         else:
             raise RefusedError(
@@ -199,17 +175,18 @@ class Aggregator:
 
         Raises:
             MalformedError: the request is not signed by the task's hub.
-            RefusedError: it is not the last announced session here, or it was opened.
+            RefusedError: it was opened, or it is not the last announced session here. If it is closed already, its
+                closing says so.
         """
         self._require_request(request, GIVE_UP)
         record = memory.session
         sid = session_id(request.setup, request.round, request.state_id)
-        if record is None or record.sid != sid:
-            raise RefusedError(
-                "only the last announced session can be given up", "ask how that session ended, or announce it first"
-            )
         if sid in memory.opened:
             raise RefusedError("the session was opened here", "finish it")
+        if record is None or record.sid != sid:
+            raise RefusedError(
+                "only the last announced session can be given up", "ask how that session ended here"
+            )
         reached = Point.OPEN if record.commitments else Point.COMMIT if record.rho else Point.ROSTER
         notice = Abort(sid, self.number, reached).signed_by(self.identity, sid)
         if record.given_up:
@@ -239,14 +216,14 @@ class Aggregator:
         Raises:
             RefusedError: the session is closed, given up or of an earlier set-up.
         """
-        record = _current(memory, sid)
+        record = current_session(memory, sid)
         if record.voted is not None:
             return Voted(self._vote(record.sid, record.voted), None)
         expected = {NO_SESSION} | ({origin.sid} if origin is not None and self._knows(memory, origin) else set())
         valid: dict[int, set[Header]] = {}
         rejected: dict[int, str] = {}
         for header in headers:
-            _require_kind(header, Header)
+            require_kind(header, Header)
             if len(valid.get(header.client, ())) > 1:  # left out already; more cost more signatures to check
                 continue
             fault = self._fault_of(header, memory, record, expected)
@@ -320,7 +297,7 @@ class Aggregator:
                 the session that is sent again, or a header this aggregator does not hold.
         """
         sid = votes[0].sid if votes and isinstance(votes[0], Vote) else b""
-        record = _current(memory, sid)
+        record = current_session(memory, sid)
         if record.rho:
             return Committed(self._commitment(record), None)
         if record.voted is None:
@@ -332,7 +309,7 @@ class Aggregator:
         require_size(entries, self.manifest)
         if not set(entries) <= set(record.voted):
             raise AbortError("the votes agree on a header that this aggregator did not vote for", "ask again")
-        counted = _named_by(entries, headers)
+        counted = headers_of(entries, headers)
         require_one_kind_of_header(counted)
         self._require_roster_of(memory, origin, counted)
         share, chains = self._regenerate(memory, record, counted)
@@ -344,7 +321,7 @@ class Aggregator:
             share_root=merkle_root(share, self.manifest.bulk_hash, self.lanes),
         )
         after = replace(memory.with_record(committed), chains=chains)
-        return Committed(self._commitment(committed), after, share)
+        return Committed(self._commitment(committed), after, OwnShare(share, committed.share_root))
 
     def _require_roster_of(self, memory: AggregatorMemory, origin: Origin | None, headers: Sequence[Header]) -> None:
         """What is sent again goes to the same clients, nobody more and nobody less."""
@@ -398,8 +375,8 @@ class Aggregator:
                 for it: an aggregator repeats its word and says no second one.
             AbortError: one is missing, for another roster, or equal to another's.
         """
-        _require_kind(hub, HubCommitment)
-        record = _last(memory, hub.sid)
+        require_kind(hub, HubCommitment)
+        record = last_session(memory, hub.sid)
         if not record.rho:
             raise RefusedError("this aggregator has not committed in this session", "ask for its commitment first")
         self._require_one_of_each(commitments, RosterCommitment, record.sid)
@@ -425,20 +402,22 @@ class Aggregator:
 
     # Step 4
 
-    def open(self, memory: AggregatorMemory, share: Elements, agreements: Sequence[Agreement]) -> Step[Opening]:
+    def open(self, memory: AggregatorMemory, share: OwnShare, agreements: Sequence[Agreement]) -> Step[Opening]:
         """Reveal Z_s, only against every aggregator's signature on the same T.
 
         Args:
-            share: Z_s as it was committed to; see ``require_own_share``.
+            share: Z_s as it was committed to.
 
         Raises:
-            RefusedError: the session is closed or given up: this aggregator may have called it void; or it signed no T.
+            RefusedError: the session is closed or given up: this aggregator may have called it void; or it signed no T;
+                or the share is another than it committed to.
             AbortError: an agreement is missing or signs something else.
         """
         sid = agreements[0].sid if agreements and isinstance(agreements[0], Agreement) else b""
-        record = memory.record_of(sid) if sid in memory.opened else _last(memory, sid)
+        record = memory.record_of(sid) if sid in memory.opened else last_session(memory, sid)
         if record is None or not record.commitments:
             raise RefusedError("this aggregator signed no transcript of this session", "ask for its agreement first")
+        require_committed_share(record, share)
         if sid in memory.opened:
             return Step(self._opening(record, share), None)
         self._require_one_of_each(agreements, Agreement, sid)
@@ -448,36 +427,44 @@ class Aggregator:
         opened = memory.next(opened={**memory.opened, sid: record.rho})
         return Step(self._opening(record, share), opened)
 
-    def _opening(self, record: SessionRecord, share: Elements) -> Opening:
+    def _opening(self, record: SessionRecord, share: OwnShare) -> Opening:
         signature = self._opening_receipt(record).signature
-        return Opening(record.sid, self.number, record.salt, share, signature)
+        return Opening(record.sid, self.number, record.salt, share.elements, signature)
 
     def _opening_receipt(self, record: SessionRecord) -> OpeningReceipt:
         receipt = OpeningReceipt(record.sid, self.number, record.salt, record.share_root)
         return receipt.signed_by(self.identity, record.sid)
 
-    def require_own_share(self, memory: AggregatorMemory, sid: bytes, share: Elements) -> None:
-        """Hold a share that was read back, or handed back after it was opened, against the commitment.
+    def own_share(self, elements: Elements) -> OwnShare:
+        """A share that was read back from the store, or handed back after it was opened."""
+        return OwnShare(elements, merkle_root(elements, self.manifest.bulk_hash, self.lanes))
+
+    def words(self, memory: AggregatorMemory, sid: bytes) -> Words:
+        """Once more, everything that this aggregator said in its last session or in an opened one that is not finished.
 
         Raises:
-            RefusedError: no commitment of that session is remembered.
-            MalformedError: it is not the share that this aggregator committed to.
+            RefusedError: it does not remember that session, or gave it up.
         """
         record = memory.record_of(sid)
-        if record is None or not record.rho:
-            raise RefusedError("this aggregator remembers no commitment of that session")
-        if merkle_root(share, self.manifest.bulk_hash, self.lanes) != record.share_root:
-            raise MalformedError(
-                f"the stored share of aggregator {self.number} is not the one that it committed to",
-                "the store is damaged: give the session up, or take the opened share from another party",
-            )
+        if record is None:
+            raise RefusedError("this aggregator does not keep the words of that session", "ask how it ended")
+        require_not_given_up(record)
+        agreement = Agreement(sid, self.number, record.transcript).signed_by(self.identity, sid)
+        return Words(
+            vote=None if record.voted is None else self._vote(sid, record.voted),
+            commitment=self._commitment(record) if record.rho else None,
+            agreement=agreement if record.commitments else None,
+            commitments=record.commitments,
+            opening=self._opening_receipt(record) if sid in memory.opened else None,
+            result=self._result(record) if record.result else None,
+        )
 
     def certify(
         self,
         memory: AggregatorMemory,
         openings: Sequence[Opening],
         total: HubSum,
-        own_share: Elements | None = None,
+        own_share: OwnShare | None = None,
     ) -> Step[ResultSignature]:
         """Check every opening, add them up chunk by chunk and sign the result. After an opening nothing needs secrecy,
         so this may be asked for at any time, until n signatures on the result were shown.
@@ -492,7 +479,7 @@ class Aggregator:
             BlamedError: an aggregator's own signed opening does not fit its signed commitment.
             AbortError: an opening is missing, or the hub's sum does not fit com_0.
         """
-        _require_kind(total, HubSum)
+        require_kind(total, HubSum)
         sid = total.sid
         record = memory.record_of(sid)
         if record is None or sid not in memory.opened:
@@ -501,12 +488,13 @@ class Aggregator:
             return Step(self._result(record), None)
         others = [opening for opening in openings if own_share is None or opening.aggregator != self.number]
         for opening in others:
-            _require_kind(opening, Opening)
+            require_kind(opening, Opening)
         receipts = [opening.receipt(self.manifest.bulk_hash, self.lanes) for opening in others]
         shares = [opening.share for opening in others]
         if own_share is not None:
+            require_committed_share(record, own_share)
             receipts.append(self._opening_receipt(record))
-            shares.append(own_share)
+            shares.append(own_share.elements)
         self._require_one_of_each(receipts, OpeningReceipt, sid)
         root = merkle_root(total.share, self.manifest.bulk_hash, self.lanes)
         if commit_to_sum_root(sid, total.share.nbytes, root) != record.commitments[0]:
@@ -549,7 +537,7 @@ class Aggregator:
 
     def _require_one_of_each(self, messages: Sequence[FromAggregator], kind: type[Signed], sid: bytes) -> None:
         for message in messages:
-            _require_kind(message, kind)
+            require_kind(message, kind)
         numbers = sorted(message.aggregator for message in messages)
         if numbers != list(self.manifest.aggregator_numbers):
             raise AbortError("not exactly one message of every aggregator", "ask the missing one again")
@@ -560,85 +548,3 @@ class Aggregator:
                 message.require_signature_of(self.manifest.aggregators[message.aggregator - 1].public_key, sid)
             except MalformedError as error:
                 raise AbortError(f"{error.problem} (aggregator {message.aggregator})", "ask again") from None
-
-
-def _is_closed(memory: AggregatorMemory, request: HubRequest, sid: bytes) -> bool:
-    """Whether a session that was not opened never will be: given up, overtaken in its own set-up, or of a terminal one
-    since which another has announced.
-    """
-    last = memory.session
-    if last is not None and last.setup == request.setup:
-        return request.round < last.round or (last.sid == sid and last.given_up)
-    return memory.terminal.get(request.setup, False)
-
-
-def _require_settled(memory: AggregatorMemory) -> None:
-    """With a T outstanding others may have opened the last session: so it is opened or given up, and never left."""
-    last = memory.session
-    if last is not None and last.commitments and not last.given_up and last.sid not in memory.opened:
-        raise RefusedError(
-            "the last session has a signed transcript, and is neither opened nor given up",
-            "show all agreements, so that it is opened, or have every aggregator give it up",
-        )
-
-
-def _require_not_given_up(record: SessionRecord) -> None:
-    if record.given_up:
-        raise RefusedError("this aggregator gave the session up", _LATER)
-
-
-def _last(memory: AggregatorMemory, sid: bytes) -> SessionRecord:
-    """The last announced session, which alone can still be agreed on and opened."""
-    record = memory.session
-    if record is None or record.sid != sid:
-        raise RefusedError(
-            "that is not the last announced session here, so it is closed or was never announced",
-            "go on with the last one",
-        )
-    _require_not_given_up(record)
-    return record
-
-
-def _current(memory: AggregatorMemory, sid: bytes) -> SessionRecord:
-    """The last session, if it is of the current set-up: streams are regenerated there or never."""
-    record = _last(memory, sid)
-    if record.setup != memory.current.id:
-        raise RefusedError("the session is of an earlier set-up, whose keys are erased", "announce a new round")
-    return record
-
-
-def _named_by(entries: Entries, headers: Sequence[Header]) -> list[Header]:
-    """The headers of a roster. Their hashes were voted for, so they are valid."""
-    held = {(header.client, header.hash()): header for header in headers if isinstance(header, Header)}
-    missing = [client for client, value in entries if (client, value) not in held]
-    if missing:
-        raise AbortError(f"the header of client {missing[0]} is missing", "send every header of the roster again")
-    return [held[entry] for entry in entries]
-
-
-def _require_kind(message: Message, kind: type[Message]) -> None:
-    if not isinstance(message, kind):
-        raise AbortError(
-            f"a message of type {type(message).__name__} came where {kind.__name__} was expected", "ask again"
-        )
-
-
-def require_committed(receipt: OpeningReceipt, rho: bytes, length_bytes: int, commitments: Sequence[bytes]) -> None:
-    """Hold an opening against the commitment that was agreed on.
-
-    Args:
-        receipt: of the opening.
-        length_bytes: of a share.
-        commitments: com_0..com_n.
-
-    Raises:
-        BlamedError: it does not fit. The party that is named signed both.
-    """
-    number = receipt.aggregator
-    commitment = commit_to_share(receipt.sid, rho, number, receipt.salt, length_bytes, receipt.share_root)
-    if not equal_in_constant_time(commitment, commitments[number]):
-        raise BlamedError(
-            f"aggregator {number}",
-            "opened something other than it committed to",
-            "exclude it; its signatures prove it",
-        )

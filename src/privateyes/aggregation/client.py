@@ -324,6 +324,8 @@ class Client:
             raise RefusedError("that roster is not the one that every aggregator committed to", "give its true roster")
         if kept.header.sid not in {entry.sid for entry in entries if entry.chain == named.sid}:
             raise RefusedError("what was kept is of another session", "give what was stored of this chain")
+        # From this very state, clips included, and the same numbers as they left: the bytes of then come out again.
+        self.resend(memory, kept)
         clients = tuple(client for client, _ in named.roster)
         return self._submitted(observed, kept.read_into, kept.weight, nonce, None, (named.sid, clients))
 
@@ -391,7 +393,9 @@ class Client:
             data_set=self.data_set,
             weights=observed.state.weights,
             manifest=self.manifest.digest(),
-            sid=sid,
+            setup=setup,
+            round=session.round,
+            state_id=session.state_id,
             origin=origin[0],
             header_hash=header.hash(),
         )

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from privateyes.aggregation.aggregator import require_committed
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.messages import (
     Agreement,
@@ -27,6 +26,7 @@ from privateyes.aggregation.messages import (
     Vote,
 )
 from privateyes.aggregation.roster import Entries, intersect, require_size, transcript_digest
+from privateyes.aggregation.session_rules import require_committed
 from privateyes.aggregation.summation import add_vectors
 from privateyes.crypto.commitment import commit_to_sum_root, merkle_root, share_hash
 from privateyes.crypto.field import Elements

@@ -5,8 +5,9 @@ same update, their difference may be it. So a client submits from one model once
 manifests; only a session that all n aggregators call void frees the model again, and a session that is sent again is
 sent with the same update to the same roster (protocol, "The ledger").
 
-The rows stand in the data set's own store. A transition is given those at the client's current weights and returns what
-is to be written, in the same write as its memory.
+The rows stand in the data set's own store, one for all its tasks. A transition is given those at the client's current
+weights and returns what is to be written, in the same write as its memory. That write must fail if another task's has
+changed the rows at these weights since they were read: two tasks could otherwise each find the weights unused.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from privateyes.aggregation.keys import session_id
 from privateyes.aggregation.messages import NO_SESSION
 from privateyes.errors import RefusedError
 
@@ -36,7 +38,7 @@ class LedgerEntry:
         data_set: the random name of the data set whose update it carries, 32 bytes.
         weights: W, the digest of the weights that training began with.
         manifest: H(manifest).
-        sid: the session.
+        setup, round, state_id: what aggregators are asked about the session by, for as long as it is not settled.
         origin: the session whose update it sends again; no session for an ordinary one.
         header_hash: of its header.
         end: what became of it.
@@ -46,10 +48,17 @@ class LedgerEntry:
     data_set: bytes
     weights: bytes
     manifest: bytes
-    sid: bytes
+    setup: bytes
+    round: int
+    state_id: bytes
     origin: bytes
     header_hash: bytes
     end: SessionEnd = SessionEnd.UNKNOWN
+
+    @property
+    def sid(self) -> bytes:
+        """The session's id."""
+        return session_id(self.setup, self.round, self.state_id)
 
     @property
     def chain(self) -> bytes:
@@ -113,3 +122,8 @@ def chain_of(entries: Sequence[LedgerEntry], origin: bytes, key: bytes, manifest
 def ended(entries: Iterable[LedgerEntry], sid: bytes, end: SessionEnd) -> tuple[LedgerEntry, ...]:
     """The entries of a session with what became of it; those that knew already are left out."""
     return tuple(replace(entry, end=end) for entry in entries if entry.sid == sid and entry.end is SessionEnd.UNKNOWN)
+
+
+def is_void(entries: Iterable[LedgerEntry], chain: bytes) -> bool:
+    """Whether a session and everything that sent its update again are void: only then is anything refunded."""
+    return not unsettled(entry for entry in entries if entry.chain == chain)

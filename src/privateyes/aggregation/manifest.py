@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from privateyes.crypto.bulk import BulkHash, bulk_hash_by_name
@@ -185,6 +185,15 @@ class Manifest:
             self.roster_min, self.roster_max, self.corrupt_clients, self.hub_key, self.initial_state, self.settings,
             len(self.leaders), *self.leaders, len(self.aggregators), len(self.clients), *parties,
         )  # fmt: skip
+
+    def weights_seed(self, seed: int) -> bytes:
+        """32 bytes from which the first weights of a fresh start are drawn: of no other task, so never used before.
+
+        They follow from the manifest but for the digest of the state that holds them; every party draws them itself
+        before it pins the manifest.
+        """
+        without = replace(self, initial_state=bytes(HASH_BYTES)).digest()
+        return digest(Label.INITIAL_WEIGHTS, Role.ALL, b"", without, seed)
 
     def to_toml(self) -> str:
         """The manifest as people read and pin it."""

@@ -20,7 +20,7 @@ from privateyes.aggregation.roster import Entries, transcript_digest
 from privateyes.errors import MalformedError
 
 MAX_UNFINISHED: Final = 64
-"""Opened sessions of which an aggregator still repeats its words; of more, the oldest is forgotten."""
+"""Opened sessions before the last whose results need not be shown before the next announcement."""
 
 
 @dataclass(frozen=True, slots=True)

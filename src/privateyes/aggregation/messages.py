@@ -7,7 +7,7 @@
                 SealedGroupKey    leader -> client       yes     K, sealed
                 SealedState       client -> newcomer     yes     the training state, sealed
                 Voucher           client -> newcomer     yes     the id of the state that it holds
-    0 ANNOUNCE  HubRequest        hub -> aggregators     yes     what it asks for: announce, closing or give up
+    0 ANNOUNCE  HubRequest        hub -> aggregators     yes     what it asks for: announce, closing, give up, bind
                 Announcement      aggregator -> clients  yes     the round and the state's id
                 Closing           aggregator -> clients  yes     how an earlier session ended there: opened or void
     1 SUBMIT    Submission        client -> hub          header  header and masked share c_i; the header goes on alone
@@ -64,7 +64,7 @@ Share: TypeAlias = Annotated[Elements, ShareVector()]
 
 NO_SESSION = bytes(HASH_BYTES)
 VOID, OPENED = 0, 1
-ANNOUNCE, CLOSING, GIVE_UP = 1, 2, 3
+ANNOUNCE, CLOSING, GIVE_UP, BIND = 1, 2, 3, 4
 UNSIGNED = bytes(SIGNATURE_BYTES)
 
 _KINDS_OF_VERSION_1 = range(1, 25)
@@ -240,7 +240,10 @@ class Voucher(Signed):
 
 @dataclass(frozen=True, slots=True)
 class HubRequest(Signed):
-    """What the hub asks aggregators for. Nothing about safety rests on it: it keeps strangers from stopping a task."""
+    """What the hub asks aggregators for. Nothing about safety rests on it: it keeps strangers from stopping a task.
+
+    A request to bind names the set-up alone: round 0 and 32 zero bytes.
+    """
 
     kind, label, role = 89, Label.HUB_REQUEST, Role.HUB
     action: U8

@@ -16,8 +16,10 @@ from privateyes.aggregation.keys import MAX_EPOCH, GroupKey, KeyChain, setup_id
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.memory import AggregatorMemory, BoundSetup, ClientMemory, TrainingState
 from privateyes.aggregation.messages import (
+    BIND,
     AggregatorKey,
     ClientKey,
+    HubRequest,
     SealedGroupKey,
     SealedState,
     SealedStreamKey,
@@ -111,12 +113,15 @@ class AggregatorSetup:
         message = AggregatorKey(self._epoch, self._leader, self._number, public_key)
         return message.signed_by(self._identity, self._manifest.digest())
 
-    def bind(self, memory: AggregatorMemory | None, keys: Sequence[AggregatorKey]) -> AggregatorMemory:
+    def bind(
+        self, memory: AggregatorMemory | None, keys: Sequence[AggregatorKey], request: HubRequest
+    ) -> AggregatorMemory:
         """Fix the set-up. Store the memory before anything is unsealed: every earlier set-up is terminal with it.
 
         Args:
             memory: the current one; None at an aggregator that has none, for the first time or after a loss.
             keys: one of every aggregator, this one's own among them.
+            request: the hub's, for this set-up: strangers must not end the set-up before it.
 
         Raises:
             RefusedError: not one set-up of all, another key in this aggregator's name, or bound before.
@@ -125,6 +130,9 @@ class AggregatorSetup:
         if self._setup is not None:
             raise RefusedError("this key is bound to a set-up already", "offer a new one")
         setup, ordered = require_one_setup(self._manifest, keys)
+        if request.action != BIND or request.setup != setup:
+            raise RefusedError("the hub asked for something else than to bind this set-up", "ask for that")
+        request.require_signature_of(self._manifest.hub_key, setup)
         if ordered[self._number - 1].public_key != _still_held(self._unsealing).public_bytes:
             raise RefusedError("the key in this aggregator's name is not the one that it offers", "ask it again")
         current = BoundSetup(setup, ordered[0].epoch, ordered[0].leader)

@@ -25,6 +25,7 @@ class Label(StrEnum):
 
     # identifiers
     MANIFEST = "manifest"
+    INITIAL_WEIGHTS = "initial-weights"
     SETUP_ID = "setup-id"
     SESSION_ID = "session-id"
     STATE_ID = "state-id"
