@@ -81,6 +81,6 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Committed(Step[RosterCommitment]):
-    """A commitment; and Z_s, stored with the memory and shown to nobody before ``open``: None if it was stored before."""
+    """A commitment; and Z_s, stored with the memory, shown to nobody before ``open``; None if it was stored before."""
 
     share: OwnShare | None = field(default=None, repr=False)
