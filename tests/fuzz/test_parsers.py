@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privateyes.aggregation import messages
-from privateyes.aggregation.evidence import MESSAGE_TYPES, read_message
+from privateyes.aggregation.audit.evidence import MESSAGE_TYPES, read_message
 from privateyes.aggregation.manifest import manifest_from_toml
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import Message, Signed

@@ -1,21 +1,31 @@
-"""What a record proves about the aggregators of a session (protocol, steps 2 to 4).
+"""What a record proves about the aggregators of a session up to the roster, and about how they say that it ended
+(protocol, steps 0 and 2).
 
-Every function says why an honest aggregator is never named alone. What that rests on: an honest aggregator keeps its
-key, stores each word before it sends it, and says at most one vote, rho, commitment, T, opening and result for a
-session (docs/protocol.md, "Restarts"); hashes do not collide. A corrupt hub may show honest aggregators different
-unsigned words, and corrupt aggregators may show them different signed ones. So a signature that differs from what the
-record holds is held against its signer only if the signer's own words, or a preimage of what it signed, contradict it.
+Every function says why an honest aggregator is never named alone. What that rests on, here and in commitments.py:
+
+*One word of each kind.* An honest aggregator stores each word before it sends it, and what is stored is what it repeats
+to the byte (Ed25519 is deterministic). If it loses its store, at any point, it loses the set-up with it: set-up ids are
+fresh, a key that was bound is never bound again, so nothing is ever announced, voted on, committed to, agreed on,
+opened or certified in that set-up again, and nothing is said about its sessions. A restart in the middle of a set-up
+loses the offer, and no word of a session was said by then. Other set-ups, whatever label they share, and other
+manifests have other session ids.
+
+*Hashes do not collide*, so what a signature covers is what was seen when it was made.
+
+A corrupt hub may show honest aggregators different unsigned words, and corrupt aggregators may show them different
+signed ones. So a signature that differs from what the record holds is held against its signer only if the signer's own
+words, or a preimage of what it signed, contradict it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import combinations, islice, product
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
-from privateyes.aggregation.evidence import SessionEvidence, delivered_transcript, is_signed
-from privateyes.aggregation.findings import Finding, Level, aggregator_party, everyone_of
+from privateyes.aggregation.audit.evidence import SessionEvidence
+from privateyes.aggregation.audit.findings import Finding, Level, aggregator_party, everyone_of
+from privateyes.aggregation.audit.preimages import Case, Roster, pinned
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.messages import (
     OPENED,
@@ -23,17 +33,14 @@ from privateyes.aggregation.messages import (
     Abort,
     Agreement,
     Closing,
-    Header,
     OpeningReceipt,
     ResultSignature,
     RosterCommitment,
     Signed,
     Vote,
 )
-from privateyes.aggregation.roster import Entries, intersect, roster_digest, transcript_digest
-from privateyes.crypto.commitment import commit_to_share
 
-_MOST_COMBINATIONS: Final = 4096  # of equivocating parties' words; a record with more is not searched further
+_MOST_FAULTS: Final = 5  # of one vote or roster that are told
 
 _ONLY_ONE: Final[tuple[tuple[type[Signed], str, str], ...]] = (
     (Vote, "step 2", "votes"),
@@ -42,89 +49,16 @@ _ONLY_ONE: Final[tuple[tuple[type[Signed], str, str], ...]] = (
     (OpeningReceipt, "step 4", "openings"),
     (ResultSignature, "step 4", "results"),
     (Closing, "step 0", "endings"),
+    (Abort, "step 0", "abort notices"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Roster:
-    """What a rho stands for."""
-
-    group_check: bytes
-    entries: Entries
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """What a T stands for: rho and com_0..com_n."""
-
-    rho: bytes
-    commitments: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Preimages:
-    """Rosters by rho and transcripts by T, as far as the record allows to find them.
-
-    A preimage is what was signed, wherever it comes from: nobody finds a second one.
-
-    Attributes:
-        voted: rho of the votes in the record, if it has exactly one of every aggregator and the headers.
-    """
-
-    rosters: dict[bytes, Roster] = field(default_factory=dict)
-    transcripts: dict[bytes, Transcript] = field(default_factory=dict)
-    voted: bytes | None = None
-
-
-def find_preimages(manifest: Manifest, session: SessionEvidence) -> Preimages:
-    """Look for what the signed hashes stand for: in the deliveries, and in combinations of the signed words."""
-    found = Preimages(voted=_voted(manifest, session))
-    for receipt in session.deliveries:
-        transcript, rho = delivered_transcript(receipt)
-        found.rosters[rho] = Roster(receipt.group_check, receipt.roster)
-        found.transcripts[transcript] = Transcript(rho, receipt.commitments)
-    votes = session.signed.of(Vote)
-    if len(votes) == len(manifest.aggregators):
-        for combination in islice(product(*votes.values()), _MOST_COMBINATIONS):
-            entries = intersect([vote.entries for vote in combination])
-            for group_check in sorted({header.group_check for header in _pinned(session, entries)}):
-                found.rosters[roster_digest(session.sid, group_check, entries)] = Roster(group_check, entries)
-    _find_transcripts(manifest, session, found)
-    return found
-
-
-def _voted(manifest: Manifest, session: SessionEvidence) -> bytes | None:
-    votes = session.signed.single(Vote)
-    if len(votes) < len(manifest.aggregators):
-        return None
-    entries = intersect([vote.entries for vote in votes.values()])
-    headers = _pinned(session, entries)
-    if not headers or len(headers) < len(entries) or len({header.group_check for header in headers}) != 1:
-        return None
-    return roster_digest(session.sid, headers[0].group_check, entries)
-
-
-def _pinned(session: SessionEvidence, entries: Entries) -> list[Header]:
-    """The headers that a roster names, as far as the record has them."""
-    return [session.headers[value] for _, value in entries if value in session.headers]
-
-
-def _find_transcripts(manifest: Manifest, session: SessionEvidence, found: Preimages) -> None:
-    commitments = session.signed.of(RosterCommitment)
-    if len(commitments) < len(manifest.aggregators):
-        return
-    choices = product(sorted(session.hub_commitments), product(*commitments.values()))
-    for hub_commitment, words in islice(choices, _MOST_COMBINATIONS):
-        digests = (hub_commitment, *(word.commitment for word in words))
-        for rho in {word.rho for word in words}:
-            found.transcripts[transcript_digest(session.sid, rho, digests)] = Transcript(rho, digests)
 
 
 def equivocations(session: SessionEvidence) -> Iterator[Finding]:
     """Two different statements of one class, both with the aggregator's signature: proven.
 
-    An honest aggregator makes one of each for a session, after a restart too: from COMMIT on it repeats what it stored,
-    before that the session is void.
+    An honest aggregator says one of each for a session, whatever it loses (above). It gives a session up once, and the
+    step that its notice names follows from what it had stored; whether a session was opened is settled before it says
+    how it ended.
     """
     for kind, step, what in _ONLY_ONE:
         for number, messages in session.signed.of(kind).items():
@@ -140,7 +74,8 @@ def impossible_words(manifest: Manifest, session: SessionEvidence) -> Iterator[F
     honest one votes for headers of registered clients that verify and are for this session.
     """
     for number, votes in session.signed.of(Vote).items():
-        for fault in _invalid(manifest, session, [entry for vote in votes for entry in vote.entries]):
+        entries = list(dict.fromkeys(entry for vote in votes for entry in vote.entries))
+        for fault in islice(_invalid(manifest, session, entries), _MOST_FAULTS):
             yield Finding(Level.PROVEN, "step 2", f"voted for {fault}", (aggregator_party(number),))
     for number, closings in session.signed.of(Closing).items():
         if any(closing.outcome not in (VOID, OPENED) for closing in closings):
@@ -149,7 +84,7 @@ def impossible_words(manifest: Manifest, session: SessionEvidence) -> Iterator[F
 
 
 def _invalid(manifest: Manifest, session: SessionEvidence, entries: Sequence[tuple[int, bytes]]) -> Iterator[str]:
-    for client, value in dict.fromkeys(entries):
+    for client, value in entries:
         if not 1 <= client <= len(manifest.clients):
             yield f"client {client}, which is not in the manifest"
             continue
@@ -160,26 +95,32 @@ def _invalid(manifest: Manifest, session: SessionEvidence, entries: Sequence[tup
             yield f"a header of client {header.client} in place of client {client}'s"
         elif len(header.sealed_hashes) != len(manifest.aggregators):
             yield f"a header in client {client}'s name with a wrong number of stream keys"
-        elif not is_signed(manifest, header, session.sid):
+        elif not session.signed.has(header, client):
             yield f"a header in client {client}'s name that client {client} did not sign"
 
 
 def broken_endings(session: SessionEvidence) -> Iterator[Finding]:
-    """VOID for a session that was opened.
+    """A session that was given up, or called void, and was opened.
 
-    Alone: the signer's own opening or result beside its VOID. An honest aggregator that opened remembers it, and one
-    that said VOID never opens. Two named: a result needs every aggregator's opening, so whoever signed one beside
-    another's VOID did without, or the other opened.
+    Alone: the signer's own opening, result or OPENED beside its notice or VOID. Each is stored before it is signed and
+    excludes the other; VOID is said only where the set-up is remembered, so an honest aggregator that lost its store
+    does not say it. Two named: a result takes every aggregator's opening, so whoever signed one beside another's
+    notice or VOID did without, or the other opened.
     """
-    void = {number for number, words in session.signed.of(Closing).items() if VOID in [word.outcome for word in words]}
+    closings = session.signed.of(Closing)
+    void = {number for number, words in closings.items() if VOID in [word.outcome for word in words]}
+    gone = dict.fromkeys(void, "declared the session void")
+    gone |= dict.fromkeys(session.signed.of(Abort), "gave the session up")
     opened, certified = session.signed.of(OpeningReceipt), session.signed.of(ResultSignature)
-    for number in sorted(void):
-        own = [what for words, what in ((opened, "opening"), (certified, "result")) if number in words]
+    said = {number for number, words in closings.items() if OPENED in [word.outcome for word in words]}
+    for number, what in sorted(gone.items()):
+        kinds = ((opened, "its opening"), (certified, "its result"), (said - void, "that it was opened"))
+        own = [name for words, name in kinds if number in words]
         if own:
-            text = f"declared the session void, and signed its {' and '.join(own)}"
+            text = f"{what}, and signed {' and '.join(own)}"
             yield Finding(Level.PROVEN, "step 0", text, (aggregator_party(number),))
             continue
-        for other in sorted(certified.keys() - void):
+        for other in sorted(certified.keys() - gone.keys()):
             text = (
                 f"aggregator {number} says that it never opened, and aggregator {other} signed a result, which takes "
                 "everyone's opening"
@@ -187,26 +128,33 @@ def broken_endings(session: SessionEvidence) -> Iterator[Finding]:
             yield Finding(Level.INCONSISTENT, "step 0", text, everyone_of([number, other]))
 
 
-def rosters(manifest: Manifest, session: SessionEvidence, known: Preimages) -> Iterator[Finding]:
+def rosters(case: Case) -> Iterator[Finding]:
     """Rosters that no honest aggregator signs, and rosters that do not agree.
 
-    Alone: rho has a preimage with an illegal size, an invalid header, two group keys, or an entry that the signer did
-    not vote for; its own signature pins all of it. All named: the signers of different rosters, or of one that is not
-    the intersection of the votes in the record. Any of them may be honest, having been shown another vote; but then
-    somebody signed two.
+    Alone: rho has a preimage with an illegal size, an invalid header, two group keys, headers that send different
+    sessions again, or an entry that the signer did not vote for; its own signature pins all of it. All named: the
+    signers of different rosters, or of one that is not the intersection of the votes in the record. Any of them may be
+    honest, having been shown another vote; but then somebody signed two.
     """
-    commitments = session.signed.of(RosterCommitment)
-    votes = session.signed.single(Vote)
+    manifest, known = case.manifest, case.known
+    commitments = case.session.signed.of(RosterCommitment)
+    votes = case.session.signed.single(Vote)
+    illegal: dict[bytes, list[str]] = {}
     for number, words in commitments.items():
-        for word in words:
-            roster = known.rosters.get(word.rho)
+        voted = set(votes[number].entries) if number in votes else None
+        for rho in dict.fromkeys(word.rho for word in words):
+            roster = known.rosters.get(rho)
             if roster is None:
                 continue
-            own = votes.get(number)
-            for fault in _illegal(manifest, session, roster, None if own is None else own.entries):
+            if rho not in illegal:
+                illegal[rho] = list(islice(_illegal(manifest, case.session, roster), _MOST_FAULTS))
+            faults = list(illegal[rho])
+            if voted is not None and not all(entry in voted for entry in roster.entries):
+                faults.append("with a header that it did not vote for")
+            for fault in faults:
                 yield Finding(Level.PROVEN, "step 2", f"signed a roster {fault}", (aggregator_party(number),))
     signed = {word.rho for words in commitments.values() for word in words}
-    everyone = everyone_of(manifest.aggregator_numbers)
+    everyone = everyone_of(case.aggregators)
     if len(signed) > 1:
         text = "signed different rosters: one of them told the others different votes, or left its own out"
         yield Finding(Level.INCONSISTENT, "step 2", text, everyone)
@@ -219,139 +167,54 @@ def rosters(manifest: Manifest, session: SessionEvidence, known: Preimages) -> I
         yield Finding(Level.INCONSISTENT, "step 2", text, everyone)
 
 
-def _illegal(manifest: Manifest, session: SessionEvidence, roster: Roster, voted: Entries | None) -> Iterator[str]:
+def _illegal(manifest: Manifest, session: SessionEvidence, roster: Roster) -> Iterator[str]:
     size = len(roster.entries)
     if not manifest.roster_min <= size <= manifest.roster_max:
         yield f"of {size} clients, outside {manifest.roster_min}..{manifest.roster_max}"
-    for fault in _invalid(manifest, session, roster.entries):
-        yield f"with {fault}"
-    headers = _pinned(session, roster.entries)
+    headers = pinned(session, roster.entries)
     if len({(header.group_check, header.session_key_hash) for header in headers}) > 1:
         yield "whose clients hold different group keys"
     elif headers and headers[0].group_check != roster.group_check:
         yield "under another group key than its clients'"
-    if voted is not None and not set(roster.entries) <= set(voted):
-        yield "with a header that it did not vote for"
+    if len({header.origin for header in headers}) > 1:
+        yield "that mixes fresh updates with updates that are sent again"
+    for fault in _invalid(manifest, session, roster.entries):
+        yield f"with {fault}"
 
 
-def copied_commitments(manifest: Manifest, session: SessionEvidence) -> Iterator[Finding]:
-    """Two aggregators with one commitment. Its number is hashed into a commitment, so one of the two copied.
+def repeats(cases: Mapping[bytes, Case]) -> Iterator[Finding]:
+    """An update that is sent again to another roster: proven by the aggregator's signatures on both.
 
-    Alone: the one that is not it, once the other has opened that commitment; nobody can open it twice.
+    An honest aggregator commits to headers that name session S only if it opened S, remembers the roster that it
+    opened S with, and the clients are the same. If it lost its store it remembers no S, and refuses; except where every
+    roster holds every client, and then there is no other.
     """
-    for (one, words), (other, others) in combinations(session.signed.of(RosterCommitment).items(), 2):
-        shared = [(a, b) for a in words for b in others if a.commitment == b.commitment]
-        for a, b in shared[:1]:
-            openings = session.signed.of(OpeningReceipt)
-            owners = [
-                word.aggregator
-                for word in (a, b)
-                for opening in openings.get(word.aggregator, ())
-                if _commitment_of(manifest, opening, word.rho) == word.commitment
-            ]
-            if owners:
-                thief = other if owners[0] == one else one
-                text = f"signed the commitment that aggregator {owners[0]} opened, and so none of its own"
-                yield Finding(Level.PROVEN, "step 3", text, (aggregator_party(thief),))
-            else:
-                text = "signed the same commitment: one of the two copied the other's"
-                yield Finding(Level.INCONSISTENT, "step 3", text, everyone_of([one, other]))
+    signed = {sid: _signers_of_rosters(case) for sid, case in cases.items()}
+    for sid, case in cases.items():
+        for rho, signers in signed[sid].items():
+            roster = case.known.rosters[rho]
+            origin = case.origin_of(roster)
+            for earlier, others in signed.get(origin, {}).items():
+                if _same_clients(cases[origin].known.rosters[earlier], roster):
+                    continue
+                for number in sorted(signers & others):
+                    text = (
+                        f"had the updates of session {origin.hex()[:8]} sent again to other clients, in {sid.hex()[:8]}"
+                    )
+                    yield Finding(Level.PROVEN, "step 3", text, (aggregator_party(number),))
 
 
-def _commitment_of(manifest: Manifest, opening: OpeningReceipt, rho: bytes) -> bytes:
-    length, root = manifest.share_bytes, opening.share_root
-    return commit_to_share(opening.sid, rho, opening.aggregator, opening.salt, length, root)
+def _signers_of_rosters(case: Case) -> dict[bytes, set[int]]:
+    """Who signed which roster, of those that signed one alone and whose roster is known."""
+    found: dict[bytes, set[int]] = {}
+    for number, words in case.session.signed.of(RosterCommitment).items():
+        rosters_signed = {word.rho for word in words}
+        if len(rosters_signed) == 1 and rosters_signed <= case.known.rosters.keys():
+            found.setdefault(next(iter(rosters_signed)), set()).add(number)
+    return found
 
 
-def agreements(manifest: Manifest, session: SessionEvidence, known: Preimages) -> Iterator[Finding]:
-    """T against its preimage and against the signers' other words.
-
-    Alone: T has a preimage in which the signer's own roster or commitment is not the one that it signed, or two
-    commitments are equal. Two named: the signer, and one whose commitment under T is not the one in the record; the
-    first took it unsigned, or the second signed two. With the hub: two different T. com_0 carries no signature, so the
-    hub may have told it differently to honest aggregators.
-    """
-    commitments = session.signed.single(RosterCommitment)
-    for number, words in session.signed.of(Agreement).items():
-        for transcript in [
-            known.transcripts[word.transcript] for word in words if word.transcript in known.transcripts
-        ]:
-            yield from _transcript_faults(manifest, transcript, number, commitments)
-    if len({word.transcript for word in session.signed.all_of(Agreement)}) > 1:
-        text = "signed different T: the hub named different sums to them, or one of them different commitments"
-        yield Finding(Level.INCONSISTENT, "step 3", text, everyone_of(manifest.aggregator_numbers, hub=True))
-
-
-def _transcript_faults(
-    manifest: Manifest, transcript: Transcript, number: int, commitments: dict[int, RosterCommitment]
-) -> Iterator[Finding]:
-    own = (aggregator_party(number),)
-    digests = transcript.commitments
-    if len(digests) != len(manifest.aggregators) + 1:
-        yield Finding(Level.PROVEN, "step 3", "signed a T over a wrong number of commitments", own)
-        return
-    if len(set(digests[1:])) < len(digests) - 1:
-        yield Finding(Level.PROVEN, "step 3", "signed a T with two equal commitments", own)
-    for other, word in commitments.items():
-        if (word.rho, word.commitment) == (transcript.rho, digests[other]):
-            continue
-        if other == number:
-            text = "signed a T that holds another roster or commitment than the ones that it signed itself"
-            yield Finding(Level.PROVEN, "step 3", text, own)
-        else:
-            text = (
-                f"T as aggregator {number} signed it holds another roster or commitment of aggregator {other} than "
-                f"aggregator {other} signed here: it signed two, or aggregator {number} took one that was not signed"
-            )
-            yield Finding(Level.INCONSISTENT, "step 3", text, everyone_of([number, other]))
-
-
-def openings(manifest: Manifest, session: SessionEvidence, known: Preimages) -> Iterator[Finding]:
-    """Openings against commitments and against the others' T.
-
-    Alone: the opening does not fit the commitment that the same aggregator signed, by itself or in its T. Two named:
-    the one that opened, and one whose only T in the record is another. An honest one opens against n signatures on its
-    own T, so the second signed two, or the first did not wait for it.
-    """
-    agreed = session.signed.single(Agreement)
-    for number, words in session.signed.of(OpeningReceipt).items():
-        own = _own_commitments(session, known, number)
-        for word in words:
-            if any(_commitment_of(manifest, word, rho) != commitment for rho, commitment in own):
-                text = "opened something other than it committed to"
-                yield Finding(Level.PROVEN, "step 4", text, (aggregator_party(number),))
-        for other, agreement in agreed.items():
-            if number in agreed and agreement.transcript != agreed[number].transcript:
-                text = (
-                    f"aggregator {number} opened, and aggregator {other} signed another T: aggregator {number} did not "
-                    f"wait for it, or aggregator {other} signed two"
-                )
-                yield Finding(Level.INCONSISTENT, "step 4", text, everyone_of([number, other]))
-
-
-def openings_fit(manifest: Manifest, session: SessionEvidence, known: Preimages) -> bool:
-    """Whether there is one opening of every aggregator, each held against a commitment and fitting it."""
-    words = session.signed.single(OpeningReceipt)
-    for number, word in words.items():
-        own = _own_commitments(session, known, number)
-        if not own or any(_commitment_of(manifest, word, rho) != commitment for rho, commitment in own):
-            return False
-    return len(words) == len(manifest.aggregators)
-
-
-def _own_commitments(session: SessionEvidence, known: Preimages, number: int) -> set[tuple[bytes, bytes]]:
-    """(rho, com_s) under aggregator s's own signature."""
-    own = {(word.rho, word.commitment) for word in session.signed.of(RosterCommitment).get(number, ())}
-    for agreement in session.signed.of(Agreement).get(number, ()):
-        transcript = known.transcripts.get(agreement.transcript)
-        if transcript is not None and number < len(transcript.commitments):
-            own.add((transcript.rho, transcript.commitments[number]))
-    return own
-
-
-def aborts(session: SessionEvidence) -> Iterator[Finding]:
-    """An aggregator's word that it stopped. It proves nothing; what it saw may stand among the faults."""
-    for number, words in session.signed.of(Abort).items():
-        for word in words:
-            text = f"says that it stopped the session at step {word.step}; alone this proves nothing about anyone"
-            yield Finding(Level.REFUSED, f"step {word.step}", text, (aggregator_party(number),))
+def _same_clients(one: Roster, other: Roster) -> bool:
+    if len(one.entries) != len(other.entries):
+        return False
+    return all(mine[0] == theirs[0] for mine, theirs in zip(one.entries, other.entries, strict=True))

@@ -4,23 +4,28 @@ A record comes from anybody, so whatever is in it may be forged, left out, repea
 counts; what nobody signed counts only where a signature pins it: a header by the hash in a signed roster, the hub's
 sum by com_0 under T. All the rest is set aside and proves nothing about the party that it names.
 
-A session is judged only if an announcement shows that its id was made from the pinned manifest. A party may use one key
-in several tasks, and what it rightly signs under another manifest could look wrong under this one.
+A set-up is judged only if the record has the sealing keys that its id was made from: the id holds the pinned manifest.
+A session is judged only if an announcement or a request of the hub shows that its id was made from such a set-up. A
+party may use one key in several tasks, and what it rightly signs under another manifest could look wrong under this
+one.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice, product
+from math import prod
 from types import MappingProxyType
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import Final, NamedTuple, TypeAlias
 
-from privateyes.aggregation import hub
-from privateyes.aggregation.findings import Finding, Level, aggregator_party, client_party
-from privateyes.aggregation.keys import session_id, setup_id
+from privateyes.aggregation.audit.statements import Statements, is_signed, signer_of
+from privateyes.aggregation.keys import MAX_EPOCH, session_id, setup_id
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.messages import (
+    BIND,
     Abort,
     AggregatorKey,
     Agreement,
@@ -33,11 +38,13 @@ from privateyes.aggregation.messages import (
     Disclosure,
     Header,
     HubCommitment,
+    HubRequest,
     HubSum,
     HubSumReceipt,
     Message,
     Opening,
     OpeningReceipt,
+    Origin,
     ResultSignature,
     RosterCommitment,
     SealedGroupKey,
@@ -49,13 +56,11 @@ from privateyes.aggregation.messages import (
     Voucher,
 )
 from privateyes.aggregation.roster import result_digest, roster_digest, transcript_digest
-from privateyes.crypto.commitment import commit_to_sum_root, merkle_root
+from privateyes.crypto.commitment import commit_to_sum_root, merkle_root, share_hash
 from privateyes.crypto.field import Elements
-from privateyes.crypto.labels import Role
 from privateyes.errors import MalformedError
 
-S = TypeVar("S", bound=Signed)
-OfEpoch: TypeAlias = AggregatorKey | ClientKey | SealedStreamKey | SealedGroupKey | SealedState | Voucher | Announcement
+OfSetup: TypeAlias = ClientKey | SealedStreamKey | SealedGroupKey | SealedState | Voucher | HubRequest | Announcement
 OfSession: TypeAlias = (
     Closing | Header | Vote | RosterCommitment | HubCommitment | Agreement | OpeningReceipt | HubSumReceipt
     | ResultSignature | DeliveryReceipt | Complaint | Abort | Disclosure
@@ -65,12 +70,15 @@ MESSAGE_TYPES: Final[Mapping[str, type[Message]]] = MappingProxyType(
     {
         kind.__name__: kind
         for kind in (
-            AggregatorKey, ClientKey, SealedStreamKey, SealedGroupKey, SealedState, Voucher, Announcement, Closing,
-            Header, Vote, Submission, RosterCommitment, HubCommitment, Agreement, Opening, OpeningReceipt, HubSum,
-            HubSumReceipt, ResultSignature, Delivery, DeliveryReceipt, Complaint, Abort, Disclosure,
+            AggregatorKey, ClientKey, SealedStreamKey, SealedGroupKey, SealedState, Voucher, HubRequest, Announcement,
+            Closing, Header, Vote, Submission, Origin, RosterCommitment, HubCommitment, Agreement, Opening,
+            OpeningReceipt, HubSum, HubSumReceipt, ResultSignature, Delivery, DeliveryReceipt, Complaint, Abort,
+            Disclosure,
         )
     }
 )  # fmt: skip
+
+_MOST_SETUPS: Final = 4096  # combinations of sealing keys that are tried
 
 
 def read_message(kind: str, data: bytes, manifest: Manifest) -> Message:
@@ -84,39 +92,41 @@ def read_message(kind: str, data: bytes, manifest: Manifest) -> Message:
     return MESSAGE_TYPES[kind].from_bytes(data, manifest)
 
 
-@dataclass(slots=True)
-class Statements:
-    """Verified statements by class and signer; equal ones once.
+class Place(NamedTuple):
+    """What a session's id is made from."""
 
-    Headers count as equal only with their signatures, because rosters name the hash of both.
+    setup: bytes
+    round: int
+    state_id: bytes
+
+
+@dataclass(slots=True)
+class SetupEvidence:
+    """What a record has of one set-up.
+
+    Attributes:
+        id: the set-up's id, the context of its messages.
+        epoch: its label, and the leader, from the sealing keys that its id was made from; None if the record lacks
+            them, and then nothing shows that the set-up is of the pinned manifest.
+        signed: the verified statements.
+        set_aside: how many messages did not verify, by class and the party named.
     """
 
-    _found: dict[type[Signed], dict[int, dict[bytes, Signed]]] = field(default_factory=dict)
-
-    def add(self, message: Signed, signer: int, context: bytes) -> None:
-        """Keep a message whose signature was checked."""
-        own = self._found.setdefault(type(message), {}).setdefault(signer, {})
-        own.setdefault(
-            message.to_bytes() if isinstance(message, Header) else message.signed_statement(context), message
-        )
-
-    def of(self, kind: type[S]) -> dict[int, tuple[S, ...]]:
-        """What each signer said in messages of one class, ascending by signer."""
-        found = self._found.get(kind, {})
-        return {signer: tuple(cast(S, message) for message in found[signer].values()) for signer in sorted(found)}
-
-    def all_of(self, kind: type[S]) -> tuple[S, ...]:
-        """All statements of one class."""
-        return tuple(message for messages in self.of(kind).values() for message in messages)
-
-    def single(self, kind: type[S]) -> dict[int, S]:
-        """By signer, for those that made exactly one statement of that class."""
-        return {signer: messages[0] for signer, messages in self.of(kind).items() if len(messages) == 1}
+    id: bytes
+    epoch: int | None = None
+    leader: int | None = None
+    signed: Statements = field(default_factory=Statements)
+    set_aside: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
-    def count(self) -> int:
-        """How many there are."""
-        return sum(len(own) for by_signer in self._found.values() for own in by_signer.values())
+    def is_placed(self) -> bool:
+        """Whether it is of the pinned manifest for certain."""
+        return self.epoch is not None
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"set-up {self.id.hex()[:8]}" + (f" (epoch {self.epoch})" if self.is_placed else "")
 
 
 @dataclass(slots=True)
@@ -125,11 +135,12 @@ class SessionEvidence:
 
     Attributes:
         sid: the session.
-        epoch: and round, whose hash with the manifest's is the sid; None if no announcement in the record tells.
+        setup: its set-up, and round and state id, whose hash is the sid; None if nothing in the record tells.
+        announced_by: the aggregators whose announcement the record has.
         signed: the verified statements.
         headers: every header by its hash, verified or not: a signed roster pins them.
         shares: uploads that fit their header, by the header's hash.
-        hub_commitments: values that may be com_0; T says which one is.
+        hub_commitments: values that may be com_0, of the hub's commitments and sums; T says which one is.
         sums: C by its root. Z_s likewise in ``opened``.
         deliveries: unsigned; the result signatures inside are what counts.
         full: deliveries with their vector, by receipt.
@@ -137,8 +148,9 @@ class SessionEvidence:
     """
 
     sid: bytes
-    epoch: int | None = None
-    round: int | None = None
+    setup: SetupEvidence | None = None
+    place: Place | None = None
+    announced_by: set[int] = field(default_factory=set)
     signed: Statements = field(default_factory=Statements)
     headers: dict[bytes, Header] = field(default_factory=dict)
     shares: dict[bytes, Submission] = field(default_factory=dict)
@@ -149,6 +161,27 @@ class SessionEvidence:
     full: dict[DeliveryReceipt, Delivery] = field(default_factory=dict)
     set_aside: Counter[tuple[str, str]] = field(default_factory=Counter)
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether it is of the pinned manifest for certain."""
+        return self.setup is not None
+
+    @property
+    def epoch(self) -> int | None:
+        """The label of its set-up."""
+        return None if self.setup is None else self.setup.epoch
+
+    @property
+    def round(self) -> int | None:
+        """The number that it was announced by."""
+        return None if self.place is None else self.place.round
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether others speak of it and nobody speaks in it: no announcement, header or word of any step."""
+        spoken = self.signed.kinds - {Closing, Complaint}
+        return not (spoken or self.announced_by or self.headers or self.deliveries or self.hub_commitments)
+
 
 @dataclass(slots=True)
 class Evidence:
@@ -156,81 +189,76 @@ class Evidence:
 
     Attributes:
         manifest: the pinned copy.
+        offers: the aggregators' verified sealing keys, of all set-ups.
+        setups: by id, of every set-up that a message names.
         sessions: by sid.
-        epochs: verified statements of the set-ups and announcements, by epoch.
-        set_aside: how many set-up messages and announcements did not verify.
-        announced: epoch and round by sid, of every announcement, signed or not: the hash alone shows that they belong.
+        origins: rosters of sessions that are sent again; unsigned.
+        set_aside: how many sealing keys did not verify.
         messages: how many distinct messages were looked at.
+        unsearched: whether there were more combinations of sealing keys than are tried.
     """
 
     manifest: Manifest
+    offers: Statements = field(default_factory=Statements)
+    setups: dict[bytes, SetupEvidence] = field(default_factory=dict)
     sessions: dict[bytes, SessionEvidence] = field(default_factory=dict)
-    epochs: dict[int, Statements] = field(default_factory=dict)
+    origins: list[Origin] = field(default_factory=list)
     set_aside: Counter[tuple[str, str]] = field(default_factory=Counter)
-    announced: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     messages: int = 0
+    unsearched: bool = False
 
     @property
-    def verified(self) -> int:
-        """How many signed messages verify, of this manifest's set-ups and sessions."""
-        everywhere = (*self.epochs.values(), *(session.signed for session in self.judged))
-        return sum(statements.count for statements in everywhere)
+    def placed(self) -> list[SetupEvidence]:
+        """The set-ups that are of this manifest's task for certain, by label."""
+        found = [setup for setup in self.setups.values() if setup.is_placed]
+        return sorted(found, key=lambda setup: (setup.epoch, setup.id))
 
     @property
     def judged(self) -> list[SessionEvidence]:
         """The sessions that are of this manifest's task for certain."""
-        return [session for session in self.sessions.values() if session.epoch is not None]
+        return [session for session in self.sessions.values() if session.is_judged]
+
+    @property
+    def verified(self) -> int:
+        """How many signed messages verify, of this manifest's set-ups and sessions."""
+        parts = [self.offers, *(setup.signed for setup in self.placed), *(session.signed for session in self.judged)]
+        return sum(statements.count for statements in parts)
 
 
 def collect(manifest: Manifest, messages: Iterable[Message]) -> Evidence:
     """Sort a record's messages, in whatever order they come."""
     evidence = Evidence(manifest)
     known: set[bytes] = set()
+    places: dict[bytes, Place] = {}
     for message in messages:
-        compact = _compact(message)
-        data = bytes((message.kind,)) + compact.to_bytes()
-        if isinstance(message, Submission):
-            data += merkle_root(message.share)
+        compact = _compact(manifest, message)
+        root = merkle_root(message.share, manifest.bulk_hash) if isinstance(message, Submission) else b""
+        data = hashlib.sha256(bytes((message.kind,)) + compact.to_bytes() + root).digest()
         if data in known:
             continue
         known.add(data)
         evidence.messages += 1
-        if isinstance(compact, OfEpoch):
-            _add_of_epoch(evidence, compact)
+        if isinstance(compact, AggregatorKey):
+            _file(manifest, compact, manifest.digest(), evidence.offers, evidence.set_aside)
+        elif isinstance(compact, OfSetup):
+            _add_of_setup(evidence, compact, places)
+        elif isinstance(compact, Origin):
+            evidence.origins.append(compact)
         elif isinstance(compact, OfSession):
-            _add_of_session(evidence, message, compact)
+            _add_of_session(evidence, message, compact, root)
+    _place_setups(evidence)
     for session in evidence.sessions.values():
-        session.epoch, session.round = evidence.announced.get(session.sid, (None, None))
+        place = places.get(session.sid)
+        if place is not None and evidence.setups[place.setup].is_placed:
+            session.setup, session.place = evidence.setups[place.setup], place
     return evidence
 
 
-def _compact(message: Message) -> Message:
+def _compact(manifest: Manifest, message: Message) -> Message:
     """The message without its vector."""
     if isinstance(message, Opening | HubSum | Delivery):
-        return message.receipt()
+        return message.receipt(manifest.bulk_hash)
     return message.header if isinstance(message, Submission) else message
-
-
-def signer_of(manifest: Manifest, message: Signed) -> tuple[int, str, bytes | None]:
-    """Who a message says it is from: number, name, and the pinned key unless the manifest knows no such party."""
-    number = message.signer
-    if message.role is Role.AGGREGATOR:
-        parties, name = manifest.aggregators, aggregator_party(number)
-    else:
-        parties, name = manifest.clients, client_party(number)
-    return number, name, parties[number - 1].public_key if 1 <= number <= len(parties) else None
-
-
-def is_signed(manifest: Manifest, message: Signed, context: bytes) -> bool:
-    """Whether the party that a message names signed it."""
-    _, _, key = signer_of(manifest, message)
-    if key is None:
-        return False
-    try:
-        message.require_signature_of(key, context)
-    except MalformedError:
-        return False
-    return True
 
 
 def _file(
@@ -244,45 +272,41 @@ def _file(
     return False
 
 
-def _add_of_epoch(evidence: Evidence, message: OfEpoch) -> None:
-    context = setup_id(evidence.manifest.digest(), message.epoch)
-    statements = evidence.epochs.get(message.epoch, Statements())
-    verified = _file(evidence.manifest, message, context, statements, evidence.set_aside)
-    if verified:
-        evidence.epochs[message.epoch] = statements
-    if isinstance(message, Announcement):
-        sid = session_id(context, message.round, message.state_id)
-        evidence.announced[sid] = (message.epoch, message.round)
-        if verified:
-            evidence.sessions.setdefault(sid, SessionEvidence(sid))
+def _add_of_setup(evidence: Evidence, message: OfSetup, places: dict[bytes, Place]) -> None:
+    setup = evidence.setups.setdefault(message.setup, SetupEvidence(message.setup))
+    verified = _file(evidence.manifest, message, setup.id, setup.signed, setup.set_aside)
+    if isinstance(message, Announcement | HubRequest) and getattr(message, "action", None) != BIND:
+        # Signed or not: the hash alone shows where a session belongs.
+        place = Place(setup.id, message.round, message.state_id)
+        sid = session_id(*place)
+        places[sid] = place
+        if verified and isinstance(message, Announcement):
+            evidence.sessions.setdefault(sid, SessionEvidence(sid)).announced_by.add(message.aggregator)
 
 
-def _add_of_session(evidence: Evidence, message: Message, compact: OfSession) -> None:
-    sid = compact.sid
+def _add_of_session(evidence: Evidence, message: Message, compact: OfSession, root: bytes) -> None:
+    sid, manifest = compact.sid, evidence.manifest
     session = evidence.sessions.setdefault(sid, SessionEvidence(sid))
     if isinstance(compact, Signed):
-        _file(evidence.manifest, compact, sid, session.signed, session.set_aside)
+        _file(manifest, compact, sid, session.signed, session.set_aside)
     if isinstance(compact, Header):
         session.headers[compact.hash()] = compact
     if isinstance(message, Submission):
-        _add_share(session, message)
+        header = message.header
+        if share_hash(sid, header.client, message.share.nbytes, root) == header.share_hash:
+            session.shares[header.hash()] = message
+        else:
+            session.set_aside["Submission", signer_of(manifest, header)[1]] += 1
     elif isinstance(message, Opening) and isinstance(compact, OpeningReceipt):
         session.opened[compact.share_root] = message.share
     elif isinstance(compact, HubCommitment):
         session.hub_commitments.add(compact.commitment)
     elif isinstance(compact, HubSumReceipt):
-        session.hub_commitments.add(commit_to_sum_root(sid, evidence.manifest.share_bytes, compact.share_root))
+        session.hub_commitments.add(commit_to_sum_root(sid, manifest.share_bytes, compact.share_root))
         if isinstance(message, HubSum):
             session.sums[compact.share_root] = message.share
     elif isinstance(compact, DeliveryReceipt):
-        _add_delivery(evidence.manifest, session, message, compact)
-
-
-def _add_share(session: SessionEvidence, submission: Submission) -> None:
-    try:
-        session.shares[hub.require_intact(submission).hash()] = submission
-    except MalformedError:
-        session.set_aside["Submission", client_party(submission.header.client)] += 1
+        _add_delivery(manifest, session, message, compact)
 
 
 def _add_delivery(manifest: Manifest, session: SessionEvidence, message: Message, receipt: DeliveryReceipt) -> None:
@@ -295,6 +319,35 @@ def _add_delivery(manifest: Manifest, session: SessionEvidence, message: Message
         inside = ResultSignature(receipt.sid, number, result, signature)
         if is_signed(manifest, inside, receipt.sid):
             session.signed.add(inside, number, receipt.sid)
+
+
+def _place_setups(evidence: Evidence) -> None:
+    """Find the sealing keys that the set-ups' ids were made from, labels with the fewest combinations first.
+
+    An aggregator may have offered several keys under one label, which orders nothing: after a restart, for example.
+    """
+    manifest, digest = evidence.manifest, evidence.manifest.digest()
+    by_label: dict[tuple[int, int], dict[int, list[AggregatorKey]]] = {}
+    for offer in evidence.offers.all_of(AggregatorKey):
+        if is_possible(manifest, offer):
+            by_label.setdefault((offer.epoch, offer.leader), {}).setdefault(offer.aggregator, []).append(offer)
+    whole = [
+        [offers[number] for number in manifest.aggregator_numbers]
+        for offers in by_label.values()
+        if len(offers) == len(manifest.aggregators)
+    ]
+    whole.sort(key=lambda offers: prod(len(own) for own in offers))
+    evidence.unsearched = sum(prod(len(own) for own in offers) for offers in whole) > _MOST_SETUPS
+    for keys in islice((keys for offers in whole for keys in product(*offers)), _MOST_SETUPS):
+        epoch, leader = keys[0].epoch, keys[0].leader
+        setup = evidence.setups.get(setup_id(digest, epoch, leader, [key.public_key for key in keys]))
+        if setup is not None:
+            setup.epoch, setup.leader = epoch, leader
+
+
+def is_possible(manifest: Manifest, offer: AggregatorKey) -> bool:
+    """Whether an honest aggregator offers a key under such a label, for such a leader."""
+    return offer.epoch <= MAX_EPOCH and offer.leader in manifest.leaders
 
 
 def signed_by_all(manifest: Manifest, said: Iterable[tuple[int, bytes]]) -> set[bytes]:
@@ -315,16 +368,3 @@ def delivered_transcript(receipt: DeliveryReceipt) -> tuple[bytes, bytes]:
     """T and rho of what a delivery holds."""
     rho = roster_digest(receipt.sid, receipt.group_check, receipt.roster)
     return transcript_digest(receipt.sid, rho, receipt.commitments), rho
-
-
-def set_aside_findings(aside: Counter[tuple[str, str]], step: str) -> list[Finding]:
-    """What did not verify: said once for each class and party named, and held against nobody."""
-    return [
-        Finding(
-            Level.NOTED,
-            step,
-            f"set aside: {count} x {kind} in the name of {name}, whose signature or hash does not fit; this proves "
-            f"nothing about {name}",
-        )
-        for (kind, name), count in sorted(aside.items())
-    ]

@@ -6,66 +6,53 @@ whole Submissions, Openings or the HubSum (``recomputed_result``, ``hub_sum``) a
 add them to the record.
 
 A header's signature pins a share, n signatures on T pin com_0 and every Z_s, so whoever holds the vectors can say what
-C and the signed result had to be. The hub signs nothing: it is suspected where n aggregators signed T over a com_0 that
-is not the sum of the roster's shares, which it can escape only if all n aggregators are corrupt; and then nothing is
-promised anyway.
+C and the signed result had to be. No word of the hub about its sum is signed: it is suspected where n aggregators
+signed T over a com_0 that is not the sum of the roster's shares, which it can escape only if all n aggregators are
+corrupt; and then nothing is promised anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Final
 
 from privateyes.aggregation import hub
-from privateyes.aggregation.audit_aggregators import Preimages, Transcript
-from privateyes.aggregation.evidence import SessionEvidence, delivered_result, delivered_transcript, signed_by_all
-from privateyes.aggregation.findings import HUB, Finding, Level, aggregator_party, client_party, everyone_of
+from privateyes.aggregation.audit.evidence import delivered_result, delivered_transcript, signed_by_all
+from privateyes.aggregation.audit.findings import HUB, Finding, Level, aggregator_party, everyone_of
+from privateyes.aggregation.audit.preimages import Case, Transcript, pinned
 from privateyes.aggregation.keys import session_key_hash
-from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.messages import (
     Agreement,
-    Complaint,
+    Delivery,
     DeliveryReceipt,
     Disclosure,
     Header,
     OpeningReceipt,
     ResultSignature,
 )
-from privateyes.aggregation.result import (
-    Average,
-    Check,
-    require_legal_roster,
-    require_result_signatures,
-    verify_disclosed,
-)
+from privateyes.aggregation.result import Average, Check, verify_disclosed
 from privateyes.aggregation.roster import result_digest
 from privateyes.aggregation.summation import chunks_of_result
 from privateyes.crypto.commitment import MerkleTree, commit_to_share, commit_to_sum_root
 from privateyes.crypto.field import Elements
 from privateyes.errors import DeliveryError, MalformedError, RefusedError
 
-_MEANS: Final = {
-    Check.SESSION: "it follows another session",
-    Check.GROUP_KEY: "another group key than its own",
-    Check.ROSTER: "the roster is illegal, or lists it with a submission that it did not make",
-    Check.SIGNATURES: "a result signature is missing or does not verify",
-    Check.TAG: "the sum does not carry the clients' tags",
-    Check.WEIGHT: "an impossible total weight",
-    Check.RANGE: "a coordinate larger than clipped updates can add up to",
-}
+_MOST_MISMATCHES: Final = 5  # published keys that do not fit, that are told
 
 
-def results(manifest: Manifest, session: SessionEvidence, known: Preimages) -> Iterator[Finding]:
+def results(case: Case) -> Iterator[Finding]:
     """Result signatures against each other, against the signers' T and against the sum computed again.
 
     Alone: the signed result stands for another T than the signer's own, or is not the sum of what its T holds; both
-    are pinned by its signatures. Two named: T fixes the sum, so of two that signed different results one did not add up
-    what it agreed to, or signed another T.
+    are pinned by its signatures. An honest aggregator signs one T and one result for a session, whatever it loses
+    (aggregators.py), and the result is the sum of openings that fit its T. Two named: T fixes the sum, so of two that
+    signed different results one did not add up what it agreed to, or signed another T.
     """
-    signed = session.signed.single(ResultSignature)
-    agreed = session.signed.single(Agreement)
-    delivered = {delivered_result(receipt): delivered_transcript(receipt)[0] for receipt in session.deliveries}
+    signed = case.session.signed.single(ResultSignature)
+    agreed = case.session.signed.single(Agreement)
+    delivered = {delivered_result(receipt): delivered_transcript(receipt)[0] for receipt in case.session.deliveries}
     sums: dict[bytes, bytes | None] = {}
     for number, word in signed.items():
         agreement = agreed.get(number)
@@ -77,7 +64,7 @@ def results(manifest: Manifest, session: SessionEvidence, known: Preimages) -> I
             continue
         transcript = agreement.transcript
         if transcript not in sums:
-            sums[transcript] = recomputed_result(manifest, session, transcript, known)
+            sums[transcript] = recomputed_result(case, transcript)
         if sums[transcript] not in (None, word.result):
             text = "signed a result that is not the sum of what its T holds"
             yield Finding(Level.PROVEN, "step 4", text, own)
@@ -87,182 +74,136 @@ def results(manifest: Manifest, session: SessionEvidence, known: Preimages) -> I
             yield Finding(Level.INCONSISTENT, "step 4", text, everyone_of([one, other]))
 
 
-def recomputed_result(
-    manifest: Manifest, session: SessionEvidence, transcript: bytes, known: Preimages
-) -> bytes | None:
+def recomputed_result(case: Case, transcript: bytes) -> bytes | None:
     """H(T, H(Z), |R|) from C and every Z_s, if the record has all these vectors and each fits T."""
-    found = known.transcripts.get(transcript)
-    roster = None if found is None else known.rosters.get(found.rho)
-    if found is None or roster is None or len(found.commitments) != len(manifest.aggregators) + 1:
+    found, manifest = case.known.roster_under(transcript), case.manifest
+    if found is None or len(found[0].commitments) != len(manifest.aggregators) + 1:
         return None
-    total = _hub_sum(manifest, session, found.commitments[0])
-    shares = [_opened_share(manifest, session, found, number) for number in manifest.aggregator_numbers]
+    agreed, roster = found
+    total = _hub_sum(case, agreed.commitments[0])
+    shares = [_opened_share(case, agreed, number) for number in case.aggregators]
     if total is None or any(share is None for share in shares):
         return None
-    tree = MerkleTree()
+    tree = MerkleTree(manifest.bulk_hash)
     for piece in chunks_of_result(manifest.field, total, [share for share in shares if share is not None]):
         tree.update(piece)
-    return result_digest(session.sid, transcript, tree.root(), len(roster.entries))
+    return result_digest(case.session.sid, transcript, tree.root(), len(roster.entries))
 
 
-def _hub_sum(manifest: Manifest, session: SessionEvidence, commitment: bytes) -> Elements | None:
-    for root, total in session.sums.items():
-        if commit_to_sum_root(session.sid, manifest.share_bytes, root) == commitment:
+def _hub_sum(case: Case, commitment: bytes) -> Elements | None:
+    for root, total in case.session.sums.items():
+        if commit_to_sum_root(case.session.sid, case.manifest.share_bytes, root) == commitment:
             return total
     return None
 
 
-def _opened_share(manifest: Manifest, session: SessionEvidence, transcript: Transcript, number: int) -> Elements | None:
-    for word in session.signed.of(OpeningReceipt).get(number, ()):
-        values = (transcript.rho, number, word.salt, manifest.share_bytes, word.share_root)
-        if commit_to_share(session.sid, *values) == transcript.commitments[number]:
-            return session.opened.get(word.share_root)
+def _opened_share(case: Case, transcript: Transcript, number: int) -> Elements | None:
+    for word in case.session.signed.of(OpeningReceipt).get(number, ()):
+        values = (transcript.rho, number, word.salt, case.manifest.share_bytes, word.share_root)
+        if commit_to_share(case.session.sid, *values) == transcript.commitments[number]:
+            return case.session.opened.get(word.share_root)
     return None
 
 
-def hub_sum(manifest: Manifest, session: SessionEvidence, known: Preimages) -> Iterator[Finding]:
+def hub_sum(case: Case) -> Iterator[Finding]:
     """com_0 under n signatures against the sum of the roster's shares.
 
-    The hub signs nothing, so it is suspected and not proven guilty: whoever could alter its word on the way to the
-    honest aggregator would look the same.
+    Nobody signs com_0, so the hub is suspected and not proven guilty: whoever could alter its word on the way to the
+    honest aggregator would look the same. Where n aggregators signed two T, each of them is named for that.
     """
-    agreed = ((word.aggregator, word.transcript) for word in session.signed.all_of(Agreement))
-    for transcript in sorted(signed_by_all(manifest, agreed)):
-        found = known.transcripts.get(transcript)
-        roster = None if found is None else known.rosters.get(found.rho)
-        if found is None or roster is None or not all(value in session.shares for _, value in roster.entries):
-            continue
-        uploads = {client: session.shares[value].share for client, value in roster.entries}
-        _, commitment = hub.add_shares(manifest, session.sid, roster.entries, uploads.__getitem__)
-        if commitment.commitment != found.commitments[0]:
-            text = (
-                "the sum that all aggregators signed T over is not the sum of the shares whose hashes the clients "
-                "signed: the hub added wrongly, or its word was altered on the way (or every aggregator is corrupt)"
-            )
-            yield Finding(Level.SUSPECTED, "step 3", text, (HUB,))
-        else:
-            yield Finding(Level.HOLDS, "step 3", "the hub's sum is the sum of the roster's shares")
-
-
-def certified_deliveries(manifest: Manifest, session: SessionEvidence) -> list[DeliveryReceipt]:
-    """Those whose roster is legal and that carry n signatures on their result; all others are nobody's word."""
-    return [receipt for receipt in session.deliveries if _delivery_fault(manifest, receipt) is None]
-
-
-def _delivery_fault(manifest: Manifest, receipt: DeliveryReceipt) -> DeliveryError | None:
-    try:
-        require_legal_roster(manifest, receipt.roster)
-        require_result_signatures(manifest, receipt)
-    except DeliveryError as error:
-        return error
-    return None
-
-
-def uncertified_deliveries(manifest: Manifest, session: SessionEvidence) -> Iterator[Finding]:
-    """Deliveries that no client accepts. Unsigned as they are, they prove nothing about the hub."""
-    for receipt in session.deliveries:
-        fault = _delivery_fault(manifest, receipt)
-        if fault is not None:
-            text = f"set aside: a delivery that every client refuses at check {fault.check} ({fault.problem})"
-            yield Finding(Level.NOTED, "step 5", text)
-
-
-def public_average(manifest: Manifest, session: SessionEvidence) -> tuple[Average | None, list[Finding]]:
-    """Check the sum of a public task with the disclosed key (protocol, step 5, checks 5 to 7).
-
-    Nobody is named alone: a sum without its tags was altered by the hub or an aggregator, or a client of the roster
-    submitted wrong tags.
-    """
-    findings: list[Finding] = []
-    for receipt in certified_deliveries(manifest, session):
-        for disclosure, outcome in _checked_with_keys(manifest, session, receipt):
-            if isinstance(outcome, Average):
-                return outcome, findings
-            findings += _of_refused_sum(manifest, session, receipt, disclosure, outcome)
-    return None, findings
-
-
-def _checked_with_keys(
-    manifest: Manifest, session: SessionEvidence, receipt: DeliveryReceipt
-) -> Iterator[tuple[Disclosure, Average | DeliveryError]]:
-    """A public task's delivery, checked with every disclosed key; nothing if the record lacks what that takes."""
-    delivery = session.full.get(receipt)
-    headers = [session.headers[value] for _, value in receipt.roster if value in session.headers]
-    if delivery is None or manifest.sealed or len(headers) < len(receipt.roster):
+    session = case.session
+    agreed = signed_by_all(
+        case.manifest, ((word.aggregator, word.transcript) for word in session.signed.all_of(Agreement))
+    )
+    found = case.known.roster_under(next(iter(agreed))) if len(agreed) == 1 else None
+    if found is None or not all(value in session.shares for _, value in found[1].entries):
         return
-    for disclosure in session.signed.all_of(Disclosure):
-        try:
-            yield disclosure, verify_disclosed(manifest, delivery, headers, disclosure)
-        except DeliveryError as error:
-            yield disclosure, error
-        except (MalformedError, RefusedError):
-            continue  # a header in the roster is forged: the aggregators that signed the roster are named for it
+    entries = found[1].entries
+    uploads = {client: session.shares[value].share for client, value in entries}
+    _, commitment = hub.add_shares(case.manifest, session.sid, entries, uploads.__getitem__)
+    if commitment.commitment != found[0].commitments[0]:
+        text = (
+            "the sum that all aggregators signed T over is not the sum of the shares whose hashes the clients "
+            "signed: the hub added wrongly, or its word was altered on the way (or every aggregator is corrupt)"
+        )
+        yield Finding(Level.SUSPECTED, "step 3", text, (HUB,))
+    else:
+        yield Finding(Level.HOLDS, "step 3", "the hub's sum is the sum of the roster's shares")
 
 
-def _of_refused_sum(
-    manifest: Manifest, session: SessionEvidence, receipt: DeliveryReceipt, disclosure: Disclosure, error: DeliveryError
-) -> Iterator[Finding]:
-    roster = [client for client, _ in receipt.roster]
-    if error.check >= Check.TAG:
-        everyone = everyone_of(manifest.aggregator_numbers, roster, hub=True)
-        text = f"the signed sum is wrong, as anyone can check: {error.problem} (check {error.check})"
-        yield Finding(Level.INCONSISTENT, "step 5", text, everyone)
-    if error.check == Check.GROUP_KEY:
-        # Who disclosed under this delivery's kc has the K of everyone honest in the roster, and so their K_sid.
-        key_hash = session_key_hash(disclosure.sid, disclosure.session_key)
-        others = [
-            client
-            for client, words in session.signed.of(Header).items()
-            for word in words
-            if (client, word.hash()) in receipt.roster
-            and word.group_check == receipt.group_check
-            and word.session_key_hash != key_hash
-        ]
-        if set(others) - {disclosure.client}:
+@dataclass(slots=True)
+class PublicCheck:
+    """What the certified sums of a public session say to whoever holds a disclosed key.
+
+    Attributes:
+        average: the sum, decoded, if it passes.
+        failed: by delivery, the check that its sum does not pass.
+        findings: whom that names.
+    """
+
+    average: Average | None = None
+    failed: dict[DeliveryReceipt, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def check_public_sum(case: Case) -> PublicCheck:
+    """Check a public task's certified sum with the disclosed key (protocol, step 5, checks 5 on).
+
+    Every header of a roster names the hash of K_sid, so one key fits, whoever discloses it, and each result is checked
+    once. Nobody is named alone: a sum without its tags was altered by the hub or an aggregator, or a client of the
+    roster submitted wrong tags.
+    """
+    checked = PublicCheck()
+    for result, receipt in case.deliveries.certified.items():
+        headers = pinned(case.session, receipt.roster)
+        delivery = case.session.full.get(receipt)
+        if delivery is None or case.manifest.sealed or len(headers) < len(receipt.roster):
+            continue
+        disclosed = [word for word in case.session.signed.all_of(Disclosure) if word.result == result]
+        fitting, mismatches = _held_against(case, receipt, headers, disclosed)
+        checked.findings += mismatches
+        if fitting is not None:
+            _check_once(case, delivery, headers, fitting, checked)
+    return checked
+
+
+def _held_against(
+    case: Case, receipt: DeliveryReceipt, headers: Sequence[Header], disclosed: Sequence[Disclosure]
+) -> tuple[Disclosure | None, list[Finding]]:
+    """A disclosure of the key that every header of the roster names, and the others.
+
+    The result pins kc, so whoever disclosed for it has the K of everyone honest in the roster, and their K_sid: the
+    one that published another key, or all whose headers name another, made it up.
+    """
+    by_hash: dict[bytes, set[int]] = {}
+    for header in headers:
+        if header.group_check == receipt.group_check and case.session.signed.has(header, header.client):
+            by_hash.setdefault(header.session_key_hash, set()).add(header.client)
+    everyone = set().union(*by_hash.values())
+    fitting: Disclosure | None = None
+    mismatches: list[Finding] = []
+    for word in {word.session_key: word for word in reversed(disclosed)}.values():
+        key_hash = session_key_hash(word.sid, word.session_key)
+        if by_hash.keys() == {key_hash}:
+            fitting = word
+            continue
+        others = everyone - by_hash.get(key_hash, set()) if len(mismatches) < _MOST_MISMATCHES else set()
+        if others - {word.client}:
             text = "the published session key is not the one that the roster's headers name"
-            yield Finding(Level.INCONSISTENT, "step 5", text, everyone_of(clients=[disclosure.client, *others]))
+            mismatches.append(Finding(Level.INCONSISTENT, "step 5", text, everyone_of(clients=[word.client, *others])))
+    return fitting, mismatches
 
 
-def complaints(manifest: Manifest, session: SessionEvidence, average: Average | None) -> Iterator[Finding]:
-    """A client's refusal, and whether the record shows why. It proves nothing: a client may complain without reason."""
-    for client, words in session.signed.of(Complaint).items():
-        for word in words:
-            means = _MEANS[Check(word.check)] if word.check in list(Check) else "no such check"
-            shown = _shown(manifest, session, client, word.check, average)
-            text = f"refused the result at check {word.check}: {means}. {shown}"
-            yield Finding(Level.REFUSED, f"check {word.check}", text, (client_party(client),))
-
-
-def _shown(manifest: Manifest, session: SessionEvidence, client: int, check: int, average: Average | None) -> str:
-    if not session.deliveries:
-        return "The record has no delivery, so this cannot be compared"
-    if all(_shows(manifest, session, receipt, client, check) for receipt in session.deliveries):
-        return "The delivery in the record has that fault"
-    if check >= Check.TAG and average is None:
-        return (
-            "Only clients can check this in a sealed task: the sum was altered before T was signed, by the hub, an "
-            "aggregator or a client of the roster, or the client complains without reason"
-            if manifest.sealed
-            else "The record lacks what it takes to check this"
-        )
-    shown = "passes" if check >= Check.TAG else "does not show that"
-    # The training state may hold smaller clips than the manifest's; no record has them.
-    clips = ", or holds other clips" if check == Check.RANGE else ""
-    return f"The delivery in the record {shown}: the client was sent another one{clips}, or complains without reason"
-
-
-def _shows(manifest: Manifest, session: SessionEvidence, receipt: DeliveryReceipt, client: int, check: int) -> bool:
-    """Whether a delivery has the fault that a client complains of, as far as that can be seen from outside."""
-    fault = _delivery_fault(manifest, receipt)
-    own = session.signed.single(Header).get(client)
-    if check == Check.GROUP_KEY:
-        return own is not None and own.group_check != receipt.group_check
-    if check == Check.ROSTER:
-        listed = dict(receipt.roster).get(client)
-        return (fault is not None and fault.check == check) or (
-            listed is not None and own is not None and listed != own.hash()
-        )
-    if check == Check.SIGNATURES:
-        return fault is not None and fault.check == check
-    outcomes = (outcome for _, outcome in _checked_with_keys(manifest, session, receipt))
-    return check >= Check.TAG and any(isinstance(found, DeliveryError) and found.check == check for found in outcomes)
+def _check_once(
+    case: Case, delivery: Delivery, headers: Sequence[Header], disclosure: Disclosure, checked: PublicCheck
+) -> None:
+    try:
+        checked.average = verify_disclosed(case.manifest, delivery, headers, disclosure)
+    except DeliveryError as error:
+        checked.failed[delivery.receipt(case.manifest.bulk_hash)] = error.check
+        if error.check >= Check.TAG:
+            everyone = everyone_of(case.aggregators, [client for client, _ in delivery.roster], others=(HUB,))
+            text = f"the signed sum is wrong, as anyone can check: {error.problem} (check {error.check})"
+            checked.findings.append(Finding(Level.INCONSISTENT, "step 5", text, everyone))
+    except (MalformedError, RefusedError):
+        return  # a header in the roster is forged: the aggregators that signed the roster are named for it
