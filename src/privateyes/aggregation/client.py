@@ -42,8 +42,9 @@ from privateyes.crypto.field import Elements
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import SigningKey
 from privateyes.crypto.statement import BulkDigest, equal_in_constant_time
-from privateyes.crypto.streams import CHUNK_BYTES, ElementStream, KeyStream, scratch_words
-from privateyes.encoding.clips import ClipPlan, Segment, segments, within
+from privateyes.crypto.streams import ElementStream, KeyStream, scratch_words
+from privateyes.encoding.clips import ClipPlan, segments
+from privateyes.encoding.norm import UpdateEncoder
 from privateyes.errors import DeliveryError, MalformedError, RefusedError, TrainingError
 
 _NOT_FOLLOWED: Final = "the result is of a session that this client does not follow"
@@ -65,11 +66,17 @@ class SubmissionSecrets:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What a submission changes and sends. ``clipped`` counts clipped coordinates, for the client's own log only."""
+    """What a submission changes and sends.
+
+    Attributes:
+        clipped: how many coordinates were clipped, for the client's own log only.
+        shortened: whether the update was longer than the L2 norm allows, for the client's own log only.
+    """
 
     memory: ClientMemory
     submission: Submission
     clipped: int
+    shortened: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +229,8 @@ class Client:
             )
             for aggregator, chain in enumerate(observed.chains, start=1)
         ]
-        parts = segments(self.manifest.encoding, self.manifest.dimension, clips)
-        update = _Update(delta, weight, secrets.rounding_key, parts)
-        share, share_hash, clipped = self._share(session_key, sid, update, streams, scratch)
+        update = self._encoder(delta, weight, secrets.rounding_key, clips)
+        share, share_hash = self._share(session_key, sid, update, streams, scratch)
         header = Header(
             sid,
             self.number,
@@ -239,7 +245,19 @@ class Client:
             chains=tuple(chain.advance_to(observed.last_round + 1, setup) for chain in observed.chains),
             pending=(*observed.pending, self._pending(observed, announcements[0], header)),
         )
-        return Submitted(spent, Submission(header, share), clipped)
+        return Submitted(spent, Submission(header, share), update.clipped, update.shortened)
+
+    def _encoder(
+        self, delta: NDArray[np.float32], weight: int, rounding_key: bytes, clips: ClipPlan | None
+    ) -> UpdateEncoder:
+        encoding, privacy = self.manifest.encoding, self.manifest.privacy
+        return UpdateEncoder(
+            delta,
+            weight,
+            KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b""),
+            segments(encoding, self.manifest.dimension, clips),
+            None if privacy is None else privacy.limit(encoding),
+        )
 
     def _pending(self, observed: ClientMemory, announcement: Announcement, header: Header) -> PendingSession:
         epoch, state_id = observed.group.epoch, announcement.state_id
@@ -262,23 +280,17 @@ class Client:
         self,
         session_key: bytes,
         sid: bytes,
-        update: _Update,
+        update: UpdateEncoder,
         streams: Sequence[ElementStream],
         scratch: Elements,
-    ) -> tuple[Elements, bytes, int]:
-        """c_i = (y, tag) - sum_s stream_s with y = (q, w) + M, in chunks; its hash; the number of clipped values."""
+    ) -> tuple[Elements, bytes]:
+        """c_i = (y, tag) - sum_s stream_s with y = (q, w) + M, in chunks; and its hash."""
         prime_field, dimension = self.manifest.field, self.manifest.dimension
         share = prime_field.zeros(self.manifest.share_elements)
         hashing = BulkDigest(Label.SHARE_HASH, Role.CLIENT, sid, self.number, length_bytes=share.nbytes)
-        rounding = KeyStream(update.rounding_key, Label.ROUNDING, Role.CLIENT, b"")
         mask = result_mask(self.manifest, session_key, sid, scratch)
         accumulator = TensorChallenge(prime_field, dimension + 1, session_key, sid, scratch).accumulator()
-        words = np.empty(CHUNK_BYTES // prime_field.element_bytes, dtype=np.uint32)
-        clipped = 0
-        for start in range(0, dimension, words.size):
-            piece = share[start : min(start + words.size, dimension)]
-            rounding.fill(words[: piece.size].data.cast("B"))
-            clipped += update.encode(start, words[: piece.size], piece)
+        for piece in update.pieces(share[:dimension]):
             if mask is not None:
                 mask.add_to(piece)
             accumulator.update(piece)
@@ -290,7 +302,7 @@ class Client:
         accumulator.update(end[:1])
         end[1:] = accumulator.tags(pads=1)
         _finish_piece(end, streams, hashing)
-        return share, hashing.finish(), clipped
+        return share, hashing.finish()
 
     # Step 5
 
@@ -356,24 +368,6 @@ class Client:
         if not equal_in_constant_time(delivery.group_check, group.check_value()):
             raise DeliveryError(Check.GROUP_KEY, "the roster was formed under another group key", "start a new epoch")
         return group
-
-
-@dataclass(frozen=True, slots=True)
-class _Update:
-    """One update and how it is encoded."""
-
-    delta: NDArray[np.float32] = field(repr=False)
-    weight: int
-    rounding_key: bytes = field(repr=False)
-    parts: tuple[Segment, ...]
-
-    def encode(self, start: int, words: NDArray[np.uint32], out: Elements) -> int:
-        """Encode the coordinates from ``start`` into ``out``; returns how many were clipped."""
-        clipped = 0
-        for part in within(self.parts, start, start + out.size):
-            values = self.delta[start + part.start : start + part.stop]
-            clipped += part.encoding.encode(values, self.weight, words[part.span], out[part.span])
-        return clipped
 
 
 def _finish_piece(piece: Elements, streams: Sequence[ElementStream], hashing: BulkDigest) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from privateyes.aggregation.privacy_section import Privacy, privacy_from_table, privacy_part
 from privateyes.crypto.field import Field, field_by_name
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import PUBLIC_KEY_BYTES
@@ -53,6 +54,7 @@ class Manifest:
         aggregators: n = 2..7.
         clients: m >= 2.
         mode: who gets the sum: ``sealed``, the clients alone, or ``public``, everyone.
+        privacy: the limit of an update's L2 norm; None for none.
 
     Raises:
         ParameterError: an unsafe combination; names the value and the remedy.
@@ -66,6 +68,7 @@ class Manifest:
     aggregators: tuple[Party, ...]
     clients: tuple[Party, ...]
     mode: str = SEALED_MODE
+    privacy: Privacy | None = None
 
     def __post_init__(self) -> None:
         self._require_parties()
@@ -94,6 +97,8 @@ class Manifest:
             )
         if not 1 <= self.leader <= size:
             raise ParameterError(f"leader = {self.leader} is no client", f"name a client from 1 to {size}")
+        if self.privacy is not None:
+            self.privacy.require_fits(self.encoding, self.dimension, self.corrupt_clients)
 
     def _require_parties(self) -> None:
         if not 2 <= len(self.aggregators) <= MAX_AGGREGATORS:
@@ -147,6 +152,7 @@ class Manifest:
     def digest(self) -> bytes:
         """H(manifest), over every field in a fixed order."""
         encoding = self.encoding
+        privacy = [] if self.privacy is None else [privacy_part(self.privacy)]
         parties = [
             encode_tuple((role, party.name, party.public_key, party.organisation))
             for role, group in ((Role.AGGREGATOR, self.aggregators), (Role.CLIENT, self.clients))
@@ -155,7 +161,7 @@ class Manifest:
         return digest(
             Label.MANIFEST, Role.ALL, b"", MANIFEST_VERSION, encoding.field.name, self.dimension, encoding.clip.hex(),
             encoding.scale_bits, encoding.weight_max, encoding.noise_bound, self.mode, self.roster_min, self.roster_max,
-            self.corrupt_clients, self.leader, len(self.aggregators), len(self.clients), *parties,
+            self.corrupt_clients, self.leader, len(self.aggregators), len(self.clients), *parties, *privacy,
         )  # fmt: skip
 
     def to_toml(self) -> str:
@@ -167,6 +173,8 @@ class Manifest:
             f"noise_bound = {encoding.noise_bound}", f'mode = "{self.mode}"', f"roster_min = {self.roster_min}",
             f"roster_max = {self.roster_max}", f"corrupt_clients = {self.corrupt_clients}", f"leader = {self.leader}",
         ]  # fmt: skip
+        if self.privacy is not None:
+            lines += ["", *self.privacy.to_toml_lines()]
         for role, parties in (("aggregators", self.aggregators), ("clients", self.clients)):
             for party in parties:
                 lines += [
@@ -212,6 +220,7 @@ def manifest_from_toml(text: str) -> Manifest:
         mode=reader.text("mode"),
         aggregators=_parties(reader.tables("aggregators"), "aggregators"),
         clients=_parties(reader.tables("clients"), "clients"),
+        privacy=privacy_from_table(reader.table("privacy")) if "privacy" in table else None,
     )
     reader.require_no_more()
     return manifest
@@ -271,6 +280,10 @@ class _Table:
         if not all(isinstance(table, Mapping) for table in tables):
             raise ConfigError(f"{self.where}: {key} is not a list of tables", f"write [[{key}]] for each")
         return tables
+
+    def table(self, key: str) -> Mapping[str, Any]:
+        table: Mapping[str, Any] = self._value(key, (dict,), f"the table [{key}]")
+        return table
 
     def require_no_more(self) -> None:
         unknown = sorted(set(self._table) - self._read)

@@ -30,6 +30,7 @@ def parameters(manifest: Manifest) -> dict[str, str]:
         "roster_max": str(manifest.roster_max),
         "corrupt_clients": str(manifest.corrupt_clients),
         "leader": str(manifest.leader),
+        "privacy": ", ".join(manifest.privacy.to_toml_lines()[1:]) if manifest.privacy is not None else "none",
     }
 
 
