@@ -97,20 +97,19 @@ class Privacy:
         """
         least, bound = smallest_bound(dimension), self.norm_bound or self.limit(encoding).bound
         if bound < least:
+            more = math.ldexp(least, -encoding.scale_bits)
             raise ParameterError(
                 f"an L2 norm of {bound} steps of the grid is too short for {dimension} parameters: rounding alone "
                 f"needs {least}",
-                "raise norm_bound or train a smaller model" if self.norm_bound else self._remedy(encoding, least),
+                f"use norm_bound = {least} or more"
+                if self.norm_bound
+                else f'use norm_clip = {more!r} or more, or a finer grid (scale_bits, field = "wide")',
             )
         if self.noise != NO_NOISE:
             self._require_noise_fits(encoding, corrupt_clients)
             raise ParameterError(
                 f'privacy.noise = "{self.noise}": this version cannot add noise yet', f'use noise = "{NO_NOISE}"'
             )
-
-    @staticmethod
-    def _remedy(encoding: FixedPoint, least: int) -> str:
-        return f"raise norm_clip to {math.ldexp(least, -encoding.scale_bits):.6g} or more, or raise scale_bits"
 
     def _require_noise_fits(self, encoding: FixedPoint, corrupt_clients: int) -> None:
         if encoding.weight_max != 1:
@@ -168,9 +167,10 @@ def privacy_from_table(table: Mapping[str, Any]) -> Privacy:
             "[privacy]: quantile, a clip that follows the updates, needs noise, and this version cannot add any",
             "remove it",
         )
-    if "norm_clip" not in table:
-        raise ConfigError("[privacy]: key norm_clip is missing", "add the largest L2 norm of an update, a number")
     values = {key: _value(key, value) for key, value in table.items()}
+    for key in ("norm_clip", "noise"):
+        if key not in values:
+            raise ConfigError(f"[privacy]: key {key} is missing", f"add {key}, {_KINDS[key][1]}")
     return Privacy(**values)
 
 
@@ -178,8 +178,8 @@ _KINDS: Final[Mapping[str, tuple[type, str]]] = {
     "norm_clip": (float, "a number"),
     "noise": (str, "a text in quotes"),
     "unit": (str, "a text in quotes"),
-    "norm_bound": (int, "a whole number from 0 to 2^63"),
-    "releases": (int, "a whole number from 0 to 2^63"),
+    "norm_bound": (int, "a whole number of at most 63 bits"),
+    "releases": (int, "a whole number of at most 63 bits"),
     "delta": (float, "a number"),
 }
 
@@ -189,6 +189,8 @@ def _value(key: str, value: Any) -> Any:
         raise ConfigError(f"[privacy]: unknown key {key}", "remove it")
     kind, what = _KINDS[key]
     fits = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
-    if not fits or (isinstance(value, int) and not 0 <= value < 1 << 63):
-        raise ConfigError(f"[privacy]: {key} = {value!r:.40}", f"give {what}")
+    if not fits:
+        raise ConfigError(f"[privacy]: {key} = {value!r}", f"give {what}")
+    if isinstance(value, int) and value.bit_length() > 63:  # one of thousands of digits could not even be shown
+        raise ConfigError(f"[privacy]: {key} is too large", "give a smaller number")
     return kind(value)
