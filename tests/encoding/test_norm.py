@@ -142,6 +142,15 @@ def test_an_update_of_several_chunks_equals_the_reference_too(field, plan) -> No
     assert (values.tolist() == plain.tolist()) == (plan is not None)
 
 
+@pytest.mark.parametrize("weight", [np.uint8(50), np.int64(50)])
+def test_a_weight_may_be_a_numpy_integer(weight) -> None:
+    delta = np.random.default_rng(8).normal(0, 0.4, 100).astype(np.float32)
+    parts, limit = segments(FixedPoint(WIDE, 1.0, 40, 50, 4), 100, None), NormLimit(2**40, 40)
+    values, _ = _encode(delta, weight, parts, limit)
+    assert values.tolist() == _encode(delta, 50, parts, limit)[0].tolist()
+    assert 0 <= (50 * 2**40) ** 2 - _squared_norm(values, parts, 40) < (50 * 2**40) ** 2 * 1e-8
+
+
 def test_clipping_costs_no_more_than_the_reserve(field) -> None:
     """A long update comes out as long as its limit, but for d/4 + 8 w c in the square, and in its own direction."""
     delta = np.random.default_rng(6).normal(0, 0.1, 10_000).astype(np.float32)

@@ -17,13 +17,16 @@ from privateyes.aggregation.client import Client, SubmissionSecrets, VerifiedAve
 from privateyes.aggregation.functionality import IdealInput, IdealOutput, aggregate
 from privateyes.aggregation.manifest import Manifest, Party
 from privateyes.aggregation.messages import Agreement, Delivery, Header, Opening, RosterCommitment, Submission, Vote
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.setup import AggregatorSetup, ClientSetup
 from privateyes.crypto.field import COMPACT, Field
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import SigningKey
 from privateyes.crypto.streams import KeyStream
+from privateyes.encoding.clips import segments
 from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
-from shares import shifted, with_matching_tags
+from privateyes.encoding.norm import UpdateEncoder
+from shares import shifted, signed, with_matching_tags
 
 
 class World:
@@ -47,6 +50,7 @@ class World:
         corrupt_clients: int = 0,
         mode: str = "sealed",
         set_up: bool = True,
+        privacy: Privacy | None = None,
     ) -> None:
         bits = min(16, largest_scale_bits(field, 1.0, weight_max, m) or 0)
         self.encoding = FixedPoint(field, 1.0, bits, weight_max, m)
@@ -60,6 +64,7 @@ class World:
             corrupt_clients=corrupt_clients,
             leader=1,
             mode=mode,
+            privacy=privacy,
             aggregators=tuple(Party(f"a{s}", key.public_bytes) for s, key in self.aggregator_keys.items()),
             clients=tuple(Party(f"c{i}", key.public_bytes) for i, key in self.client_keys.items()),
         )
@@ -137,7 +142,12 @@ class World:
         return done.submission
 
     def encoded(self, delta: Any, weight: int, rounding_key: bytes) -> list[int]:
-        """q in plain fractions, from the rounding stream."""
+        """q in plain fractions, from the rounding stream; a limit of the L2 norm takes floats, and so the encoder."""
+        privacy, parts = self.manifest.privacy, segments(self.encoding, self.d, None)
+        if privacy is not None:
+            rounding, out = KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b""), self.field.zeros(self.d)
+            list(UpdateEncoder(delta, weight, rounding, parts, privacy.limit(self.encoding)).pieces(out))
+            return signed(self.field, out)
         words = np.zeros(delta.size, dtype="<u4")
         KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b"").fill(words.data.cast("B"))
         clip = Fraction(self.encoding.clip)

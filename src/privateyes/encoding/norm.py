@@ -99,7 +99,7 @@ class UpdateEncoder:
         parts: tuple[Segment, ...],
         limit: NormLimit | None = None,
     ) -> None:
-        self.weight, self.clipped, self.shortened = weight, 0, False
+        self.weight, self.clipped, self.shortened = int(weight), 0, False  # a NumPy integer would overflow
         self._delta, self._rounding, self._parts, self._limit = delta, rounding, parts, limit
 
     def pieces(self, out: Elements) -> Iterator[Elements]:
