@@ -91,8 +91,9 @@ class BlamedError(ProtocolError):
 
 
 class AbortError(ProtocolError):
-    """A step cannot be taken with what came. Somebody misbehaved, and nothing shows who. What came may be asked for again;
-    if that does not help, the session is given up.
+    """A step cannot be taken with what came. Somebody misbehaved, and nothing shows who.
+
+    What came may be asked for again; if that does not help, the session is given up.
     """
 
 

@@ -32,7 +32,11 @@ _UNITS: Final = {
     "roster_min": "fewest clients in one average",
     "roster_max": "most clients in one average",
     "corrupt_clients": "how many may be corrupt; at least 2 others remain",
-    "leader": "the client that makes the group key",
+    "leaders": "the clients that may make a group key, the usual one first",
+    "bulk_hash": "what large vectors are hashed with",
+    "hub_key": "whose requests aggregators act on",
+    "initial_state": "digest of the state that training begins with",
+    "settings": "digest of the settings that clients train with",
     "privacy": "norm_clip: the largest L2 norm of an update",
     "field": "of the masked sum",
 }

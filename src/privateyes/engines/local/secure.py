@@ -40,7 +40,7 @@ from privateyes.engines.local.parties import (
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
-from privateyes.engines.local.stages import agreed_by_all, client_party
+from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, REFUSED, agreed_by_all, client_party
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.stored_state import dump_state, load_state
 from privateyes.engines.local.transcript import TranscriptFile
@@ -52,6 +52,8 @@ from privateyes.files import write_atomically
 
 MANIFEST_NAME = "manifest.toml"
 TRANSCRIPTS_NAME = "transcripts"
+FOLDERS_NAME = "store.json"
+"""Where the store is, if it is not in the task's own folder but in mirrors."""
 
 
 class SecureExchange:
@@ -103,6 +105,8 @@ class SecureExchange:
                 "use a new run directory: a new set-up would overwrite the task's record",
             )
         self._directory.mkdir(parents=True, exist_ok=True)
+        if list(folders) != [self._directory]:
+            write_atomically(self._directory / FOLDERS_NAME, json.dumps([str(folder) for folder in folders]).encode())
         clients = [client_name(name) for name in self._plan.clients]
         return PartyStore.create(*folders, parties=self._plan.party_names(), data_sets=clients)
 
@@ -250,18 +254,32 @@ class SecureExchange:
         What was said is kept, however it ends.
         """
         agreed, number = _agreed_and_waited_for(parties), _next_round(parties)
-        if agreed is not None:
+        again = None if agreed is None else self._asked_to_send_again(parties, agreed)
+        if agreed is not None and again is None:
             number -= 1
         record = TranscriptFile(self._transcript_path(f"round-{state.round + 1:04d}-session-{number:04d}"))
         wire = Wire(parties.manifest, record.add)
         session = Session(parties, wire, self._store, clock, self._crew, state.clips)
         try:
+            if again is not None:
+                return session.run_again(number, again), wire
             if agreed is not None:
                 return session.finish_agreed(agreed), wire
             session.give_up_outstanding()
             return session.run(number, local_inputs(parties, state, updates, self._seed)), wire
         finally:
             record.close()
+
+    def _asked_to_send_again(self, parties: LocalParties, sid: bytes) -> bytes | None:
+        """The first session of a chain that people decided to send again, once; see continuing.py."""
+        followed = next(
+            session for memory in parties.client_memories.values() if (session := memory.session(sid)) is not None
+        )
+        first = followed.chain
+        if not self._store.stages(first, AGAIN):
+            return None
+        self._store.remove_stage(first, HUB, AGAIN)
+        return first
 
     def _step(self, state: ServerState, result: SessionResult, parties: LocalParties) -> ServerState:
         """Every client takes the server step on the average that it verified; all must reach one state.
@@ -272,10 +290,14 @@ class SecureExchange:
         if result.refusals:
             number, (error, _) = next(iter(result.refusals.items()))
             name = parties.manifest.clients[number - 1].name
+            if not self._store.stages(result.sid, REFUSED):
+                checks = {client: complaint.check for client, (_, complaint) in result.refusals.items()}
+                self._store.put_stage(result.sid, CLIENTS, REFUSED, json.dumps(checks).encode())
             raise AbortError(
                 f"{len(result.refusals)} of {len(parties.clients)} clients refused the round, "
                 f"first {name}: {error.problem}",
-                f"the signed complaints are in {self._directory}",
+                f"the signed complaints are in {self._directory}; `privateyes task continue {self._directory}` says what "
+                "is safe now",
             )
 
         def step(average: VerifiedAverage) -> ServerState:

@@ -202,6 +202,10 @@ class PartyStore:
         rows = self._connection.execute("SELECT party, body FROM stage WHERE sid = ? AND stage = ?", (sid, stage))
         return {party: bytes(body) for party, body in rows}
 
+    def remove_stage(self, sid: bytes, party: str, stage: str) -> None:
+        """Take back what was stored of one stage."""
+        self._mirrors.write("DELETE FROM stage WHERE sid = ? AND party = ? AND stage = ?", (sid, party, stage))
+
     # Large bodies
 
     def write_large(
