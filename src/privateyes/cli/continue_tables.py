@@ -67,6 +67,6 @@ def _named(folder: Path, refused: Refused) -> list[str]:
         return lines
     refusing = joined(f"client {number}" for number in range(1, len(refused.manifest.clients) + 1))
     return [
-        f"the record proves nothing about anybody: any of {refusing}, an aggregator or the hub may have altered the sum. "
-        "Ask the operators"
+        f"the record proves nothing about anybody: any of {refusing}, an aggregator or the hub may have altered the "
+        "sum. Ask the operators"
     ]

@@ -15,7 +15,7 @@ from privateyes.aggregation.manifest import Manifest, manifest_from_toml
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.roster import roster_digest
 from privateyes.engines.local.parties import aggregator_name, client_name
-from privateyes.engines.local.secure import FOLDERS_NAME
+from privateyes.engines.local.secure import store_folders
 from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, OPENING, REFUSED, Again
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError, RunDirectoryError
@@ -84,7 +84,7 @@ def look(folder: Path) -> Refused | None:
         RunDirectoryError: the store cannot be read.
         MalformedError: it is damaged.
     """
-    folders = _store_folders(folder)
+    folders = store_folders(folder)
     if not any(PartyStore.exists(one) for one in folders):
         return None  # complete: the keys are gone
     with closing(PartyStore(*folders)) as store:
@@ -105,19 +105,9 @@ def send_again(folder: Path) -> Refused:
     if not way.is_safe:
         raise RefusedError(f"{folder}: the session cannot be sent again: {way.why}", "see the other ways")
     if not found.asked_again:
-        with closing(PartyStore(*_store_folders(folder))) as store:
+        with closing(PartyStore(*store_folders(folder))) as store:
             store.put_stage(found.sid, HUB, AGAIN, b"")
     return found
-
-
-def _store_folders(folder: Path) -> list[Path]:
-    named = folder / FOLDERS_NAME
-    if not named.is_file():
-        return [folder]
-    try:
-        return [Path(text) for text in json.loads(named.read_bytes())]
-    except (ValueError, TypeError, OSError):
-        raise RunDirectoryError(f"{named} does not say where the store is", "name the mirrors in it again") from None
 
 
 class _Task:
@@ -178,8 +168,8 @@ class _Task:
             SEND_AGAIN,
             not hindrance,
             hindrance
-            or f"the same {len(roster)} clients send the same updates once more, and nobody else: the sum is the one that "
-            "was opened, so it says nothing new. A corrupt client knows it before it fixes its own part",
+            or f"the same {len(roster)} clients send the same updates once more, and nobody else: the sum is the one "
+            "that was opened, so it says nothing new. A corrupt client knows it before it fixes its own part",
         )
         yield Way("fresh noise", False, "only where every update was sent under differential privacy; here none was")
         yield Way(

@@ -6,6 +6,7 @@ on machines of independent operators.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,7 +41,7 @@ class SecurePlan:
         roster_min: R_min.
         corrupt_clients: clients assumed corrupt.
         mode: ``sealed``, the average goes to the clients alone, or ``public``, to everyone.
-        settings: SHA-256 of the settings that clients train with, 32 bytes.
+        settings: the canonical file of the settings that clients train with; the manifest pins its SHA-256.
         bulk_hash: what large vectors are hashed with.
     """
 
@@ -51,7 +52,7 @@ class SecurePlan:
     roster_min: int
     corrupt_clients: int = 0
     mode: str = SEALED_MODE
-    settings: bytes = bytes(HASH_BYTES)
+    settings: bytes = b""
     bulk_hash: BulkHash = BulkHash.BLAKE3
 
     def party_names(self) -> list[str]:
@@ -90,7 +91,7 @@ class SecurePlan:
             clients=tuple(parties[self.aggregators :]),
             hub_key=hub.public_key,
             initial_state=initial_state,
-            settings=self.settings,
+            settings=hashlib.sha256(self.settings).digest(),
             bulk_hash=self.bulk_hash,
             mode=self.mode,
         )

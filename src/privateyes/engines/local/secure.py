@@ -51,6 +51,8 @@ from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import write_atomically
 
 MANIFEST_NAME = "manifest.toml"
+SETTINGS_NAME = "settings.json"
+"""The settings that clients train with; the manifest pins the file's digest."""
 TRANSCRIPTS_NAME = "transcripts"
 FOLDERS_NAME = "store.json"
 """Where the store is, if it is not in the task's own folder but in mirrors."""
@@ -209,6 +211,7 @@ class SecureExchange:
         set_up(parties, state, wire, self._put_aggregators)
         pinned = parties.manifest.to_toml()
         write_atomically(self._directory / MANIFEST_NAME, pinned.encode())
+        write_atomically(self._directory / SETTINGS_NAME, self._plan.settings)
         path = self._transcript_path("setup")
         path.unlink(missing_ok=True)  # of a set-up that was killed, among other keys
         record = TranscriptFile(path)
@@ -296,8 +299,8 @@ class SecureExchange:
             raise AbortError(
                 f"{len(result.refusals)} of {len(parties.clients)} clients refused the round, "
                 f"first {name}: {error.problem}",
-                f"the signed complaints are in {self._directory}; `privateyes task continue {self._directory}` says what "
-                "is safe now",
+                f"the signed complaints are in {self._directory}; `privateyes task continue {self._directory}` says "
+                "what is safe now",
             )
 
         def step(average: VerifiedAverage) -> ServerState:
@@ -375,6 +378,21 @@ class SecureExchange:
         count = len(manifest.clients)  # one client discloses in a public task, and the others receive it
         up, down = costs.disclosure / count, costs.disclosure * (count - 1) / count
         return ExchangeReport(seconds, costs.client_up + up, costs.client_down + down, details)
+
+
+def store_folders(folder: Path) -> list[Path]:
+    """Where the store of a task is: in its folder, or in the mirrors that it names.
+
+    Raises:
+        RunDirectoryError: the file that names them is damaged.
+    """
+    named = folder / FOLDERS_NAME
+    if not named.is_file():
+        return [folder]
+    try:
+        return [Path(text) for text in json.loads(named.read_bytes())]
+    except (ValueError, TypeError):
+        raise RunDirectoryError(f"{named} does not say where the store is", "name the mirrors in it again") from None
 
 
 def local_inputs(

@@ -31,8 +31,8 @@ from privateyes.errors import RunDirectoryError
 SHARE, SUM = "share", "sum"
 """Large bodies: an aggregator's share, and the hub's sum."""
 CLIPPED, OPENING, REFUSED, AGAIN = "clipped", "opening", "refused", "again"
-"""Small ones: how much was clipped; that the hub passes n agreements on, after which it never gives the session up, with
-the roster and the commitments to it; which clients refused at which check; and that people let it be sent again.
+"""Small ones: how much was clipped; that the hub passes n agreements on, after which it never gives the session up,
+with the roster and the commitments to it; which clients refused at which check; and that people let it be sent again.
 """
 HUB: Final = "hub"
 CLIENTS: Final = "clients"
