@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from privateyes.aggregation.states import Announced
 
 from privateyes.aggregation.aggregator import Point
 from privateyes.aggregation.memory import AggregatorMemory
 from privateyes.aggregation.messages import Abort
-from privateyes.aggregation.states import Announced
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
