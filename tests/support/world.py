@@ -82,10 +82,13 @@ class World:
         bulk_hash: BulkHash = BulkHash.BLAKE3,
         leaders: Sequence[int] = (1, 2),
         privacy: Privacy | None = None,
+        initial: TrainingState = INITIAL,
+        settings: bytes = bytes([4]) * 32,
     ) -> None:
         bits = min(16, largest_scale_bits(field, 1.0, weight_max, m) or 0)
         self.encoding = FixedPoint(field, 1.0, bits, weight_max, m)
         self.field, self.n, self.m, self.d, self.prime = field, n, m, d, field.prime
+        self.initial = initial
         self.aggregator_keys = {s: SigningKey(bytes([1, s]) + bytes(30)) for s in range(1, n + 1)}
         self.hub_key = SigningKey(bytes([3]) + bytes(31))
         self.client_keys = {i: SigningKey(bytes([2, i, first_client]) + bytes(29)) for i in range(1, m + 1)}
@@ -96,8 +99,8 @@ class World:
             corrupt_clients=corrupt_clients,
             leaders=tuple(leaders),
             hub_key=self.hub_key.public_bytes,
-            initial_state=INITIAL.digest,
-            settings=bytes([4]) * 32,
+            initial_state=initial.digest,
+            settings=settings,
             bulk_hash=bulk_hash,
             mode=mode,
             privacy=privacy,
@@ -127,7 +130,7 @@ class World:
             s: AggregatorSetup(manifest, s, key, self.epoch, leader) for s, key in self.aggregator_keys.items()
         }
         self.client_setups = {
-            i: ClientSetup(manifest, i, key, memory, None if memory else INITIAL)
+            i: ClientSetup(manifest, i, key, memory, None if memory else self.initial)
             for i, key in self.client_keys.items()
             for memory in [self.client_memories.get(i)]
         }
