@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from local_task import INITIAL, local_parties, put_all, set_up_in
 from privateyes.aggregation import hub, messages
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.ledger import SessionEnd
@@ -30,13 +31,12 @@ from privateyes.aggregation.messages import (
 )
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, WIDE, Field
-from privateyes.crypto.lanes import ONE_LANE
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local import sealed_file, secure, session
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.misbehaviour import AlteringAggregator
-from privateyes.engines.local.parties import Identities, LocalParties, SecurePlan, draw_identities, parties_from, set_up
+from privateyes.engines.local.parties import SecurePlan, draw_identities, set_up
 from privateyes.engines.local.quorum import Quorum
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.session import LocalInput, Session
@@ -55,7 +55,6 @@ from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
 
 NAMES, D = ("a", "b", "c"), 7
-INITIAL = TrainingState(bytes(32), bytes([1]) * 32, 0)
 
 
 def _plan(field: Field = COMPACT, aggregators: int = 2, roster_min: int = 2) -> SecurePlan:
@@ -70,10 +69,6 @@ def _updates(round_index: int, names=NAMES) -> list[ClientUpdate]:
 
 def _start() -> ServerState:
     return ServerState(np.zeros(D, np.float32))
-
-
-def _parties(plan: SecurePlan, identities: Identities | None = None, lanes=ONE_LANE) -> LocalParties:
-    return parties_from(plan, identities or draw_identities(plan), INITIAL.digest, lanes)
 
 
 class Killed(BaseException):
@@ -225,11 +220,10 @@ def test_an_opened_session_is_finished_and_the_clipped_coordinates_are_still_kno
 def local(tmp_path, field):
     """Parties, store and a function that runs one session."""
     plan = _plan(field, 3)
-    parties = _parties(plan)
+    parties = local_parties(plan)
     wire = Wire(parties.manifest)
     store = PartyStore.create(tmp_path / "store")
-    set_up(parties, INITIAL, wire, lambda bound: _put_all(store, bound, {}))
-    _put_all(store, parties.aggregator_memories, parties.client_memories)
+    set_up_in(store, parties, wire)
 
     class Local:
         def __init__(self) -> None:
@@ -249,7 +243,7 @@ def local(tmp_path, field):
                     store.ledger.end(entry)
                 self.parties.client_memories[own.number] = changed.memory
             self.parties.aggregator_memories.update(result.finished)
-            _put_all(store, result.finished, self.parties.client_memories)
+            put_all(store, parties, result.finished, self.parties.client_memories)
 
         def run(self, *clients: int, delta=None, weight: int = 3):
             inputs = {
@@ -261,13 +255,6 @@ def local(tmp_path, field):
 
     yield Local()
     store.close()
-
-
-def _put_all(store, aggregators, clients) -> None:
-    for number, memory in aggregators.items():
-        store.put_memory(f"aggregator {number}", memory.to_bytes(), memory.version)
-    for number, memory in clients.items():
-        store.put_memory(f"client {NAMES[number - 1]}", memory.to_bytes(), memory.version)
 
 
 def test_clients_outside_the_cohort_get_the_average_too(local) -> None:
@@ -378,7 +365,7 @@ def test_neither_what_is_said_nor_what_is_computed_depends_on_the_number_of_thre
     dimension = 150_000
     plan = SecurePlan(NAMES, dimension, 3, FixedPoint(field, 1.0, 12, 20, 3), roster_min=2, mode=mode)
     identities = draw_identities(plan)
-    first = _parties(plan, identities)
+    first = local_parties(plan, identities)
     set_up(first, INITIAL, Wire(first.manifest))
     random = np.random.default_rng(1)
     inputs = {i: LocalInput(random.normal(0, 0.6, dimension).astype(np.float32), 3, bytes(32)) for i in (1, 2, 3)}
@@ -387,13 +374,13 @@ def test_neither_what_is_said_nor_what_is_computed_depends_on_the_number_of_thre
         drawn = iter(range(100))
         monkeypatch.setattr(session.secrets, "token_bytes", lambda size, drawn=drawn: bytes([next(drawn)]) * size)
         crew, store = Crew(count), PartyStore.create(tmp_path / f"{count}")
-        parties = _parties(plan, identities, crew.lanes())
+        parties = local_parties(plan, identities, crew.lanes())
         parties.aggregator_memories.update(first.aggregator_memories)
         parties.client_memories.update(first.client_memories)
         for number, memory in first.aggregator_memories.items():  # the first version, and the one over it
             store.put_memory(f"aggregator {number}", memory.to_bytes(), 1)
             store.put_memory(f"aggregator {number}", memory.to_bytes(), memory.version)
-        _put_all(store, {}, first.client_memories)
+        put_all(store, parties, {}, first.client_memories)
         wire, clock = Wire(parties.manifest), RoleClock(crew.seconds)
         result = Session(parties, wire, store, clock, crew).run(1, inputs)
         averages = {i: average.mean.tobytes() for i, average in result.averages.items()}
@@ -557,10 +544,9 @@ def test_in_a_public_task_the_key_is_disclosed_even_for_a_refused_result_and_bea
     tmp_path, field
 ) -> None:
     plan = SecurePlan(NAMES, D, 2, FixedPoint(field, 1.0, 12, 20, 3), roster_min=2, mode="public")
-    parties = _parties(plan)
+    parties = local_parties(plan)
     store = PartyStore.create(tmp_path / "store")
-    set_up(parties, INITIAL, Wire(parties.manifest), lambda bound: _put_all(store, bound, {}))
-    _put_all(store, parties.aggregator_memories, parties.client_memories)
+    set_up_in(store, parties)
     honest = parties.aggregators[1]
     parties = parties.with_aggregator(AlteringAggregator(honest.manifest, 2, honest.identity))
     wire = Wire(parties.manifest)
