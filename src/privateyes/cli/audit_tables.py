@@ -40,7 +40,6 @@ _MOST_REFUSALS: Final = 20
 _OF_THE_HUB: Final = "the hub, or of whoever altered its unsigned word on the way"
 _OF_THE_RECORDER: Final = "whoever wrote the record, altered it or lost a part of it"
 _UNITS: Final = {
-    "bulk_hash": "what large vectors are hashed with",
     "dimension": "parameters of the model",
     "clip": "largest change of one parameter by one client",
     "scale_bits": "the grid is 2^-scale_bits",
@@ -51,9 +50,11 @@ _UNITS: Final = {
     "roster_max": "most clients in one average",
     "corrupt_clients": "how many may be corrupt; at least 2 others remain",
     "leaders": "the clients that may make a group key, the usual one first",
-    "hub_key": "whose requests the aggregators act on",
-    "initial_state": "the training state that the task begins with, by its digest",
-    "settings": "what clients train with, by its digest",
+    "bulk_hash": "what large vectors are hashed with",
+    "hub_key": "whose requests aggregators act on",
+    "initial_state": "digest of the state that training begins with",
+    "settings": "digest of the settings that clients train with",
+    "privacy": "norm_clip: the largest L2 norm of an update",
     "field": "of the masked sum",
 }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from privateyes.crypto.field import field_by_name
 from privateyes.encoding.fixed_point import FixedPoint, exact_clip, largest_scale_bits
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.secure import STORE_NAME, SecureExchange
+from privateyes.engines.local.secure import SecureExchange, store_folders
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import ParameterError
 from privateyes.experiments.folds import Fold
@@ -52,7 +54,17 @@ def secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], di
         roster_min=given.roster_min or cohort,
         corrupt_clients=given.corrupt_clients,
         mode=given.mode,
+        settings=training_settings(spec),
     )
+
+
+def training_settings(spec: ExperimentSpec) -> bytes:
+    """The settings that clients train with, as a canonical file: sorted keys, no spaces, UTF-8. The manifest pins its
+    digest, so that no hub can supply them.
+    """
+    tables = ("model", "training", "augmentation", "federation", "aggregation")
+    chosen = {name: table for name, table in spec.result_key().items() if name in tables}
+    return json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def check_secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], dimension: int) -> None:
@@ -70,6 +82,17 @@ def task_folder(run_directory: Path, fold: Fold, way: str) -> Path:
     return run_directory / FOLDER / fold.name / way
 
 
+def mirror_folders(spec: ExperimentSpec, folder: Path) -> tuple[Path, ...]:
+    """One folder for this task in each of the experiment's mirrors; none where it names none.
+
+    Args:
+        folder: see `task_folder`; of two runs with one mirror, each finds its own.
+    """
+    run = folder.absolute().parents[2]
+    own = f"{run.name}-{hashlib.sha256(str(run).encode()).hexdigest()[:12]}"
+    return tuple(Path(mirror) / own / folder.parent.name / folder.name for mirror in spec.store.mirrors)
+
+
 def open_secure_exchange(
     spec: ExperimentSpec, plan: SecurePlan, optimiser: ServerOptimiser, folder: Path
 ) -> SecureExchange:
@@ -85,11 +108,12 @@ def open_secure_exchange(
         ParameterError: as `secure_plan`.
         RunDirectoryError: the folder holds another task.
     """
-    return SecureExchange(plan, optimiser, folder, spec.seed, threads=spec.training.workers)
+    mirrors = mirror_folders(spec, folder)
+    return SecureExchange(plan, optimiser, folder, spec.seed, threads=spec.training.workers, mirrors=mirrors)
 
 
 def forget_secrets(folder: Path) -> None:
     """Remove the parties' keys once the last round of a secure way is on disk. Does nothing where they are gone."""
-    store = folder / STORE_NAME
-    if store.exists():
-        PartyStore(store).destroy()
+    folders = store_folders(folder)
+    if any(PartyStore.exists(one) for one in folders):
+        PartyStore(*folders).destroy()

@@ -204,6 +204,16 @@ class Aggregation(Table):
     clip_headroom: Annotated[float, Field(ge=1, le=1e6)] | None = None
 
 
+class Store(Table):
+    """[store]: where the parties of the secure ways keep what they must not forget.
+
+    `mirrors` names three or more folders on different disks or machines, in place of the run's directory: every word is
+    in all of them before it is sent, and a start needs more than half. It changes no result.
+    """
+
+    mirrors: list[Annotated[str, Field(min_length=1)]] = []
+
+
 class Calibration(Table):
     """[calibration]: how test persons are calibrated at the end of a run; see `training.calibration_settings`."""
 
@@ -297,12 +307,13 @@ class ExperimentSpec(Table):
     partition: Partition = Partition()
     federation: Federation = Federation()
     aggregation: Aggregation = Aggregation()
+    store: Store = Store()
     calibration: Calibration | None = None
     compare: Compare | None = None
     mpc: Mpc | None = None
 
     def result_key(self) -> dict[str, Any]:
-        """What decides the results: everything but the number of workers, and what only a comparison reads."""
-        key = self.model_dump(exclude={"compare", "mpc"})
+        """What decides the results: not the number of workers, nor mirrors, nor what only a comparison reads."""
+        key = self.model_dump(exclude={"compare", "mpc", "store"})
         del key["training"]["workers"]
         return key

@@ -22,6 +22,7 @@ _MEANS: Final[Mapping[int, str]] = MappingProxyType(
         Check.TAG: "the sum does not carry the clients' tags",
         Check.WEIGHT: "an impossible total weight",
         Check.RANGE: "a coordinate larger than clipped updates can add up to",
+        Check.NORM: "a longer sum, in the L2 norm, than clipped updates can add up to",
     }
 )
 

@@ -6,9 +6,10 @@ on machines of independent operators.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from privateyes.aggregation.aggregator import Aggregator
@@ -40,7 +41,7 @@ class SecurePlan:
         roster_min: R_min.
         corrupt_clients: clients assumed corrupt.
         mode: ``sealed``, the average goes to the clients alone, or ``public``, to everyone.
-        settings: SHA-256 of the settings that clients train with, 32 bytes.
+        settings: the canonical file of the settings that clients train with; the manifest pins its SHA-256.
         bulk_hash: what large vectors are hashed with.
     """
 
@@ -51,17 +52,13 @@ class SecurePlan:
     roster_min: int
     corrupt_clients: int = 0
     mode: str = SEALED_MODE
-    settings: bytes = bytes(HASH_BYTES)
+    settings: bytes = b""
     bulk_hash: BulkHash = BulkHash.BLAKE3
 
     def party_names(self) -> list[str]:
         """``aggregator 1`` .. ``aggregator n``, then ``client NAME``, then the hub: the keys of the store."""
         aggregators = [aggregator_name(s) for s in range(1, self.aggregators + 1)]
         return [*aggregators, *(client_name(name) for name in self.clients), HUB_NAME]
-
-    def identity_names(self) -> list[str]:
-        """What is drawn at random when the parties' store is made: a key for each party, a name for each data set."""
-        return [*self.party_names(), *(data_set_name(name) for name in self.clients)]
 
     def require_safe(self) -> None:
         """Refuse an unsafe plan before any key is drawn.
@@ -94,7 +91,7 @@ class SecurePlan:
             clients=tuple(parties[self.aggregators :]),
             hub_key=hub.public_key,
             initial_state=initial_state,
-            settings=self.settings,
+            settings=hashlib.sha256(self.settings).digest(),
             bulk_hash=self.bulk_hash,
             mode=self.mode,
         )
@@ -110,9 +107,17 @@ def client_name(name: str) -> str:
     return f"client {name}"
 
 
-def data_set_name(name: str) -> str:
-    """How the store calls the random name of a client's data set."""
-    return f"data set of {name}"
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """What is drawn at random when the parties' store is made.
+
+    Attributes:
+        keys: the seeds of the identity keys, by party.
+        data_sets: the names of the clients' data sets, by party.
+    """
+
+    keys: Mapping[str, bytes] = field(repr=False)
+    data_sets: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,41 +141,53 @@ class LocalParties:
         return replace(self, aggregators=others)
 
 
-def draw_identities(plan: SecurePlan) -> dict[str, bytes]:
-    """Fresh identity keys by party name, and fresh names of the data sets, 32 bytes each."""
-    return {name: secrets.token_bytes(KEY_BYTES) for name in plan.identity_names()}
+def draw_identities(plan: SecurePlan) -> Identities:
+    """Fresh identity keys and names of data sets, for parties that live in memory alone."""
+    return Identities(
+        {name: SigningKey().secret_bytes() for name in plan.party_names()},
+        {client_name(name): secrets.token_bytes(HASH_BYTES) for name in plan.clients},
+    )
 
 
 def parties_from(
-    plan: SecurePlan, identities: Mapping[str, bytes], initial_state: bytes, lanes: Lanes = ONE_LANE
+    plan: SecurePlan, identities: Identities, initial_state: bytes, lanes: Lanes = ONE_LANE
 ) -> LocalParties:
     """The parties with these identity keys, before any set-up.
 
     Args:
-        identities: from ``draw_identities``.
+        identities: from the store, or from ``draw_identities``.
         initial_state: H(state) of the state that the task begins with.
         lanes: where an aggregator's work on several clients is done side by side.
 
     Raises:
         ParameterError: the plan is unsafe.
     """
-    *keys, hub = [SigningKey(identities[name]) for name in plan.party_names()]
+    *keys, hub = [SigningKey(identities.keys[name]) for name in plan.party_names()]
     manifest = plan.manifest([key.public_bytes for key in (*keys, hub)], initial_state)
     aggregators = tuple(Aggregator(manifest, s, key, lanes) for s, key in enumerate(keys[: plan.aggregators], start=1))
     clients = tuple(
-        Client(manifest, i, key, identities[data_set_name(name)])
+        Client(manifest, i, key, identities.data_sets[client_name(name)])
         for i, (key, name) in enumerate(zip(keys[plan.aggregators :], plan.clients, strict=True), start=1)
     )
     return LocalParties(manifest, hub, aggregators, clients, {}, {})
 
 
-def set_up(parties: LocalParties, initial: TrainingState, wire: Wire, leader: int = 1) -> None:
-    """Exchange the keys of the first set-up and fill in every party's memory (protocol, "Setup").
+def _keep_nothing(_: Mapping[int, AggregatorMemory]) -> None:
+    """For parties that live in memory alone."""
 
-    Nothing of it is on disk before all of it is: a process that dies in between has said nothing that binds it.
+
+def set_up(
+    parties: LocalParties,
+    initial: TrainingState,
+    wire: Wire,
+    keep: Callable[[Mapping[int, AggregatorMemory]], None] = _keep_nothing,
+    leader: int = 1,
+) -> None:
+    """Exchange the keys of the first set-up and fill in every party's memory (protocol, "Setup").
 
     Args:
         initial: the training state that every client starts from; the manifest pins it.
+        keep: stores that the aggregators are bound to this set-up, by their numbers, before anything is unsealed.
         leader: the client that makes the group key.
     """
     manifest = parties.manifest
@@ -183,7 +200,11 @@ def set_up(parties: LocalParties, initial: TrainingState, wire: Wire, leader: in
     setup, _ = require_one_setup(manifest, offered)
     request = HubRequest(BIND, setup, 0, NO_SESSION).signed_by(parties.hub, setup)
     request = wire.tell(request, Place.HUB, Place.AGGREGATOR, copies=len(aggregators))
-    bound = {number: own.bind(None, offered, request) for number, own in enumerate(aggregators, start=1)}
+    bound = {
+        number: own.bind(parties.aggregator_memories.get(number), offered, request)
+        for number, own in enumerate(aggregators, start=1)
+    }
+    keep(bound)
     client_keys = {}
     for number, client in enumerate(clients, start=1):
         client.bind(offered)

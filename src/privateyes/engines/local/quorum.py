@@ -15,8 +15,7 @@ from privateyes.aggregation.steps import Step
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.parties import LocalParties, aggregator_name
-from privateyes.engines.local.stages import Store
-from privateyes.engines.local.store import LargeBody
+from privateyes.engines.local.store import LargeBody, PartyStore
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import MalformedError, ProtocolError
 
@@ -34,7 +33,7 @@ class Quorum:
 
     parties: LocalParties
     wire: Wire
-    store: Store
+    store: PartyStore
     clock: RoleClock
     crew: Crew
 

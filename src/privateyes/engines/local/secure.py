@@ -3,13 +3,14 @@
 Implements federation's `Exchange`. Every client checks the sum, decodes it and runs the server step itself; the states
 that they reach must be identical to the byte. A run that is killed at any moment resumes: a session on which all
 aggregators agreed is finished, any other that was not accepted is given up or void and run again, and one that was
-accepted is not repeated. A session that was opened and refused stops the run until people decide (`privateyes task continue`).
+accepted is not repeated. A session that was opened and refused stops the run until people decide (`privateyes task
+continue`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
@@ -29,17 +30,17 @@ from privateyes.engines.local.allocator import keep_freed_memory
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew, threads_for
 from privateyes.engines.local.parties import (
+    Identities,
     LocalParties,
     SecurePlan,
     aggregator_name,
     client_name,
-    draw_identities,
     parties_from,
     set_up,
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
-from privateyes.engines.local.stages import agreed_by_all
+from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, REFUSED, agreed_by_all, client_party
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.stored_state import dump_state, load_state
 from privateyes.engines.local.transcript import TranscriptFile
@@ -49,9 +50,12 @@ from privateyes.federation.rounds import ClientUpdate, ExchangeReport, ServerSta
 from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import write_atomically
 
-STORE_NAME = "parties.sqlite"
 MANIFEST_NAME = "manifest.toml"
+SETTINGS_NAME = "settings.json"
+"""The settings that clients train with; the manifest pins the file's digest."""
 TRANSCRIPTS_NAME = "transcripts"
+FOLDERS_NAME = "store.json"
+"""Where the store is, if it is not in the task's own folder but in mirrors."""
 
 
 class SecureExchange:
@@ -64,6 +68,7 @@ class SecureExchange:
         seed: of the experiment; the stochastic rounding follows from it, nothing secret does.
         threads: how many threads large vectors are worked on with; 0 means one for each core. It changes nothing but
             time.
+        mirrors: three or more folders on different disks, which then hold the parties' store in the directory's place.
 
     Raises:
         ParameterError: the plan is unsafe; nothing was written.
@@ -71,12 +76,18 @@ class SecureExchange:
     """
 
     def __init__(
-        self, plan: SecurePlan, optimiser: ServerOptimiser, directory: Path, seed: int, threads: int = 0
+        self,
+        plan: SecurePlan,
+        optimiser: ServerOptimiser,
+        directory: Path,
+        seed: int,
+        threads: int = 0,
+        mirrors: Sequence[Path] = (),
     ) -> None:
         self._plan, self._optimiser, self._directory, self._seed = plan, optimiser, directory, seed
         plan.require_safe()
         keep_freed_memory()  # every party of every round needs the same large vectors
-        self._store = PartyStore(directory / STORE_NAME)
+        self._store = self._own_store(tuple(mirrors) or (directory,))
         self._parties: LocalParties | None = None
         field = plan.encoding.field
         self._crew = Crew(threads_for((plan.dimension + 1 + field.tags) * field.element_bytes, threads))
@@ -86,18 +97,31 @@ class SecureExchange:
             self.close()
             raise
 
+    def _own_store(self, folders: Sequence[Path]) -> PartyStore:
+        """The store in these folders; a new one, with keys of its own, where nothing was ever said under others."""
+        if any(PartyStore.exists(folder) for folder in folders):
+            return PartyStore(*folders)
+        if any((self._directory / TRANSCRIPTS_NAME).glob("round-*")):
+            raise RunDirectoryError(
+                f"{self._directory} holds transcripts of rounds, but the parties' keys are gone",
+                "use a new run directory: a new set-up would overwrite the task's record",
+            )
+        self._directory.mkdir(parents=True, exist_ok=True)
+        if list(folders) != [self._directory]:
+            write_atomically(self._directory / FOLDERS_NAME, json.dumps([str(folder) for folder in folders]).encode())
+        clients = [client_name(name) for name in self._plan.clients]
+        return PartyStore.create(*folders, parties=self._plan.party_names(), data_sets=clients)
+
+    def _identities(self) -> Identities:
+        return Identities(self._store.identities(), self._store.data_sets())
+
     def _require_own_directory(self) -> None:
         """Go on with the task that the directory holds, and with no other."""
-        known, pinned = self._store.identities(), self._store.manifest()
-        if pinned is None:
-            if any((self._directory / TRANSCRIPTS_NAME).glob("round-*")):
-                raise RunDirectoryError(
-                    f"{self._directory} holds transcripts of rounds, but the parties' keys are gone",
-                    "use a new run directory: a new set-up would overwrite the task's record",
-                )
-            return
-        if sorted(known) != sorted(self._plan.identity_names()):
+        known, pinned = self._identities(), self._store.manifest()
+        if sorted(known.keys) != sorted(self._plan.party_names()):
             raise RunDirectoryError(f"{self._directory} holds another task", "use a new run directory")
+        if pinned is None:
+            return
         path = self._directory / MANIFEST_NAME
         require_pinned(path, pinned)
         initial = manifest_from_toml(pinned).initial_state
@@ -178,12 +202,16 @@ class SecureExchange:
         return self._parties, setup_bytes
 
     def _set_up(self, state: TrainingState) -> tuple[LocalParties, int]:
-        identities = draw_identities(self._plan)
-        parties = parties_from(self._plan, identities, state.digest, self._crew.lanes())
+        parties = parties_from(self._plan, self._identities(), state.digest, self._crew.lanes())
+        for own in parties.aggregators:  # bound in a set-up that was killed
+            if self._store.memory_version(aggregator_name(own.number)):
+                body = self._store.memory(aggregator_name(own.number))
+                parties.aggregator_memories[own.number] = AggregatorMemory.from_bytes(body)
         wire = Wire(parties.manifest)
-        set_up(parties, state, wire)
+        set_up(parties, state, wire, self._put_aggregators)
         pinned = parties.manifest.to_toml()
         write_atomically(self._directory / MANIFEST_NAME, pinned.encode())
+        write_atomically(self._directory / SETTINGS_NAME, self._plan.settings)
         path = self._transcript_path("setup")
         path.unlink(missing_ok=True)  # of a set-up that was killed, among other keys
         record = TranscriptFile(path)
@@ -192,14 +220,21 @@ class SecureExchange:
         record.close()
         with self._store.transaction():
             self._store.put_manifest(pinned)
-            for name, seed in identities.items():
-                self._store.put_identity(name, seed)
-            for number, memory in parties.aggregator_memories.items():
-                self._store.put_first_memory(aggregator_name(number), memory.to_bytes(), memory.version)
-            for number, memory in parties.client_memories.items():
-                name = client_name(parties.manifest.clients[number - 1].name)
-                self._store.put_first_memory(name, memory.to_bytes(), memory.version)
+            self._write_aggregators(parties.aggregator_memories)
+            self._write_clients(parties, parties.client_memories)
         return parties, sum(entry.bytes for entry in wire.traffic.values())
+
+    def _put_aggregators(self, memories: Mapping[int, AggregatorMemory]) -> None:
+        with self._store.transaction():
+            self._write_aggregators(memories)
+
+    def _write_aggregators(self, memories: Mapping[int, AggregatorMemory]) -> None:
+        for number, memory in memories.items():
+            self._store.put_memory(aggregator_name(number), memory.to_bytes(), memory.version)
+
+    def _write_clients(self, parties: LocalParties, memories: Mapping[int, ClientMemory]) -> None:
+        for number, memory in memories.items():
+            self._store.put_memory(client_party(parties, number), memory.to_bytes(), memory.version)
 
     def _restore(self, parties: LocalParties) -> LocalParties:
         for aggregator in parties.aggregators:
@@ -222,18 +257,32 @@ class SecureExchange:
         What was said is kept, however it ends.
         """
         agreed, number = _agreed_and_waited_for(parties), _next_round(parties)
-        if agreed is not None:
+        again = None if agreed is None else self._asked_to_send_again(parties, agreed)
+        if agreed is not None and again is None:
             number -= 1
         record = TranscriptFile(self._transcript_path(f"round-{state.round + 1:04d}-session-{number:04d}"))
         wire = Wire(parties.manifest, record.add)
         session = Session(parties, wire, self._store, clock, self._crew, state.clips)
         try:
+            if again is not None:
+                return session.run_again(number, again), wire
             if agreed is not None:
                 return session.finish_agreed(agreed), wire
             session.give_up_outstanding()
             return session.run(number, local_inputs(parties, state, updates, self._seed)), wire
         finally:
             record.close()
+
+    def _asked_to_send_again(self, parties: LocalParties, sid: bytes) -> bytes | None:
+        """The first session of a chain that people decided to send again, once; see continuing.py."""
+        followed = next(
+            session for memory in parties.client_memories.values() if (session := memory.session(sid)) is not None
+        )
+        first = followed.chain
+        if not self._store.stages(first, AGAIN):
+            return None
+        self._store.remove_stage(first, HUB, AGAIN)
+        return first
 
     def _step(self, state: ServerState, result: SessionResult, parties: LocalParties) -> ServerState:
         """Every client takes the server step on the average that it verified; all must reach one state.
@@ -244,10 +293,14 @@ class SecureExchange:
         if result.refusals:
             number, (error, _) = next(iter(result.refusals.items()))
             name = parties.manifest.clients[number - 1].name
+            if not self._store.stages(result.sid, REFUSED):
+                checks = {client: complaint.check for client, (_, complaint) in result.refusals.items()}
+                self._store.put_stage(result.sid, CLIENTS, REFUSED, json.dumps(checks).encode())
             raise AbortError(
                 f"{len(result.refusals)} of {len(parties.clients)} clients refused the round, "
                 f"first {name}: {error.problem}",
-                f"the signed complaints are in {self._directory}",
+                f"the signed complaints are in {self._directory}; `privateyes task continue {self._directory}` says "
+                "what is safe now",
             )
 
         def step(average: VerifiedAverage) -> ServerState:
@@ -271,20 +324,20 @@ class SecureExchange:
         Stored first: a client that moved on in memory alone could be made to submit the same update twice.
         """
         state = training_state(following)
-        seen = self._store.ledger(parties.client_memories[1].state.weights)
-        moved = {
-            own.number: own.accept(parties.client_memories[own.number], seen, result.averages[own.number], state)
-            for own in parties.clients
-        }
+        moved = {}
+        for own in parties.clients:
+            memory = parties.client_memories[own.number]
+            ledger = self._store.ledger.of_session(own.identity.public_bytes, result.sid)
+            moved[own.number] = own.accept(memory, ledger, result.averages[own.number], state)
         written = self._store.write_state(dump_state(following))
         with self._store.transaction():
             self._store.put_accepted(before, following.round, written, _dump_report(report))
+            self._write_clients(parties, {number: changed.memory for number, changed in moved.items()})
+            self._write_aggregators(result.finished)
             for number, changed in moved.items():
-                name = client_name(parties.manifest.clients[number - 1].name)
-                self._store.put_memory(name, changed.memory.to_bytes(), changed.memory.version)
-            for number, memory in result.finished.items():
-                self._store.put_memory(aggregator_name(number), memory.to_bytes(), memory.version)
-            self._store.put_ledger([entry for changed in moved.values() for entry in changed.entries], seen)
+                for entry in changed.entries:
+                    self._store.ledger.end(entry)
+                self._store.kept.erase(client_party(parties, number), parties.client_memories[number].state.weights)
             self._store.clear_stages()
         self._store.fold_journal()
         parties.client_memories.update({number: changed.memory for number, changed in moved.items()})
@@ -325,6 +378,21 @@ class SecureExchange:
         count = len(manifest.clients)  # one client discloses in a public task, and the others receive it
         up, down = costs.disclosure / count, costs.disclosure * (count - 1) / count
         return ExchangeReport(seconds, costs.client_up + up, costs.client_down + down, details)
+
+
+def store_folders(folder: Path) -> list[Path]:
+    """Where the store of a task is: in its folder, or in the mirrors that it names.
+
+    Raises:
+        RunDirectoryError: the file that names them is damaged.
+    """
+    named = folder / FOLDERS_NAME
+    if not named.is_file():
+        return [folder]
+    try:
+        return [Path(text) for text in json.loads(named.read_bytes())]
+    except (ValueError, TypeError):
+        raise RunDirectoryError(f"{named} does not say where the store is", "name the mirrors in it again") from None
 
 
 def local_inputs(

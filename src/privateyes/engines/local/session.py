@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from privateyes.aggregation import hub
 from privateyes.aggregation.client import Client, SubmissionSecrets, Submitted, Update, VerifiedAverage
 from privateyes.aggregation.keys import session_id
-from privateyes.aggregation.ledger import LedgerEntry
+from privateyes.aggregation.ledger import LedgerEntry, unsettled
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import (
     ANNOUNCE,
@@ -41,30 +41,28 @@ from privateyes.aggregation.result import Check
 from privateyes.aggregation.roster import Entries
 from privateyes.aggregation.steps import Committed, OwnShare, Step
 from privateyes.crypto.commitment import SALT_BYTES, merkle_root
-from privateyes.crypto.field import Elements
 from privateyes.crypto.statement import HASH_BYTES
 from privateyes.encoding.clips import ClipPlan
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
-from privateyes.engines.local.parties import LocalParties, aggregator_name, client_name
+from privateyes.engines.local.ledger_rows import KeptUpdate
+from privateyes.engines.local.parties import LocalParties, aggregator_name
 from privateyes.engines.local.quorum import Quorum
 from privateyes.engines.local.stages import (
     CLIENTS,
     CLIPPED,
     HUB,
-    KEPT,
     OPENING,
     SHARE,
     SUM,
-    UPDATES,
     Again,
     HubSession,
-    Store,
     agreed_by_all,
-    encoded_updates,
-    kept_submissions,
+    client_party,
+    kept_submission,
     load_session,
 )
+from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import DeliveryError, MalformedError, ProtocolError, RunDirectoryError, TrainingError
 
@@ -122,7 +120,7 @@ class Session:
         self,
         parties: LocalParties,
         wire: Wire,
-        store: Store,
+        store: PartyStore,
         clock: RoleClock,
         crew: Crew | None = None,
         clips: ClipPlan | None = None,
@@ -169,12 +167,10 @@ class Session:
                 "see what `privateyes task continue` offers",
             )
         again = Again.from_bytes(body, self._parties.manifest)
-        first = kept_submissions(self._store, self._parties, sid)
-        updates = encoded_updates(self._store, self._parties, sid, first)
         new_sid, announcements = self._announce(round_number)
         self._settle_earlier()
         result = SessionResult(new_sid)
-        uploaded = self._submit_again(announcements, again, updates, result)
+        uploaded = self._submit_again(announcements, again, result)
         return self._from_roster(round_number, uploaded, result)
 
     def finish_agreed(self, sid: bytes) -> SessionResult:
@@ -265,23 +261,35 @@ class Session:
             received = [
                 self._wire.relay(closing, Place.AGGREGATOR, Place.CLIENT, copies=receivers) for closing in closings
             ]
-            memories, entries = {}, []
-            seen = self._ledger()
-            for client in parties.clients:
-                changed = client.settle(parties.client_memories[client.number], seen, received)
-                memories[client.number] = changed.memory
-                entries += changed.entries
+            changes = {
+                own.number: own.settle(
+                    parties.client_memories[own.number],
+                    self._store.ledger.of_session(own.identity.public_bytes, received[0].sid),
+                    received,
+                )
+                for own in parties.clients
+            }
+            memories = {number: changed.memory for number, changed in changes.items()}
             with self._store.transaction():
                 self._put_clients(memories)
-                self._store.put_ledger(entries, seen)
+                for entry in [entry for changed in changes.values() for entry in changed.entries]:
+                    self._store.ledger.end(entry)
+                self._erase_void_updates(memories)
                 self._store.clear_stages(but=self._open_sessions(memories))
             parties.client_memories.update(memories)
             self._store.fold_journal()
 
-    def _ledger(self) -> list[LedgerEntry]:
-        """All entries at the clients' weights."""
-        weights = {memory.state.weights for memory in self._parties.client_memories.values()}
-        return [entry for digest in sorted(weights) for entry in self._store.ledger(digest)]
+    def _ledger_of(self, client: Client) -> list[LedgerEntry]:
+        """The entries at a client's weights, of its key or of its data set."""
+        weights = self._parties.client_memories[client.number].state.weights
+        return self._store.ledger.at(weights, client.identity.public_bytes, client.data_set)
+
+    def _erase_void_updates(self, memories: Mapping[int, ClientMemory]) -> None:
+        """An update whose every session is void is needed no more; inside a transaction."""
+        for client in self._parties.clients:
+            if not unsettled(self._ledger_of(client)):
+                name = client_party(self._parties, client.number)
+                self._store.kept.erase(name, memories[client.number].state.weights)
 
     def _open_sessions(self, memories: Mapping[int, ClientMemory]) -> set[bytes]:
         """What must be kept: of sessions that a client still follows, of the first of their chains, and of those that
@@ -295,63 +303,75 @@ class Session:
         """Store what changed; inside a transaction."""
         for number, memory in memories.items():
             if memory is not self._parties.client_memories[number]:
-                name = client_name(self._parties.manifest.clients[number - 1].name)
-                self._store.put_memory(name, memory.to_bytes(), memory.version)
+                self._store.put_memory(client_party(self._parties, number), memory.to_bytes(), memory.version)
 
     def _submit(
         self, announcements: Sequence[Announcement], inputs: Mapping[int, LocalInput], result: SessionResult
     ) -> _Uploaded:
-        parties, seen = self._parties, self._ledger()
-        encoded: dict[int, list[Elements]] = {number: [] for number in sorted(inputs)}
-
-        def submit(client: Client) -> Submitted:
-            given, pieces = inputs[client.number], encoded[client.number]
-            fresh = SubmissionSecrets(secrets.token_bytes(HASH_BYTES), given.rounding_key)
-            update = Update(given.delta, given.weight, self._clips)
-            memory = parties.client_memories[client.number]
-            with self._clock.work_of(Place.CLIENT), _naming(parties, client.number):
-                return client.submit(
-                    memory, seen, announcements, update, fresh, lambda piece: pieces.append(piece.copy())
-                )
-
+        parties = self._parties
         taking_part = [client for client in parties.clients if client.number in inputs]
-        done = dict(zip([own.number for own in taking_part], self._crew.run(submit, taking_part), strict=True))
-        bodies = {(CLIENTS, UPDATES): [piece.data.cast("B") for pieces in encoded.values() for piece in pieces]}
-        self._keep_submissions(announcements, done, bodies, seen, result)
+        seen = {client.number: self._ledger_of(client) for client in taking_part}
+        with ExitStack() as stack:
+            sinks = {
+                client.number: stack.enter_context(
+                    self._store.kept.sink(
+                        client_party(parties, client.number), parties.client_memories[client.number].state.weights
+                    )
+                )
+                for client in taking_part
+            }
+
+            def submit(client: Client) -> tuple[Submitted, KeptUpdate]:
+                given, sink = inputs[client.number], sinks[client.number]
+                fresh = SubmissionSecrets(secrets.token_bytes(HASH_BYTES), given.rounding_key)
+                update = Update(given.delta, given.weight, self._clips)
+                memory = parties.client_memories[client.number]
+                with self._clock.work_of(Place.CLIENT), _naming(parties, client.number):
+                    submitted = client.submit(
+                        memory,
+                        seen[client.number],
+                        announcements,
+                        update,
+                        fresh,
+                        lambda piece: sink.write(piece.data.cast("B")),
+                    )
+                return submitted, sink.finish()
+
+            both = self._crew.run(submit, taking_part)
+        done = {client.number: submitted for client, (submitted, _) in zip(taking_part, both, strict=True)}
+        self._keep_submissions(announcements, done, [update for _, update in both], seen, result)
         return self._upload(done, None)
 
-    def _submit_again(
-        self,
-        announcements: Sequence[Announcement],
-        again: Again,
-        updates: Mapping[int, Elements],
-        result: SessionResult,
-    ) -> _Uploaded:
-        parties, seen = self._parties, self._ledger()
-        sid = again.origin.sid
-        kept = kept_submissions(self._store, parties, sid)
-        roster = {number for number, _ in again.origin.roster}
+    def _submit_again(self, announcements: Sequence[Announcement], again: Again, result: SessionResult) -> _Uploaded:
+        parties, roster = self._parties, dict(again.origin.roster)
+        taking_part = [client for client in parties.clients if client.number in roster]
+        seen = {client.number: self._ledger_of(client) for client in taking_part}
         done = {}
-        for client in parties.clients:
-            if client.number in roster:
-                with self._clock.work_of(Place.CLIENT):
-                    done[client.number] = client.submit_again(
-                        parties.client_memories[client.number],
-                        seen,
-                        announcements,
-                        kept[client.number].with_update(updates[client.number]),
-                        secrets.token_bytes(HASH_BYTES),
-                        (again.origin, again.commitments),
-                    )
-        self._keep_submissions(announcements, done, {}, seen, result)
+        for client in taking_part:
+            kept = kept_submission(self._store, parties, client.number, again.origin.sid)
+            if kept is None:
+                raise RunDirectoryError(
+                    f"{client_party(parties, client.number)} does not keep the update that is to be sent again",
+                    "see what `privateyes task continue` offers",
+                )
+            with self._clock.work_of(Place.CLIENT):
+                done[client.number] = client.submit_again(
+                    parties.client_memories[client.number],
+                    seen[client.number],
+                    announcements,
+                    kept,
+                    secrets.token_bytes(HASH_BYTES),
+                    (again.origin, again.commitments),
+                )
+        self._keep_submissions(announcements, done, (), seen, result)
         return self._upload(done, again.origin)
 
     def _keep_submissions(
         self,
         announcements: Sequence[Announcement],
         done: Mapping[int, Submitted],
-        bodies: Mapping[tuple[str, str], Sequence[bytes | memoryview]],
-        seen: Sequence[LedgerEntry],
+        updates: Sequence[KeptUpdate],
+        seen: Mapping[int, Sequence[LedgerEntry]],
         result: SessionResult,
     ) -> None:
         """All that a submission changes, in one write, before anything of it leaves."""
@@ -363,16 +383,15 @@ class Session:
             for own in parties.clients
         }
         result.clipped = sum(submitted.clipped for submitted in done.values())
-        written = self._store.write_large(sid, bodies)
         with self._store.transaction():
             self._put_clients(memories)
-            self._store.put_ledger([submitted.entry for submitted in done.values()], seen)
+            for update in updates:
+                self._store.kept.put_update(update)
             for number, submitted in done.items():
-                name = client_name(parties.manifest.clients[number - 1].name)
-                self._store.put_stage(sid, name, KEPT, submitted.kept.to_bytes())
+                entry = submitted.entry
+                self._store.ledger.append(entry, seen[number])
+                self._store.kept.put(client_party(parties, number), sid, entry.weights, submitted.kept.to_bytes())
             self._store.put_stage(sid, CLIENTS, CLIPPED, result.clipped.to_bytes(8, "big"))
-            for body in written:
-                self._store.put_large(body)
         parties.client_memories.update(memories)
 
     def _upload(self, done: Mapping[int, Submitted], origin: Origin | None) -> _Uploaded:

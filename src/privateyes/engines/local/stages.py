@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
 from privateyes.aggregation import hub
 from privateyes.aggregation.codec import Reader
-from privateyes.aggregation.kept import KeptSubmission
-from privateyes.aggregation.ledger import LedgerEntry
+from privateyes.aggregation.kept import Kept, KeptSubmission
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.messages import (
-    NO_SESSION,
     Agreement,
     HubCommitment,
     HubSum,
@@ -28,37 +25,18 @@ from privateyes.aggregation.steps import OwnShare, Words
 from privateyes.crypto.field import Elements
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.engines.local.parties import LocalParties, aggregator_name, client_name
-from privateyes.engines.local.store import LargeBody
+from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
 
-SHARE, SUM, UPDATES = "share", "sum", "updates"
-"""Large bodies: an aggregator's share, the hub's sum, and the clients' encoded updates, one after the other."""
-KEPT, CLIPPED, OPENING = "kept", "clipped", "opening"
-"""Small ones: what a client keeps of its submission; how much was clipped; that the hub passes n agreements on, after
-which it never gives the session up, with the roster and the commitments to it.
+SHARE, SUM = "share", "sum"
+"""Large bodies: an aggregator's share, and the hub's sum."""
+CLIPPED, OPENING, REFUSED, AGAIN = "clipped", "opening", "refused", "again"
+"""Small ones: how much was clipped; that the hub passes n agreements on, after which it never gives the session up,
+with the roster and the commitments to it; which clients refused at which check; and that people let it be sent again.
 """
 HUB: Final = "hub"
 CLIENTS: Final = "clients"
 _LENGTH_BYTES: Final = 4
-
-
-class Store(Protocol):
-    """What a session needs of a store; store.py has the durable one."""
-
-    def transaction(self) -> AbstractContextManager[None]: ...
-    def put_memory(self, party: str, body: bytes, version: int) -> None: ...
-    def ledger(self, weights: bytes) -> list[LedgerEntry]: ...
-    def put_ledger(self, entries: Sequence[LedgerEntry], seen: Sequence[LedgerEntry]) -> None: ...
-    def put_stage(self, sid: bytes, party: str, stage: str, body: bytes) -> None: ...
-    def stages(self, sid: bytes, stage: str) -> dict[str, bytes]: ...
-    def write_large(
-        self, sid: bytes, bodies: Mapping[tuple[str, str], Sequence[bytes | memoryview]]
-    ) -> list[LargeBody]: ...
-    def put_large(self, body: LargeBody) -> None: ...
-    def large(self, sid: bytes, party: str, stage: str) -> bytearray | None: ...
-    def clear_stages(self, but: Collection[bytes] = ()) -> bool: ...
-    def clear_stages_of(self, parties: Collection[str], but: Collection[bytes] = ()) -> bool: ...
-    def fold_journal(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +73,9 @@ def agreed_by_all(parties: LocalParties, sid: bytes) -> list[Words] | None:
     return words if hub.agreed_transcript(parties.manifest, agreements) is not None else None
 
 
-def load_session(store: Store, parties: LocalParties, words: Sequence[Words], lanes: Lanes = ONE_LANE) -> StoredSession:
+def load_session(
+    store: PartyStore, parties: LocalParties, words: Sequence[Words], lanes: Lanes = ONE_LANE
+) -> StoredSession:
     """Read back a session that all aggregators agreed on. Where the hub's sum is lost, it is added up again from what
     the clients kept, and held against com_0 under T.
 
@@ -112,18 +92,22 @@ def load_session(store: Store, parties: LocalParties, words: Sequence[Words], la
         shares[own.number] = own.own_share(_elements(parties, store.large(sid, aggregator_name(own.number), SHARE)))
     votes = [said.vote for said in words if said.vote is not None]
     entries = hub.choose_roster(parties.manifest, votes)
-    kept = kept_submissions(store, parties, sid)
     body = store.large(sid, HUB, SUM)
     if body is not None:
         total = HubSum(sid, _elements(parties, body))
         commitment = HubCommitment(sid, words[0].commitments[0])
     else:
-        shares_of = resent(store, parties, sid, kept)
-        total, commitment = hub.add_shares(parties.manifest, sid, entries, lambda i: shares_of[i].share, lanes)
+        total, commitment = hub.add_shares(
+            parties.manifest, sid, entries, lambda number: _resent(store, parties, sid, number).share, lanes
+        )
         hub.require_agreed_sum(commitment, commitments[0].rho, commitments, agreements[0].transcript)
-    group_check = kept[entries[0][0]].header.group_check
+    session = parties.client_memories[entries[0][0]].session(sid)
+    if session is None:
+        raise RunDirectoryError("nobody waits for that session", "run the next round")
     clipped = int.from_bytes(store.stages(sid, CLIPPED).get(CLIENTS, b""), "big")
-    return StoredSession(HubSession(group_check, entries, total, commitment), commitments, shares, agreements, clipped)
+    return StoredSession(
+        HubSession(session.group.check_value(), entries, total, commitment), commitments, shares, agreements, clipped
+    )
 
 
 def _elements(parties: LocalParties, body: bytearray | None) -> Elements:
@@ -136,46 +120,37 @@ def _elements(parties: LocalParties, body: bytearray | None) -> Elements:
     return np.array(manifest.field.from_bytes(memoryview(body), manifest.share_elements))
 
 
-def kept_submissions(store: Store, parties: LocalParties, sid: bytes) -> dict[int, KeptSubmission]:
-    """What the clients kept of their submissions to a session, by client number."""
-    bodies = store.stages(sid, KEPT)
-    names = {client_name(party.name): number for number, party in enumerate(parties.manifest.clients, start=1)}
-    return {
-        names[name]: KeptSubmission.from_bytes(body, parties.manifest) for name, body in bodies.items() if name in names
-    }
+def client_party(parties: LocalParties, number: int) -> str:
+    """How the store calls client i."""
+    return client_name(parties.manifest.clients[number - 1].name)
 
 
-def encoded_updates(store: Store, parties: LocalParties, sid: bytes, clients: Collection[int]) -> dict[int, Elements]:
-    """The encoded updates q that were stored with a session, by client number.
+def kept_submission(store: PartyStore, parties: LocalParties, number: int, sid: bytes) -> Kept | None:
+    """What a client kept of its submission to a session from its current weights; None if it keeps nothing of it.
 
     Raises:
-        RunDirectoryError: they are missing, or their file is damaged.
+        RunDirectoryError: the update's file is missing, torn or damaged.
+        MalformedError: the store is damaged.
     """
-    body = store.large(sid, CLIENTS, UPDATES)
+    name, weights = client_party(parties, number), parties.client_memories[number].state.weights
+    body = store.kept.at(name, weights).get(sid)
+    update = None if body is None else store.kept.update(name, weights)
+    if body is None or update is None:
+        return None
     manifest = parties.manifest
-    size = manifest.dimension * manifest.field.element_bytes
-    if body is None or len(body) != size * len(clients):
+    encoded = manifest.field.from_bytes(memoryview(update), manifest.dimension)
+    return KeptSubmission.from_bytes(body, manifest).with_update(encoded)
+
+
+def _resent(store: PartyStore, parties: LocalParties, sid: bytes, number: int) -> Submission:
+    """A client's submission to a session once more, byte for byte."""
+    kept = kept_submission(store, parties, number, sid)
+    if kept is None:
         raise RunDirectoryError(
-            "the clients' updates of a session are lost", "see what `privateyes task continue` offers"
+            f"{client_party(parties, number)} does not keep its submission to a session that was agreed on",
+            "see what `privateyes task continue` offers",
         )
-    view = memoryview(body)
-    return {
-        number: manifest.field.from_bytes(view[place * size : (place + 1) * size], manifest.dimension)
-        for place, number in enumerate(sorted(clients))
-    }
-
-
-def resent(
-    store: Store, parties: LocalParties, sid: bytes, kept: Mapping[int, KeptSubmission]
-) -> dict[int, Submission]:
-    """Every client's submission to a session once more, byte for byte."""
-    origin = next(iter(kept.values())).header.origin
-    updates = encoded_updates(store, parties, sid if origin == NO_SESSION else origin, kept)
-    return {
-        own.number: own.resend(parties.client_memories[own.number], kept[own.number].with_update(updates[own.number]))
-        for own in parties.clients
-        if own.number in kept
-    }
+    return parties.clients[number - 1].resend(parties.client_memories[number], kept)
 
 
 @dataclass(frozen=True, slots=True)
