@@ -120,6 +120,15 @@ def test_duplicate_keys_and_a_single_aggregator_are_refused(call: Call, pinned: 
     assert "with one, that one would see every update" in result.stderr
 
 
+@pytest.mark.parametrize("line", [".".join("a" * 4000) + " = 1", ".".join("a" * 10_000) + " = 1", "a = [[[]]]"])
+def test_a_text_that_is_not_flat_is_refused_in_one_line(call: Call, pinned: Path, line: str) -> None:
+    pinned.write_text(f"{line}\n{pinned.read_text()}")
+    result = call("task", "verify", pinned)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {pinned}, line 1 ")
+    assert len(result.stderr) < 500
+
+
 def test_an_error_names_the_file_and_no_second_subject(call: Call, tmp_path: Path, pinned: Path) -> None:
     empty = tmp_path / "empty.toml"
     empty.write_text("")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from privateyes.aggregation.manifest_text import require_flat
 from privateyes.crypto.field import Field, field_by_name
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import PUBLIC_KEY_BYTES
@@ -186,6 +187,7 @@ def manifest_from_toml(text: str) -> Manifest:
         ConfigError: not TOML, an unknown or missing key, a value of the wrong type.
         ParameterError: an unsafe combination of values.
     """
+    require_flat(text)
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # bad syntax, a number of thousands of digits, endless brackets
