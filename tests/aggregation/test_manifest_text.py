@@ -1,4 +1,4 @@
-"""Hostile text is refused in little time and memory before a parser sees it."""
+"""Hostile text is refused in little time and memory before a parser sees it; names are what they look like."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privateyes.aggregation.manifest_text import LONGEST_LINE, MOST_KEYS, require_flat
+from privateyes.aggregation.manifest_text import LONGEST_LINE, MOST_KEYS, require_flat, require_plain_name
 from privateyes.errors import ConfigError
 
 HONEST = """\
@@ -201,3 +201,39 @@ def test_without_the_guard_twenty_kilobytes_of_dots_take_more() -> None:
     texts = dict(_hostile(20_000))
     ends = _read_within_200_mb({"dotted key": texts["dotted key"]}, "without the guard")
     assert ends == {"dotted key": "out of memory"}
+
+
+@pytest.mark.parametrize("name", ["a", "clinic 3, ward B", "Ångström-Straße", "日本", "a" * 200, "naïve (2)"])
+def test_a_plain_name_is_accepted(name) -> None:
+    require_plain_name(name, "name")
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("", "0 characters"),
+        ("a" * 201, "201 characters"),
+        (" ", "begins or ends with a space"),
+        (" a", "begins or ends with a space"),
+        ("a\u00a0", "begins or ends with a space"),
+        ("a\nb", "control character"),
+        ("a\x1b[2Kb", "control character"),
+        ("a\x7f", "control character"),
+        ("a\x85b", "control character"),
+        ("a\u202eb", "format character"),
+        ("a\u2066b", "format character"),
+        ("a\u200bb", "format character"),
+        ("a\ufeffb", "format character"),
+        ("a\u2028b", "line separator"),
+        ("a\u2029b", "paragraph separator"),
+        ("a\ud800b", "surrogate"),
+        ("a\ue000b", "private character"),
+        ("a\U000e0080b", "does not know"),
+    ],
+)
+def test_a_name_that_is_not_what_it_looks_like_is_refused(name, problem) -> None:
+    with pytest.raises(ConfigError, match=problem) as refusal:
+        require_plain_name(name, "[[clients]] number 3: name")
+    assert refusal.value.problem.startswith("[[clients]] number 3: name")
+    assert refusal.value.remedy
+    assert str(refusal.value).isprintable()

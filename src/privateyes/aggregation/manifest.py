@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from privateyes.aggregation.manifest_text import require_flat
+from privateyes.aggregation.manifest_text import require_flat, require_plain_name
 from privateyes.crypto.field import Field, field_by_name
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import PUBLIC_KEY_BYTES
@@ -114,6 +114,10 @@ class Manifest:
         for role, parties in (("aggregators", self.aggregators), ("clients", self.clients)):
             if len({party.name for party in parties}) != len(parties):
                 raise ParameterError(f"two {role} have the same name", "give each its own")
+            for number, party in enumerate(parties, start=1):
+                require_plain_name(party.name, f"[[{role}]] number {number}: name")
+                if party.organisation:
+                    require_plain_name(party.organisation, f"[[{role}]] number {number}: organisation")
 
     @property
     def sealed(self) -> bool:

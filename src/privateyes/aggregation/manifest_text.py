@@ -1,4 +1,4 @@
-"""What a manifest's text may look like, checked before a parser reads it.
+"""What a manifest's text and the names in it may look like, checked before a parser or a table shows them to anybody.
 
 A manifest is flat: keys with values, one table for the task's privacy, and a table for each party. TOML itself is not:
 20 kB of dotted keys become 400 MB of nested dictionaries. So the text is held against the few lines that a manifest
@@ -8,11 +8,13 @@ has, in time and memory that its size bounds, and only then parsed.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 from privateyes.errors import ConfigError
 
 LONGEST_LINE: Final = 8192
+LONGEST_NAME: Final = 200
 MOST_KEYS: Final = 64
 MOST_TABLES: Final = 16
 
@@ -27,6 +29,16 @@ _END: Final = rf"{_SPACE}(?:#.*)?"
 _PAIR: Final = re.compile(rf"{_SPACE}{_KEY}{_SPACE}={_SPACE}(?:{_SCALAR}|{_LIST}){_END}")
 _HEAD: Final = re.compile(rf"{_SPACE}(?:\[{_SPACE}({_KEY}){_SPACE}\]|\[\[{_SPACE}({_KEY}){_SPACE}\]\]){_END}")
 _NOTHING: Final = re.compile(_END)
+
+_UNSEEN: Final = {
+    "Cc": "a control character",
+    "Cf": "a format character, such as one that turns the direction of reading",
+    "Zl": "a line separator",
+    "Zp": "a paragraph separator",
+    "Cs": "half a surrogate pair",
+    "Co": "a private character, which looks different everywhere",
+    "Cn": "a character that Unicode does not know",
+}
 
 
 def require_flat(text: str) -> None:
@@ -57,6 +69,30 @@ def require_flat(text: str) -> None:
         if keys > MOST_KEYS or len(tables) > MOST_TABLES:
             what = f"{MOST_KEYS} keys in a table" if keys > MOST_KEYS else f"{MOST_TABLES} kinds of tables"
             raise _refused(number, f"is beyond {what}, which no manifest has", "give the task's manifest.toml")
+
+
+def require_plain_name(text: str, where: str) -> None:
+    """Refuse a name that is not what it looks like in a table or an error.
+
+    Characters that are not seen, that turn the direction of reading or that begin another line make one party look
+    like another. Letters of different scripts that look alike are not told apart here: compare the keys' fingerprints.
+
+    Args:
+        text: of a party, its operator or a person.
+        where: what the error begins with, such as ``[[clients]] number 3: name``.
+
+    Raises:
+        ConfigError: the name is empty, too long, begins or ends with a space, or has such a character.
+    """
+    remedy = "use 1 to 200 printable characters"
+    if not text or len(text) > LONGEST_NAME:
+        raise ConfigError(f"{where} has {len(text)} characters", remedy)
+    for character in text:
+        unseen = _UNSEEN.get(unicodedata.category(character))
+        if unseen is not None:
+            raise ConfigError(f"{where}: {text!a} holds {unseen}", remedy)
+    if text != text.strip():
+        raise ConfigError(f"{where}: {text!r} begins or ends with a space", "remove the space")
 
 
 def _not_flat(number: int, line: str) -> ConfigError:
