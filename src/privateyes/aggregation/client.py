@@ -363,7 +363,7 @@ class _Update:
     """One update and how it is encoded."""
 
     delta: NDArray[np.float32] = field(repr=False)
-    weight: int
+    weight: int = field(repr=False)
     rounding_key: bytes = field(repr=False)
     parts: tuple[Segment, ...]
 

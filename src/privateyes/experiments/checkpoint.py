@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +39,8 @@ class Checkpoint:
     """
 
     round: int
-    vectors: Mapping[str, NDArray[np.float32]]
-    moments: tuple[NDArray[np.float64], ...] = ()
+    vectors: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    moments: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)
     last_sid: bytes = b""
     clips: ClipPlan | None = None
     void_rounds: int = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Protocol
 
@@ -24,7 +24,7 @@ from privateyes.federation.cohorts import NO_HAZARDS, Attendance, Hazards, draw_
 
 @dataclass(frozen=True, slots=True)
 class ClientUpdate:
-    """What one client hands over after a local round.
+    """What one client hands over after a local round. All of it but the name is the client's own: no repr shows it.
 
     Args:
         client: its name.
@@ -35,10 +35,10 @@ class ClientUpdate:
     """
 
     client: str
-    weight: int
-    delta: NDArray[np.float32]
-    loss: float
-    passed: int = 0
+    weight: int = field(repr=False)
+    delta: NDArray[np.float32] = field(repr=False)
+    loss: float = field(repr=False)
+    passed: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class ServerState:
         void_rounds: number of rounds that left it as it was, because too few clients arrived.
     """
 
-    vector: NDArray[np.float32]
-    moments: tuple[NDArray[np.float64], ...] = ()
+    vector: NDArray[np.float32] = field(repr=False)
+    moments: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)
     round: int = 0
     last_sid: bytes = b""
     clips: ClipPlan | None = None

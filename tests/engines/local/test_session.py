@@ -499,9 +499,9 @@ def test_what_an_aggregator_stored_for_a_session_is_gone_once_it_announces_the_n
         assert local.store.large(sid, party, stage) is None
 
 
-def test_an_input_shows_no_update_in_its_repr() -> None:
+def test_an_input_shows_neither_update_nor_weight_in_its_repr() -> None:
     shown = repr(LocalInput(np.full(D, 0.123, np.float32), 3, bytes([9]) * 32))
-    assert shown == "LocalInput(weight=3)"
+    assert shown == "LocalInput()"
 
 
 def test_a_message_that_the_receiver_cannot_parse_stops_the_session(local, monkeypatch) -> None:

@@ -64,7 +64,7 @@ class LocalInput:
     """One client's update, its weight and the key of its stochastic rounding."""
 
     delta: NDArray[np.float32] = field(repr=False)
-    weight: int
+    weight: int = field(repr=False)
     rounding_key: bytes = field(repr=False)
 
 

@@ -6,7 +6,7 @@ finite are refused. Errors are in `unit`, times in seconds, sizes in bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -166,7 +166,7 @@ class Samples:
         predicted: per way float64, (K, 2), (pitch, yaw) in radians.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] = field(repr=False)
     person: tuple[str, ...]
-    true: NDArray[np.float64]
-    predicted: dict[str, NDArray[np.float64]]
+    true: NDArray[np.float64] = field(repr=False)
+    predicted: dict[str, NDArray[np.float64]] = field(repr=False)
