@@ -93,7 +93,7 @@ def test_one_client_is_no_task(spec_with: Callable[[str], ExperimentSpec]) -> No
 def test_a_directory_of_an_experiment_with_another_clip_is_refused(
     spec_with: Callable[[str], ExperimentSpec], tmp_path: Path
 ) -> None:
-    updates = [ClientUpdate(name, 3, np.zeros(D, np.float32), 0.0) for name in NAMES]
+    updates = [ClientUpdate(name, 3, np.ones(D, np.float32), 0.0) for name in NAMES]
     folder = task_folder(tmp_path, FOLD, "private")
     exchange = open_secure_exchange(spec_with(""), secure_plan(spec_with(""), FOLD, CLIENTS, D), FedAvg(), folder)
     exchange.exchange(ServerState(np.zeros(D, np.float32)), updates)

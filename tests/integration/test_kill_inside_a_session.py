@@ -77,7 +77,8 @@ def play(directory):
             updates = [ClientUpdate(name, 5, random.normal(0, 0.3, D).astype("f4"), 0.0) for name in PLAN.clients]
             if (directory / f"done-{index}.npy").exists():  # a resumed run begins after its last checkpoint
                 state = ServerState(np.load(directory / f"done-{index}.npy"), (), index + 1,
-                                    (directory / f"sid-{index}").read_bytes())
+                                    (directory / f"sid-{index}").read_bytes(),
+                                    lineage=(*state.lineage, state.weights()))
                 continue
             state, _ = exchange.exchange(state, updates)
             (directory / f"sid-{index}").write_bytes(state.last_sid)

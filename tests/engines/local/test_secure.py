@@ -24,7 +24,14 @@ from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import MANIFEST_NAME, SETTINGS_NAME, SecureExchange
 from privateyes.engines.local.store import PartyStore
-from privateyes.errors import AbortError, MalformedError, ParameterError, RunDirectoryError, TrainingError
+from privateyes.errors import (
+    AbortError,
+    ConvergedError,
+    MalformedError,
+    ParameterError,
+    RunDirectoryError,
+    TrainingError,
+)
 from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimiser
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import ClientUpdate, ServerState
@@ -396,6 +403,32 @@ def test_two_clients_with_different_clips_never_meet(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="another state"):
         exchange.exchange(replace(following, clips=policy.initial()), updates)
     exchange.close()
+
+
+def test_a_round_that_moves_nothing_ends_the_task_also_if_it_is_asked_for_again(tmp_path: Path) -> None:
+    still = [replace(update, delta=0 * update.delta) for update in updates_of(1)]
+    with exchange_in(tmp_path) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+        with pytest.raises(ConvergedError, match="round 2 gave weights that the task had before"):
+            private.exchange(state, still)
+    with exchange_in(tmp_path) as private:  # opened anew: the parties, too, come from the store
+        again, _ = private.exchange(start(), updates_of(0))
+        assert again.lineage == (start().weights(),)
+        with pytest.raises(ConvergedError, match="round 2"):
+            private.exchange(again, still)
+    assert again.digest() == state.digest()
+    assert len(list((tmp_path / "transcripts").glob("round-0002-*.jsonl"))) == 1  # it was not run once more
+
+
+def test_the_lineage_goes_on_over_rounds_and_restarts(tmp_path: Path) -> None:
+    state, seen = start(), []
+    for index in range(3):
+        seen.append(state.weights())
+        with exchange_in(tmp_path) as private:
+            private.exchange(state, updates_of(index))
+        with exchange_in(tmp_path) as private:
+            state, _ = private.exchange(state, updates_of(index))
+        assert state.lineage == tuple(seen)
 
 
 def test_an_update_of_a_stranger_is_refused_before_anything_is_written(tmp_path: Path) -> None:

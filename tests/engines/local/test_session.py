@@ -614,7 +614,7 @@ def test_the_store_lets_a_decision_be_taken_once(local) -> None:
     assert not local.store.stages(bytes(32), AGAIN)
 
 
-def test_an_input_shows_no_update_in_its_repr() -> None:
+def test_an_input_shows_neither_update_nor_weight_in_its_repr() -> None:
     shown = repr(LocalInput(np.full(D, 0.123, np.float32), 3, bytes([9]) * 32))
     assert shown == "LocalInput()"
 

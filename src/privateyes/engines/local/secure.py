@@ -449,7 +449,7 @@ def _dump_report(report: ExchangeReport) -> str:
 
 def _identical(left: ServerState, right: ServerState) -> bool:
     """Whether two states are the same to the bit; cheaper than two digests."""
-    small = [(state.round, state.last_sid, state.clips, len(state.moments)) for state in (left, right)]
+    small = [(state.round, state.last_sid, state.clips, state.lineage, len(state.moments)) for state in (left, right)]
     if small[0] != small[1]:
         return False
     pairs: list[tuple[NDArray[Any], NDArray[Any]]] = [(left.vector, right.vector)]

@@ -143,7 +143,7 @@ def table_caption(files: RunFiles, people: Sequence[str]) -> str:
 
 
 def _rounds_that_count(files: RunFiles) -> str:
-    """Whose errors are not of the last round, and whose rounds were void; empty where nobody's."""
+    """Whose errors are not of the last round, whose rounds were void, and who ended early; empty where nobody's."""
     rows = files.results.rows if files.results is not None else []
     said = ""
     ends = [
@@ -157,6 +157,9 @@ def _rounds_that_count(files: RunFiles) -> str:
     void = [f"{row.way} {row.void_rounds}" for row in rows if row.void_rounds]
     if void:
         said += f" Rounds that were void, for too few clients arrived, and count in no mean: {', '.join(void)}."
+    ended = [f"{row.way} {', '.join(map(str, row.converged.values()))}" for row in rows if row.converged]
+    if ended:
+        said += f" Ways that ended with a round whose weights they had had before: {'; '.join(ended)}."
     return said
 
 
