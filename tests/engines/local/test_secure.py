@@ -14,6 +14,7 @@ import pytest
 from privateyes.aggregation import messages
 from privateyes.aggregation.keys import setup_id
 from privateyes.aggregation.manifest import Manifest, manifest_from_toml
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.crypto.labels import Role
@@ -95,6 +96,28 @@ def test_clipped_coordinates_are_counted_and_the_bound_still_holds(tmp_path: Pat
         _, report = private.exchange(start(), updates_of(0, scale=0.8))
     assert report.details["saturated"] > 0  # type: ignore[operator]
     assert report.details["deviation"] < report.details["deviation_bound"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("norm_clip", "shortened"), [(None, 0), (100.0, 0), (0.5, 4)])
+def test_shortened_updates_are_counted_and_the_bound_still_holds(
+    tmp_path: Path, norm_clip: float, shortened: int
+) -> None:
+    plan = replace(plan_for(), privacy=None if norm_clip is None else Privacy(norm_clip))
+    with exchange_in(tmp_path, plan) as private:
+        following, report = private.exchange(start(), updates_of(0))
+    assert report.details["shortened"] == shortened
+    assert report.details["deviation"] < report.details["deviation_bound"]  # type: ignore[operator]
+    step = np.linalg.norm((following.vector - start().vector).astype(np.float64))
+    assert shortened == 0 or step <= 0.5
+
+
+def test_a_limit_that_does_not_bind_changes_no_bit_of_the_model(tmp_path: Path) -> None:
+    models = []
+    for privacy in (None, Privacy(100.0)):
+        with exchange_in(tmp_path / str(privacy), replace(plan_for(), privacy=privacy)) as private:
+            following, _ = private.exchange(start(), updates_of(0))
+        models.append(following.vector.tobytes())
+    assert models[0] == models[1]
 
 
 def test_a_cohort_smaller_than_the_task_is_averaged_and_the_others_follow(tmp_path: Path) -> None:

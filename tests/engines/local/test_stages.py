@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
@@ -17,7 +18,7 @@ from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Wire
 from privateyes.errors import RunDirectoryError
 
-PLAN = SecurePlan(("a", "b", "c"), 7, 3, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2)
+PLAN = SecurePlan(("a", "b", "c"), 7, 3, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2, privacy=Privacy(1.0))
 
 
 @pytest.fixture
@@ -36,6 +37,7 @@ def test_a_stored_session_is_what_the_aggregators_agreed_on(finished) -> None:
     stored = load_session(store, parties, result.sid)
     assert [client for client, _ in stored.hub.entries] == [1, 3]
     assert stored.clipped == result.clipped == 14
+    assert stored.shortened == result.shortened == 2
     assert len({state.transcript for state in stored.agreed}) == 1
     assert [message.transcript for message in stored.agreements] == [state.transcript for state in stored.agreed]
     digests = [stored.hub.commitment.commitment, *(message.commitment for message in stored.commitments)]

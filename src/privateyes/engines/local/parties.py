@@ -15,6 +15,7 @@ from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.client import Client
 from privateyes.aggregation.manifest import SEALED_MODE, Manifest, Party
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.setup import AggregatorSetup, ClientSetup
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.signature import PUBLIC_KEY_BYTES, SigningKey
@@ -37,6 +38,7 @@ class SecurePlan:
         roster_min: R_min.
         corrupt_clients: clients assumed corrupt.
         mode: ``sealed``, the average goes to the clients alone, or ``public``, to everyone.
+        privacy: the limit of an update's L2 norm; None for none.
     """
 
     clients: tuple[str, ...]
@@ -46,6 +48,7 @@ class SecurePlan:
     roster_min: int
     corrupt_clients: int = 0
     mode: str = SEALED_MODE
+    privacy: Privacy | None = None
 
     def party_names(self) -> list[str]:
         """``aggregator 1`` .. ``aggregator n``, then ``client NAME``: the keys of the store."""
@@ -79,6 +82,7 @@ class SecurePlan:
             aggregators=tuple(parties[: self.aggregators]),
             clients=tuple(parties[self.aggregators :]),
             mode=self.mode,
+            privacy=self.privacy,
         )
 
 

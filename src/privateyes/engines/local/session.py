@@ -77,12 +77,14 @@ class SessionResult:
         averages: by client number, for those that accepted.
         refusals: by client number, for those that refused; with the signed complaint.
         clipped: coordinates clipped, over all clients; in a real deployment each client knows its own count only.
+        shortened: clients whose update was longer than the L2 norm allows; likewise.
     """
 
     sid: bytes
     averages: dict[int, VerifiedAverage] = field(default_factory=dict)
     refusals: dict[int, tuple[DeliveryError, Complaint]] = field(default_factory=dict)
     clipped: int = 0
+    shortened: int = 0
 
 
 class Session:
@@ -141,7 +143,7 @@ class Session:
             RunDirectoryError: the store lacks a party's word, or it was damaged.
         """
         stored = load_session(self._store, self._parties, sid)
-        result = SessionResult(sid, clipped=stored.clipped)
+        result = SessionResult(sid, clipped=stored.clipped, shortened=stored.shortened)
         self._finish(stored.hub, stored.commitments, stored.agreed, stored.agreements, result)
         return result
 
@@ -210,11 +212,13 @@ class Session:
             for own in parties.clients
         }
         result.clipped = sum(submitted.clipped for submitted in done.values())
+        result.shortened = sum(submitted.shortened for submitted in done.values())
+        counts = b"".join(count.to_bytes(8, "big") for count in (result.clipped, result.shortened))
         with self._store.transaction():
             for number, memory in memories.items():
                 name = parties.manifest.clients[number - 1].name
                 self._store.put_memory(client_name(name), memory.to_bytes())
-            self._store.put_stage(result.sid, CLIENTS, CLIPPED, result.clipped.to_bytes(8, "big"))
+            self._store.put_stage(result.sid, CLIENTS, CLIPPED, counts)
         parties.client_memories.update(memories)
         received = self._crew.run(self._upload, [submitted.submission for submitted in done.values()])
         return dict(zip(done, received, strict=True))

@@ -62,6 +62,7 @@ class StoredSession:
     agreed: Sequence[Agreed]
     agreements: Sequence[Agreement]
     clipped: int
+    shortened: int
 
 
 def load_session(store: Store, parties: LocalParties, sid: bytes) -> StoredSession:
@@ -93,8 +94,9 @@ def load_session(store: Store, parties: LocalParties, sid: bytes) -> StoredSessi
         total=HubSum(sid, share),
         commitment=HubCommitment(sid, agreed[0].commitments[0]),
     )
-    clipped = int.from_bytes(store.stages(sid, CLIPPED).get(CLIENTS, b""), "big")
-    return StoredSession(hub, commitments, agreed, agreements, clipped)
+    counts = store.stages(sid, CLIPPED).get(CLIENTS, b"")
+    clipped, shortened = int.from_bytes(counts[:8], "big"), int.from_bytes(counts[8:], "big")
+    return StoredSession(hub, commitments, agreed, agreements, clipped, shortened)
 
 
 def _incomplete(who: str) -> RunDirectoryError:
