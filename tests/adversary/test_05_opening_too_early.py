@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from privateyes.aggregation.states import Committed
 
 from privateyes.aggregation.messages import Agreement, Opening
-from privateyes.aggregation.states import Committed
 from privateyes.errors import AbortError, RefusedError
 
 TARGET = -23

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
-from privateyes.aggregation.messages import Agreement, HubCommitment, Opening
 from privateyes.aggregation.snapshot import dump_committed, load_committed
 from privateyes.aggregation.states import Committed
+
+from privateyes.aggregation.messages import Agreement, HubCommitment, Opening
 from privateyes.engines.local.session import AGREED
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError, RunDirectoryError

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from privateyes.aggregation.states import Agreed, Step
 
 from privateyes.aggregation import aggregator, states
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.messages import Agreement, Opening, ResultSignature
 from privateyes.aggregation.roster import transcript_digest
-from privateyes.aggregation.states import Agreed, Step
 from privateyes.crypto import commitment
 from privateyes.errors import AbortError, BlamedError
 

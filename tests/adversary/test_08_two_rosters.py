@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from privateyes.aggregation.states import Announced, Voted
 
 from privateyes.aggregation.keys import KeyChain
 from privateyes.aggregation.messages import Opening, RosterCommitment
-from privateyes.aggregation.states import Announced, Voted
 from privateyes.errors import AbortError, RefusedError
 
 SALT = bytes(32)

@@ -175,5 +175,6 @@ def equality_of(metrics: Sequence[Mapping[str, Any]], errors: Mapping[str, float
         "bound": max(entry["deviation_bound"] for entry in details),
         "ratio": max(entry["deviation"] / entry["deviation_bound"] for entry in details),
         "saturated": sum(entry.get("saturated", 0) for entry in details),
+        "shortened": sum(entry.get("shortened", 0) for entry in details),
         "error_difference": max(differences, default=None),
     }

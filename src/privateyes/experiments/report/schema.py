@@ -122,6 +122,7 @@ class Equality(_Record):
     bound: NonNegative
     ratio: NonNegative
     saturated: int = Field(default=0, ge=0)
+    shortened: int = Field(default=0, ge=0)
     error_difference: float | None = None
 
 

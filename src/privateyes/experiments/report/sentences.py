@@ -123,7 +123,9 @@ def _difference(files: RunFiles, pairs: dict[tuple[str, str], float]) -> Markup:
         rounds = quantities.count(void.get(secure, 0), "round")
         return sentence + f"; {rounds} of {secure} and {void.get(twin, 0)} of {twin} were void, for too few clients."
     equality = results.equality if results is not None else None
-    if equality is None or equality.ratio > 1 or equality.saturated:  # then rounding is not all that there is
+    if (
+        equality is None or equality.ratio > 1 or equality.saturated or equality.shortened
+    ):  # then rounding is not all that there is
         return sentence + "."
     rounding = quantities.scientific(equality.bound)
     return sentence + f": rounding of at most {rounding} in a parameter and round, amplified by training."
