@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from privateyes.aggregation.snapshot import dump_agreed, dump_committed, load_agreed, load_committed
 
 from privateyes.aggregation import messages
-from privateyes.aggregation.evidence import MESSAGE_TYPES, read_message
+from privateyes.aggregation.audit.evidence import MESSAGE_TYPES, read_message
 from privateyes.aggregation.manifest import manifest_from_toml
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import Message, Signed

@@ -159,7 +159,8 @@ class World:
             self.stream_keys[i] = own.seal_stream_keys([secrets.token_bytes(32) for _ in offered])
             for s, sealed in enumerate(self.stream_keys[i], start=1):
                 self.aggregator_setups[s].receive(self.aggregator_memories[s], sealed)
-        keys = {i: own.key() for i, own in self.client_setups.items()}
+        self.offers, self.client_keys_said = offered, [own.key() for own in self.client_setups.values()]
+        keys = {message.client: message for message in self.client_keys_said}
         self.group_keys = self.client_setups[leader].lead(keys, secrets.token_bytes(32))
         for message in self.group_keys:
             self.client_setups[message.recipient].receive_group_key(message)

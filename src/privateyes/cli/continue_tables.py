@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from privateyes.aggregation.audit import audit
-from privateyes.aggregation.findings import Finding, joined
+from privateyes.aggregation.audit.findings import Finding, joined
 from privateyes.aggregation.result import Check
 from privateyes.cli.console import make_console
 from privateyes.cli.records import find_record
@@ -55,7 +55,7 @@ def _named(folder: Path, refused: Refused) -> list[str]:
     try:
         record = find_record(folder, None)
         findings: list[Finding] = []
-        found = audit(refused.manifest, record.messages(refused.manifest, findings.append))
+        found = audit(refused.manifest, record.messages(refused.manifest, findings.append), record.whole)
     except DataError as error:
         return [f"the record cannot be read, so nobody is named: {error}"]
     faults = [
