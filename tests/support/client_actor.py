@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -141,6 +141,11 @@ class ClientActor(Actor):
     def put(self, memory: ClientMemory) -> None:
         """Change the memory as if it had always been so; for tests."""
         self.disk.put("memory", self.slot, memory)
+
+    def hold(self, model: Model) -> None:
+        """Hold another model; for tests."""
+        self.put(replace(self.memory, state=model.state))
+        self.disk.put("model", self.slot, model)
 
     # Rounds
 

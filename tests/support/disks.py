@@ -10,7 +10,7 @@ from privateyes.aggregation.ledger import LedgerEntry
 from privateyes.errors import RunDirectoryError
 
 Name = tuple[str, bytes]
-"""What a body is and what it belongs to: ("memory", H(manifest)), ("share", sid), ("kept", sid), ("model", H(manifest))."""
+"""What a body is and what it belongs to: ("memory", H(manifest)), ("share", sid), ("kept", sid) and so on."""
 
 
 @dataclass(frozen=True, slots=True)

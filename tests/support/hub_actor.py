@@ -189,7 +189,7 @@ class HubSession:
                 self.got[kinds[type(message)]][sender] = (message.to_bytes(),)
 
     def may_go_on(self) -> bool:
-        """Whether it can be finished; if not, it is to be given up. With n agreements, only on the sum that they hold."""
+        """Whether it can be finished; if not, it is to be given up. With n agreements, only on the sum in them."""
         if "vote" not in self.got or len(self.got["vote"]) < len(self.owner.aggregators):
             return True
         if not {client for client, _ in self.entries} <= set(self.submissions):

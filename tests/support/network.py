@@ -101,6 +101,7 @@ class Network:
         self.epoch, self.round = _FIRST_EPOCH if memories else 0, -1
         self.next_rounds: dict[bytes, int] = defaultdict(int)
         self.sid = self.state_id = b""
+        self.patient = False  # whether the hub waits for every client that is to submit
         self.announced: list[Named] = []  # every session that was ever asked for
         self.flight: list[Packet] = []
         self.failures: list[Failure] = []
@@ -177,12 +178,9 @@ class Network:
 
     def _submissions_time_out(self) -> bool:
         session = getattr(self.hub, "session", None)
-        if (
-            session is None
-            or session.closed
-            or not session.got["submit"]
-            or any(p.step == "submit" for p in self.flight)
-        ):
+        if self.patient or session is None or session.closed or not session.got["submit"]:
+            return False
+        if any(packet.step == "submit" for packet in self.flight):
             return False
         self.flight += session.close_submissions()
         return True
@@ -309,6 +307,16 @@ class Network:
         session = self.hub.sessions[named.sid]
         session.take_words(name, self.ask(name, "words", named.sid))
         self.flight += session.proceed()
+
+    def retry(self) -> None:
+        """An honest hub asks again whoever has not answered in its last session; clients for what they stored, too."""
+        session = self.session
+        if not session.closed:
+            missing = sorted(session.submitters - set(session.got["submit"]))
+            self.flight += self.hub.ask(missing, "resend", [session.sid])
+            self.run()
+        self.flight += session.proceed()
+        self.run()
 
     def play_again(self) -> None:
         """What an honest hub does after a session that did not end: it is given up, the next round is announced, and

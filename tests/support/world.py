@@ -7,6 +7,7 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -56,6 +57,19 @@ def state_after(state: TrainingState, mark: bytes) -> TrainingState:
     """A training state that may follow another; ``mark`` tells several apart."""
     digest = hashlib.sha256(state.digest + mark).digest()
     return TrainingState(digest, hashlib.sha256(b"weights" + digest).digest(), state.counter + 1)
+
+
+@lru_cache(maxsize=256)
+def _encoded(encoding: FixedPoint, delta: tuple[float, ...], weight: int, rounding_key: bytes) -> tuple[int, ...]:
+    words = np.zeros(len(delta), dtype="<u4")
+    KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b"").fill(words.data.cast("B"))
+    clip, scale = Fraction(encoding.clip), weight * (1 << encoding.scale_bits)
+    values = []
+    for value, word in zip(delta, words.tolist(), strict=True):
+        exact = max(-clip, min(clip, Fraction(value))) * scale
+        below = math.floor(exact)
+        values.append(below + (Fraction(word, 1 << 32) < exact - below))
+    return tuple(values)
 
 
 class World:
@@ -239,16 +253,7 @@ class World:
             rounding, out = KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b""), self.field.zeros(self.d)
             list(UpdateEncoder(delta, weight, rounding, parts, privacy.limit(self.encoding)).pieces(out))
             return signed(self.field, out)
-        words = np.zeros(delta.size, dtype="<u4")
-        KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b"").fill(words.data.cast("B"))
-        clip = Fraction(self.encoding.clip)
-        scale = int(weight) * (1 << self.encoding.scale_bits)
-        values = []
-        for value, word in zip(delta.tolist(), words.tolist(), strict=True):
-            exact = max(-clip, min(clip, Fraction(value))) * scale
-            below = math.floor(exact)
-            values.append(below + (Fraction(word, 1 << 32) < exact - below))
-        return values
+        return list(_encoded(self.encoding, tuple(delta.tolist()), int(weight), rounding_key))
 
     def submit_all(self, *clients: int) -> None:
         """Step 1 at the given clients, or at all; the others only observe."""

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
+from privateyes.aggregation.snapshot import dump_committed, load_committed
 
 from privateyes import errors
 from privateyes.aggregation import hub, messages
@@ -25,7 +26,6 @@ from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import NO_SESSION, Message, SealedGroupKey, Signed, Voucher
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.aggregation.setup import AggregatorSetup, ClientSetup
-from privateyes.aggregation.snapshot import dump_committed, load_committed
 from privateyes.crypto.sealing import UnsealingKey
 from privateyes.crypto.signature import SigningKey
 from privateyes.encoding.clips import ClipPlan

@@ -187,16 +187,17 @@ class Federation(Table):
 class Aggregation(Table):
     """[aggregation]: the secure aggregation of `private` and of every other way with a twin in the clear.
 
-    `clip` bounds every coordinate of an update; `scale_bits` defaults to the largest that cannot wrap; `roster_min`
-    defaults to the whole cohort; `corrupt_clients` is how many clients are assumed corrupt; `mode` says who gets the
-    averages: the clients alone (sealed), or everyone, with a record that anyone can check (public). With
-    `clip_headroom`, each tensor's clip follows its updates: that many times the last average's largest coordinate, and
-    never more than `clip`.
+    `clip` bounds every coordinate of an update, and `norm_clip` its L2 norm: by default `secure.LONGEST_UPDATE`, and 0
+    lifts that limit. `scale_bits` defaults to the largest that cannot wrap; `roster_min` defaults to the whole cohort;
+    `corrupt_clients` is how many clients are assumed corrupt; `mode` says who gets the averages: the clients alone
+    (sealed), or everyone, with a record that anyone can check (public). With `clip_headroom`, each tensor's clip
+    follows its updates: that many times the last average's largest coordinate, and never more than `clip`.
     """
 
     aggregators: Annotated[int, Field(ge=2, le=7)] = 3
     field: Literal["compact", "wide"] = "compact"
     clip: Annotated[float, Field(ge=1e-12, le=1e12)] = 1.0
+    norm_clip: Annotated[float, Field(ge=0, le=1e12)] | None = None
     scale_bits: Annotated[int, Field(ge=1, le=40)] | None = None
     roster_min: Annotated[int, Field(ge=2)] | None = None
     corrupt_clients: Annotated[int, Field(ge=0)] = 0

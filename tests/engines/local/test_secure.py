@@ -15,6 +15,7 @@ import pytest
 
 from privateyes.aggregation import messages
 from privateyes.aggregation.manifest import Manifest, manifest_from_toml
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.crypto.labels import Role
@@ -24,7 +25,14 @@ from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import MANIFEST_NAME, SETTINGS_NAME, SecureExchange
 from privateyes.engines.local.store import PartyStore
-from privateyes.errors import AbortError, MalformedError, ParameterError, RunDirectoryError, TrainingError
+from privateyes.errors import (
+    AbortError,
+    ConvergedError,
+    MalformedError,
+    ParameterError,
+    RunDirectoryError,
+    TrainingError,
+)
 from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimiser
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import ClientUpdate, ServerState
@@ -96,6 +104,28 @@ def test_clipped_coordinates_are_counted_and_the_bound_still_holds(tmp_path: Pat
         _, report = private.exchange(start(), updates_of(0, scale=0.8))
     assert report.details["saturated"] > 0  # type: ignore[operator]
     assert report.details["deviation"] < report.details["deviation_bound"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("norm_clip", "shortened"), [(None, 0), (100.0, 0), (0.5, 4)])
+def test_shortened_updates_are_counted_and_the_bound_still_holds(
+    tmp_path: Path, norm_clip: float, shortened: int
+) -> None:
+    plan = replace(plan_for(), privacy=None if norm_clip is None else Privacy(norm_clip))
+    with exchange_in(tmp_path, plan) as private:
+        following, report = private.exchange(start(), updates_of(0))
+    assert report.details["shortened"] == shortened
+    assert report.details["deviation"] < report.details["deviation_bound"]  # type: ignore[operator]
+    step = np.linalg.norm((following.vector - start().vector).astype(np.float64))
+    assert shortened == 0 or step <= 0.5
+
+
+def test_a_limit_that_does_not_bind_changes_no_bit_of_the_model(tmp_path: Path) -> None:
+    models = []
+    for privacy in (None, Privacy(100.0)):
+        with exchange_in(tmp_path / str(privacy), replace(plan_for(), privacy=privacy)) as private:
+            following, _ = private.exchange(start(), updates_of(0))
+        models.append(following.vector.tobytes())
+    assert models[0] == models[1]
 
 
 def test_a_cohort_smaller_than_the_task_is_averaged_and_the_others_follow(tmp_path: Path) -> None:
@@ -398,6 +428,32 @@ def test_two_clients_with_different_clips_never_meet(tmp_path: Path) -> None:
     exchange.close()
 
 
+def test_a_round_that_moves_nothing_ends_the_task_also_if_it_is_asked_for_again(tmp_path: Path) -> None:
+    still = [replace(update, delta=0 * update.delta) for update in updates_of(1)]
+    with exchange_in(tmp_path) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+        with pytest.raises(ConvergedError, match="round 2 gave weights that the task had before"):
+            private.exchange(state, still)
+    with exchange_in(tmp_path) as private:  # opened anew: the parties, too, come from the store
+        again, _ = private.exchange(start(), updates_of(0))
+        assert again.lineage == (start().weights(),)
+        with pytest.raises(ConvergedError, match="round 2"):
+            private.exchange(again, still)
+    assert again.digest() == state.digest()
+    assert len(list((tmp_path / "transcripts").glob("round-0002-*.jsonl"))) == 1  # it was not run once more
+
+
+def test_the_lineage_goes_on_over_rounds_and_restarts(tmp_path: Path) -> None:
+    state, seen = start(), []
+    for index in range(3):
+        seen.append(state.weights())
+        with exchange_in(tmp_path) as private:
+            private.exchange(state, updates_of(index))
+        with exchange_in(tmp_path) as private:
+            state, _ = private.exchange(state, updates_of(index))
+        assert state.lineage == tuple(seen)
+
+
 def test_an_update_of_a_stranger_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     exchange = SecureExchange(plan_for(), FedAvg(), tmp_path, 1)
     updates = [ClientUpdate(name, 5, np.zeros(DIMENSION, np.float32), 0.0) for name in (*NAMES[:3], "eve")]
@@ -468,7 +524,7 @@ def test_the_settings_that_clients_train_with_are_pinned(tmp_path: Path) -> None
     manifest = manifest_from_toml((tmp_path / MANIFEST_NAME).read_text())
     assert manifest.settings == hashlib.sha256(plan.settings).digest()
     other = replace(plan, settings=b'{"training":{"rounds":4}}')
-    with pytest.raises(RunDirectoryError, match="settings: .* as pinned"), exchange_in(tmp_path, other):
+    with pytest.raises(RunDirectoryError, match=r"settings: .* as pinned"), exchange_in(tmp_path, other):
         pass
 
 

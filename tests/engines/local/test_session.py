@@ -29,6 +29,7 @@ from privateyes.aggregation.messages import (
     RosterCommitment,
     Vote,
 )
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.encoding.fixed_point import FixedPoint
@@ -58,7 +59,7 @@ NAMES, D = ("a", "b", "c"), 7
 
 
 def _plan(field: Field = COMPACT, aggregators: int = 2, roster_min: int = 2) -> SecurePlan:
-    return SecurePlan(NAMES, D, aggregators, FixedPoint(field, 1.0, 12, 20, 3), roster_min)
+    return SecurePlan(NAMES, D, aggregators, FixedPoint(field, 1.0, 12, 20, 3), roster_min, privacy=Privacy(1.0))
 
 
 def _updates(round_index: int, names=NAMES) -> list[ClientUpdate]:
@@ -212,7 +213,8 @@ def test_an_opened_session_is_finished_and_the_clipped_coordinates_are_still_kno
     MortalStore.moments_left = -1
     _, resumed = _train(tmp_path / "killed", 1, COMPACT, 2)
     assert expected[0]["saturated"] > 0
-    for key in ("saturated", "roster", "total_weight", "deviation"):
+    assert expected[0]["shortened"] > 0
+    for key in ("saturated", "shortened", "roster", "total_weight", "deviation"):
         assert resumed[0][key] == expected[0][key]
 
 
@@ -614,7 +616,7 @@ def test_the_store_lets_a_decision_be_taken_once(local) -> None:
     assert not local.store.stages(bytes(32), AGAIN)
 
 
-def test_an_input_shows_no_update_in_its_repr() -> None:
+def test_an_input_shows_neither_update_nor_weight_in_its_repr() -> None:
     shown = repr(LocalInput(np.full(D, 0.123, np.float32), 3, bytes([9]) * 32))
     assert shown == "LocalInput()"
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from local_task import local_task
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
@@ -18,7 +19,7 @@ from privateyes.engines.local.stages import HUB, OPENING, Again, agreed_by_all, 
 from privateyes.engines.local.wire import Wire
 from privateyes.errors import AbortError, MalformedError, RunDirectoryError
 
-PLAN = SecurePlan(("a", "b", "c"), 7, 3, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2)
+PLAN = SecurePlan(("a", "b", "c"), 7, 3, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2, privacy=Privacy(1.0))
 
 
 @pytest.fixture
@@ -39,6 +40,7 @@ def test_a_stored_session_is_what_the_aggregators_agreed_on(finished) -> None:
     stored = _load(parties, store, result.sid)
     assert [client for client, _ in stored.hub.entries] == [1, 3]
     assert stored.clipped == result.clipped == 14
+    assert stored.shortened == result.shortened == 2
     (transcript,) = {message.transcript for message in stored.agreements}
     digests = (stored.hub.commitment.commitment, *(message.commitment for message in stored.commitments))
     for own, message in zip(parties.aggregators, stored.agreements, strict=True):

@@ -26,6 +26,7 @@ from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, Traini
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
 from privateyes.encoding.clips import Segment, segments
+from privateyes.encoding.norm import NormLimit, clipped_norm
 from privateyes.engines.local.allocator import keep_freed_memory
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew, threads_for
@@ -357,12 +358,15 @@ class SecureExchange:
         average = next(iter(result.averages.values()))
         counted = [manifest.clients[number - 1].name for number in average.roster]
         own = [update for update in updates if update.client in counted]
-        deviation, bound = _deviation(average, own, segments(manifest.encoding, manifest.dimension, state.clips))
+        parts = segments(manifest.encoding, manifest.dimension, state.clips)
+        limit = None if manifest.privacy is None else manifest.privacy.limit(manifest.encoding)
+        deviation, bound = _deviation(average, own, parts, limit)
         details: dict[str, Any] = {
             "sid": result.sid.hex(),
             "roster": counted,
             "total_weight": average.total_weight,
             "saturated": result.clipped,
+            "shortened": result.shortened,
             "scale_bits": manifest.encoding.scale_bits,
             "deviation": deviation,
             "deviation_bound": bound,
@@ -425,7 +429,7 @@ def _agreed_and_waited_for(parties: LocalParties) -> bytes | None:
 
 
 def _deviation(
-    average: VerifiedAverage, updates: Sequence[ClientUpdate], parts: Sequence[Segment]
+    average: VerifiedAverage, updates: Sequence[ClientUpdate], parts: tuple[Segment, ...], limit: NormLimit | None
 ) -> tuple[float, float]:
     """The largest difference between the decoded average and the exact weighted mean of the clipped updates, and what
     bounds it; of several tensors with clips of their own, those of the one that comes closest to its bound.
@@ -433,10 +437,15 @@ def _deviation(
     Only a simulation can measure this: it holds every update in the clear.
     """
     found = []
+    weights = {update.client: float(update.weight) for update in updates}
+    if limit is not None:
+        for update in updates:
+            norm = clipped_norm(update.delta, parts)
+            weights[update.client] *= limit.shrink(norm, update.weight, update.delta.size)
     for part in parts:
         clip, exact = part.encoding.clip, np.zeros(part.stop - part.start, dtype=np.float64)
         for update in updates:
-            exact += update.weight * np.clip(update.delta[part.span].astype(np.float64), -clip, clip)
+            exact += weights[update.client] * np.clip(update.delta[part.span].astype(np.float64), -clip, clip)
         exact /= sum(update.weight for update in updates)
         bound = part.encoding.deviation_bound(len(updates), average.total_weight)
         found.append((float(np.abs(average.mean[part.span] - exact).max()), bound))
@@ -449,7 +458,7 @@ def _dump_report(report: ExchangeReport) -> str:
 
 def _identical(left: ServerState, right: ServerState) -> bool:
     """Whether two states are the same to the bit; cheaper than two digests."""
-    small = [(state.round, state.last_sid, state.clips, len(state.moments)) for state in (left, right)]
+    small = [(state.round, state.last_sid, state.clips, state.lineage, len(state.moments)) for state in (left, right)]
     if small[0] != small[1]:
         return False
     pairs: list[tuple[NDArray[Any], NDArray[Any]]] = [(left.vector, right.vector)]

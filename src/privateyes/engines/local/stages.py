@@ -58,6 +58,7 @@ class StoredSession:
     shares: Mapping[int, OwnShare]
     agreements: Sequence[Agreement]
     clipped: int
+    shortened: int
 
 
 def agreed_by_all(parties: LocalParties, sid: bytes) -> list[Words] | None:
@@ -104,10 +105,10 @@ def load_session(
     session = parties.client_memories[entries[0][0]].session(sid)
     if session is None:
         raise RunDirectoryError("nobody waits for that session", "run the next round")
-    clipped = int.from_bytes(store.stages(sid, CLIPPED).get(CLIENTS, b""), "big")
-    return StoredSession(
-        HubSession(session.group.check_value(), entries, total, commitment), commitments, shares, agreements, clipped
-    )
+    counts = store.stages(sid, CLIPPED).get(CLIENTS, b"")
+    clipped, shortened = int.from_bytes(counts[:8], "big"), int.from_bytes(counts[8:], "big")
+    held = HubSession(session.group.check_value(), entries, total, commitment)
+    return StoredSession(held, commitments, shares, agreements, clipped, shortened)
 
 
 def _elements(parties: LocalParties, body: bytearray | None) -> Elements:
