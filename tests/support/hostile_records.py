@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, count, islice
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from privateyes.aggregation.keys import session_id
 from privateyes.aggregation.messages import (
+    NO_SESSION,
     VOID,
     Abort,
     AggregatorKey,
@@ -90,16 +91,8 @@ class HostileTask:
 
     def header(self, client: int, number: int = 0, **changes: Any) -> Header:
         """A header of a corrupt client."""
-        values = dict(
-            sid=self.sid,
-            client=client,
-            nonce=mark(number),
-            group_check=mark(1),
-            session_key_hash=mark(2),
-            sealed_hashes=(mark(3),) * 7,
-            share_hash=mark(number),
-        )
-        header: Header = self.signed(Header(**{**values, **changes}), self.sid)
+        plain = Header(self.sid, client, mark(number), mark(1), mark(2), (mark(3),) * 7, mark(number))
+        header: Header = self.signed(replace(plain, **changes), self.sid)
         return header
 
     def certified(self, entries: tuple[tuple[int, bytes], ...]) -> Delivery:
@@ -158,9 +151,7 @@ def one_roster_of_many_group_keys(task: HostileTask) -> Iterator[Message]:
     for s in range(1, 8):
         yield from task.say(Vote(task.sid, s, entries))
     yield from chain.from_iterable(
-        task.say(RosterCommitment(task.sid, s, mark(number), mark(number)))
-        for number in count()
-        for s in range(1, 8)
+        task.say(RosterCommitment(task.sid, s, mark(number), mark(number))) for number in count() for s in range(1, 8)
     )
 
 
@@ -211,7 +202,8 @@ def deliveries_and_complaints(task: HostileTask) -> Iterator[Message]:
     yield from (task.header(client, client) for client in range(1, 200, 4))
     for number in count():
         client = 1 + number % 200
-        yield DeliveryReceipt(task.sid, mark(number), ((client, mark(number)), (200, mark(0)))[: 1 + (client < 200)], (), (), mark(0))
+        roster = ((client, mark(number)), (201, mark(0)))
+        yield DeliveryReceipt(task.sid, mark(number), roster, (), (), mark(0))
         yield from task.say(Complaint(task.sid, client, number // 200 % 256))
 
 
@@ -238,12 +230,9 @@ def keys_published_by_everyone(task: HostileTask) -> Iterator[Message]:
 def headers_of_everyone(task: HostileTask) -> Iterator[Message]:
     """Many headers of each client, under many keys, in one session."""
     yield from task.announced()
-    yield from (
-        task.header(
-            1 + number % 200, number, group_check=mark(number % 3), session_key_hash=mark(number), origin=mark(number % 5)
-        )
-        for number in count()
-    )
+    for number in count():
+        keys = {"group_check": mark(number % 3), "session_key_hash": mark(number), "origin": mark(number % 5)}
+        yield task.header(1 + number % 200, number, **keys)
 
 
 def sessions_without_end(task: HostileTask) -> Iterator[Message]:
@@ -286,12 +275,9 @@ def chains_of_repeats(task: HostileTask) -> Iterator[Message]:
     """Every session sends the updates of one session again, to other rosters."""
     yield from task.announced(100)
     for number, sid in enumerate(map(task.session, range(100))):
-        headers = [
-            task.signed(
-                Header(sid, client, mark(number), mark(1), mark(2), (mark(3),) * 7, mark(4), task.sid if number else mark(0)), sid
-            )
-            for client in range(1, 3 + number % 3)
-        ]
+        origin = task.sid if number else NO_SESSION
+        plain = Header(sid, 1, mark(number), mark(1), mark(2), (mark(3),) * 7, mark(4), origin)
+        headers = [task.signed(replace(plain, client=client), sid) for client in range(1, 3 + number % 3)]
         entries = tuple((header.client, header.hash()) for header in headers)
         rho = roster_digest(sid, mark(1), entries)
         yield from headers
