@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
@@ -364,14 +365,18 @@ class Losses:
         self.attempt(lambda: self.world.finish(step) if step != "submit" else None)
 
     def end(self, _: str) -> None:
-        """Give the session up, and ask how all sessions of the set-up ended."""
-        self.attempt(self.world.give_up)
-        for number in range(self.world.next_round):
-            for own, memory in zip(
-                self.world.aggregators.values(), self.world.aggregator_memories.values(), strict=True
-            ):
-                request = self.world.request(CLOSING, number)
-                self.attempt(lambda own=own, memory=memory, request=request: [own.closing(memory, request)])  # type: ignore[misc]
+        """Give the session up, and show the clients how every session of the set-up ended."""
+        world = self.world
+        self.attempt(world.give_up)
+        for number in range(world.next_round):
+            closings: list[Message] = []
+            for s, own in world.aggregators.items():
+                with suppress(RefusedError):
+                    closings.append(own.closing(world.aggregator_memories[s], world.request(CLOSING, number)))
+            world.keep(*closings)
+            for client in world.clients:
+                with suppress(RefusedError):
+                    world.settle(client, closings)
 
     def accept(self, _: str) -> None:
         """Every client takes the result, and one says so; one publishes the key."""
