@@ -443,3 +443,11 @@ def test_the_group_keys_of_earlier_epochs_show_in_no_repr(make_world) -> None:
     key = memory.pending[0].group.key
     assert key.hex() not in repr(memory)
     assert str(key) not in repr(memory) + repr(memory.pending[0])
+
+
+def test_a_leader_that_started_its_set_up_gives_out_no_second_group_key(make_world) -> None:
+    """It has forgotten the first one, so nothing else would stop it."""
+    world = make_world()
+    keys = {message.client: message for message in world.client_keys_said}
+    with pytest.raises(RefusedError, match="the set-up has started"):
+        world.client_setups[1].lead(keys, bytes(32))
