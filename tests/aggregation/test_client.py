@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from privateyes.aggregation.client import Check, SubmissionSecrets
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.crypto.streams import CHUNK_BYTES
 from privateyes.errors import DeliveryError, MalformedError, RefusedError, TrainingError
 
@@ -119,6 +120,24 @@ def test_clipped_coordinates_are_counted_for_the_clients_own_log_only(world) -> 
     delta = np.array([2, -2, 1, -1, 0.5, 1.0001, 0], dtype=np.float32)
     done = world.clients[1].submit(world.client_memories[1], world.announcements, delta, 3, FRESH)
     assert done.clipped == 3
+
+
+def test_a_client_sees_in_its_own_log_that_its_update_was_too_long(make_world, field) -> None:
+    world = make_world(n=2, m=2, d=16, field=field, privacy=Privacy(1.0))
+    world.announce()
+    for value, shortened in ((0.24, False), (0.26, True)):
+        delta = np.full(16, value, np.float32)
+        done = world.clients[1].submit(world.client_memories[1], world.announcements, delta, 3, FRESH)
+        assert (done.shortened, done.clipped) == (shortened, 0)
+
+
+def test_a_limit_that_does_not_bind_changes_no_byte_of_the_shares_values(make_world, field) -> None:
+    opened = []
+    for privacy in (None, Privacy(100.0)):
+        world = make_world(n=2, m=2, d=40, field=field, privacy=privacy, mode="public")
+        world.run()
+        opened.append(world.delivery.share[:41].tobytes())
+    assert opened[0] == opened[1]
 
 
 def test_an_upload_is_one_vector_whatever_the_number_of_aggregators(make_world, field) -> None:

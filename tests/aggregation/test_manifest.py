@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privateyes.aggregation.manifest import Manifest, Party, manifest_from_toml
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.errors import ConfigError, ParameterError
@@ -64,6 +65,8 @@ def test_every_field_enters_the_digest() -> None:
         replace(base, aggregators=base.aggregators[:2]),
         replace(base, aggregators=base.aggregators[::-1]),
         replace(base, clients=base.clients[::-1]),
+        replace(base, privacy=Privacy(2.0)),
+        replace(base, privacy=Privacy(4.0)),
         *(replace(base, clients=(changed, *base.clients[1:])) for changed in (
             replace(party, name="q"), replace(party, public_key=bytes(32)), replace(party, organisation="q"),
         )),
@@ -75,6 +78,7 @@ def test_every_field_enters_the_digest() -> None:
     assert len({manifest.digest() for manifest in (base, *others)}) == len(others) + 1
     assert {f.name for f in fields(Manifest)} == {
         "dimension", "encoding", "roster_min", "corrupt_clients", "leader", "aggregators", "clients", "mode",
+        "privacy",
     }  # fmt: skip
 
 

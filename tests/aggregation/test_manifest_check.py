@@ -7,6 +7,7 @@ import pytest
 
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.manifest_check import differences, fingerprint, independence_warnings, parameters
+from privateyes.aggregation.privacy_section import Privacy
 
 
 @pytest.fixture
@@ -74,6 +75,7 @@ def test_every_field_that_differs_is_listed(manifest: Manifest) -> None:
         replace(manifest, roster_min=3, corrupt_clients=1),
         replace(manifest, leader=2),
         replace(manifest, mode="public"),
+        replace(manifest, privacy=Privacy(4.0)),
         *[
             replace(manifest, encoding=replace(encoding, **change))
             for change in (

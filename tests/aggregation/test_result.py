@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from privateyes.aggregation import result
 from privateyes.aggregation.messages import Delivery, ResultSignature
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import (
     Check,
     open_result,
@@ -238,6 +239,84 @@ def test_a_sealed_result_is_masked_and_a_public_one_is_not(done, public) -> None
     assert hidden != list(done.ideal().values)
 
 
+# Check 8
+
+
+def _limited(make_world: Any, field: Any, mode: str = "sealed") -> Any:
+    """Updates of all zeros in a task whose L2 norm is limited to 1; W = 2 + 3 + 5."""
+    world = make_world(n=2, m=4, d=16, field=field, mode=mode, privacy=Privacy(1.0))
+    world.announce()
+    for client in (1, 2, 4):
+        world.submit(client, np.zeros(16, np.float32))
+    world.finish()
+    return world
+
+
+@pytest.mark.parametrize("mode", ["sealed", "public"])
+def test_the_l2_norm_of_a_sum_is_accepted_up_to_its_limit_and_not_beyond(make_world, field, mode) -> None:
+    """Every coordinate is within its bound in both."""
+    world = _limited(make_world, field, mode)
+    longest = world.ideal().total_weight * 2**world.encoding.scale_bits
+    for changes, legal in (
+        ({0: longest}, True),
+        ({15: -longest}, True),
+        ({0: longest, 15: 1}, False),
+        (dict.fromkeys(range(16), longest // 4), True),
+        (dict.fromkeys(range(16), longest // 4 + 1), False),
+    ):
+        delivery = _shifted(world, world.with_matching_tags(changes))
+        if legal:
+            open_result(world.manifest, _key(world), delivery)
+        else:
+            with pytest.raises(DeliveryError) as refusal:
+                open_result(world.manifest, _key(world), delivery)
+            assert refusal.value.check == Check.NORM
+
+
+def test_without_a_limit_in_the_manifest_no_norm_is_too_large(make_world, field) -> None:
+    world = _limited(make_world, field)
+    longest = world.ideal().total_weight * 2**world.encoding.scale_bits
+    delivery = _shifted(world, world.with_matching_tags(dict.fromkeys(range(16), longest)))
+    average = open_result(replace(world.manifest, privacy=None), _key(world), delivery)
+    assert average.mean.tolist() == [1.0] * 16
+
+
+def test_a_tensor_on_a_finer_grid_counts_as_long_as_it_is(make_world, field) -> None:
+    """A quarter of the clip: four steps there are one step of the manifest's grid."""
+    world, plan = _limited(make_world, field), ClipPlan((8, 8), (1.0, 0.25))
+    longest = world.ideal().total_weight * 2**world.encoding.scale_bits
+    for position, steps, legal in ((0, longest, True), (0, longest + 1, False), (8, longest, True)):
+        delivery = _shifted(world, world.with_matching_tags({position: steps}))
+        if legal:
+            open_result(world.manifest, _key(world), delivery, plan)
+        else:
+            with pytest.raises(DeliveryError) as refusal:
+                open_result(world.manifest, _key(world), delivery, plan)
+            assert refusal.value.check == Check.NORM
+
+
+@pytest.mark.parametrize("elements", [1, 3, 5, 16])
+def test_the_norm_of_a_sum_is_the_same_in_small_chunks(make_world, field, monkeypatch, elements) -> None:
+    world = _limited(make_world, field)
+    longest = world.ideal().total_weight * 2**world.encoding.scale_bits
+    monkeypatch.setattr(result, "CHUNK_BYTES", elements * 8)
+    open_result(world.manifest, _key(world), _shifted(world, world.with_matching_tags({3: longest})))
+    with pytest.raises(DeliveryError) as refusal:
+        open_result(world.manifest, _key(world), _shifted(world, world.with_matching_tags({3: longest, 9: 1})))
+    assert refusal.value.check == Check.NORM
+
+
+def test_honest_updates_pass_however_long_they_were(make_world, field) -> None:
+    world = make_world(n=2, m=4, d=16, field=field, privacy=Privacy(1.0))
+    world.announce()
+    for client in (1, 2, 4):
+        world.submit(client, np.full(16, 0.9, np.float32))
+    world.finish()
+    average = open_result(world.manifest, _key(world), world.delivery)
+    assert np.array_equal(average.mean, world.mean_of(world.ideal()))
+    assert 0.999 < float(np.linalg.norm(average.mean)) <= 1.0
+
+
 # Anyone, in a public task
 
 
@@ -273,6 +352,17 @@ def test_a_public_result_that_was_altered_is_refused_at_the_check_that_it_fails(
     _fails(public, Check.ROSTER, headers=public.headers[:-1])
     other = replace(public.headers[0], nonce=ZERO).signed_by(public.client_keys[1], public.sid)
     _fails(public, Check.ROSTER, headers=[other, *public.headers[1:]])
+
+
+def test_a_public_result_that_is_too_long_is_refused_by_anyone(make_world, field) -> None:
+    """Signed by all aggregators and vouched for by a client: the manifest's limit decides."""
+    world = _limited(make_world, field, "public")
+    world.headers = [submission.header for submission in world.submissions.values()]
+    world.disclosure = world.clients[1].disclose(world.client_memories[1], world.delivery)
+    longest = world.ideal().total_weight * 2**world.encoding.scale_bits
+    long = _shifted(world, world.with_matching_tags({0: longest, 1: longest}))
+    vouched = replace(world.disclosure, result=_result_of(long)).signed_by(world.client_keys[1], world.sid)
+    _fails(world, Check.NORM, delivery=_certified(world, long), disclosure=vouched)
 
 
 def test_a_member_under_another_group_key_or_another_session_key_fails_check_2(public) -> None:

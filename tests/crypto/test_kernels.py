@@ -181,3 +181,19 @@ def test_the_compiled_lift_is_the_reference_lift(field: Field) -> None:
     kernels.lift(field, elements, lifted)
     assert lifted.tolist() == field.lift(elements).tolist()
     assert lifted[:7].tolist() == [0, 1, middle - 1, middle, -middle, -2, -1]
+
+
+@QUICK
+@given(st.data())
+def test_the_sum_of_squares_equals_integers(data) -> None:
+    field = data.draw(FIELDS)
+    half = field.prime // 2
+    integers = st.one_of(st.integers(-half, half), st.sampled_from([0, 1, -1, half, -half]))
+    values = data.draw(st.lists(integers, max_size=40))
+    assert kernels.sum_of_squares(field, np.array(values, dtype=np.int64)) == sum(value**2 for value in values)
+
+
+def test_long_sums_of_the_largest_squares_do_not_overflow(field) -> None:
+    half = field.prime // 2
+    values = np.full(300_000, -half, dtype=np.int64)
+    assert kernels.sum_of_squares(field, values) == values.size * half**2

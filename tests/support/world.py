@@ -36,14 +36,17 @@ from privateyes.aggregation.messages import (
     Submission,
     Vote,
 )
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.setup import AggregatorSetup, ClientSetup, require_one_setup
 from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import COMPACT, Field
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import SigningKey
 from privateyes.crypto.streams import KeyStream
+from privateyes.encoding.clips import segments
 from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
-from shares import shifted, with_matching_tags
+from privateyes.encoding.norm import UpdateEncoder
+from shares import shifted, signed, with_matching_tags
 
 INITIAL = TrainingState(bytes(32), bytes([1]) * 32, 0)
 """The training state that a small task begins with."""
@@ -78,6 +81,7 @@ class World:
         set_up: bool = True,
         bulk_hash: BulkHash = BulkHash.BLAKE3,
         leaders: Sequence[int] = (1, 2),
+        privacy: Privacy | None = None,
     ) -> None:
         bits = min(16, largest_scale_bits(field, 1.0, weight_max, m) or 0)
         self.encoding = FixedPoint(field, 1.0, bits, weight_max, m)
@@ -96,6 +100,7 @@ class World:
             settings=bytes([4]) * 32,
             bulk_hash=bulk_hash,
             mode=mode,
+            privacy=privacy,
             aggregators=tuple(Party(f"a{s}", key.public_bytes) for s, key in self.aggregator_keys.items()),
             clients=tuple(Party(f"c{i}", key.public_bytes) for i, key in self.client_keys.items()),
         )
@@ -224,7 +229,12 @@ class World:
         return done.submission
 
     def encoded(self, delta: Any, weight: int, rounding_key: bytes) -> list[int]:
-        """q in plain fractions, from the rounding stream."""
+        """q in plain fractions, from the rounding stream; a limit of the L2 norm takes floats, and so the encoder."""
+        privacy, parts = self.manifest.privacy, segments(self.encoding, self.d, None)
+        if privacy is not None:
+            rounding, out = KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b""), self.field.zeros(self.d)
+            list(UpdateEncoder(delta, weight, rounding, parts, privacy.limit(self.encoding)).pieces(out))
+            return signed(self.field, out)
         words = np.zeros(delta.size, dtype="<u4")
         KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b"").fill(words.data.cast("B"))
         clip = Fraction(self.encoding.clip)

@@ -184,9 +184,7 @@ class Aggregator:
         if sid in memory.opened:
             raise RefusedError("the session was opened here", "finish it")
         if record is None or record.sid != sid:
-            raise RefusedError(
-                "only the last announced session can be given up", "ask how that session ended here"
-            )
+            raise RefusedError("only the last announced session can be given up", "ask how that session ended here")
         reached = Point.OPEN if record.commitments else Point.COMMIT if record.rho else Point.ROSTER
         notice = Abort(sid, self.number, reached).signed_by(self.identity, sid)
         if record.given_up:

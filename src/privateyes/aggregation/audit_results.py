@@ -53,6 +53,7 @@ _MEANS: Final = {
     Check.TAG: "the sum does not carry the clients' tags",
     Check.WEIGHT: "an impossible total weight",
     Check.RANGE: "a coordinate larger than clipped updates can add up to",
+    Check.NORM: "a longer sum, in the L2 norm, than clipped updates can add up to",
 }
 
 
@@ -168,7 +169,7 @@ def uncertified_deliveries(manifest: Manifest, session: SessionEvidence) -> Iter
 
 
 def public_average(manifest: Manifest, session: SessionEvidence) -> tuple[Average | None, list[Finding]]:
-    """Check the sum of a public task with the disclosed key (protocol, step 5, checks 5 to 7).
+    """Check the sum of a public task with the disclosed key (protocol, step 5, checks 5 to 8).
 
     Nobody is named alone: a sum without its tags was altered by the hub or an aggregator, or a client of the roster
     submitted wrong tags.
@@ -247,7 +248,7 @@ def _shown(manifest: Manifest, session: SessionEvidence, client: int, check: int
         )
     shown = "passes" if check >= Check.TAG else "does not show that"
     # The training state may hold smaller clips than the manifest's; no record has them.
-    clips = ", or holds other clips" if check == Check.RANGE else ""
+    clips = ", or holds other clips" if check in (Check.RANGE, Check.NORM) else ""
     return f"The delivery in the record {shown}: the client was sent another one{clips}, or complains without reason"
 
 

@@ -7,7 +7,7 @@ store, in one write, and then what to send.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.aggregation.challenge import TensorChallenge
-from privateyes.aggregation.kept import Fill, Kept, KeptSubmission
+from privateyes.aggregation.kept import Kept, KeptSubmission, Pieces
 from privateyes.aggregation.keys import GroupKey, session_key_hash, share_stream
 from privateyes.aggregation.ledger import (
     LedgerEntry,
@@ -59,8 +59,9 @@ from privateyes.crypto.field import Elements
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import SigningKey
 from privateyes.crypto.statement import equal_in_constant_time
-from privateyes.crypto.streams import CHUNK_BYTES, ElementStream, KeyStream, scratch_words
-from privateyes.encoding.clips import ClipPlan, Segment, segments, within
+from privateyes.crypto.streams import ElementStream, KeyStream, scratch_words
+from privateyes.encoding.clips import ClipPlan, segments
+from privateyes.encoding.norm import UpdateEncoder
 from privateyes.errors import DeliveryError, MalformedError, ParameterError, RefusedError, TrainingError
 
 _NOT_FOLLOWED: Final = "the result is of a session that this client does not follow"
@@ -91,13 +92,15 @@ class Submitted:
         memory, entry, kept: to be stored in one write, with the encoded update, before anything is sent.
         submission: to be sent.
         clipped: number of clipped coordinates, for the client's own log only.
+        shortened: whether the update was longer than the L2 norm allows, for the client's own log only.
     """
 
     memory: ClientMemory
     entry: LedgerEntry
     kept: KeptSubmission
     submission: Submission
-    clipped: int
+    clipped: int = 0
+    shortened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,14 +278,25 @@ class Client:
         observed = self.observe(memory, announcements)
         require_unused(self._at_weights(memory, ledger))
         self._require_update(update)
-        parts = segments(self.manifest.encoding, self.manifest.dimension, self._permitted(update.clips))
-        encoder = _Encoder(update, parts, secrets.rounding_key, self.manifest.field.element_bytes)
+        encoder = self._encoder(update, secrets.rounding_key)
 
-        def encode(start: int, piece: Elements) -> None:
-            encoder.encode(start, piece)
-            keep(piece)
+        def pieces(out: Elements) -> Iterator[Elements]:
+            for piece in encoder.pieces(out):
+                keep(piece)
+                yield piece
 
-        return self._submitted(observed, encode, update.weight, secrets.nonce, encoder)
+        done = self._submitted(observed, (pieces, encoder.weight), secrets.nonce)
+        return replace(done, clipped=encoder.clipped, shortened=encoder.shortened)
+
+    def _encoder(self, update: Update, rounding_key: bytes) -> UpdateEncoder:
+        encoding, privacy = self.manifest.encoding, self.manifest.privacy
+        return UpdateEncoder(
+            update.delta,
+            update.weight,
+            KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b""),
+            segments(encoding, self.manifest.dimension, self._permitted(update.clips)),
+            None if privacy is None else privacy.limit(encoding),
+        )
 
     def submit_again(
         self,
@@ -327,7 +341,7 @@ class Client:
         # From this very state, clips included, and the same numbers as they left: the bytes of then come out again.
         self.resend(memory, kept)
         clients = tuple(client for client, _ in named.roster)
-        return self._submitted(observed, kept.read_into, kept.weight, nonce, None, (named.sid, clients))
+        return self._submitted(observed, (kept.pieces, kept.weight), nonce, (named.sid, clients))
 
     def resend(self, memory: ClientMemory, kept: Kept) -> Submission:
         """A submission's bytes once more, for the same session: the same to the bit, so it costs nothing.
@@ -340,7 +354,7 @@ class Client:
         if session is None or session.header_hash != kept.header.hash():
             raise RefusedError("this client does not follow that session any more", "nothing is to be sent for it")
         streams, scratch = self._streams(kept.round_keys, kept.header.sid, kept.header.nonce)
-        share, digest = self._share(kept.session_key, kept.header.sid, (kept.read_into, kept.weight), streams, scratch)
+        share, digest = self._share(kept.session_key, kept.header.sid, (kept.pieces, kept.weight), streams, scratch)
         if digest != kept.header.share_hash:
             raise MalformedError("what was stored of the submission is damaged", "let the session be given up")
         return Submission(kept.header, share)
@@ -360,10 +374,8 @@ class Client:
     def _submitted(
         self,
         observed: ClientMemory,
-        encode: Fill,
-        weight: int,
+        encoded: tuple[Pieces, int],
         nonce: bytes,
-        encoder: _Encoder | None,
         origin: tuple[bytes, tuple[int, ...]] = (NO_SESSION, ()),
     ) -> Submitted:
         session, setup = observed.followed[-1], observed.group.setup
@@ -371,7 +383,7 @@ class Client:
         session_key = observed.group.session_key(sid)
         round_keys = tuple(chain.round_key(setup) for chain in observed.chains)
         streams, scratch = self._streams(round_keys, sid, nonce)
-        share, digest = self._share(session_key, sid, (encode, weight), streams, scratch)
+        share, digest = self._share(session_key, sid, encoded, streams, scratch)
         header = Header(
             sid,
             self.number,
@@ -399,9 +411,8 @@ class Client:
             origin=origin[0],
             header_hash=header.hash(),
         )
-        kept = KeptSubmission(header, weight, session_key, round_keys)
-        clipped = 0 if encoder is None else encoder.clipped
-        return Submitted(spent, entry, kept, Submission(header, share), clipped)
+        kept = KeptSubmission(header, encoded[1], session_key, round_keys)
+        return Submitted(spent, entry, kept, Submission(header, share))
 
     def _streams(self, round_keys: Sequence[bytes], sid: bytes, nonce: bytes) -> tuple[list[ElementStream], Elements]:
         field, scratch = self.manifest.field, scratch_words(self.manifest.field)
@@ -429,21 +440,18 @@ class Client:
         self,
         session_key: bytes,
         sid: bytes,
-        encoded: tuple[Fill, int],
+        encoded: tuple[Pieces, int],
         streams: Sequence[ElementStream],
         scratch: Elements,
     ) -> tuple[Elements, bytes]:
         """c_i = (y, tag) - sum_s stream_s with y = (q, w) + M, in chunks; and its hash."""
-        fill, weight = encoded
+        pieces, weight = encoded
         prime_field, dimension = self.manifest.field, self.manifest.dimension
         share = prime_field.zeros(self.manifest.share_elements)
         hashing = MerkleTree(self.manifest.bulk_hash)
         mask = result_mask(self.manifest, session_key, sid, scratch)
         accumulator = TensorChallenge(prime_field, dimension + 1, session_key, sid, scratch).accumulator()
-        step = CHUNK_BYTES // prime_field.element_bytes
-        for start in range(0, dimension, step):
-            piece = share[start : min(start + step, dimension)]
-            fill(start, piece)
+        for piece in pieces(share[:dimension]):
             if mask is not None:
                 mask.add_to(piece)
             accumulator.update(piece)
@@ -589,30 +597,6 @@ def _require_group(group: GroupKey, delivery: Delivery) -> None:
     """Check 2."""
     if not equal_in_constant_time(delivery.group_check, group.check_value()):
         raise DeliveryError(Check.GROUP_KEY, "the roster was formed under another group key", "make a new set-up")
-
-
-class _Encoder:
-    """Encodes one update, piece by piece.
-
-    Attributes:
-        clipped: coordinates clipped so far.
-    """
-
-    __slots__ = ("_parts", "_rounding", "_update", "_words", "clipped")
-
-    def __init__(self, update: Update, parts: tuple[Segment, ...], rounding_key: bytes, element_bytes: int) -> None:
-        self._update, self._parts = update, parts
-        self._rounding = KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b"")
-        self._words = np.empty(CHUNK_BYTES // element_bytes, dtype=np.uint32)
-        self.clipped = 0
-
-    def encode(self, start: int, out: Elements) -> None:
-        """Encode the coordinates from ``start`` into ``out``."""
-        words = self._words[: out.size]
-        self._rounding.fill(words.data.cast("B"))
-        for part in within(self._parts, start, start + out.size):
-            values = self._update.delta[start + part.start : start + part.stop]
-            self.clipped += part.encoding.encode(values, self._update.weight, words[part.span], out[part.span])
 
 
 def _finish_piece(piece: Elements, streams: Sequence[ElementStream], hashing: MerkleTree) -> None:

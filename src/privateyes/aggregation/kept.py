@@ -7,7 +7,7 @@ have changed by an accepted result, or every session from them is void.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self, TypeAlias
 
@@ -16,10 +16,13 @@ from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.messages import Header
 from privateyes.crypto.field import Elements
 from privateyes.crypto.statement import KEY_BYTES
+from privateyes.crypto.streams import CHUNK_BYTES
 from privateyes.errors import MalformedError
 
-Fill: TypeAlias = Callable[[int, Elements], None]
-"""Writes the encoded update from a coordinate on into a piece, (c,)."""
+Pieces: TypeAlias = Callable[[Elements], Iterator[Elements]]
+"""Writes an encoded update q into a vector, (d,), and hands it out piece by piece, in order; the caller may change what
+it got.
+"""
 
 _WEIGHT_BYTES = 8
 
@@ -73,13 +76,16 @@ class Kept(KeptSubmission):
 
     encoded: Elements = field(repr=False)
 
-    def read_into(self, start: int, out: Elements) -> None:
-        """Copy the coordinates from ``start`` into ``out``.
+    def pieces(self, out: Elements) -> Iterator[Elements]:
+        """Copy q into ``out``, (d,), piece by piece.
 
         Raises:
-            MalformedError: what was kept is too short.
+            MalformedError: what was kept has another length.
         """
-        piece = self.encoded[start : start + out.size]
-        if piece.size != out.size:
-            raise MalformedError("the kept update is shorter than the model", "treat this store as lost")
-        out[:] = piece
+        if self.encoded.size != out.size:
+            raise MalformedError("the kept update has another length than the model", "treat this store as lost")
+        step = CHUNK_BYTES // out.itemsize
+        for start in range(0, out.size, step):
+            piece = out[start : start + step]
+            piece[:] = self.encoded[start : start + step]
+            yield piece

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from privateyes.aggregation.privacy_section import Privacy, privacy_from_table, privacy_part
 from privateyes.crypto.bulk import BulkHash, bulk_hash_by_name
 from privateyes.crypto.field import Field, field_by_name
 from privateyes.crypto.labels import Label, Role
@@ -59,6 +60,7 @@ class Manifest:
         settings: SHA-256 of the canonical file of settings that clients train with, 32 bytes.
         bulk_hash: what large vectors are hashed with.
         mode: who gets the sum: ``sealed``, the clients alone, or ``public``, everyone.
+        privacy: the limit of an update's L2 norm; None for none.
 
     Raises:
         ParameterError: an unsafe combination; names the value and the remedy.
@@ -76,6 +78,7 @@ class Manifest:
     settings: bytes
     bulk_hash: BulkHash
     mode: str = SEALED_MODE
+    privacy: Privacy | None = None
 
     def __post_init__(self) -> None:
         self._require_parties()
@@ -114,6 +117,9 @@ class Manifest:
                 raise ParameterError(
                     f"{name} has {len(value)} bytes", f"give a digest of {HASH_BYTES} bytes as hexadecimal digits"
                 )
+
+        if self.privacy is not None:
+            self.privacy.require_fits(self.encoding, self.dimension, self.corrupt_clients)
 
     def _require_parties(self) -> None:
         if not 2 <= len(self.aggregators) <= MAX_AGGREGATORS:
@@ -184,6 +190,7 @@ class Manifest:
             encoding.clip.hex(), encoding.scale_bits, encoding.weight_max, encoding.noise_bound, self.mode,
             self.roster_min, self.roster_max, self.corrupt_clients, self.hub_key, self.initial_state, self.settings,
             len(self.leaders), *self.leaders, len(self.aggregators), len(self.clients), *parties,
+            privacy_part(self.privacy),
         )  # fmt: skip
 
     def weights_seed(self, seed: int) -> bytes:
@@ -207,6 +214,8 @@ class Manifest:
             f"leaders = {list(self.leaders)}", f'hub_key = "{self.hub_key.hex()}"',
             f'initial_state = "{self.initial_state.hex()}"', f'settings = "{self.settings.hex()}"',
         ]  # fmt: skip
+        if self.privacy is not None:
+            lines += ["", *self.privacy.to_toml_lines()]
         for role, parties in (("aggregators", self.aggregators), ("clients", self.clients)):
             for party in parties:
                 lines += [
@@ -253,6 +262,7 @@ def manifest_from_toml(text: str) -> Manifest:
         mode=reader.text("mode"),
         aggregators=_parties(reader.tables("aggregators"), "aggregators"),
         clients=_parties(reader.tables("clients"), "clients"),
+        privacy=privacy_from_table(reader.table("privacy")) if "privacy" in table else None,
     )
     reader.require_no_more()
     return manifest
@@ -328,6 +338,10 @@ class _Table:
         if not all(isinstance(table, Mapping) for table in tables):
             raise ConfigError(f"{self.where}: {key} is not a list of tables", f"write [[{key}]] for each")
         return tables
+
+    def table(self, key: str) -> Mapping[str, Any]:
+        table: Mapping[str, Any] = self._value(key, (dict,), f"the table [{key}]")
+        return table
 
     def require_no_more(self) -> None:
         unknown = sorted(set(self._table) - self._read)

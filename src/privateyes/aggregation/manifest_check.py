@@ -34,6 +34,7 @@ def parameters(manifest: Manifest) -> dict[str, str]:
         "hub_key": manifest.hub_key.hex(),
         "initial_state": manifest.initial_state.hex(),
         "settings": manifest.settings.hex(),
+        "privacy": ", ".join(manifest.privacy.to_toml_lines()[1:]) if manifest.privacy is not None else "none",
     }
 
 

@@ -26,6 +26,7 @@ from privateyes.crypto.signature import require_signature
 from privateyes.crypto.statement import equal_in_constant_time
 from privateyes.crypto.streams import CHUNK_BYTES, ElementStream, scratch_words
 from privateyes.encoding.clips import ClipPlan, Segment, segments, within
+from privateyes.encoding.norm import NormLimit, SquaredNorm
 from privateyes.errors import DeliveryError, MalformedError, RefusedError
 
 
@@ -39,6 +40,7 @@ class Check(IntEnum):
     TAG = 5
     WEIGHT = 6
     RANGE = 7
+    NORM = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def require_result_signatures(manifest: Manifest, receipt: DeliveryReceipt) -> b
 
 
 def open_result(manifest: Manifest, session_key: bytes, delivery: Delivery, clips: ClipPlan | None = None) -> Average:
-    """Checks 5 to 7: the tags, the total weight, the size of every coordinate; then the average.
+    """Checks 5 to 8: the tags, the total weight, the size of every coordinate, the L2 norm; then the average.
 
     Args:
         session_key: K_sid.
@@ -109,6 +111,8 @@ def open_result(manifest: Manifest, session_key: bytes, delivery: Delivery, clip
         raise DeliveryError(Check.WEIGHT, f"a total weight of {total_weight} is impossible for {roster_size} clients")
     parts = segments(manifest.encoding, dimension, clips)
     _require_possible(parts, sums, roster_size, total_weight)
+    if manifest.privacy is not None:
+        _require_short(parts, manifest.privacy.limit(manifest.encoding), sums[:dimension], total_weight)
     return Average(_decode_in_place(parts, sums, total_weight), total_weight)
 
 
@@ -136,6 +140,15 @@ def _require_possible(parts: Sequence[Segment], sums: NDArray[np.int64], roster_
         values = sums[part.span]
         if int(values.max()) > bound or int(values.min()) < -bound:
             raise DeliveryError(Check.RANGE, "a coordinate of the sum is larger than clipped updates can add up to")
+
+
+def _require_short(parts: tuple[Segment, ...], limit: NormLimit, sums: NDArray[np.int64], total_weight: int) -> None:
+    """||Y||_2 <= W c, which a sum of updates that passed the clients' own test cannot miss."""
+    squared, step = SquaredNorm(parts), CHUNK_BYTES // sums.itemsize
+    for start in range(0, sums.size, step):
+        squared.add(start, sums[start : start + step])
+    if squared.exceeds(limit, total_weight):
+        raise DeliveryError(Check.NORM, "the L2 norm of the sum is larger than clipped updates can add up to")
 
 
 def _decode_in_place(parts: tuple[Segment, ...], sums: NDArray[np.int64], total_weight: int) -> NDArray[np.float64]:

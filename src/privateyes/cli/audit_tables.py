@@ -33,6 +33,7 @@ _UNITS: Final = {
     "roster_max": "most clients in one average",
     "corrupt_clients": "how many may be corrupt; at least 2 others remain",
     "leader": "the client that makes the group key",
+    "privacy": "norm_clip: the largest L2 norm of an update",
     "field": "of the masked sum",
 }
 

@@ -24,6 +24,8 @@ _P31_WIDE = np.uint64(2**31 - 1)
 _SHIFT31 = np.uint64(31)
 _SHIFT61 = np.uint64(61)
 _SHIFT3 = np.uint64(3)
+_SHIFT32 = np.uint64(32)
+_LOW32 = np.uint64(2**32 - 1)
 _ZERO = np.uint64(0)
 
 
@@ -110,6 +112,31 @@ def _lift(elements: Elements, prime: Any, lifted: Any) -> None:
     for t in range(elements.size):
         value = np.int64(elements[t])
         lifted[t] = value - prime if value > half else value
+
+
+@njit(nogil=True, cache=True)
+def _squares_31(values: Any) -> Any:
+    # Halves of 32 bits: 2^32 of them fit into each sum.
+    first, second = _ZERO, _ZERO
+    for t in range(values.size):
+        size = np.uint64(abs(values[t])) & _LOW32  # below 2^31 anyway; the mask lets the compiler see it
+        square = size * size
+        first += square & _LOW32
+        second += square >> _SHIFT32
+    return first, second
+
+
+@njit(nogil=True, cache=True)
+def _squares_61(values: Any) -> Any:
+    first, second, third, fourth = _ZERO, _ZERO, _ZERO, _ZERO
+    for t in range(values.size):
+        size = np.uint64(abs(values[t]))
+        low, high = size * size, _product_high(size, size)
+        first += low & _LOW32
+        second += low >> _SHIFT32
+        third += high & _LOW32
+        fourth += high >> _SHIFT32
+    return first, second, third, fourth
 
 
 @njit(nogil=True, cache=True)
@@ -240,3 +267,9 @@ def tensor_dot(field: Field, first: int, values: Elements, rows: Elements, colum
         sums: running sums below p, uint64 (k,), updated in place.
     """
     (_tensor_dot_31 if field.bits == 31 else _tensor_dot_61)(first, values, rows, columns, sums)
+
+
+def sum_of_squares(field: Field, values: NDArray[np.int64]) -> int:
+    """The exact sum of the squares of at most 2^32 integers that ``lift`` wrote."""
+    parts = (_squares_31 if field.bits == 31 else _squares_61)(values)
+    return sum(int(part) << (32 * position) for position, part in enumerate(parts))

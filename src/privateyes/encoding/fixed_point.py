@@ -111,7 +111,14 @@ class FixedPoint:
             1 + self.noise_bound
         )
 
-    def encode(self, delta: NDArray[np.float32], weight: int, rounding: NDArray[np.uint32], out: Elements) -> int:
+    def encode(
+        self,
+        delta: NDArray[np.float32],
+        weight: int,
+        rounding: NDArray[np.uint32],
+        out: Elements,
+        shrink: float = 1.0,
+    ) -> int:
         """Encode a chunk of an update.
 
         Args:
@@ -119,6 +126,7 @@ class FixedPoint:
             weight: w, in [1, weight_max].
             rounding: (c,) uniform 32-bit words from a cryptographic stream; one decides one coordinate's rounding.
             out: (c,) elements, overwritten.
+            shrink: factor in (0, 1] of the clipped values (encoding/norm.py); 1 changes no bit.
 
         Returns:
             How many coordinates were clipped. It stays in the client's own log.
@@ -126,9 +134,8 @@ class FixedPoint:
         Raises:
             TrainingError: the chunk holds a NaN or an infinity.
         """
-        clipped: int = _encode(
-            delta, np.float64(self.clip), np.float64(weight * 2.0**self.scale_bits), rounding, out, self.field.prime
-        )
+        scale = np.float64(weight * 2.0**self.scale_bits * shrink)
+        clipped: int = _encode(delta, np.float64(self.clip), scale, rounding, out, self.field.prime)
         if clipped < 0:
             raise TrainingError(
                 "the update holds a NaN or an infinite value", "lower the learning rate or check the client's images"

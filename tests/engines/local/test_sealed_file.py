@@ -18,20 +18,20 @@ SIZES = [0, 1, 15, 16, 17, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, 3 << 18]
 @pytest.mark.parametrize("size", SIZES)
 def test_a_body_is_read_as_it_was_written(tmp_path: Path, size: int) -> None:
     body = os.urandom(size)
-    seal = write_sealed(tmp_path / "x", [body[: size // 3], memoryview(body)[size // 3 :]])
+    seal = write_sealed([tmp_path / "x"], [body[: size // 3], memoryview(body)[size // 3 :]])
     assert read_sealed(tmp_path / "x", seal) == body
     assert seal.length_bytes == (tmp_path / "x").stat().st_size == size
 
 
 def test_a_shorter_body_over_a_longer_one_leaves_nothing_of_it(tmp_path: Path) -> None:
-    write_sealed(tmp_path / "x", [os.urandom(500_000)])
-    seal = write_sealed(tmp_path / "x", [b"short"])
+    write_sealed([tmp_path / "x"], [os.urandom(500_000)])
+    seal = write_sealed([tmp_path / "x"], [b"short"])
     assert read_sealed(tmp_path / "x", seal) == b"short"
     assert (tmp_path / "x").stat().st_size == 5
 
 
 def test_every_body_has_a_key_of_its_own_which_is_not_shown(tmp_path: Path) -> None:
-    first, second = (write_sealed(tmp_path / name, [bytes(100)]) for name in "ab")
+    first, second = (write_sealed([tmp_path / name], [bytes(100)]) for name in "ab")
     assert first.key != second.key
     assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
     assert repr(first.key)[2:-1] not in repr(first)
@@ -41,7 +41,7 @@ def test_every_body_has_a_key_of_its_own_which_is_not_shown(tmp_path: Path) -> N
 @pytest.mark.parametrize("size", [100, (1 << 18) + 100])
 def test_a_torn_or_altered_file_never_opens(tmp_path: Path, size: int) -> None:
     path, body = tmp_path / "x", os.urandom(size)
-    seal = write_sealed(path, [body])
+    seal = write_sealed([path], [body])
     whole = path.read_bytes()
     damaged = [whole[:cut] for cut in (0, 1, size // 2, size - 1)]
     damaged += [whole + b"\0", bytes(size), os.urandom(size)]
@@ -56,7 +56,7 @@ def test_a_torn_or_altered_file_never_opens(tmp_path: Path, size: int) -> None:
 
 
 def test_another_bodys_seal_opens_nothing(tmp_path: Path) -> None:
-    seals = [write_sealed(tmp_path / name, [bytes(64)]) for name in "ab"]
+    seals = [write_sealed([tmp_path / name], [bytes(64)]) for name in "ab"]
     other_tag = replace(seals[0], tag=seals[1].tag)
     for wrong in (seals[1], other_tag, Seal(bytes(32), seals[0].tag, 64)):
         with pytest.raises(RunDirectoryError, match="torn or altered"):
@@ -64,7 +64,7 @@ def test_another_bodys_seal_opens_nothing(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_said_to_be_so(tmp_path: Path) -> None:
-    seal = write_sealed(tmp_path / "x", [b"body"])
+    seal = write_sealed([tmp_path / "x"], [b"body"])
     (tmp_path / "x").unlink()
     with pytest.raises(RunDirectoryError, match="No such file"):
         read_sealed(tmp_path / "x", seal)
@@ -77,4 +77,4 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(sealed_file.os, step, full)
     with pytest.raises(RunDirectoryError, match=r"cannot be written .*No space left.*free some space"):
-        write_sealed(tmp_path / "x", [b"body"])
+        write_sealed([tmp_path / "x"], [b"body"])

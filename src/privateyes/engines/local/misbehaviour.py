@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from privateyes.aggregation.aggregator import Aggregator
-from privateyes.aggregation.memory import AggregatorMemory
+from privateyes.aggregation.keys import KeyChain
+from privateyes.aggregation.memory import AggregatorMemory, SessionRecord
 from privateyes.aggregation.messages import Header
 from privateyes.crypto.field import Elements
 
@@ -27,9 +28,9 @@ class AlteringAggregator(Aggregator):
     amount: int = 1
 
     def _regenerate(
-        self, memory: AggregatorMemory, sid: bytes, headers: Sequence[Header]
-    ) -> tuple[Elements, AggregatorMemory]:
+        self, memory: AggregatorMemory, record: SessionRecord, headers: Sequence[Header]
+    ) -> tuple[Elements, dict[int, KeyChain]]:
         # Named in full: a dataclass with slots is a new class, which the short form of super() does not know.
-        share, spent = Aggregator._regenerate(self, memory, sid, headers)
+        share, spent = Aggregator._regenerate(self, memory, record, headers)
         share[self.coordinate] = (int(share[self.coordinate]) + self.amount) % self.manifest.field.prime
         return share, spent

@@ -1,4 +1,4 @@
-"""All parties of a task in one process: identities, manifest and the set-up of an epoch, over the wire and on disk.
+"""All parties of a task in one process: identities, manifest and set-up, over the wire and on disk.
 
 One process playing every party demonstrates the protocol and measures it. It separates no trust: that takes aggregators
 on machines of independent operators.
@@ -7,22 +7,25 @@ on machines of independent operators.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.client import Client
 from privateyes.aggregation.manifest import SEALED_MODE, Manifest, Party
-from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
-from privateyes.aggregation.setup import AggregatorSetup, ClientSetup
+from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, TrainingState
+from privateyes.aggregation.messages import BIND, NO_SESSION, HubRequest
+from privateyes.aggregation.setup import AggregatorSetup, ClientSetup, require_one_setup
+from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.signature import PUBLIC_KEY_BYTES, SigningKey
-from privateyes.crypto.statement import KEY_BYTES
+from privateyes.crypto.statement import HASH_BYTES, KEY_BYTES
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.wire import Place, Wire
 
-FIRST_EPOCH: Final = 1
+HUB_NAME: Final = "hub"
+_FIRST_EPOCH: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class SecurePlan:
         roster_min: R_min.
         corrupt_clients: clients assumed corrupt.
         mode: ``sealed``, the average goes to the clients alone, or ``public``, to everyone.
+        settings: SHA-256 of the settings that clients train with, 32 bytes.
+        bulk_hash: what large vectors are hashed with.
     """
 
     clients: tuple[str, ...]
@@ -46,12 +51,13 @@ class SecurePlan:
     roster_min: int
     corrupt_clients: int = 0
     mode: str = SEALED_MODE
+    settings: bytes = bytes(HASH_BYTES)
+    bulk_hash: BulkHash = BulkHash.BLAKE3
 
     def party_names(self) -> list[str]:
-        """``aggregator 1`` .. ``aggregator n``, then ``client NAME``: the keys of the store."""
-        return [aggregator_name(s) for s in range(1, self.aggregators + 1)] + [
-            client_name(name) for name in self.clients
-        ]
+        """``aggregator 1`` .. ``aggregator n``, then ``client NAME``, then the hub: the keys of the store."""
+        aggregators = [aggregator_name(s) for s in range(1, self.aggregators + 1)]
+        return [*aggregators, *(client_name(name) for name in self.clients), HUB_NAME]
 
     def require_safe(self) -> None:
         """Refuse an unsafe plan before any key is drawn.
@@ -60,24 +66,32 @@ class SecurePlan:
             ParameterError: as for the manifest.
         """
         placeholders = [number.to_bytes(PUBLIC_KEY_BYTES, "big") for number in range(len(self.party_names()))]
-        self.manifest(placeholders)
+        self.manifest(placeholders, bytes(HASH_BYTES))
 
-    def manifest(self, public_keys: Sequence[bytes]) -> Manifest:
-        """The manifest, from public keys in the order of ``party_names``.
+    def manifest(self, public_keys: Sequence[bytes], initial_state: bytes) -> Manifest:
+        """The manifest.
+
+        Args:
+            public_keys: in the order of ``party_names``.
+            initial_state: H(state) of the state that the task begins with.
 
         Raises:
             ParameterError: the plan is unsafe.
         """
-        names = [*(aggregator_name(s) for s in range(1, self.aggregators + 1)), *self.clients]
-        parties = [Party(name, key) for name, key in zip(names, public_keys, strict=True)]
+        names = [*(aggregator_name(s) for s in range(1, self.aggregators + 1)), *self.clients, HUB_NAME]
+        *parties, hub = [Party(name, key) for name, key in zip(names, public_keys, strict=True)]
         return Manifest(
             dimension=self.dimension,
             encoding=self.encoding,
             roster_min=self.roster_min,
             corrupt_clients=self.corrupt_clients,
-            leader=1,
+            leaders=tuple(range(1, len(self.clients) + 1)),
             aggregators=tuple(parties[: self.aggregators]),
             clients=tuple(parties[self.aggregators :]),
+            hub_key=hub.public_key,
+            initial_state=initial_state,
+            settings=self.settings,
+            bulk_hash=self.bulk_hash,
             mode=self.mode,
         )
 
@@ -93,10 +107,24 @@ def client_name(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Identities:
+    """What is drawn at random when the parties' store is made.
+
+    Attributes:
+        keys: the seeds of the identity keys, by party.
+        data_sets: the names of the clients' data sets, by party.
+    """
+
+    keys: Mapping[str, bytes] = field(repr=False)
+    data_sets: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class LocalParties:
     """Every party of one task and what each remembers."""
 
     manifest: Manifest
+    hub: SigningKey
     aggregators: tuple[Aggregator, ...]
     clients: tuple[Client, ...]
     aggregator_memories: dict[int, AggregatorMemory]
@@ -112,50 +140,81 @@ class LocalParties:
         return replace(self, aggregators=others)
 
 
-def draw_identities(plan: SecurePlan) -> dict[str, bytes]:
-    """Fresh identity keys by party name."""
-    return {name: SigningKey().secret_bytes() for name in plan.party_names()}
+def draw_identities(plan: SecurePlan) -> Identities:
+    """Fresh identity keys and names of data sets, for parties that live in memory alone."""
+    return Identities(
+        {name: SigningKey().secret_bytes() for name in plan.party_names()},
+        {client_name(name): secrets.token_bytes(HASH_BYTES) for name in plan.clients},
+    )
 
 
-def parties_from(plan: SecurePlan, identities: dict[str, bytes], lanes: Lanes = ONE_LANE) -> LocalParties:
-    """The parties with these identity keys, before any epoch.
+def parties_from(
+    plan: SecurePlan, identities: Identities, initial_state: bytes, lanes: Lanes = ONE_LANE
+) -> LocalParties:
+    """The parties with these identity keys, before any set-up.
 
     Args:
+        identities: from the store, or from ``draw_identities``.
+        initial_state: H(state) of the state that the task begins with.
         lanes: where an aggregator's work on several clients is done side by side.
 
     Raises:
         ParameterError: the plan is unsafe.
     """
-    keys = [SigningKey(identities[name]) for name in plan.party_names()]
-    manifest = plan.manifest([key.public_bytes for key in keys])
+    *keys, hub = [SigningKey(identities.keys[name]) for name in plan.party_names()]
+    manifest = plan.manifest([key.public_bytes for key in (*keys, hub)], initial_state)
     aggregators = tuple(Aggregator(manifest, s, key, lanes) for s, key in enumerate(keys[: plan.aggregators], start=1))
-    clients = tuple(Client(manifest, i, key) for i, key in enumerate(keys[plan.aggregators :], start=1))
-    return LocalParties(manifest, aggregators, clients, {}, {})
+    clients = tuple(
+        Client(manifest, i, key, identities.data_sets[client_name(name)])
+        for i, (key, name) in enumerate(zip(keys[plan.aggregators :], plan.clients, strict=True), start=1)
+    )
+    return LocalParties(manifest, hub, aggregators, clients, {}, {})
 
 
-def set_up_epoch(parties: LocalParties, state_digest: bytes, wire: Wire) -> None:
-    """Exchange the keys of the first epoch and fill in every party's memory (protocol, "Setup").
+def _keep_nothing(_: Mapping[int, AggregatorMemory]) -> None:
+    """For parties that live in memory alone."""
+
+
+def set_up(
+    parties: LocalParties,
+    initial: TrainingState,
+    wire: Wire,
+    keep: Callable[[Mapping[int, AggregatorMemory]], None] = _keep_nothing,
+    leader: int = 1,
+) -> None:
+    """Exchange the keys of the first set-up and fill in every party's memory (protocol, "Setup").
 
     Args:
-        state_digest: the training state that every client starts from.
+        initial: the training state that every client starts from; the manifest pins it.
+        keep: stores that the aggregators are bound to this set-up, by their numbers, before anything is unsealed.
+        leader: the client that makes the group key.
     """
-    manifest, epoch = parties.manifest, FIRST_EPOCH
+    manifest = parties.manifest
     aggregators = [
-        AggregatorSetup(manifest, own.number, own.identity, epoch, None, never_ran=True) for own in parties.aggregators
+        AggregatorSetup(manifest, own.number, own.identity, _FIRST_EPOCH, leader) for own in parties.aggregators
     ]
-    clients = [ClientSetup(manifest, own.number, own.identity, epoch, state_digest) for own in parties.clients]
-    offered = [wire.relay(own.key(), Place.AGGREGATOR, Place.CLIENT, copies=len(clients)) for own in aggregators]
+    clients = [ClientSetup(manifest, own.number, own.identity, None, initial) for own in parties.clients]
+    receivers = len(clients) + len(aggregators) - 1
+    offered = [wire.relay(own.key(), Place.AGGREGATOR, Place.CLIENT, copies=receivers) for own in aggregators]
+    setup, _ = require_one_setup(manifest, offered)
+    request = HubRequest(BIND, setup, 0, NO_SESSION).signed_by(parties.hub, setup)
+    request = wire.tell(request, Place.HUB, Place.AGGREGATOR, copies=len(aggregators))
+    bound = {
+        number: own.bind(parties.aggregator_memories.get(number), offered, request)
+        for number, own in enumerate(aggregators, start=1)
+    }
+    keep(bound)
     client_keys = {}
     for number, client in enumerate(clients, start=1):
+        client.bind(offered)
         stream_keys = [secrets.token_bytes(KEY_BYTES) for _ in aggregators]
-        for aggregator, sealed in zip(aggregators, client.seal_stream_keys(offered, stream_keys), strict=True):
-            aggregator.receive(wire.relay(sealed, Place.CLIENT, Place.AGGREGATOR))
+        for aggregator, sealed in zip(aggregators, client.seal_stream_keys(stream_keys), strict=True):
+            aggregator.receive(bound[sealed.aggregator], wire.relay(sealed, Place.CLIENT, Place.AGGREGATOR))
         client_keys[number] = wire.relay(client.key(), Place.CLIENT, Place.CLIENT)
-    leader = clients[manifest.leader - 1]
-    for sealed_group_key in leader.lead(client_keys, secrets.token_bytes(KEY_BYTES)):
+    for sealed_group_key in clients[leader - 1].lead(client_keys, secrets.token_bytes(KEY_BYTES)):
         received = wire.relay(sealed_group_key, Place.CLIENT, Place.CLIENT)
         clients[received.recipient - 1].receive_group_key(received)
     for number, aggregator in enumerate(aggregators, start=1):
-        parties.aggregator_memories[number] = aggregator.start(None)
+        parties.aggregator_memories[number] = aggregator.start(bound[number])
     for number, client in enumerate(clients, start=1):
         parties.client_memories[number] = client.start(None)

@@ -1,30 +1,29 @@
 """All aggregators of a local run taking the same step: side by side where threads pay off, each word stored before it
-is sent, and together at an end when one of them stops.
+is sent. If one of them cannot take the step, nobody's word counts, and the session is given up by all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from privateyes.aggregation.aggregator import Aggregator, Point
+from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.memory import AggregatorMemory
-from privateyes.aggregation.messages import Signed
-from privateyes.aggregation.states import State, Step
+from privateyes.aggregation.messages import GIVE_UP, HubRequest, Message
+from privateyes.aggregation.steps import Step
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.parties import LocalParties, aggregator_name
-from privateyes.engines.local.stages import Store
-from privateyes.engines.local.store import LargeBody
+from privateyes.engines.local.store import LargeBody, PartyStore
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import MalformedError, ProtocolError
 
-M = TypeVar("M", bound=Signed)
-S = TypeVar("S", bound=State)
+M = TypeVar("M", bound=Message)
+S = TypeVar("S", bound=Step[Any])
 R = TypeVar("R")
 
-Transition: TypeAlias = Callable[[Aggregator, AggregatorMemory], Step[S, M]]
+Transition: TypeAlias = Callable[[Aggregator, AggregatorMemory], S]
 """What one aggregator does in a step, with what it remembers then."""
 
 
@@ -34,7 +33,7 @@ class Quorum:
 
     parties: LocalParties
     wire: Wire
-    store: Store
+    store: PartyStore
     clock: RoleClock
     crew: Crew
 
@@ -46,14 +45,14 @@ class Quorum:
         """What it remembers now."""
         return self.parties.aggregator_memories[own.number]
 
-    def take(self, point: Point, transition: Transition[S, M]) -> list[Step[S, M]]:
-        """Every aggregator's transition, in their order. If one stops, all erase what they hold, and it says so.
+    def take(self, transition: Transition[S]) -> list[S]:
+        """Every aggregator's transition, in their order.
 
         Raises:
-            ProtocolError, MalformedError: of the first that stopped. Nothing was stored of anyone's step.
+            ProtocolError, MalformedError: of the first that could not. Nothing was stored of anyone's step.
         """
 
-        def attempt(own: Aggregator) -> Step[S, M] | ProtocolError | MalformedError:
+        def attempt(own: Aggregator) -> S | ProtocolError | MalformedError:
             try:
                 with self.clock.work_of(Place.AGGREGATOR):
                     return transition(own, self.memory_of(own))
@@ -61,40 +60,34 @@ class Quorum:
                 return error
 
         outcomes = self.crew.run(attempt, self.parties.aggregators)
-        steps = [outcome for outcome in outcomes if isinstance(outcome, Step)]
-        if len(steps) < len(outcomes):
-            for step in steps:
-                step.state.erase()
-            self._stop(point, self.by_number(outcomes))
-        return steps
+        errors = [outcome for outcome in outcomes if isinstance(outcome, ProtocolError | MalformedError)]
+        if errors:
+            raise errors[0]
+        return [outcome for outcome in outcomes if isinstance(outcome, Step)]
 
-    def _stop(self, point: Point, outcomes: Mapping[int, Step[S, M] | ProtocolError | MalformedError]) -> NoReturn:
-        """Those that stopped store that they did and forget their share; then they say so; then raise why."""
-        failed = [own for own in self.parties.aggregators if not isinstance(outcomes[own.number], Step)]
-        stopped = {own.number: own.stop(self.memory_of(own), point) for own in failed}
+    def give_up(self, setup: bytes, round_number: int, state_id: bytes) -> None:
+        """All give the last session up: they store that they did and forget their share, and then say so.
+
+        Raises:
+            RefusedError: an aggregator opened it.
+        """
+        request = HubRequest(GIVE_UP, setup, round_number, state_id).signed_by(self.parties.hub, setup)
+        request = self.wire.tell(request, Place.HUB, Place.AGGREGATOR, copies=len(self.parties.aggregators))
+        steps = self.take(lambda own, memory: own.give_up(memory, request))
         with self.store.transaction():
-            for number, end in stopped.items():
-                self.store.clear_stages_of(aggregator_name(number))
-                self.store.put_memory(aggregator_name(number), end.memory.to_bytes())
-        self.parties.aggregator_memories.update({number: end.memory for number, end in stopped.items()})
+            self.store.clear_stages_of([aggregator_name(own.number) for own in self.parties.aggregators])
+            self.put_memories(steps)
+        self.take_memories(steps)
         self.store.fold_journal()
-        for end in stopped.values():
-            notice = self.send(end.message)
+        for step in steps:
+            notice = self.send(step.message)
             self.wire.carry(notice, Place.HUB, Place.CLIENT, copies=len(self.parties.clients))
-        raise next(error for error in outcomes.values() if not isinstance(error, Step))
 
-    def keep(
-        self,
-        steps: Sequence[Step[S, M]],
-        sid: bytes,
-        stages: Sequence[Mapping[str, bytes]] = (),
-        large: Sequence[LargeBody] = (),
-    ) -> None:
+    def keep(self, steps: Sequence[Step[Any]], large: Sequence[LargeBody] = ()) -> None:
         """Store every aggregator's word and memory; in one process, in one transaction.
 
         Args:
             steps: in the aggregators' order.
-            stages: for each aggregator, stage -> body; or none at all.
             large: bodies that are on disk already, of anyone.
 
         Raises:
@@ -102,11 +95,8 @@ class Quorum:
         """
         with self.store.transaction():
             self.put_memories(steps)
-            for own, bodies in zip(self.parties.aggregators if stages else (), stages, strict=True):
-                for stage, body in bodies.items():
-                    self.store.put_stage(sid, aggregator_name(own.number), stage, body)
             for stored in large:
-                self.store.put_large(sid, stored)
+                self.store.put_large(stored)
         self.take_memories(steps)
 
     def send(self, message: M) -> M:
@@ -119,13 +109,13 @@ class Quorum:
         others = len(self.parties.aggregators) - 1
         return self.wire.forward(message, Place.AGGREGATOR, Place.AGGREGATOR, others)
 
-    def put_memories(self, steps: Sequence[Step[S, M]]) -> None:
+    def put_memories(self, steps: Sequence[Step[Any]]) -> None:
         """Store what each remembers after its step; inside a transaction."""
         for own, step in zip(self.parties.aggregators, steps, strict=True):
             if step.memory is not None:
-                self.store.put_memory(aggregator_name(own.number), step.memory.to_bytes())
+                self.store.put_memory(aggregator_name(own.number), step.memory.to_bytes(), step.memory.version)
 
-    def take_memories(self, steps: Sequence[Step[S, M]]) -> None:
+    def take_memories(self, steps: Sequence[Step[Any]]) -> None:
         """Go on with what is stored now."""
         for own, step in zip(self.parties.aggregators, steps, strict=True):
             if step.memory is not None:

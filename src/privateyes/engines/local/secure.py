@@ -1,8 +1,10 @@
 """The exchange of a private round: clients, aggregators and hub in one process, the full protocol between them.
 
 Implements federation's `Exchange`. Every client checks the sum, decodes it and runs the server step itself; the states
-that they reach must be identical to the byte. A run that is killed at any moment resumes: a session that nobody opened
-is declared void and run again, one that somebody opened is finished, and one that was accepted is not repeated.
+that they reach must be identical to the byte. A run that is killed at any moment resumes: a session on which all
+aggregators agreed is finished, any other that was not accepted is given up or void and run again, and one that was
+accepted is not repeated. A session that was opened and refused stops the run until people decide (`privateyes task
+continue`).
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from numpy.typing import NDArray
 
 from privateyes.aggregation.client import VerifiedAverage
 from privateyes.aggregation.costs import round_costs
-from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
+from privateyes.aggregation.manifest import manifest_from_toml
+from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, TrainingState
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
 from privateyes.encoding.clips import Segment, segments
@@ -27,16 +30,17 @@ from privateyes.engines.local.allocator import keep_freed_memory
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew, threads_for
 from privateyes.engines.local.parties import (
+    Identities,
     LocalParties,
     SecurePlan,
     aggregator_name,
     client_name,
-    draw_identities,
     parties_from,
-    set_up_epoch,
+    set_up,
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
+from privateyes.engines.local.stages import agreed_by_all, client_party
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.stored_state import dump_state, load_state
 from privateyes.engines.local.transcript import TranscriptFile
@@ -46,7 +50,6 @@ from privateyes.federation.rounds import ClientUpdate, ExchangeReport, ServerSta
 from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import write_atomically
 
-STORE_NAME = "parties.sqlite"
 MANIFEST_NAME = "manifest.toml"
 TRANSCRIPTS_NAME = "transcripts"
 
@@ -61,6 +64,7 @@ class SecureExchange:
         seed: of the experiment; the stochastic rounding follows from it, nothing secret does.
         threads: how many threads large vectors are worked on with; 0 means one for each core. It changes nothing but
             time.
+        mirrors: three or more folders on different disks, which then hold the parties' store in the directory's place.
 
     Raises:
         ParameterError: the plan is unsafe; nothing was written.
@@ -68,12 +72,18 @@ class SecureExchange:
     """
 
     def __init__(
-        self, plan: SecurePlan, optimiser: ServerOptimiser, directory: Path, seed: int, threads: int = 0
+        self,
+        plan: SecurePlan,
+        optimiser: ServerOptimiser,
+        directory: Path,
+        seed: int,
+        threads: int = 0,
+        mirrors: Sequence[Path] = (),
     ) -> None:
         self._plan, self._optimiser, self._directory, self._seed = plan, optimiser, directory, seed
         plan.require_safe()
         keep_freed_memory()  # every party of every round needs the same large vectors
-        self._store = PartyStore(directory / STORE_NAME)
+        self._store = self._own_store(tuple(mirrors) or (directory,))
         self._parties: LocalParties | None = None
         field = plan.encoding.field
         self._crew = Crew(threads_for((plan.dimension + 1 + field.tags) * field.element_bytes, threads))
@@ -83,21 +93,33 @@ class SecureExchange:
             self.close()
             raise
 
+    def _own_store(self, folders: Sequence[Path]) -> PartyStore:
+        """The store in these folders; a new one, with keys of its own, where nothing was ever said under others."""
+        if any(PartyStore.exists(folder) for folder in folders):
+            return PartyStore(*folders)
+        if any((self._directory / TRANSCRIPTS_NAME).glob("round-*")):
+            raise RunDirectoryError(
+                f"{self._directory} holds transcripts of rounds, but the parties' keys are gone",
+                "use a new run directory: a new set-up would overwrite the task's record",
+            )
+        self._directory.mkdir(parents=True, exist_ok=True)
+        clients = [client_name(name) for name in self._plan.clients]
+        return PartyStore.create(*folders, parties=self._plan.party_names(), data_sets=clients)
+
+    def _identities(self) -> Identities:
+        return Identities(self._store.identities(), self._store.data_sets())
+
     def _require_own_directory(self) -> None:
         """Go on with the task that the directory holds, and with no other."""
-        known, pinned = self._store.identities(), self._store.manifest()
-        if pinned is None:
-            if any((self._directory / TRANSCRIPTS_NAME).glob("round-*")):
-                raise RunDirectoryError(
-                    f"{self._directory} holds transcripts of rounds, but the parties' keys are gone",
-                    "use a new run directory: a new set-up would overwrite the task's record",
-                )
-            return
-        if sorted(known) != sorted(self._plan.party_names()):
+        known, pinned = self._identities(), self._store.manifest()
+        if sorted(known.keys) != sorted(self._plan.party_names()):
             raise RunDirectoryError(f"{self._directory} holds another task", "use a new run directory")
+        if pinned is None:
+            return
         path = self._directory / MANIFEST_NAME
         require_pinned(path, pinned)
-        parties = parties_from(self._plan, known, self._crew.lanes())
+        initial = manifest_from_toml(pinned).initial_state
+        parties = parties_from(self._plan, known, initial, self._crew.lanes())
         difference = first_difference(pinned, parties.manifest.to_toml())
         if difference is not None:
             raise RunDirectoryError(
@@ -128,7 +150,7 @@ class SecureExchange:
         accepted = self._store.accepted_after(before)
         if accepted is not None:
             return load_state(accepted[0]), ExchangeReport(**json.loads(accepted[1]))
-        parties, setup_bytes = self._parties_at(before, state.round)
+        parties, setup_bytes = self._parties_at(state)
         started = perf_counter()
         clock = RoleClock(self._crew.seconds)
         result, wire = self._session(state, updates, parties, clock)
@@ -136,7 +158,7 @@ class SecureExchange:
         seconds = perf_counter() - started
         report = self._report(state, updates, result, wire, clock, seconds, setup_bytes)
         started = perf_counter()  # again: measuring the deviation is no part of a round, storing its end is
-        self._accept(before, following, report, parties)
+        self._accept(before, following, report, parties, result)
         report = replace(report, seconds=seconds + perf_counter() - started)
         self._store.amend_report(_dump_report(report))
         return following, report
@@ -154,16 +176,16 @@ class SecureExchange:
         self._crew.close()
         self._store.close()
 
-    def _parties_at(self, state_digest: bytes, round_number: int) -> tuple[LocalParties, int]:
+    def _parties_at(self, given: ServerState) -> tuple[LocalParties, int]:
         """The parties, which must be at this state, and the bytes of a set-up that happened now."""
-        setup_bytes = 0
+        state, setup_bytes = training_state(given), 0
         if self._parties is None:
-            self._parties, setup_bytes = self._set_up(state_digest)
-        if any(memory.state_digest != state_digest for memory in self._parties.client_memories.values()):
+            self._parties, setup_bytes = self._set_up(state)
+        if any(memory.state != state for memory in self._parties.client_memories.values()):
             last = self._store.accepted_round()
-            if last is not None and round_number < last:
+            if last is not None and given.round < last:
                 raise RunDirectoryError(
-                    f"the given state is after round {round_number}, and the parties in {self._directory} accepted "
+                    f"the given state is after round {given.round}, and the parties in {self._directory} accepted "
                     f"round {last} already",
                     "a client never goes back to an older state: continue from the last one",
                 )
@@ -173,11 +195,14 @@ class SecureExchange:
             )
         return self._parties, setup_bytes
 
-    def _set_up(self, state_digest: bytes) -> tuple[LocalParties, int]:
-        identities = draw_identities(self._plan)
-        parties = parties_from(self._plan, identities, self._crew.lanes())
+    def _set_up(self, state: TrainingState) -> tuple[LocalParties, int]:
+        parties = parties_from(self._plan, self._identities(), state.digest, self._crew.lanes())
+        for own in parties.aggregators:  # bound in a set-up that was killed
+            if self._store.memory_version(aggregator_name(own.number)):
+                body = self._store.memory(aggregator_name(own.number))
+                parties.aggregator_memories[own.number] = AggregatorMemory.from_bytes(body)
         wire = Wire(parties.manifest)
-        set_up_epoch(parties, state_digest, wire)
+        set_up(parties, state, wire, self._put_aggregators)
         pinned = parties.manifest.to_toml()
         write_atomically(self._directory / MANIFEST_NAME, pinned.encode())
         path = self._transcript_path("setup")
@@ -188,12 +213,21 @@ class SecureExchange:
         record.close()
         with self._store.transaction():
             self._store.put_manifest(pinned)
-            for name, seed in identities.items():
-                self._store.put_identity(name, seed)
-            for number, memory in parties.aggregator_memories.items():
-                self._store.put_memory(aggregator_name(number), memory.to_bytes())
-            self._put_client_memories(parties, parties.client_memories)
+            self._write_aggregators(parties.aggregator_memories)
+            self._write_clients(parties, parties.client_memories)
         return parties, sum(entry.bytes for entry in wire.traffic.values())
+
+    def _put_aggregators(self, memories: Mapping[int, AggregatorMemory]) -> None:
+        with self._store.transaction():
+            self._write_aggregators(memories)
+
+    def _write_aggregators(self, memories: Mapping[int, AggregatorMemory]) -> None:
+        for number, memory in memories.items():
+            self._store.put_memory(aggregator_name(number), memory.to_bytes(), memory.version)
+
+    def _write_clients(self, parties: LocalParties, memories: Mapping[int, ClientMemory]) -> None:
+        for number, memory in memories.items():
+            self._store.put_memory(client_party(parties, number), memory.to_bytes(), memory.version)
 
     def _restore(self, parties: LocalParties) -> LocalParties:
         for aggregator in parties.aggregators:
@@ -211,17 +245,20 @@ class SecureExchange:
     def _session(
         self, state: ServerState, updates: Sequence[ClientUpdate], parties: LocalParties, clock: RoleClock
     ) -> tuple[SessionResult, Wire]:
-        """Finish a session that was opened before a kill, or run a new one. What was said is kept, however it ends."""
-        opened = _opened_and_waited_for(parties)
-        number = _next_round(parties)
-        if opened is not None:
+        """Finish a session that all aggregators agreed on before a kill, or run a new one.
+
+        What was said is kept, however it ends.
+        """
+        agreed, number = _agreed_and_waited_for(parties), _next_round(parties)
+        if agreed is not None:
             number -= 1
         record = TranscriptFile(self._transcript_path(f"round-{state.round + 1:04d}-session-{number:04d}"))
         wire = Wire(parties.manifest, record.add)
         session = Session(parties, wire, self._store, clock, self._crew, state.clips)
         try:
-            if opened is not None:
-                return session.finish_opened(opened), wire
+            if agreed is not None:
+                return session.finish_agreed(agreed), wire
+            session.give_up_outstanding()
             return session.run(number, local_inputs(parties, state, updates, self._seed)), wire
         finally:
             record.close()
@@ -249,27 +286,37 @@ class SecureExchange:
             raise AbortError("the clients reached different states from one verified average", "report this as a bug")
         return first
 
-    def _accept(self, before: bytes, following: ServerState, report: ExchangeReport, parties: LocalParties) -> None:
+    def _accept(
+        self,
+        before: bytes,
+        following: ServerState,
+        report: ExchangeReport,
+        parties: LocalParties,
+        result: SessionResult,
+    ) -> None:
         """The new state, every client's memory of it and the end of the session's secrets, all or nothing.
 
         Stored first: a client that moved on in memory alone could be made to submit the same update twice.
         """
-        digest_after = following.digest()
-        moved = {
-            number: memory.with_state(digest_after, following.last_sid)
-            for number, memory in parties.client_memories.items()
-        }
+        state = training_state(following)
+        moved = {}
+        for own in parties.clients:
+            memory = parties.client_memories[own.number]
+            ledger = self._store.ledger.of_session(own.identity.public_bytes, result.sid)
+            moved[own.number] = own.accept(memory, ledger, result.averages[own.number], state)
         written = self._store.write_state(dump_state(following))
         with self._store.transaction():
             self._store.put_accepted(before, following.round, written, _dump_report(report))
-            self._put_client_memories(parties, moved)
+            self._write_clients(parties, {number: changed.memory for number, changed in moved.items()})
+            self._write_aggregators(result.finished)
+            for number, changed in moved.items():
+                for entry in changed.entries:
+                    self._store.ledger.end(entry)
+                self._store.kept.erase(client_party(parties, number), parties.client_memories[number].state.weights)
             self._store.clear_stages()
         self._store.fold_journal()
-        parties.client_memories.update(moved)
-
-    def _put_client_memories(self, parties: LocalParties, memories: Mapping[int, ClientMemory]) -> None:
-        for number, memory in memories.items():
-            self._store.put_memory(client_name(parties.manifest.clients[number - 1].name), memory.to_bytes())
+        parties.client_memories.update({number: changed.memory for number, changed in moved.items()})
+        parties.aggregator_memories.update(result.finished)
 
     def _report(
         self,
@@ -319,18 +366,22 @@ def local_inputs(
     return inputs
 
 
+def training_state(state: ServerState) -> TrainingState:
+    """What the clients' side of the protocol knows of a state."""
+    return TrainingState(state.digest(), state.weights(), state.round)
+
+
 def _next_round(parties: LocalParties) -> int:
     """Later than every round that any party has heard of: after a kill, some are ahead of others."""
-    rounds = [memory.last_round for memory in parties.aggregator_memories.values()]
+    rounds = [memory.session.round for memory in parties.aggregator_memories.values() if memory.session is not None]
     rounds += [memory.last_round for memory in parties.client_memories.values()]
-    return max(rounds) + 1
+    return max(rounds, default=-1) + 1
 
 
-def _opened_and_waited_for(parties: LocalParties) -> bytes | None:
-    """A session that an aggregator opened and whose result some client still waits for."""
-    waited_for = {session.sid for memory in parties.client_memories.values() for session in memory.pending}
-    opened = {sid for memory in parties.aggregator_memories.values() for sid in memory.opened}
-    return next(iter(waited_for & opened), None)
+def _agreed_and_waited_for(parties: LocalParties) -> bytes | None:
+    """A session that can be opened, or was, and whose result some client waits for."""
+    waited_for = {session.sid for memory in parties.client_memories.values() for session in memory.followed}
+    return next((sid for sid in sorted(waited_for) if agreed_by_all(parties, sid) is not None), None)
 
 
 def _deviation(

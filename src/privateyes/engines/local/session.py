@@ -8,55 +8,63 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.aggregation import hub
-from privateyes.aggregation.aggregator import Aggregator, Point
-from privateyes.aggregation.client import Client, SubmissionSecrets, Submitted, VerifiedAverage
+from privateyes.aggregation.client import Client, SubmissionSecrets, Submitted, Update, VerifiedAverage
+from privateyes.aggregation.keys import session_id
+from privateyes.aggregation.ledger import LedgerEntry, unsettled
+from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import (
+    ANNOUNCE,
+    CLOSING,
     Agreement,
     Announcement,
     Complaint,
     Delivery,
     Header,
     HubCommitment,
+    HubRequest,
     HubSumReceipt,
     Opening,
     OpeningReceipt,
+    Origin,
     ResultSignature,
     RosterCommitment,
     Submission,
 )
 from privateyes.aggregation.result import Check
 from privateyes.aggregation.roster import Entries
-from privateyes.aggregation.snapshot import committed_pieces, dump_agreed
-from privateyes.aggregation.states import Agreed, Announced, Committed, Opened, Step
+from privateyes.aggregation.steps import Committed, OwnShare, Step
 from privateyes.crypto.commitment import SALT_BYTES, merkle_root
 from privateyes.crypto.statement import HASH_BYTES
 from privateyes.encoding.clips import ClipPlan
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
-from privateyes.engines.local.parties import FIRST_EPOCH, LocalParties, aggregator_name, client_name
+from privateyes.engines.local.ledger_rows import KeptUpdate
+from privateyes.engines.local.parties import LocalParties, aggregator_name
 from privateyes.engines.local.quorum import Quorum
 from privateyes.engines.local.stages import (
-    AGREED,
-    AGREEMENT,
     CLIENTS,
     CLIPPED,
-    COMMITTED,
     HUB,
+    OPENING,
+    SHARE,
     SUM,
+    Again,
     HubSession,
-    Store,
+    agreed_by_all,
+    client_party,
+    kept_submission,
     load_session,
-    sum_pieces,
 )
+from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, Wire
-from privateyes.errors import DeliveryError, TrainingError
+from privateyes.errors import DeliveryError, MalformedError, ProtocolError, RunDirectoryError, TrainingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ class LocalInput:
     """One client's update, its weight and the key of its stochastic rounding."""
 
     delta: NDArray[np.float32] = field(repr=False)
-    weight: int
+    weight: int = field(repr=False)
     rounding_key: bytes = field(repr=False)
 
 
@@ -77,12 +85,23 @@ class SessionResult:
         averages: by client number, for those that accepted.
         refusals: by client number, for those that refused; with the signed complaint.
         clipped: coordinates clipped, over all clients; in a real deployment each client knows its own count only.
+        finished: what the aggregators remember once they were shown all result signatures; to be stored by then.
     """
 
     sid: bytes
     averages: dict[int, VerifiedAverage] = field(default_factory=dict)
     refusals: dict[int, tuple[DeliveryError, Complaint]] = field(default_factory=dict)
     clipped: int = 0
+    finished: dict[int, AggregatorMemory] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Uploaded:
+    """What the hub holds after SUBMIT: the submissions by client, and what the aggregators are shown of them."""
+
+    submissions: Mapping[int, Submission]
+    headers: Sequence[Header]
+    origin: Origin | None
 
 
 class Session:
@@ -101,7 +120,7 @@ class Session:
         self,
         parties: LocalParties,
         wire: Wire,
-        store: Store,
+        store: PartyStore,
         clock: RoleClock,
         crew: Crew | None = None,
         clips: ClipPlan | None = None,
@@ -119,44 +138,103 @@ class Session:
             inputs: by client number; the other clients follow the round without submitting.
 
         Raises:
-            ProtocolError: a party stopped the session; the aggregators among those that did said so, signed.
+            ProtocolError: a party could not go on; every aggregator gave the session up, unless it could be opened
+                already.
             TrainingError: an update cannot be encoded.
             RunDirectoryError: something cannot be stored, so it was not sent.
         """
-        states, announcements = self._announce(round_number)
+        sid, announcements = self._announce(round_number)
         self._settle_earlier()
-        sid = states[0].sid
         result = SessionResult(sid)
-        submissions = self._submit(announcements, inputs, result)
-        headers = [self._pass_header_on(submission.header) for submission in submissions.values()]
-        session, committed, commitments = self._commit(sid, states, headers, submissions)
-        agreed, agreements = self._agree(sid, committed, commitments, session.commitment)
-        self._finish(session, commitments, agreed, agreements, result)
-        return result
+        uploaded = self._submit(announcements, inputs, result)
+        return self._from_roster(round_number, uploaded, result)
 
-    def finish_opened(self, sid: bytes) -> SessionResult:
-        """Finish a session that some aggregator opened before the process died.
+    def run_again(self, round_number: int, sid: bytes) -> SessionResult:
+        """Send the updates of an earlier session again: the same numbers to the same roster, after it was opened and
+        its result was not accepted (protocol, "After a session that was opened and refused").
+
+        Args:
+            round_number: later than every earlier one.
+            sid: the first session from these weights.
+
+        Raises:
+            ProtocolError, RunDirectoryError: as for ``run``.
+        """
+        body = self._store.stages(sid, OPENING).get(HUB)
+        if body is None:
+            raise RunDirectoryError(
+                "the hub does not keep the roster of the session that is to be sent again",
+                "see what `privateyes task continue` offers",
+            )
+        again = Again.from_bytes(body, self._parties.manifest)
+        new_sid, announcements = self._announce(round_number)
+        self._settle_earlier()
+        result = SessionResult(new_sid)
+        uploaded = self._submit_again(announcements, again, result)
+        return self._from_roster(round_number, uploaded, result)
+
+    def finish_agreed(self, sid: bytes) -> SessionResult:
+        """Finish a session on which all aggregators agreed before the process died: it may have been opened.
 
         Raises:
             RunDirectoryError: the store lacks a party's word, or it was damaged.
         """
-        stored = load_session(self._store, self._parties, sid)
+        words = agreed_by_all(self._parties, sid)
+        if words is None:
+            raise RunDirectoryError("not every aggregator agreed on that session", "run the next round")
+        stored = load_session(self._store, self._parties, words, self._crew.lanes())
         result = SessionResult(sid, clipped=stored.clipped)
-        self._finish(stored.hub, stored.commitments, stored.agreed, stored.agreements, result)
+        self._finish(stored.hub, stored.commitments, stored.shares, stored.agreements, result)
         return result
+
+    def give_up_outstanding(self) -> None:
+        """Give a session up that some aggregators agreed on before the process died, and not all: nobody opened it."""
+        for memory in self._parties.aggregator_memories.values():
+            last = memory.session
+            if last is not None and last.commitments and not last.given_up and last.sid not in memory.opened:
+                self._quorum.give_up(last.setup, last.round, last.state_id)
+                return
+
+    def _from_roster(self, round_number: int, uploaded: _Uploaded, result: SessionResult) -> SessionResult:
+        with self._given_up_on_failure(round_number):
+            session, committed = self._commit(result.sid, uploaded)
+            commitments = [self._quorum.send(step.message) for step in committed]
+            agreements = self._agree(commitments, session.commitment)
+        shares = {
+            own.number: step.share
+            for own, step in zip(self._parties.aggregators, committed, strict=True)
+            if step.share is not None
+        }
+        self._finish(session, commitments, shares, agreements, result)
+        return result
+
+    @contextmanager
+    def _given_up_on_failure(self, round_number: int) -> Iterator[None]:
+        """Before the hub has passed n agreements on, a session that cannot go on is given up by all."""
+        try:
+            yield
+        except (ProtocolError, MalformedError):
+            record = self._parties.aggregator_memories[1].session
+            if record is not None and record.round == round_number:
+                self._quorum.give_up(record.setup, record.round, record.state_id)
+            raise
 
     # Steps 0 and 1
 
-    def _announce(self, round_number: int) -> tuple[list[Announced], list[Announcement]]:
+    def _request(self, action: int, setup: bytes, round_number: int, state_id: bytes) -> HubRequest:
+        request = HubRequest(action, setup, round_number, state_id).signed_by(self._parties.hub, setup)
+        return self._wire.tell(request, Place.HUB, Place.AGGREGATOR, copies=len(self._parties.aggregators))
+
+    def _announce(self, round_number: int) -> tuple[bytes, list[Announcement]]:
         parties = self._parties
         any_client = parties.client_memories[1]
-        state_id = any_client.group.state_id(any_client.state_digest)
-        steps = []
-        for own in parties.aggregators:
-            with self._clock.work_of(Place.AGGREGATOR):
-                steps.append(own.announce(self._quorum.memory_of(own), FIRST_EPOCH, round_number, state_id))
+        setup, state_id = any_client.group.setup, any_client.state_id
+        request = self._request(ANNOUNCE, setup, round_number, state_id)
+        steps = self._quorum.take(lambda own, memory: own.announce(memory, request))
+        unfinished = {sid for step in steps if step.memory is not None for sid in step.memory.unfinished}
         with self._store.transaction():
-            void = self._store.clear_stages()
+            aggregators = [aggregator_name(own.number) for own in parties.aggregators]
+            void = self._store.clear_stages_of(aggregators, but=unfinished)
             self._quorum.put_memories(steps)
         self._quorum.take_memories(steps)
         if void:
@@ -165,44 +243,139 @@ class Session:
         announcements = [
             self._wire.relay(step.message, Place.AGGREGATOR, Place.CLIENT, copies=receivers) for step in steps
         ]
-        return [step.state for step in steps], announcements
+        return session_id(setup, round_number, state_id), announcements
 
     def _settle_earlier(self) -> None:
         """Show the clients every aggregator's word on sessions whose end they do not know, after a kill for example."""
         parties = self._parties
         # Asked once for each session, however many clients wait for it.
         waiting = {
-            (session.epoch, session.round, session.state_id)
+            (session.setup, session.round, session.state_id)
             for memory in parties.client_memories.values()
-            for session in memory.pending
+            for session in memory.followed
         }
-        for epoch, number, state_id in sorted(waiting):
-            closings = [
-                own.closing(self._quorum.memory_of(own), epoch, number, state_id) for own in parties.aggregators
-            ]
+        for setup, number, state_id in sorted(waiting):
+            request = self._request(CLOSING, setup, number, state_id)
+            closings = [own.closing(self._quorum.memory_of(own), request) for own in parties.aggregators]
             receivers = len(parties.clients)
             received = [
                 self._wire.relay(closing, Place.AGGREGATOR, Place.CLIENT, copies=receivers) for closing in closings
             ]
-            for client in parties.clients:
-                memory = parties.client_memories[client.number]
-                parties.client_memories[client.number] = client.settle(memory, received)
+            changes = {
+                own.number: own.settle(
+                    parties.client_memories[own.number],
+                    self._store.ledger.of_session(own.identity.public_bytes, received[0].sid),
+                    received,
+                )
+                for own in parties.clients
+            }
+            memories = {number: changed.memory for number, changed in changes.items()}
+            with self._store.transaction():
+                self._put_clients(memories)
+                for entry in [entry for changed in changes.values() for entry in changed.entries]:
+                    self._store.ledger.end(entry)
+                self._erase_void_updates(memories)
+                self._store.clear_stages(but=self._open_sessions(memories))
+            parties.client_memories.update(memories)
+            self._store.fold_journal()
+
+    def _ledger_of(self, client: Client) -> list[LedgerEntry]:
+        """The entries at a client's weights, of its key or of its data set."""
+        weights = self._parties.client_memories[client.number].state.weights
+        return self._store.ledger.at(weights, client.identity.public_bytes, client.data_set)
+
+    def _erase_void_updates(self, memories: Mapping[int, ClientMemory]) -> None:
+        """An update whose every session is void is needed no more; inside a transaction."""
+        for client in self._parties.clients:
+            if not unsettled(self._ledger_of(client)):
+                name = client_party(self._parties, client.number)
+                self._store.kept.erase(name, memories[client.number].state.weights)
+
+    def _open_sessions(self, memories: Mapping[int, ClientMemory]) -> set[bytes]:
+        """What must be kept: of sessions that a client still follows, of the first of their chains, and of those that
+        an aggregator has not finished.
+        """
+        followed = [session for memory in memories.values() for session in memory.followed]
+        kept = {session.sid for session in followed} | {session.origin for session in followed}
+        return kept | {sid for memory in self._parties.aggregator_memories.values() for sid in memory.unfinished}
+
+    def _put_clients(self, memories: Mapping[int, ClientMemory]) -> None:
+        """Store what changed; inside a transaction."""
+        for number, memory in memories.items():
+            if memory is not self._parties.client_memories[number]:
+                self._store.put_memory(client_party(self._parties, number), memory.to_bytes(), memory.version)
 
     def _submit(
         self, announcements: Sequence[Announcement], inputs: Mapping[int, LocalInput], result: SessionResult
-    ) -> dict[int, Submission]:
+    ) -> _Uploaded:
         parties = self._parties
-        nonces = {number: secrets.token_bytes(HASH_BYTES) for number in inputs}
-
-        def submit(client: Client) -> Submitted:
-            given = inputs[client.number]
-            fresh = SubmissionSecrets(nonces[client.number], given.rounding_key)
-            memory = parties.client_memories[client.number]
-            with self._clock.work_of(Place.CLIENT), _naming(parties, client.number):
-                return client.submit(memory, announcements, given.delta, given.weight, fresh, self._clips)
-
         taking_part = [client for client in parties.clients if client.number in inputs]
-        done = dict(zip([own.number for own in taking_part], self._crew.run(submit, taking_part), strict=True))
+        seen = {client.number: self._ledger_of(client) for client in taking_part}
+        with ExitStack() as stack:
+            sinks = {
+                client.number: stack.enter_context(
+                    self._store.kept.sink(
+                        client_party(parties, client.number), parties.client_memories[client.number].state.weights
+                    )
+                )
+                for client in taking_part
+            }
+
+            def submit(client: Client) -> tuple[Submitted, KeptUpdate]:
+                given, sink = inputs[client.number], sinks[client.number]
+                fresh = SubmissionSecrets(secrets.token_bytes(HASH_BYTES), given.rounding_key)
+                update = Update(given.delta, given.weight, self._clips)
+                memory = parties.client_memories[client.number]
+                with self._clock.work_of(Place.CLIENT), _naming(parties, client.number):
+                    submitted = client.submit(
+                        memory,
+                        seen[client.number],
+                        announcements,
+                        update,
+                        fresh,
+                        lambda piece: sink.write(piece.data.cast("B")),
+                    )
+                return submitted, sink.finish()
+
+            both = self._crew.run(submit, taking_part)
+        done = {client.number: submitted for client, (submitted, _) in zip(taking_part, both, strict=True)}
+        self._keep_submissions(announcements, done, [update for _, update in both], seen, result)
+        return self._upload(done, None)
+
+    def _submit_again(self, announcements: Sequence[Announcement], again: Again, result: SessionResult) -> _Uploaded:
+        parties, roster = self._parties, dict(again.origin.roster)
+        taking_part = [client for client in parties.clients if client.number in roster]
+        seen = {client.number: self._ledger_of(client) for client in taking_part}
+        done = {}
+        for client in taking_part:
+            kept = kept_submission(self._store, parties, client.number, again.origin.sid)
+            if kept is None:
+                raise RunDirectoryError(
+                    f"{client_party(parties, client.number)} does not keep the update that is to be sent again",
+                    "see what `privateyes task continue` offers",
+                )
+            with self._clock.work_of(Place.CLIENT):
+                done[client.number] = client.submit_again(
+                    parties.client_memories[client.number],
+                    seen[client.number],
+                    announcements,
+                    kept,
+                    secrets.token_bytes(HASH_BYTES),
+                    (again.origin, again.commitments),
+                )
+        self._keep_submissions(announcements, done, (), seen, result)
+        return self._upload(done, again.origin)
+
+    def _keep_submissions(
+        self,
+        announcements: Sequence[Announcement],
+        done: Mapping[int, Submitted],
+        updates: Sequence[KeptUpdate],
+        seen: Mapping[int, Sequence[LedgerEntry]],
+        result: SessionResult,
+    ) -> None:
+        """All that a submission changes, in one write, before anything of it leaves."""
+        parties, sid = self._parties, result.sid
         memories = {
             own.number: done[own.number].memory
             if own.number in done
@@ -211,18 +384,28 @@ class Session:
         }
         result.clipped = sum(submitted.clipped for submitted in done.values())
         with self._store.transaction():
-            for number, memory in memories.items():
-                name = parties.manifest.clients[number - 1].name
-                self._store.put_memory(client_name(name), memory.to_bytes())
-            self._store.put_stage(result.sid, CLIENTS, CLIPPED, result.clipped.to_bytes(8, "big"))
+            self._put_clients(memories)
+            for update in updates:
+                self._store.kept.put_update(update)
+            for number, submitted in done.items():
+                entry = submitted.entry
+                self._store.ledger.append(entry, seen[number])
+                self._store.kept.put(client_party(parties, number), sid, entry.weights, submitted.kept.to_bytes())
+            self._store.put_stage(sid, CLIENTS, CLIPPED, result.clipped.to_bytes(8, "big"))
         parties.client_memories.update(memories)
-        received = self._crew.run(self._upload, [submitted.submission for submitted in done.values()])
-        return dict(zip(done, received, strict=True))
 
-    def _upload(self, submission: Submission) -> Submission:
+    def _upload(self, done: Mapping[int, Submitted], origin: Origin | None) -> _Uploaded:
+        received = self._crew.run(self._carry, [submitted.submission for submitted in done.values()])
+        submissions = dict(zip(done, received, strict=True))
+        if origin is not None:
+            origin = self._wire.tell(origin, Place.HUB, Place.AGGREGATOR, copies=len(self._parties.aggregators))
+        headers = hub.one_kind(submission.header for submission in submissions.values())
+        return _Uploaded(submissions, [self._pass_header_on(header) for header in headers], origin)
+
+    def _carry(self, submission: Submission) -> Submission:
         received = self._wire.carry(submission, Place.CLIENT, Place.HUB)
         with self._clock.work_of(Place.HUB):
-            hub.require_intact(received)
+            hub.require_intact(self._parties.manifest, received)
         return received
 
     # Steps 2 and 3
@@ -231,29 +414,25 @@ class Session:
         self._wire.record(header)
         return self._wire.carry(header, Place.HUB, Place.AGGREGATOR, copies=len(self._parties.aggregators))
 
-    def _commit(
-        self, sid: bytes, states: Sequence[Announced], headers: Sequence[Header], submissions: Mapping[int, Submission]
-    ) -> tuple[HubSession, list[Committed], list[RosterCommitment]]:
-        state_of = self._quorum.by_number(states)
-        voted = self._quorum.take(Point.ROSTER, lambda own, memory: own.vote(memory, state_of[own.number], headers))
+    def _commit(self, sid: bytes, uploaded: _Uploaded) -> tuple[HubSession, list[Committed]]:
+        headers, origin = uploaded.headers, uploaded.origin
+        voted = self._quorum.take(lambda own, memory: own.vote(memory, sid, headers, origin))
+        self._quorum.keep(voted)
         votes = [self._quorum.send(step.message) for step in voted]
-        voted_of = self._quorum.by_number([step.state for step in voted])
         salt_of = self._quorum.by_number([secrets.token_bytes(SALT_BYTES) for _ in voted])
         committed = self._quorum.take(
-            Point.COMMIT,
-            lambda own, memory: own.commit(memory, voted_of[own.number], votes, salt_of[own.number]),
+            lambda own, memory: own.commit(memory, headers, votes, salt_of[own.number], origin)
         )
-        session = self._add_shares(sid, headers, hub.choose_roster(self._parties.manifest, votes), submissions)
-        bodies: dict[tuple[str, str], tuple[bytes, memoryview]] = {
-            (aggregator_name(own.number), COMMITTED): committed_pieces(step.state)
+        session = self._add_shares(sid, headers, hub.choose_roster(self._parties.manifest, votes), uploaded.submissions)
+        bodies = {
+            (aggregator_name(own.number), SHARE): [step.share.elements.data.cast("B")]
             for own, step in zip(self._parties.aggregators, committed, strict=True)
+            if step.share is not None
         }
-        bodies[HUB, SUM] = sum_pieces(session.group_check, session.total)
-        self._quorum.keep(committed, sid, large=self._store.write_large(bodies))
-        self._wire.record(session.commitment)
-        carried = self._wire.carry(session.commitment, Place.HUB, Place.AGGREGATOR, copies=len(committed))
-        session = replace(session, commitment=carried)
-        return session, [step.state for step in committed], [self._quorum.send(step.message) for step in committed]
+        bodies[HUB, SUM] = [session.total.share.data.cast("B")]
+        self._quorum.keep(committed, large=self._store.write_large(sid, bodies))
+        carried = self._wire.tell(session.commitment, Place.HUB, Place.AGGREGATOR, copies=len(committed))
+        return replace(session, commitment=carried), committed
 
     def _add_shares(
         self, sid: bytes, headers: Sequence[Header], entries: Entries, submissions: Mapping[int, Submission]
@@ -266,20 +445,12 @@ class Session:
                 lambda number: submissions[number].share,
                 self._crew.lanes(),
             )
-        group_check = next(header.group_check for header in headers if header.client == entries[0][0])
-        return HubSession(group_check, entries, total, commitment)
+        return HubSession(headers[0].group_check, entries, total, commitment)
 
-    def _agree(
-        self, sid: bytes, states: Sequence[Committed], commitments: Sequence[RosterCommitment], total: HubCommitment
-    ) -> tuple[list[Agreed], list[Agreement]]:
-        state_of = self._quorum.by_number(states)
-        steps = self._quorum.take(
-            Point.COMMIT,
-            lambda own, memory: own.agree(memory, state_of[own.number], commitments, total),
-        )
-        said = [{AGREED: dump_agreed(step.state), AGREEMENT: step.message.to_bytes()} for step in steps]
-        self._quorum.keep(steps, sid, said)
-        return [step.state for step in steps], [self._quorum.send(step.message) for step in steps]
+    def _agree(self, commitments: Sequence[RosterCommitment], total: HubCommitment) -> list[Agreement]:
+        steps = self._quorum.take(lambda own, memory: own.agree(memory, commitments, total))
+        self._quorum.keep(steps)
+        return [self._quorum.send(step.message) for step in steps]
 
     # Steps 4 and 5
 
@@ -287,15 +458,19 @@ class Session:
         self,
         session: HubSession,
         commitments: Sequence[RosterCommitment],
-        agreed: Sequence[Agreed],
+        shares: Mapping[int, OwnShare],
         agreements: Sequence[Agreement],
         result: SessionResult,
     ) -> None:
-        sid, state_of = result.sid, self._quorum.by_number(agreed)
-        opened = self._quorum.take(Point.OPEN, lambda own, memory: own.open(memory, state_of[own.number], agreements))
-        self._quorum.keep(opened, sid)
-        openings = self._send_openings(opened)
-        results = self._certify(session, opened, openings)
+        sid = result.sid
+        if not self._store.stages(sid, OPENING):
+            with self._store.transaction():  # from here on the hub never gives this session up
+                again = Again(Origin(sid, session.group_check, session.entries), tuple(commitments))
+                self._store.put_stage(sid, HUB, OPENING, again.to_bytes())
+        opened = self._quorum.take(lambda own, memory: own.open(memory, shares[own.number], agreements))
+        self._quorum.keep(opened)
+        openings = self._send_openings(opened, shares)
+        results = self._certify(session, shares, openings)
         with self._clock.work_of(Place.HUB):
             delivery = hub.deliver(
                 self._parties.manifest,
@@ -305,32 +480,31 @@ class Session:
                 (session.total, openings),
                 results,
             )
+        for own in self._parties.aggregators:
+            after = own.finish(self._quorum.memory_of(own), results)
+            if after is not None:
+                result.finished[own.number] = after
         self._wire.record(delivery)
         self._check(self._wire.carry(delivery, Place.HUB, Place.CLIENT, copies=len(self._parties.clients)), result)
 
-    def _send_openings(self, opened: Sequence[Step[Opened, Opening]]) -> list[Opening]:
-        for step in opened:
-            message, committed = step.message, step.state.agreed.committed
+    def _send_openings(self, opened: Sequence[Step[Opening]], shares: Mapping[int, OwnShare]) -> list[Opening]:
+        bulk = self._parties.manifest.bulk_hash
+        for own, step in zip(self._parties.aggregators, opened, strict=True):
+            message, share = step.message, shares[own.number]
             # The root is known where the aggregator opens what it committed to; what else it sends is hashed as sent.
-            own = message.share is committed.share
-            root = committed.share_root if own else merkle_root(message.share, self._crew.lanes())
+            known = message.share is share.elements
+            root = share.root if known else merkle_root(message.share, bulk, self._crew.lanes())
             self._wire.record(OpeningReceipt(message.sid, message.aggregator, message.salt, root, message.signature))
         return self._crew.run(self._quorum.forward, [step.message for step in opened])
 
     def _certify(
-        self, session: HubSession, opened: Sequence[Step[Opened, Opening]], openings: Sequence[Opening]
+        self, session: HubSession, shares: Mapping[int, OwnShare], openings: Sequence[Opening]
     ) -> list[ResultSignature]:
-        sid, step_of = session.total.sid, self._quorum.by_number(opened)
-        self._wire.record(HubSumReceipt(sid, merkle_root(session.total.share, self._crew.lanes())))
-        total = self._wire.carry(session.total, Place.HUB, Place.AGGREGATOR, copies=len(opened))
-
-        def seen_by(own: Aggregator) -> list[Opening]:
-            """Its own opening is the one that it made; only the others' came over the wire."""
-            return [step_of[own.number].message if other.aggregator == own.number else other for other in openings]
-
-        certified = self._quorum.take(
-            Point.OPEN, lambda own, _: own.certify(step_of[own.number].state, seen_by(own), total)
-        )
+        sid, bulk = session.total.sid, self._parties.manifest.bulk_hash
+        self._wire.record(HubSumReceipt(sid, merkle_root(session.total.share, bulk, self._crew.lanes())))
+        total = self._wire.carry(session.total, Place.HUB, Place.AGGREGATOR, copies=len(openings))
+        certified = self._quorum.take(lambda own, memory: own.certify(memory, openings, total, shares[own.number]))
+        self._quorum.keep(certified)
         for step in certified:
             self._wire.record(step.message)
         return [self._wire.carry(step.message, Place.AGGREGATOR, Place.HUB) for step in certified]

@@ -1,41 +1,42 @@
-"""What a session keeps on disk from COMMIT on, and how a session that was opened before a kill is read back."""
+"""What a session keeps on disk beside the parties' memories, and how one that all agreed on is read back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from privateyes.aggregation.messages import Agreement, HubCommitment, HubSum, RosterCommitment
+import numpy as np
+
+from privateyes.aggregation import hub
+from privateyes.aggregation.codec import Reader
+from privateyes.aggregation.kept import Kept, KeptSubmission
+from privateyes.aggregation.manifest import Manifest
+from privateyes.aggregation.messages import (
+    Agreement,
+    HubCommitment,
+    HubSum,
+    Origin,
+    RosterCommitment,
+    Submission,
+)
 from privateyes.aggregation.roster import Entries
-from privateyes.aggregation.snapshot import load_agreed, load_committed
-from privateyes.aggregation.states import Agreed
-from privateyes.crypto.statement import HASH_BYTES
-from privateyes.engines.local.parties import LocalParties, aggregator_name
-from privateyes.engines.local.store import LargeBody
+from privateyes.aggregation.steps import OwnShare, Words
+from privateyes.crypto.field import Elements
+from privateyes.crypto.lanes import ONE_LANE, Lanes
+from privateyes.engines.local.parties import LocalParties, aggregator_name, client_name
+from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
 
-COMMITTED, SUM = "committed", "sum"
-"""Large bodies: an aggregator's commitment with its share, and the hub's sum."""
-AGREED, AGREEMENT, CLIPPED = "agreed", "agreement", "clipped"
+SHARE, SUM = "share", "sum"
+"""Large bodies: an aggregator's share, and the hub's sum."""
+CLIPPED, OPENING = "clipped", "opening"
+"""Small ones: how much was clipped; and that the hub passes n agreements on, after which it never gives the session up,
+with the roster and the commitments to it.
+"""
 HUB: Final = "hub"
 CLIENTS: Final = "clients"
-
-
-class Store(Protocol):
-    """What a session needs of a store; store.py has the durable one."""
-
-    def transaction(self) -> AbstractContextManager[None]: ...
-    def put_memory(self, party: str, body: bytes) -> None: ...
-    def put_stage(self, sid: bytes, party: str, stage: str, body: bytes) -> None: ...
-    def stages(self, sid: bytes, stage: str) -> dict[str, bytes]: ...
-    def write_large(self, bodies: Mapping[tuple[str, str], Sequence[bytes | memoryview]]) -> list[LargeBody]: ...
-    def put_large(self, sid: bytes, body: LargeBody) -> None: ...
-    def large(self, sid: bytes, party: str, stage: str) -> bytearray | None: ...
-    def clear_stages(self) -> bool: ...
-    def clear_stages_of(self, party: str) -> None: ...
-    def fold_journal(self) -> None: ...
+_LENGTH_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,57 +49,138 @@ class HubSession:
     commitment: HubCommitment
 
 
-def sum_pieces(group_check: bytes, total: HubSum) -> tuple[bytes, memoryview]:
-    """The hub's large body: what a delivery will need beside the openings."""
-    return group_check, total.share.data.cast("B")
-
-
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session as it stood when every aggregator had agreed; the lists are in the aggregators' order."""
+    """A session that all aggregators agreed on, read back."""
 
     hub: HubSession
     commitments: Sequence[RosterCommitment]
-    agreed: Sequence[Agreed]
+    shares: Mapping[int, OwnShare]
     agreements: Sequence[Agreement]
     clipped: int
 
 
-def load_session(store: Store, parties: LocalParties, sid: bytes) -> StoredSession:
-    """Read back a session that some aggregator opened: then all have agreed, so everything is there.
+def agreed_by_all(parties: LocalParties, sid: bytes) -> list[Words] | None:
+    """Every aggregator's words on a session, if all signed one T: then it can be opened, and must not be given up."""
+    words = []
+    for own in parties.aggregators:
+        memory = parties.aggregator_memories[own.number]
+        record = memory.record_of(sid)
+        if record is None or record.given_up or not record.commitments:
+            return None
+        words.append(own.words(memory, sid))
+    agreements = [said.agreement for said in words if said.agreement is not None]
+    return words if hub.agreed_transcript(parties.manifest, agreements) is not None else None
+
+
+def load_session(
+    store: PartyStore, parties: LocalParties, words: Sequence[Words], lanes: Lanes = ONE_LANE
+) -> StoredSession:
+    """Read back a session that all aggregators agreed on. Where the hub's sum is lost, it is added up again from what
+    the clients kept, and held against com_0 under T.
 
     Raises:
-        RunDirectoryError: a party's word is missing, or a file was damaged.
+        RunDirectoryError: a share or an update is missing, or a file was damaged.
         MalformedError: a stored word is damaged.
+        AbortError: the sum is not the one that was agreed on.
     """
-    manifest = parties.manifest
-    agreed_bodies, agreement_bodies = store.stages(sid, AGREED), store.stages(sid, AGREEMENT)
-    agreed, agreements, commitments = [], [], []
+    agreements = [said.agreement for said in words if said.agreement is not None]
+    commitments = [said.commitment for said in words if said.commitment is not None]
+    sid = agreements[0].sid
+    shares = {}
     for own in parties.aggregators:
-        name = aggregator_name(own.number)
-        body = store.large(sid, name, COMMITTED)
-        if body is None or name not in agreed_bodies or name not in agreement_bodies:
-            raise _incomplete(name)
-        committed = load_committed(memoryview(body), own.number, manifest)
-        agreed.append(load_agreed(agreed_bodies[name], committed, manifest))
-        agreements.append(Agreement.from_bytes(agreement_bodies[name], manifest))
-        commitments.append(RosterCommitment(sid, own.number, committed.rho, committed.commitment))
-    hub_body = store.large(sid, HUB, SUM)
-    if hub_body is None:
-        raise _incomplete("the hub")
-    share = manifest.field.from_bytes(memoryview(hub_body)[HASH_BYTES:], manifest.share_elements)
-    hub = HubSession(
-        group_check=bytes(hub_body[:HASH_BYTES]),
-        entries=agreed[0].committed.entries,
-        total=HubSum(sid, share),
-        commitment=HubCommitment(sid, agreed[0].commitments[0]),
-    )
+        shares[own.number] = own.own_share(_elements(parties, store.large(sid, aggregator_name(own.number), SHARE)))
+    votes = [said.vote for said in words if said.vote is not None]
+    entries = hub.choose_roster(parties.manifest, votes)
+    body = store.large(sid, HUB, SUM)
+    if body is not None:
+        total = HubSum(sid, _elements(parties, body))
+        commitment = HubCommitment(sid, words[0].commitments[0])
+    else:
+        total, commitment = hub.add_shares(
+            parties.manifest, sid, entries, lambda number: _resent(store, parties, sid, number).share, lanes
+        )
+        hub.require_agreed_sum(commitment, commitments[0].rho, commitments, agreements[0].transcript)
+    session = parties.client_memories[entries[0][0]].session(sid)
+    if session is None:
+        raise RunDirectoryError("nobody waits for that session", "run the next round")
     clipped = int.from_bytes(store.stages(sid, CLIPPED).get(CLIENTS, b""), "big")
-    return StoredSession(hub, commitments, agreed, agreements, clipped)
-
-
-def _incomplete(who: str) -> RunDirectoryError:
-    return RunDirectoryError(
-        f"the store of an opened session is incomplete: {who} stopped it, or its word is lost",
-        "start the run in a new directory",
+    return StoredSession(
+        HubSession(session.group.check_value(), entries, total, commitment), commitments, shares, agreements, clipped
     )
+
+
+def _elements(parties: LocalParties, body: bytearray | None) -> Elements:
+    if body is None:
+        raise RunDirectoryError(
+            "the store of a session that was agreed on is incomplete: a share is lost",
+            "see what `privateyes task continue` offers",
+        )
+    manifest = parties.manifest
+    return np.array(manifest.field.from_bytes(memoryview(body), manifest.share_elements))
+
+
+def client_party(parties: LocalParties, number: int) -> str:
+    """How the store calls client i."""
+    return client_name(parties.manifest.clients[number - 1].name)
+
+
+def kept_submission(store: PartyStore, parties: LocalParties, number: int, sid: bytes) -> Kept | None:
+    """What a client kept of its submission to a session from its current weights; None if it keeps nothing of it.
+
+    Raises:
+        RunDirectoryError: the update's file is missing, torn or damaged.
+        MalformedError: the store is damaged.
+    """
+    name, weights = client_party(parties, number), parties.client_memories[number].state.weights
+    body = store.kept.at(name, weights).get(sid)
+    update = None if body is None else store.kept.update(name, weights)
+    if body is None or update is None:
+        return None
+    manifest = parties.manifest
+    encoded = manifest.field.from_bytes(memoryview(update), manifest.dimension)
+    return KeptSubmission.from_bytes(body, manifest).with_update(encoded)
+
+
+def _resent(store: PartyStore, parties: LocalParties, sid: bytes, number: int) -> Submission:
+    """A client's submission to a session once more, byte for byte."""
+    kept = kept_submission(store, parties, number, sid)
+    if kept is None:
+        raise RunDirectoryError(
+            f"{client_party(parties, number)} does not keep its submission to a session that was agreed on",
+            "see what `privateyes task continue` offers",
+        )
+    return parties.clients[number - 1].resend(parties.client_memories[number], kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A session whose updates may be sent again: its roster, and every aggregator's commitment to it."""
+
+    origin: Origin
+    commitments: tuple[RosterCommitment, ...]
+
+    def to_bytes(self) -> bytes:
+        """For the hub's store."""
+        return b"".join(
+            len(body).to_bytes(_LENGTH_BYTES, "big") + body
+            for body in (message.to_bytes() for message in (self.origin, *self.commitments))
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, manifest: Manifest) -> Again:
+        """Read what ``to_bytes`` wrote.
+
+        Raises:
+            MalformedError: the store is damaged.
+        """
+        reader = Reader(data, manifest, "a stored roster")
+        messages = [
+            reader.take(int.from_bytes(reader.take(_LENGTH_BYTES), "big")) for _ in range(len(manifest.aggregators) + 1)
+        ]
+        reader.finish()
+        origin, *commitments = messages
+        return cls(
+            Origin.from_bytes(origin, manifest),
+            tuple(RosterCommitment.from_bytes(body, manifest) for body in commitments),
+        )

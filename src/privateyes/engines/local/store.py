@@ -1,53 +1,49 @@
-"""What the parties of a local run keep on disk: one SQLite file, and a file for each large body, that survive a kill at
-any moment.
+"""What a party keeps on disk, so that it survives a kill at any moment and, with mirrors, the death of a disk.
 
-Every party's rows are its own; in a real deployment each would have a file on a machine of its own. The SQLite file
-holds secrets (identity keys, key chains, the group key), so it is readable by its owner alone, overwrites what it
+A local run keeps all its parties in one store, each with rows of its own; in a real deployment every party has one. A
+store lives in one folder (mirror.py tells what is in it), or in three or more on different disks (mirrors.py). The rows
+are secret (identity keys, key chains, the group key): a store is readable by its owner alone, overwrites what it
 deletes, and is emptied when the run is complete.
 
-*Large bodies* (an aggregator's share from COMMIT on, the hub's sum, the accepted state) do not stand in the database,
-which would write each of them twice and then overwrite it. Each is written once, to a file of its own, sealed under a
-key drawn for it (sealed_file.py) and forced to disk before the transaction that stores the key. Erasing the row erases
-the body. A file that no row names is noise: it is overwritten by the next body of its kind or removed when the store is
-closed or opened.
+*One act.* ``PartyStore.create`` makes a store together with what it is for: the parties' identity keys and the random
+ids of their data sets. There is no way to put an old key into a new store: whoever loses a store loses its keys.
+
+*Compare and swap.* A memory has a version, and is written over the version before it alone. So of two handlers that
+read one memory, one stores its word and speaks; the other is refused, and nothing goes backwards.
+
+*Large bodies* (an aggregator's share from COMMIT on, the hub's sum, a client's update, the accepted state) do not stand
+in the database, which would write each of them twice and then overwrite it. Each is written once, to a file of its own,
+sealed under a key drawn for it (sealed_file.py) and forced to disk before the transaction that stores the key. Erasing
+the row erases the body. A file that no row names is noise: it is overwritten by the next body of its kind or removed
+when the store is closed or opened.
 
 *How far erasing goes.* A deleted row is overwritten with zeros in the database's page; the journal, which holds earlier
 pages, is folded in and emptied when a result is accepted, when an announcement makes a session void and when the store
 is opened or closed. Out of reach are the blocks that the emptied journal gives back to the file system, copies that the
-file system or the disk itself keeps (snapshots, flash), and whatever was read into memory.
+file system or the disk itself keeps (snapshots, flash), a mirror whose disk is away, and whatever was read into memory.
 """
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from privateyes.engines.local.sealed_file import Seal, read_sealed, write_sealed
-from privateyes.errors import RunDirectoryError
+from privateyes.crypto.signature import SigningKey
+from privateyes.engines.local.ledger_rows import KeptRows, LedgerRows
+from privateyes.engines.local.majority import make_set
+from privateyes.engines.local.mirror import Mirror, open_mirror
+from privateyes.engines.local.mirrors import Mirrors
+from privateyes.engines.local.sealed_file import Seal, write_sealed
+from privateyes.errors import RefusedError, RunDirectoryError
 
-_VERSION: Final = 2
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS task (only INTEGER PRIMARY KEY CHECK (only = 1), manifest TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS identity (party TEXT PRIMARY KEY, seed BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS memory (party TEXT PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS stage (
-    sid BLOB NOT NULL, party TEXT NOT NULL, stage TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (sid, party, stage)
-);
-CREATE TABLE IF NOT EXISTS large (
-    party TEXT NOT NULL, stage TEXT NOT NULL, sid BLOB NOT NULL, file TEXT NOT NULL UNIQUE, key BLOB NOT NULL,
-    tag BLOB NOT NULL, length INTEGER NOT NULL, PRIMARY KEY (party, stage)
-);
-CREATE TABLE IF NOT EXISTS accepted (
-    only INTEGER PRIMARY KEY CHECK (only = 1), before BLOB NOT NULL, round INTEGER NOT NULL, report TEXT NOT NULL,
-    file TEXT NOT NULL, key BLOB NOT NULL, tag BLOB NOT NULL, length INTEGER NOT NULL
-);
-"""
-_TABLES: Final = ("task", "identity", "memory", "stage", "large", "accepted")
+DATA_SET_BYTES: Final = 32
 _STATE_FILES: Final = ("accepted-0", "accepted-1")
 
 
@@ -55,6 +51,7 @@ _STATE_FILES: Final = ("accepted-0", "accepted-1")
 class LargeBody:
     """A party's large body of one stage that is on disk, and the seal that it is worth nothing without."""
 
+    sid: bytes
     party: str
     stage: str
     file: str
@@ -65,88 +62,119 @@ class PartyStore:
     """Durable rows of every simulated party.
 
     Args:
-        path: the file; made if it is missing. The large bodies stand in a directory beside it.
+        folders: the store's folder; or its mirrors, of which more than half must be there.
+
+    Attributes:
+        ledger: the clients' submissions, for ever.
+        kept: what the clients sent, for as long as it may have to be sent again.
 
     Raises:
-        RunDirectoryError: the file is no party store, or cannot be written.
+        RunDirectoryError: there is no store, or one of another version or of another kind; too few of its mirrors are
+            there; or it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._folder = path.with_name(f"{path.stem}.bodies")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.chmod(0o600)
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            self._connection = sqlite3.connect(path, isolation_level=None)
-            self._prepare()
-        except (OSError, sqlite3.OperationalError) as error:  # a full disk, a missing right: not the file's fault
-            raise self._unwritable(error) from None
-        except sqlite3.DatabaseError as error:
-            raise RunDirectoryError(
-                f"{path} is not a party store ({error})", "start the run in a new directory"
-            ) from None
-        self._remove_files(but=self._files_in_use())
+    def __init__(self, *folders: Path) -> None:
+        self._mirrors = Mirrors(folders)
+        self.ledger, self.kept = LedgerRows(self._mirrors), KeptRows(self._mirrors)
 
-    def _prepare(self) -> None:
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute("PRAGMA secure_delete = ON")
-        version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-        known = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if known and version != _VERSION:
-            self._connection.close()
-            raise RunDirectoryError(
-                f"{self._path} was made by another version of privateyes (store {version}, not {_VERSION})",
-                "finish the run with that version, or start it in a new directory",
-            )
-        if not known:
-            # All of it or nothing: a kill in between must not look like another version's store.
-            self._connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    @classmethod
+    def create(cls, *folders: Path, parties: Collection[str] = (), data_sets: Collection[str] = ()) -> Self:
+        """Make a store, with a fresh identity key for each party and a fresh id for each one's data set.
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All writes inside are on disk when this returns, or none is.
+        Args:
+            folders: one, or three or more on different disks; empty.
+            parties: who gets an identity key.
+            data_sets: who has a data set.
 
         Raises:
-            RunDirectoryError: the disk is full or fails; nothing was stored, so nothing may be sent.
+            RunDirectoryError: two folders; one of them holds something; or it cannot be written.
         """
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # SQLite ends it by itself when the disk is full
-                    self._connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise self._unwritable(error) from None
+        rows = {
+            "identity": [(party, SigningKey().secret_bytes()) for party in parties],
+            "data_set": [(party, secrets.token_bytes(DATA_SET_BYTES)) for party in data_sets],
+        }
+        make_set(folders, rows)
+        return cls(*folders)
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether a folder holds a store, if only a damaged one; one whose making was not finished is none.
+
+        Raises:
+            RunDirectoryError: it holds one of another version.
+        """
+        found = open_mirror(folder)
+        if isinstance(found, Mirror):
+            found.connection.close()
+            return True
+        return not found.empty
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        return self._mirrors.connection
+
+    @property
+    def generation(self) -> int:
+        """How many transactions are behind the store; never smaller than it was."""
+        return self._mirrors.head.position.generation
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All writes inside are on disk when this returns, in every mirror, or nothing may be sent.
+
+        Raises:
+            RunDirectoryError: a disk is full or fails. In a store of one folder nothing was stored. In a mirrored one
+                the transaction may have reached some mirrors: then no other begins until the store is opened again.
+        """
+        return self._mirrors.transaction()
 
     def put_manifest(self, manifest: str) -> None:
-        """Pin the task's manifest, once."""
-        self._connection.execute("INSERT INTO task VALUES (1, ?)", (manifest,))
+        """Pin the task's manifest, once.
+
+        Raises:
+            RunDirectoryError: one is pinned.
+        """
+        if self._mirrors.write("INSERT INTO task VALUES (1, ?) ON CONFLICT DO NOTHING", (manifest,)) != 1:
+            raise RunDirectoryError("the store has a manifest already", "start the run in a new directory")
 
     def manifest(self) -> str | None:
         """The manifest that the parties pinned; None before the set-up."""
         row = self._connection.execute("SELECT manifest FROM task").fetchone()
         return None if row is None else str(row[0])
 
-    def put_identity(self, party: str, seed: bytes) -> None:
-        """Store a party's identity key, once."""
-        self._connection.execute("INSERT INTO identity VALUES (?, ?)", (party, seed))
-
     def identities(self) -> dict[str, bytes]:
-        """All identity keys by party; empty before the set-up."""
+        """The identity keys by party: the seeds that were drawn when the store was made."""
         return dict(self._connection.execute("SELECT party, seed FROM identity"))
 
-    def put_memory(self, party: str, body: bytes) -> None:
-        """Replace a party's memory."""
-        self._connection.execute(
-            "INSERT INTO memory VALUES (?, ?) ON CONFLICT (party) DO UPDATE SET body = excluded.body", (party, body)
-        )
+    def data_sets(self) -> dict[str, bytes]:
+        """The ids of the data sets by party, drawn when the store was made."""
+        return dict(self._connection.execute("SELECT party, id FROM data_set"))
+
+    def put_memory(self, party: str, body: bytes, version: int) -> None:
+        """Replace a party's memory by the next version of it.
+
+        Args:
+            version: one more than the stored one's; 1 for the first.
+
+        Raises:
+            RefusedError: another version is stored: another handler wrote first. Nothing may be sent.
+        """
+        if version == 1:
+            statement = "INSERT INTO memory VALUES (?, 1, ?) ON CONFLICT DO NOTHING"
+            changed = self._mirrors.write(statement, (party, body))
+        else:
+            statement = "UPDATE memory SET version = ?, body = ? WHERE party = ? AND version = ?"
+            changed = self._mirrors.write(statement, (version, body, party, version - 1))
+        if changed != 1:
+            raise RefusedError(
+                f"version {version} of the memory of {party} does not follow version {self.memory_version(party)}, "
+                "which is stored: another handler wrote first",
+                "read the memory again",
+            )
+
+    def memory_version(self, party: str) -> int:
+        """The version of a party's memory; 0 if it has none."""
+        row = self._connection.execute("SELECT version FROM memory WHERE party = ?", (party,)).fetchone()
+        return 0 if row is None else int(row[0])
 
     def memory(self, party: str) -> bytes:
         """A party's memory.
@@ -156,7 +184,7 @@ class PartyStore:
         """
         row = self._connection.execute("SELECT body FROM memory WHERE party = ?", (party,)).fetchone()
         if row is None:
-            raise RunDirectoryError(f"{self._path} holds no memory of {party}", "start the run in a new directory")
+            raise RunDirectoryError(f"the store holds no memory of {party}", "start the run in a new directory")
         return bytes(row[0])
 
     def put_stage(self, sid: bytes, party: str, stage: str, body: bytes) -> None:
@@ -165,10 +193,9 @@ class PartyStore:
         Raises:
             RunDirectoryError: that stage is stored already.
         """
-        try:
-            self._connection.execute("INSERT INTO stage VALUES (?, ?, ?, ?)", (sid, party, stage, body))
-        except sqlite3.IntegrityError:
-            raise _said_already(party, stage) from None
+        statement = "INSERT INTO stage VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        if self._mirrors.write(statement, (sid, party, stage, body)) != 1:
+            raise _said_already(party, stage)
 
     def stages(self, sid: bytes, stage: str) -> dict[str, bytes]:
         """The bodies of one stage of a session, by party."""
@@ -177,40 +204,48 @@ class PartyStore:
 
     # Large bodies
 
-    def write_large(self, bodies: Mapping[tuple[str, str], Sequence[bytes | memoryview]]) -> list[LargeBody]:
-        """Write large bodies to their files, side by side, and force them to disk. Then ``put_large`` each.
+    def write_large(
+        self, sid: bytes, bodies: Mapping[tuple[str, str], Sequence[bytes | memoryview]]
+    ) -> list[LargeBody]:
+        """Write large bodies of a session to their files, side by side, and force them to disk; ``put_large`` each.
 
         Args:
             bodies: (party, stage) -> the body in pieces.
 
         Raises:
-            RunDirectoryError: a party has such a body, and overwriting its file would lose it; or the disk is full or
-                fails.
+            RunDirectoryError: a party has such a body in this session; or the disk is full or fails.
         """
         for party, stage in bodies:
-            found = self._connection.execute("SELECT 1 FROM large WHERE party = ? AND stage = ?", (party, stage))
+            found = self._connection.execute(
+                "SELECT 1 FROM large WHERE sid = ? AND party = ? AND stage = ?", (sid, party, stage)
+            )
             if found.fetchone() is not None:
                 raise _said_already(party, stage)
-        files = {name: self._folder / f"{name[0].replace(' ', '-')}.{name[1]}" for name in bodies}
+        named = {file for (file,) in self._connection.execute("SELECT file FROM large")}
+        # The first free place: its blocks are on the disk already.
+        files = {
+            name: next(file for file in _places(f"{name[0].replace(' ', '-')}.{name[1]}") if file not in named)
+            for name in bodies
+        }
         # On threads of its own, whatever the size: forcing to disk is waiting, and waiting side by side is once.
         with ThreadPoolExecutor(len(bodies), "privateyes-store") as threads:
-            seals = list(threads.map(lambda name: write_sealed(files[name], bodies[name]), bodies))
+            seals = list(
+                threads.map(lambda name: write_sealed(self._mirrors.body_files(files[name]), bodies[name]), bodies)
+            )
         return [
-            LargeBody(party, stage, files[party, stage].name, seal)
+            LargeBody(sid, party, stage, files[party, stage], seal)
             for (party, stage), seal in zip(bodies, seals, strict=True)
         ]
 
-    def put_large(self, sid: bytes, body: LargeBody) -> None:
+    def put_large(self, body: LargeBody) -> None:
         """Store the seal of a large body, which is on disk already; as ``put_stage`` otherwise.
 
         Raises:
             RunDirectoryError: that stage is stored already.
         """
-        row = (body.party, body.stage, sid, body.file, body.seal.key, body.seal.tag, body.seal.length_bytes)
-        try:
-            self._connection.execute("INSERT INTO large VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.IntegrityError:
-            raise _said_already(body.party, body.stage) from None
+        row = (body.party, body.stage, body.sid, body.file, body.seal.key, body.seal.tag, body.seal.length_bytes)
+        if self._mirrors.write("INSERT INTO large VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row) != 1:
+            raise _said_already(body.party, body.stage)
 
     def large(self, sid: bytes, party: str, stage: str) -> bytearray | None:
         """A large body of a session; None if it was not stored.
@@ -221,26 +256,41 @@ class PartyStore:
         row = self._connection.execute(
             "SELECT file, key, tag, length FROM large WHERE sid = ? AND party = ? AND stage = ?", (sid, party, stage)
         ).fetchone()
-        return None if row is None else read_sealed(self._folder / row[0], Seal(bytes(row[1]), bytes(row[2]), row[3]))
+        return None if row is None else self._mirrors.read_body(row[0], Seal(bytes(row[1]), bytes(row[2]), row[3]))
 
-    def clear_stages(self) -> bool:
-        """Overwrite and delete what sessions left behind: shares, salts, sums.
+    def clear_stages(self, but: Collection[bytes] = ()) -> bool:
+        """Overwrite and delete what sessions left behind: shares, sums, rosters.
+
+        Args:
+            but: sessions that may still need them.
 
         Returns:
             Whether there was anything. Then fold the journal, which still holds it.
         """
-        small = self._connection.execute("DELETE FROM stage")
-        large = self._connection.execute("DELETE FROM large")
-        return small.rowcount + large.rowcount > 0
+        return self._clear(self._sids_but(but))
 
-    def clear_stages_of(self, party: str) -> None:
-        """Overwrite and delete one party's words: it stopped the session that they belong to."""
-        self._connection.execute("DELETE FROM stage WHERE party = ?", (party,))
-        self._connection.execute("DELETE FROM large WHERE party = ?", (party,))
+    def clear_stages_of(self, parties: Collection[str], but: Collection[bytes] = ()) -> bool:
+        """As ``clear_stages``, of some parties alone."""
+        sids = self._sids_but(but)
+        cleared = [self._clear(sids, party) for party in parties]
+        return any(cleared)
+
+    def _sids_but(self, but: Collection[bytes]) -> list[bytes]:
+        rows = self._connection.execute("SELECT sid FROM stage UNION SELECT sid FROM large")
+        return [bytes(sid) for (sid,) in rows if bytes(sid) not in but]
+
+    def _clear(self, sids: Sequence[bytes], party: str | None = None) -> bool:
+        where = "sid = ?" if party is None else "sid = ? AND party = ?"
+        changed = [
+            self._mirrors.write(f"DELETE FROM {table} WHERE {where}", (sid,) if party is None else (sid, party))  # noqa: S608
+            for sid in sids
+            for table in ("stage", "large")
+        ]
+        return any(changed)
 
     # The accepted state
 
-    def write_state(self, pieces: Iterable[bytes | memoryview]) -> tuple[Path, Seal]:
+    def write_state(self, pieces: Iterable[bytes | memoryview]) -> tuple[str, Seal]:
         """Write the state that is about to be accepted beside the one that was accepted last.
 
         Raises:
@@ -248,9 +298,9 @@ class PartyStore:
         """
         row = self._connection.execute("SELECT file FROM accepted").fetchone()
         free = _STATE_FILES[0] if row is None or row[0] != _STATE_FILES[0] else _STATE_FILES[1]
-        return self._folder / free, write_sealed(self._folder / free, pieces)
+        return free, write_sealed(self._mirrors.body_files(free), pieces)
 
-    def put_accepted(self, before: bytes, round_number: int, state: tuple[Path, Seal], report: str) -> None:
+    def put_accepted(self, before: bytes, round_number: int, state: tuple[str, Seal], report: str) -> None:
         """Store which state the clients accepted, which one it followed and what the round cost.
 
         Args:
@@ -259,9 +309,9 @@ class PartyStore:
             state: from ``write_state``.
         """
         file, seal = state
-        row = (before, round_number, report, file.name, seal.key, seal.tag, seal.length_bytes)
-        self._connection.execute("DELETE FROM accepted")
-        self._connection.execute("INSERT INTO accepted VALUES (1, ?, ?, ?, ?, ?, ?, ?)", row)
+        row = (before, round_number, report, file, seal.key, seal.tag, seal.length_bytes)
+        self._mirrors.write("DELETE FROM accepted")
+        self._mirrors.write("INSERT INTO accepted VALUES (1, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def amend_report(self, report: str) -> None:
         """Replace the cost of the round that was accepted last: what it took is known once it is stored.
@@ -271,13 +321,8 @@ class PartyStore:
         Raises:
             RunDirectoryError: the disk is full or fails.
         """
-        try:
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute("UPDATE accepted SET report = ?", (report,))
-        except sqlite3.Error as error:
-            raise self._unwritable(error) from None
-        finally:
-            self._connection.execute("PRAGMA synchronous = FULL")
+        with self._mirrors.transaction(forced=False):
+            self._mirrors.write("UPDATE accepted SET report = ?", (report,))
 
     def accepted_after(self, before: bytes) -> tuple[bytearray, str] | None:
         """The state that the clients accepted last, if it followed ``before``, and what its round cost.
@@ -290,25 +335,51 @@ class PartyStore:
         ).fetchone()
         if row is None:
             return None
-        return read_sealed(self._folder / row[0], Seal(bytes(row[1]), bytes(row[2]), row[3])), str(row[4])
+        return self._mirrors.read_body(row[0], Seal(bytes(row[1]), bytes(row[2]), row[3])), str(row[4])
 
     def accepted_round(self) -> int | None:
         """How many rounds the state that was accepted last has behind it."""
         row = self._connection.execute("SELECT round FROM accepted").fetchone()
         return None if row is None else int(row[0])
 
+    # Mirrors
+
+    def missing_mirrors(self) -> tuple[str, ...]:
+        """The folders of mirrors that were not there: the store goes on without them, and one disk fewer may die."""
+        return self._mirrors.missing()
+
+    def add_mirror(self, folder: Path) -> None:
+        """Put one more mirror into a mirrored store; it is complete when this returns.
+
+        Raises:
+            RunDirectoryError: the store is in one folder; the folder is not empty; or a disk is full or fails.
+        """
+        self._mirrors.add(folder)
+
+    def remove_mirror(self, folder: Path) -> None:
+        """Take the mirror that is, or was, in a folder out of the store, and erase it if it is there.
+
+        Raises:
+            RunDirectoryError: there is none; two would be left; too few of the others are there; or a disk fails.
+        """
+        self._mirrors.remove(folder)
+
+    def replace_mirror(self, folder: Path, fresh: Path) -> None:
+        """Put a fresh mirror in the place of one that is, or was, in a folder.
+
+        Args:
+            fresh: an empty folder; the same one, if the old mirror is gone from it.
+
+        Raises:
+            RunDirectoryError: as ``add_mirror`` and ``remove_mirror``.
+        """
+        self._mirrors.replace(folder, fresh)
+
     # The end
 
     def destroy(self) -> None:
         """Overwrite every key and remove the files: the task is over, and its last state is safe elsewhere."""
-        with self.transaction():
-            for table in _TABLES:
-                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names from this module
-        self.close()
-        with suppress(OSError):
-            self._folder.rmdir()
-        for suffix in ("-wal", "-shm", ""):  # the file itself last: as long as it is there, this can be done again
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        self._mirrors.destroy()
 
     def fold_journal(self) -> None:
         """Write the journal back and empty it: until then it holds earlier pages, and with them erased keys.
@@ -316,32 +387,16 @@ class PartyStore:
         Raises:
             RunDirectoryError: the disk is full or fails; what was stored stays stored, in the journal.
         """
-        try:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            raise self._unwritable(error) from None
+        self._mirrors.fold_journals()
 
     def close(self) -> None:
         """Close the files, the journal folded in."""
-        try:
-            self.fold_journal()
-            self._remove_files(but=self._files_in_use())
-        finally:
-            self._connection.close()
+        self._mirrors.close()
 
-    def _files_in_use(self) -> set[str]:
-        rows = self._connection.execute("SELECT file FROM large UNION SELECT file FROM accepted")
-        return {name for (name,) in rows}
 
-    def _remove_files(self, but: set[str]) -> None:
-        """Remove what a kill or an ended session left behind: without its key it is noise, but it takes space."""
-        for file in self._folder.iterdir():
-            if file.name not in but:
-                with suppress(OSError):  # the next time, then
-                    file.unlink()
-
-    def _unwritable(self, error: sqlite3.Error | OSError) -> RunDirectoryError:
-        return RunDirectoryError(f"{self._path} cannot be written ({error})", "free some space and resume the run")
+def _places(stem: str) -> Iterator[str]:
+    """File names for one party and stage, of several sessions."""
+    return (f"{stem}.{place}" if place else stem for place in count())
 
 
 def _said_already(party: str, stage: str) -> RunDirectoryError:

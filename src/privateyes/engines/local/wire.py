@@ -83,6 +83,16 @@ class Wire:
         self.record(message)
         return self.forward(message, sender, receiver, copies)
 
+    def tell(self, message: M, sender: Place, receiver: Place, copies: int = 1) -> M:
+        """As ``relay``, but straight to the receivers; it is recorded.
+
+        Raises:
+            MalformedError: the receiver cannot parse it.
+            RunDirectoryError: the record cannot be written; nothing was sent.
+        """
+        self.record(message)
+        return self.carry(message, sender, receiver, copies)
+
     def forward(self, message: M, sender: Place, receiver: Place, copies: int = 1) -> M:
         """As ``relay``, for a message that is recorded already; from any thread.
 
@@ -109,7 +119,7 @@ class Wire:
         """
         kept: Message = message
         if isinstance(message, Opening | HubSum) or (isinstance(message, Delivery) and self.manifest.sealed):
-            kept = message.receipt()
+            kept = message.receipt(self.manifest.bulk_hash)
         kind, data = type(kept).__name__, kept.to_bytes()
         self.transcript.append((kind, data))
         if self.keep is not None:

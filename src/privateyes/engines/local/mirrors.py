@@ -1,0 +1,265 @@
+"""One store in one folder, or in three or more mirror folders on different disks: all of them have every word before it
+is sent.
+
+A transaction runs in every mirror and commits in one after the other; large bodies are forced to every disk before it
+begins. Only when the last mirror has it does the call return, and only then is a word sent. Several files do not commit
+together, so a kill can leave a transaction in some of them: each mirror therefore counts them (its ``Position``), and a
+start brings all to the newest (majority.py). Either outcome of such a kill is right, as the word was not sent: without
+the transaction nothing was said; with it, a word counts as said that nobody heard, and it comes back byte for byte.
+
+A write that fails in one mirror after another has it stops the store: no later transaction begins until it is opened
+again. A store of one folder is the same with a set of one: it rolls back and goes on, and forces nothing twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from privateyes.engines.local.majority import (
+    FEWEST_MIRRORS,
+    MIRROR_ID_BYTES,
+    open_set,
+    require_majority,
+    settle,
+    transaction_in,
+)
+from privateyes.engines.local.mirror import Head, Member, Mirror, Position, Value, label_of, make_mirror
+from privateyes.engines.local.sealed_file import Seal, read_sealed
+from privateyes.errors import RunDirectoryError
+
+
+class Mirrors:
+    """The mirrors of an open store that were reached, as one.
+
+    Args:
+        folders: of the store, or of its mirrors.
+
+    Raises:
+        RunDirectoryError: as ``open_set``.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._mirrors, self._start = open_set(folders)
+        self._writing = self._torn = False
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """Where rows are read."""
+        return self._mirrors[0].connection
+
+    @property
+    def head(self) -> Head:
+        """What the first mirror says about itself."""
+        return self._mirrors[0].head()
+
+    def missing(self) -> tuple[str, ...]:
+        """The folders of the set that were not reached."""
+        reached = self._reached_ids()
+        return tuple(member.folder for member in self.head.members if member.id not in reached)
+
+    # Rows
+
+    @contextmanager
+    def transaction(self, *, forced: bool = True) -> Iterator[None]:
+        """All writes inside are in every mirror when this returns.
+
+        Args:
+            forced: and on disk; else a power cut may take them back.
+
+        Raises:
+            RunDirectoryError: a disk is full or fails, or another process has opened the store. Nothing may be sent.
+        """
+        try:
+            with transaction_in(self._mirrors, forced=forced):
+                position = self._common_position()
+                self._writing = True
+                yield
+                if self._torn:
+                    raise self._mirrors[0].unwritable("a write reached some mirrors only")
+                for mirror in self._mirrors:
+                    mirror.put_position(replace(position, generation=position.generation + 1))
+        except sqlite3.Error as error:
+            raise self._mirrors[0].unwritable(error) from None
+        finally:
+            self._writing = self._torn = False
+
+    def _common_position(self) -> Position:
+        """Where all mirrors are.
+
+        Raises:
+            RunDirectoryError: they differ, or another start has their promise.
+        """
+        heads = [mirror.head() for mirror in self._mirrors]
+        if any(head.promised != self._start for head in heads):
+            raise RunDirectoryError(
+                f"another process has opened the store in {self._mirrors[0].folder}", "let one of them use it"
+            )
+        if len({head.position for head in heads}) > 1:
+            raise RunDirectoryError(
+                f"a write reached some mirrors of the store in {self._mirrors[0].folder} and not all; nothing was sent",
+                "open the store again: the newest mirror brings the others up",
+            )
+        if len(self._mirrors) > 1:
+            for mirror in self._mirrors:
+                mirror.require_in_place()
+        return heads[0].position
+
+    def write(self, statement: str, values: Sequence[Value] = ()) -> int:
+        """Write rows in every mirror; outside a transaction, in one of its own.
+
+        Returns:
+            How many rows it changed.
+
+        Raises:
+            RunDirectoryError: as ``transaction``.
+        """
+        if not self._writing:
+            with self.transaction():
+                return self.write(statement, values)
+        changed = 0
+        for mirror in self._mirrors:
+            try:
+                with mirror.guarded():
+                    changed = mirror.connection.execute(statement, values).rowcount
+            except BaseException:
+                self._torn = mirror is not self._mirrors[0]
+                raise
+        return changed
+
+    def fold_journals(self) -> None:
+        """Write every journal back and empty it: until then it holds earlier pages, and with them erased keys.
+
+        Raises:
+            RunDirectoryError: a disk is full or fails; what was stored stays stored, in the journal.
+        """
+        for mirror in self._mirrors:
+            mirror.fold_journal()
+
+    # Large bodies
+
+    def body_files(self, name: str) -> list[Path]:
+        """The files of one large body, one in each mirror."""
+        return [mirror.body(name) for mirror in self._mirrors]
+
+    def read_body(self, name: str, seal: Seal) -> bytearray:
+        """A large body, from the first mirror that has it whole.
+
+        Raises:
+            RunDirectoryError: in each of them, its file is missing, torn or damaged.
+        """
+        *others, last = self.body_files(name)
+        for path in others:
+            with suppress(RunDirectoryError):
+                return read_sealed(path, seal)
+        return read_sealed(last, seal)
+
+    # The set
+
+    def add(self, folder: Path) -> None:
+        """Put a fresh mirror into an empty folder and into the set.
+
+        After a kill, open the store with that folder too: if the mirror is there, it is in the set, or is refused.
+
+        Raises:
+            RunDirectoryError: the store is in one folder; the folder holds something; or a disk is full or fails.
+        """
+        head = self.head
+        if len(head.members) < FEWEST_MIRRORS:
+            raise RunDirectoryError(
+                f"the store in {self._mirrors[0].folder} was made in one folder", "a mirrored store is made so"
+            )
+        member = Member(secrets.token_bytes(MIRROR_ID_BYTES), label_of(folder))
+        fresh = make_mirror(folder, Head(head.store, member.id, (), self._start, Position(0, 0)), {})
+        try:
+            # The fresh one first: where it is written down, it is complete.
+            settle([fresh, *self._mirrors], [*head.members, member], self._start)
+        except BaseException:
+            fresh.connection.close()
+            raise
+        self._mirrors.append(fresh)
+
+    def remove(self, folder: Path) -> None:
+        """Take the mirror that is, or was, in this folder out of the set. If it was reached, it is erased.
+
+        Raises:
+            RunDirectoryError: the set does not name it, it would be left with two, or more than half of it could not be
+                reached; or a disk is full or fails.
+        """
+        self._drop(self._member_at(folder))
+
+    def replace(self, folder: Path, fresh: Path) -> None:
+        """Put a fresh mirror in the place of another: ``add``, then ``remove``. Called again, it ends what it began.
+
+        Args:
+            folder: where the other is, or was.
+            fresh: an empty folder; the same one, if the other is gone from it.
+
+        Raises:
+            RunDirectoryError: as ``add`` and ``remove``.
+        """
+        old = self._member_at(folder)
+        if label_of(fresh) not in {label_of(mirror.folder) for mirror in self._mirrors}:
+            self.add(fresh)
+        elif old.id in self._reached_ids():
+            raise RunDirectoryError(f"the mirror in {folder} is in use", "name an empty folder for the fresh one")
+        self._drop(old)
+
+    def _reached_ids(self) -> set[bytes]:
+        return {mirror.head().id for mirror in self._mirrors}
+
+    def _member_at(self, folder: Path) -> Member:
+        """The mirror in this folder; of two that the set has there, the one that is gone."""
+        members, reached = self.head.members, self._reached_ids()
+        found = [member for member in members if member.folder == label_of(folder)]
+        if not found:
+            known = ", ".join(member.folder for member in members)
+            raise RunDirectoryError(f"{folder} is no mirror of this store", f"its mirrors are: {known}")
+        return min(found, key=lambda member: member.id in reached)
+
+    def _drop(self, dropped: Member) -> None:
+        members = [member for member in self.head.members if member.id != dropped.id]
+        if len(members) < FEWEST_MIRRORS:
+            raise RunDirectoryError(
+                f"the store would be left with {len(members)} mirrors, and with two, losing either is final",
+                "replace the mirror, or add another one first",
+            )
+        gone = [mirror for mirror in self._mirrors if mirror.head().id == dropped.id]
+        left = [mirror for mirror in self._mirrors if mirror not in gone]
+        require_majority(left, members, [])
+        settle(left, members, self._start)
+        self._mirrors = left
+        for mirror in gone:
+            _destroy(mirror)
+
+    # The end
+
+    def destroy(self) -> None:
+        """Overwrite every row and remove all files."""
+        with self.transaction():
+            for mirror in self._mirrors:
+                mirror.clear()
+        self.close()
+        for mirror in self._mirrors:
+            mirror.unlink()
+
+    def close(self) -> None:
+        """Close every mirror, its journal folded in.
+
+        Raises:
+            RunDirectoryError: as ``fold_journals``; closed they are all the same.
+        """
+        with ExitStack() as stack:
+            for mirror in self._mirrors:
+                stack.callback(mirror.close)
+
+
+def _destroy(mirror: Mirror) -> None:
+    with transaction_in([mirror]), mirror.guarded():
+        mirror.clear()
+    mirror.close()
+    mirror.unlink()
