@@ -2,7 +2,7 @@
 
     python tools/generate_vectors.py            write every file
     python tools/generate_vectors.py --check    compare; exit 1 and name the first difference
-    python tools/generate_vectors.py --freeze   seal the inputs of sealing.json anew (randomised, so done once)
+    python tools/generate_vectors.py --freeze   seal everything under vectors/inputs/ anew (randomised, so done once)
 
 Everything but the frozen sealings follows from names by SHA-256, so two runs write the same bytes.
 """
@@ -19,14 +19,18 @@ from vectors import (
     challenges,
     commitments,
     encodings,
+    endings,
     fields,
     identifiers,
+    ledgers,
     manifests,
     messages,
     records,
     refusals,
+    repeats,
     rounds,
     sealing,
+    setups,
     statements,
     streams,
 )
@@ -41,10 +45,14 @@ MAKERS = {
     "manifests": manifests.make,
     "identifiers": identifiers.make,
     "sealing": sealing.make,
+    "setups": setups.make,
     "messages": messages.make,
     "rounds-2": lambda: rounds.make(2),
     "rounds-3": lambda: rounds.make(3),
     "rounds-5": lambda: rounds.make(5),
+    "repeats": repeats.make,
+    "endings": endings.make,
+    "ledger": ledgers.make,
     "refusals": refusals.make,
     "records": records.make,
 }
@@ -77,7 +85,7 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with the committed files and write nothing")
-    parser.add_argument("--freeze", action="store_true", help="seal the inputs of sealing.json anew")
+    parser.add_argument("--freeze", action="store_true", help="seal the inputs of sealing.json and setups.json anew")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     arguments = parser.parse_args()
     if arguments.freeze:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from privateyes.aggregation.aggregator import Point
 from privateyes.aggregation.audit import audit
-from privateyes.aggregation.messages import VOID, Closing, Message
-from vectors.cast import Cast
-from vectors.rounds import plots, said_in_order
+from privateyes.aggregation.messages import VOID, Abort, Closing, Message
+from privateyes.aggregation.steps import Point
+from vectors.bases import PUBLIC, SEALED, bases
+from vectors.cast import Session
+from vectors.rounds import ended_in_order, said_in_order
 from vectors.values import require
 
 ZERO = bytes(32)
@@ -41,7 +42,7 @@ def _proven(party: str) -> Faults:
     return [("proven", (party,))]
 
 
-def _second_words(cast: Cast) -> list[tuple[str, Message, Faults]]:
+def _second_words(cast: Session) -> list[tuple[str, Message, Faults]]:
     """A second word of aggregator 2 where it may say one, signed by nobody yet; and who is named besides.
 
     A second roster or transcript also shows that somebody misled somebody; which of the named it was, nothing shows.
@@ -59,7 +60,7 @@ def _second_words(cast: Cast) -> list[tuple[str, Message, Faults]]:
     ]
 
 
-def _cases(cast: Cast) -> list[_Case]:
+def _cases(cast: Session) -> list[_Case]:
     header = cast.submissions[2].header
     guilty = "aggregator 2"
     out = [
@@ -69,7 +70,7 @@ def _cases(cast: Cast) -> list[_Case]:
         _Case("without its end", [], [], ("ResultSignature", "Delivery", "Closing"), "incomplete"),
         _Case(
             "given up by aggregator 3",
-            [cast.aggregators[3].stop(cast.aggregator_memories[3], Point.OPEN).message],
+            [cast.by_aggregator(Abort(cast.sid, 3, Point.OPEN), 3)],
             [],
             ("Opening", "ResultSignature", "Delivery", "Closing"),
             "aborted",
@@ -87,17 +88,17 @@ def _cases(cast: Cast) -> list[_Case]:
     return out
 
 
-def said(cast: Cast) -> list[Message]:
+def said(cast: Session) -> list[Message]:
     """The round's messages."""
-    return [message for _, _, message in said_in_order(cast)]
+    return [message for _, _, message in (*said_in_order(cast), *ended_in_order(cast))]
 
 
-def _receipts(cast: Cast) -> list[Message]:
-    openings = [opening.receipt() for opening in cast.openings]
-    return [*openings, cast.total.receipt(), cast.delivery.receipt()]
+def _receipts(cast: Session) -> list[Message]:
+    bulk = cast.manifest.bulk_hash
+    return [message.receipt(bulk) for message in (*cast.openings, cast.total, cast.delivery)]
 
 
-def _written(case: _Case, cast: Cast) -> dict[str, Any]:
+def _written(case: _Case, cast: Session) -> dict[str, Any]:
     kept = [message for message in said(cast) if type(message).__name__ not in case.without]
     found = audit(cast.manifest, [*kept, *case.added])
     (session,) = [session for session in found.sessions if session.sid == cast.sid]
@@ -115,8 +116,7 @@ def _written(case: _Case, cast: Cast) -> dict[str, Any]:
 
 def make() -> dict[str, Any]:
     """Records of the sealed and the public compact round with three aggregators."""
-    casts = [Cast(plot).play() for plot in plots(3)[:2]]
     return {
         "about": "records of sessions, docs/protocol.md, Records and blame",
-        "cases": [_written(case, cast) for cast in casts for case in _cases(cast)],
+        "cases": [_written(case, bases()[name]) for name in (SEALED, PUBLIC) for case in _cases(bases()[name])],
     }
