@@ -185,11 +185,12 @@ def test_who_is_left_out_of_a_vote_and_how_the_vote_reads(vectors) -> None:
 
 
 def test_an_auditor_concludes_and_names_what_the_record_proves(vectors) -> None:
-    named = Counter()
-    for case in vectors("records")["cases"]:
+    given, named = vectors("records"), Counter()
+    for case in given["cases"]:
         player = _player(vectors, case["base"], {})
         kept = [entry["bytes"] for entry in player.given["messages"] if entry["kind"] not in case["without"]]
-        found = audit(player.manifest, [player.parse(text) for text in [*kept, *case["added"]]])
+        more = [given["messages"][name] for name in (*given["offered"][case["base"]], *case["added"])]
+        found = audit(player.manifest, [player.parse(text) for text in (*kept, *more)])
         (session,) = [own for own in found.sessions if own.sid.hex() == player.given["derived"]["sid"]]
         faults = sorted({(str(fault.level), fault.parties) for fault in found.faults})
         expected = [(fault["level"], tuple(fault["parties"])) for fault in case["expected"]["faults"]]

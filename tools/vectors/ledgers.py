@@ -132,7 +132,7 @@ def make() -> dict[str, Any]:
     for about, rows, void in CHAIN_VOID:
         _require(about, void, is_void([_entry(written) for written in rows], _sid("S")))
     return {
-        "about": "a data set's ledger, docs/protocol.md, The ledger; asked for the key mine, the data set mine, weights W",
+        "about": "a data set's ledger, docs/protocol.md, The ledger; asked for key and data set mine, weights W",
         "sessions": {
             name: {"setup_id": setup, "round": number, "state_id": state, "sid": _sid(name)}
             for name, (setup, number, state) in SESSIONS.items()

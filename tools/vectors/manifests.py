@@ -135,6 +135,7 @@ def _refused() -> list[tuple[str, dict[str, str], str]]:
         ("an unknown mode", 'mode = "sealed"', 'mode = "open"', "ParameterError"),
         ("no mode", 'mode = "sealed"\n', "", "ConfigError"),
         ("an unknown key of a party", 'organisation = "clinic"', 'organisation = "clinic"\nx = 1', "ConfigError"),
+        ("a control character in a name", 'name = "client 2"', 'name = "client\\u0007 2"', "ConfigError"),
         ("a party without a name", 'name = "aggregator 1"\n', "", "ConfigError"),
         ("a key that is not hexadecimal", key, "x" * 64, "ConfigError"),
         ("a key of 31 bytes", key, key[:62], "ParameterError"),

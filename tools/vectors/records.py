@@ -11,12 +11,15 @@ from privateyes.aggregation.steps import Point
 from vectors.bases import PUBLIC, SEALED, bases
 from vectors.cast import Session
 from vectors.rounds import ended_in_order, said_in_order
+from vectors.script import Table
 from vectors.values import require
 
 ZERO = bytes(32)
 CERTIFIED = "certified"
 ALL = ("aggregator 1", "aggregator 2", "aggregator 3")
 Faults = list[tuple[str, tuple[str, ...]]]
+FORGED: Faults = [("suspected", ("recorder",))]
+"""Whose signature does not verify is nobody's word; whoever wrote the record may have altered it."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,21 @@ def _cases(cast: Session) -> list[_Case]:
             "aborted",
         ),
         _Case("a complaint", [cast.clients[1].complain(cast.sid, 5)], [], outcome="refused"),
-        _Case("two headers of client 2", [cast.by_client(replace(header, nonce=ZERO), 2)], _proven("client 2")),
-        _Case("a sum of the hub that nobody agreed on", [replace(cast.total, share=cast.delivery.share)], []),
-        _Case("a second header of client 2 without its signature", [replace(header, nonce=ZERO)], []),
-    ]
+        _Case("two headers of client 2, under the same stream keys", [cast.by_client(replace(header, nonce=ZERO), 2)],
+              _proven("client 2")),
+        _Case("two headers of client 2, the second under other stream keys: it may have lost its store",
+              [cast.by_client(replace(header, nonce=ZERO, sealed_hashes=(ZERO,) * 3), 2)], []),
+        _Case("a round announced twice by aggregator 2, from two states",
+              [cast.by_aggregator(replace(cast.announcements[1], state_id=ZERO), 2, cast.setup)], _proven(guilty)),
+        _Case("a sum of the hub that nobody agreed on", [replace(cast.total, share=cast.delivery.share)],
+              [("suspected", ("hub", "recorder"))]),
+        _Case("a second header of client 2 without its signature", [replace(header, nonce=ZERO)], FORGED),
+    ]  # fmt: skip
     for about, word, besides in _second_words(cast):
         signed = cast.by_aggregator(word, 2)
         out.append(_Case(f"{about} of aggregator 2", [signed], [*_proven(guilty), *besides]))
         forged = replace(signed, signature=cast.by_aggregator(word, 3).signature)  # type: ignore[call-arg]
-        out.append(_Case(f"{about} of aggregator 2, the second signed by aggregator 3", [forged], []))
+        out.append(_Case(f"{about} of aggregator 2, the second signed by aggregator 3", [forged], FORGED))
     return out
 
 
@@ -98,25 +107,30 @@ def _receipts(cast: Session) -> list[Message]:
     return [message.receipt(bulk) for message in (*cast.openings, cast.total, cast.delivery)]
 
 
-def _written(case: _Case, cast: Session) -> dict[str, Any]:
+def _written(case: _Case, cast: Session, table: Table) -> dict[str, Any]:
     kept = [message for message in said(cast) if type(message).__name__ not in case.without]
-    found = audit(cast.manifest, [*kept, *case.added])
+    found = audit(cast.manifest, [*cast.keys.offered, *kept, *case.added])
     (session,) = [session for session in found.sessions if session.sid == cast.sid]
     faults = sorted({(str(fault.level), fault.parties) for fault in found.faults})
     got = {"outcome": str(session.outcome), "faults": [{"level": level, "parties": list(who)} for level, who in faults]}
     wrong = [{"level": level, "parties": list(who)} for level, who in sorted(case.faults)]
     return {
         "about": case.about,
-        "base": cast.plot.name,
+        "base": cast.name,
         "without": list(case.without),
-        "added": [message.to_bytes() for message in case.added],
+        "added": [table.add(message) for message in case.added],
         "expected": require({"outcome": case.outcome, "faults": wrong}, got, case.about),
     }
 
 
 def make() -> dict[str, Any]:
     """Records of the sealed and the public compact round with three aggregators."""
+    table = Table()
+    offered = {name: [table.add(message) for message in bases()[name].keys.offered] for name in (SEALED, PUBLIC)}
+    cases = [_written(case, bases()[name], table) for name in offered for case in _cases(bases()[name])]
     return {
         "about": "records of sessions, docs/protocol.md, Records and blame",
-        "cases": [_written(case, bases()[name]) for name in (SEALED, PUBLIC) for case in _cases(bases()[name])],
+        "messages": dict(sorted(table.messages.items())),
+        "offered": offered,
+        "cases": cases,
     }
