@@ -7,6 +7,7 @@
     │   ├── RunDirectoryError      a run's directory: occupied, foreign or damaged
     │   ├── ParameterError         protocol parameters that would be unsafe
     │   ├── TrainingError          training produced something unusable, such as a NaN
+    │   ├── ConvergedError         training gave weights that it had before: it is over, and what it reached stands
     │   └── EngineError            a program that works for this one is missing, cannot be installed or failed
     ├── MalformedError             these bytes are no valid message; says nothing about who made them
     └── ProtocolError              a party stopped, and stopping was right
@@ -62,6 +63,10 @@ class TrainingError(UsageError):
     """Local training produced something that must not be averaged, such as a NaN."""
 
 
+class ConvergedError(UsageError):
+    """A server step gave weights that the task had before: there is nothing to go on with, and its results stand."""
+
+
 class EngineError(UsageError):
     """A program that works for this one, in an environment of its own, is missing, cannot be installed or failed."""
 
@@ -91,8 +96,9 @@ class BlamedError(ProtocolError):
 
 
 class AbortError(ProtocolError):
-    """A step cannot be taken with what came. Somebody misbehaved, and nothing shows who. What came may be asked for again;
-    if that does not help, the session is given up.
+    """A step cannot be taken with what came. Somebody misbehaved, and nothing shows who.
+
+    What came may be asked for again; if that does not help, the session is given up.
     """
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors import AggregatorActor, ClientActor
+from actors import AggregatorActor
+from client_actor import INITIAL, ClientActor
 from doubles import Forgetful
 from network import Network
 from privateyes.aggregation import aggregator, hub, result
@@ -21,8 +22,8 @@ from world import World
 
 @pytest.fixture(scope="session")
 def make_network(make_world: type[World]) -> Callable[..., Network]:
-    """Builds a network; its parties start from the stored memories of a set-up that is made once for each shape."""
-    known: dict[Any, dict[str, bytes]] = {}
+    """Builds a network; its parties start from the memories of a set-up that is made once for each shape."""
+    known: dict[Any, dict[str, Any]] = {}
 
     def make(
         n: int = 3,
@@ -36,12 +37,11 @@ def make_network(make_world: type[World]) -> Callable[..., Network]:
     ) -> Network:
         shape = {"roster_min": 3, "corrupt_clients": 1, **shape}
         key = (n, field.name, *sorted(shape.items()))
-        world = make_world(
-            n=n, field=field, client_type=client_type, aggregator_type=aggregator_type, set_up=key not in known, **shape
-        )
+        types = {"client_type": client_type, "aggregator_type": aggregator_type}
+        world = make_world(n=n, field=field, initial=INITIAL.state, set_up=key not in known, **types, **shape)
         if key not in known:
-            known[key] = {f"a{s}": memory.to_bytes() for s, memory in world.aggregator_memories.items()}
-            known[key] |= {f"c{i}": memory.to_bytes() for i, memory in world.client_memories.items()}
+            known[key] = {f"aggregator {s}": memory for s, memory in world.aggregator_memories.items()}
+            known[key] |= {f"client {i}": memory for i, memory in world.client_memories.items()}
         network = Network(world, known[key], honest, corrupt_clients)
         if actor_type is not AggregatorActor:
             network.swap_honest_actor(actor_type)
@@ -87,8 +87,8 @@ def forgetful() -> type[Forgetful]:
 @pytest.fixture
 def without_commitments(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guard switched off: openings are not held against the commitments."""
-    monkeypatch.setattr(aggregator, "require_committed", lambda *arguments: None)
-    monkeypatch.setattr(hub, "require_committed", lambda *arguments: None)
+    for module in (aggregator, hub):
+        monkeypatch.setattr(module, "require_committed", lambda *arguments: None)
 
 
 @pytest.fixture

@@ -36,7 +36,9 @@ def test_an_opening_that_differs_from_its_commitment_names_its_aggregator(coalit
 
 def test_another_salt_is_no_way_out(world) -> None:
     world.run(to="open")
-    world.openings[1] = world.signed_by_aggregator(replace(world.openings[1], salt=bytes(32)), 2)
+    opening = replace(world.openings[1], salt=bytes(32))
+    receipt = world.signed_by_aggregator(opening.receipt(world.manifest.bulk_hash), 2)
+    world.openings[1] = replace(opening, signature=receipt.signature)
     with pytest.raises(BlamedError, match="aggregator 2: opened something other"):
         world.certify()
 

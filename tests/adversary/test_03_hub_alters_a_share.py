@@ -18,8 +18,8 @@ from privateyes.errors import AbortError, MalformedError
 def _alter_the_share_of_client_one(network) -> None:
     """The hub counts another share than the one whose hash client 1 signed."""
     network.play(until="vote")
-    honest = network.hub.submissions[1]
-    network.hub.submissions[1] = replace(honest, share=network.shifted(honest.share, {2: -4}))
+    honest = network.session.submissions[1]
+    network.session.submissions[1] = replace(honest, share=network.shifted(honest.share, {2: -4}))
     network.run()
 
 
@@ -47,9 +47,9 @@ def test_without_the_tag_the_altered_sum_is_accepted(make_network, case, untagge
 def test_a_sum_that_was_altered_after_agreement_is_refused_by_the_honest_aggregator(coalition) -> None:
     """Even with the group key, so that the tags would fit."""
     coalition.play(until="certify")
-    hub_sum = coalition.hub.total
-    coalition.hub.total = replace(hub_sum, share=coalition.shifted(hub_sum.share, coalition.matching({0: 1})))
-    coalition.flight = coalition.hub._after_open()
+    hub_sum = coalition.session.total
+    coalition.session.total = replace(hub_sum, share=coalition.shifted(hub_sum.share, coalition.matching({0: 1})))
+    coalition.flight = coalition.session.proceed()
     coalition.run()
     (error,) = coalition.honest_errors()
     assert isinstance(error, AbortError)
@@ -61,6 +61,6 @@ def test_a_sum_that_was_altered_after_agreement_is_refused_by_the_honest_aggrega
 def test_a_hub_that_is_honest_notices_a_damaged_share_before_the_round_is_spoilt(world) -> None:
     world.run(to="submit")
     honest = world.submissions[2]
-    assert hub.require_intact(honest) == honest.header
+    assert hub.require_intact(world.manifest, honest) == honest.header
     with pytest.raises(MalformedError, match="does not fit its header"):
-        hub.require_intact(replace(honest, share=world.shifted(honest.share, {-1: 1})))
+        hub.require_intact(world.manifest, replace(honest, share=world.shifted(honest.share, {-1: 1})))

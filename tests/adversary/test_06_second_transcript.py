@@ -7,11 +7,7 @@ from dataclasses import replace
 import pytest
 
 from privateyes.aggregation.messages import Agreement, HubCommitment, Opening
-from privateyes.aggregation.snapshot import dump_committed, load_committed
-from privateyes.aggregation.states import Committed
-from privateyes.engines.local.session import AGREED
-from privateyes.engines.local.store import PartyStore
-from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.errors import RefusedError
 
 TARGET = 31
 
@@ -68,7 +64,7 @@ def test_after_the_restart_the_same_transcript_gets_the_same_opening_again(coali
 
 def test_with_a_store_that_forgets_the_transcript_the_adversary_forces_any_aggregate(make_network, case, forgetful):
     class ForgetsTranscript(forgetful):
-        loses = ("agreed", "transcript")
+        loses = ("transcript",)
 
     network = make_network(**case, actor_type=ForgetsTranscript)
     solo, first, second = _open_then_ask_for_another_transcript(network)
@@ -83,38 +79,24 @@ def test_with_a_store_that_forgets_the_transcript_the_adversary_forces_any_aggre
         network.require_sound()
 
 
-def _agree_to_another_sum(world, state, memory=None):
-    hub = HubCommitment(world.sid, bytes(32))
-    return world.aggregators[1].agree(memory or world.aggregator_memories[1], state, world.commitments, hub)
+def _agree_to_another_sum(world, memory):
+    return world.aggregators[1].agree(memory, world.commitments, HubCommitment(world.sid, bytes(32)))
 
 
-def test_the_local_store_holds_the_first_transcript_and_takes_no_second(world, tmp_path) -> None:
-    world.run(to="commit")
-    body = dump_committed(world.states[1])
-    world.agree()
-    store = PartyStore(tmp_path / "store")
-    with store.transaction():
-        store.put_stage(world.sid, "aggregator 1", AGREED, world.agreements[0].transcript)
-    forgotten = replace(world.aggregator_memories[1], transcript=b"")
-    second = _agree_to_another_sum(world, load_committed(body, 1, world.manifest), forgotten)
-    with pytest.raises(RunDirectoryError, match="past agreed"), store.transaction():
-        store.put_stage(world.sid, "aggregator 1", AGREED, second.message.transcript)
-    assert store.stages(world.sid, AGREED) == {"aggregator 1": world.agreements[0].transcript}
-    store.close()
+def test_the_memory_holds_the_first_transcript_and_repeats_it(world) -> None:
+    world.run(to="agree")
+    memory = world.aggregator_memories[1]
+    with pytest.raises(RefusedError, match="another transcript was signed"):
+        _agree_to_another_sum(world, memory)
+    again = world.aggregators[1].agree(memory, world.commitments, world.hub_commitment)
+    assert again.message.to_bytes() == world.agreements[0].to_bytes()
+    assert again.memory is None
 
 
-def test_without_single_use_and_that_record_one_roster_gets_two_signed_transcripts(world, monkeypatch) -> None:
-    """Each of the two is enough."""
-    world.run(to="commit")
-    state = world.states[1]
-    body = dump_committed(state)
-    world.agree()
-    with pytest.raises(RefusedError, match="used already"):
-        _agree_to_another_sum(world, state)
-    monkeypatch.setattr(Committed, "use", lambda self: None)
-    with pytest.raises(RefusedError, match="another transcript"):
-        _agree_to_another_sum(world, load_committed(body, 1, world.manifest))
-    forgotten = replace(world.aggregator_memories[1], transcript=b"")
-    second = _agree_to_another_sum(world, load_committed(body, 1, world.manifest), forgotten).message
+def test_without_that_record_one_roster_gets_two_signed_transcripts(world) -> None:
+    world.run(to="agree")
+    memory = world.aggregator_memories[1]
+    forgotten = replace(memory, session=replace(memory.session, commitments=()))
+    second = _agree_to_another_sum(world, forgotten).message
     assert second.transcript != world.agreements[0].transcript
     second.require_signature_of(world.aggregator_keys[1].public_bytes, world.sid)

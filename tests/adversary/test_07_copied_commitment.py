@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from privateyes.aggregation import aggregator, states
+from privateyes.aggregation import aggregator, session_rules
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.messages import Agreement, Opening, ResultSignature
 from privateyes.aggregation.roster import transcript_digest
-from privateyes.aggregation.states import Agreed, Step
+from privateyes.aggregation.steps import Step
 from privateyes.crypto import commitment
 from privateyes.errors import AbortError, BlamedError
 
@@ -18,11 +18,12 @@ from privateyes.errors import AbortError, BlamedError
 class Unsuspecting(Aggregator):
     """A test double that agrees to whatever commitments it gets."""
 
-    def agree(self, memory, state, commitments, hub):
+    def agree(self, memory, commitments, hub):
+        record = memory.session
         digests = (hub.commitment, *(message.commitment for message in commitments))
-        transcript = transcript_digest(state.sid, state.rho, digests)
-        message = Agreement(state.sid, self.number, transcript).signed_by(self.identity, state.sid)
-        return Step(Agreed(state, digests, transcript), message, replace(memory, transcript=transcript))
+        transcript = transcript_digest(record.sid, record.rho, digests)
+        message = Agreement(record.sid, self.number, transcript).signed_by(self.identity, record.sid)
+        return Step(message, memory.with_record(replace(record, commitments=digests)))
 
 
 class Copying:
@@ -88,7 +89,7 @@ def test_without_comparison_and_number_a_copied_share_is_certified(make_network,
     def without_number(sid, rho, number, *rest):
         return made(sid, rho, 0, *rest)
 
-    for module in (aggregator, commitment, states):
+    for module in (aggregator, commitment, session_rules):
         monkeypatch.setattr(module, "commit_to_share", without_number)
     network = make_network(**case, aggregator_type=Unsuspecting)
     copying = Copying(network)
@@ -105,6 +106,4 @@ def test_driven_by_hand_the_refusals_name_what_is_wrong(world, altered) -> None:
     world.commitments[1] = world.signed_by_aggregator(copied, 2)
     number, problem = (2, "own commitment came back altered") if altered == "own" else (1, "the same commitment")
     with pytest.raises(AbortError, match=problem):
-        world.aggregators[number].agree(
-            world.aggregator_memories[number], world.states[number], world.commitments, world.hub_commitment
-        )
+        world.aggregators[number].agree(world.aggregator_memories[number], world.commitments, world.hub_commitment)

@@ -38,7 +38,7 @@ def test_without_the_bound_the_coalition_reads_one_clients_update(coalition, mon
     assert coalition.refusal_of("client 1").check == Check.ROSTER, "the clients count too, but it is too late"
 
 
-def test_a_client_that_is_not_registered_in_the_epoch_is_left_out(world) -> None:
+def test_a_client_that_is_not_registered_in_the_set_up_is_left_out(world) -> None:
     world.run(to="submit")
     for s in world.aggregators:
         memory = world.aggregator_memories[s]
@@ -46,7 +46,7 @@ def test_a_client_that_is_not_registered_in_the_epoch_is_left_out(world) -> None
         world.aggregator_memories[s] = replace(memory, sealed_hashes=known)
     world.vote()
     assert [i for i, _ in world.votes[0].entries] == [1, 2, 3]
-    assert world.states[1].rejected == {4: "it is not registered in this epoch"}
+    assert world.rejected[1] == {4: "it is not registered in this set-up"}
 
 
 @pytest.mark.parametrize("stranger", [9, 4])
@@ -85,7 +85,7 @@ def test_a_roster_names_no_client_twice(coalition, damage) -> None:
         return coalition.sign(Vote(coalition.sid, vote.aggregator, changed))
 
     number = coalition.liars[0] - 1
-    assert coalition.hub.got["vote"][liar]
+    assert coalition.session.got["vote"][liar]
     coalition.adversary.on(
         "commit", lambda packet: coalition.altered(packet, number, damaged), receiver=f"aggregator {coalition.honest}"
     )

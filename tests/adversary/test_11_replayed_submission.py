@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from privateyes.aggregation.messages import Header, Submission, Vote
+from privateyes.aggregation.messages import NO_SESSION, Header, Submission, Vote
 
 
 def _voted_for(network) -> list[int]:
@@ -15,13 +15,14 @@ def _voted_for(network) -> list[int]:
 
 def _show_instead(network, *headers) -> None:
     """The hub shows every aggregator these headers in place of the true ones."""
-    parts = tuple(header.to_bytes() for header in headers)
-    network.adversary.on("vote", lambda packet: replace(packet, parts=parts) if packet.sender == "hub" else packet)
+    network.adversary.on(
+        "vote", lambda packet: packet.with_messages(headers) if packet.sender == "hub" else packet
+    )
 
 
 def test_a_header_under_another_clients_number_is_left_out(coalition) -> None:
     coalition.play(1, 2, 4, until="vote")
-    first, second = (coalition.hub.submissions[i].header for i in (1, 2))
+    first, second = (coalition.session.submissions[i].header for i in (1, 2))
     stolen = replace(first, client=3)
     named = replace(stolen, sealed_hashes=coalition.clients[3].memory.sealed_hashes)
     resigned = replace(named, client=4)
@@ -29,8 +30,9 @@ def test_a_header_under_another_clients_number_is_left_out(coalition) -> None:
     _show_instead(coalition, second, stolen, named, forged)
     coalition.run()
     assert _voted_for(coalition) == [2]
+    memory = coalition.aggregators[coalition.honest].memory
     assert "signature" in coalition.aggregators[coalition.honest].own._fault_of(
-        named, coalition.aggregators[coalition.honest].memory
+        named, memory, memory.session, {NO_SESSION}
     )
     coalition.require_sound()
 
@@ -38,8 +40,8 @@ def test_a_header_under_another_clients_number_is_left_out(coalition) -> None:
 def test_a_corrupt_client_that_sends_anothers_share_as_its_own_spoils_its_own_round_only(coalition) -> None:
     """Its streams do not fit, so the sum is noise and every client refuses."""
     coalition.play(until="vote")
-    copied = coalition.hub.submissions[1].share
-    coalition.hub.submissions[4] = replace(coalition.hub.submissions[4], share=copied)
+    copied = coalition.session.submissions[1].share
+    coalition.session.submissions[4] = replace(coalition.session.submissions[4], share=copied)
     coalition.run()
     assert coalition.nobody_accepted()
     coalition.require_sound()
@@ -56,15 +58,15 @@ def test_a_package_from_an_earlier_round_is_left_out(coalition) -> None:
     coalition.require_sound()
 
 
-def test_a_package_from_an_earlier_epoch_is_left_out_even_at_the_same_round_and_state(coalition) -> None:
+def test_a_package_from_an_earlier_set_up_is_left_out_even_at_the_same_round_and_state(coalition) -> None:
     coalition.play(until="vote")
     coalition.flight.clear()
-    earlier, sid = coalition.hub.submissions[1].header, coalition.sid
+    earlier, sid = coalition.session.submissions[1].header, coalition.sid
     coalition.set_up()
     coalition.announce(2, 3, 4)
     assert coalition.sid != sid
     coalition.run(until="vote")
-    coalition.flight = coalition.hub.ask(coalition.hub.aggregators, "vote", [earlier.to_bytes()])
+    coalition.flight = coalition.hub.ask(coalition.hub.aggregators, "vote", [coalition.sid, earlier.to_bytes()])
     coalition.run()
     assert _voted_for(coalition) == []
     coalition.require_sound()
@@ -79,9 +81,9 @@ def test_a_header_that_names_another_stream_key_of_this_aggregator_is_left_out(c
     swapped[honest], swapped[honest - 1] = swapped[honest - 1], swapped[honest]
     actor = coalition.aggregators[coalition.honest]
     for wrong in (tuple(swapped), hashes[:1], (*hashes, bytes(32)), ()):
-        header = coalition.sign(replace(coalition.hub.submissions[4].header, sealed_hashes=wrong))
-        assert actor.own._fault_of(header, actor.memory) == "its header names another stream key"
-    _show_instead(coalition, *(coalition.hub.submissions[i].header for i in (1, 2, 3)), header)
+        header = coalition.sign(replace(coalition.session.submissions[4].header, sealed_hashes=wrong))
+        assert actor.own._fault_of(header, actor.memory, actor.memory.session, {NO_SESSION}) == "its header names another stream key"
+    _show_instead(coalition, *(coalition.session.submissions[i].header for i in (1, 2, 3)), header)
     coalition.run()
     assert _voted_for(coalition) == [1, 2, 3]
     coalition.require_sound()
@@ -89,7 +91,7 @@ def test_a_header_that_names_another_stream_key_of_this_aggregator_is_left_out(c
 
 def test_without_the_signature_a_package_passes_as_another_clients(coalition, monkeypatch: pytest.MonkeyPatch) -> None:
     coalition.play(1, 2, 4, until="vote")
-    first = coalition.hub.submissions[1].header
+    first = coalition.session.submissions[1].header
     stolen = replace(first, client=3, sealed_hashes=coalition.clients[3].memory.sealed_hashes)
     monkeypatch.setattr(Header, "require_signature_of", lambda self, key, context: None)
     _show_instead(coalition, stolen)

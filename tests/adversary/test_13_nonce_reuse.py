@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from privateyes.aggregation.client import SubmissionSecrets
+from privateyes.aggregation.client import SubmissionSecrets, Update
 from privateyes.aggregation.messages import Submission
 from privateyes.errors import MalformedError, RefusedError
 
@@ -38,16 +38,17 @@ def test_a_client_whose_store_goes_back_gives_the_difference_of_its_updates_away
 
     class GoesBack(client_actor):
         def do_submit(self, packet):
-            self.before = self.disk["memory"]
+            self.before = self.disk.read()
             return super().do_submit(packet)
 
         def restart(self) -> None:
-            self.disk["memory"] = getattr(self, "before", self.disk["memory"])
+            if hasattr(self, "before"):
+                self.disk._view = self.before
             super().restart()
 
     network = make_network(**case)
     old = network.clients[1]
-    network.clients[1] = network.actors["client 1"] = GoesBack(old.own, old.disk["memory"])
+    network.clients[1] = network.actors["client 1"] = GoesBack(old.own, old.disk, old.encoded)
     network.clients[1].delta = old.delta
     first = network.input_of(1)
     one, two = _ask_twice(network)
@@ -75,15 +76,13 @@ def test_one_nonce_in_two_rounds_gives_unrelated_shares(world) -> None:
     world.run(to="submit")
     world.announce()
     for i in world.clients:
-        closings = world.closings(world.round - 1)
-        world.client_memories[i] = world.clients[i].settle(world.client_memories[i], closings)
+        world.settle(i, world.closings(world.round - 1))
     shares = []
     for _ in range(2):
         world.submit(1, nonce=NONCE)
         shares.append(world.submissions[1].share)
         world.announce()
-        closings = world.closings(world.round - 1)
-        world.client_memories[1] = world.clients[1].settle(world.client_memories[1], closings)
+        world.settle(1, world.closings(world.round - 1))
     assert not np.any(shares[0] == shares[1])
 
 
@@ -91,14 +90,15 @@ def test_one_nonce_in_two_rounds_gives_unrelated_shares(world) -> None:
 def test_a_nonce_of_another_length_is_refused(world, size) -> None:
     world.announce()
     fresh = SubmissionSecrets(bytes(size), bytes(32))
+    memory, update = world.client_memories[1], Update(world.delta(1), 1)
     with pytest.raises(MalformedError):
-        world.clients[1].submit(world.client_memories[1], world.announcements, world.delta(1), 1, fresh)
+        world.clients[1].submit(memory, (), world.announcements, update, fresh, lambda piece: None)
 
 
 def test_rolled_back_memory_with_a_fresh_nonce_gives_nothing_away(world) -> None:
     world.announce()
     rolled_back = world.client_memories[1]
     one = world.submit(1, world.delta(1), 3).share
-    world.client_memories[1] = rolled_back
+    world.client_memories[1], world.ledgers[1] = rolled_back, []
     two = world.submit(1, world.delta(1), 3).share
     assert not np.any(one[: world.d] == two[: world.d])

@@ -34,7 +34,7 @@ def test_without_the_signatures_two_clients_accept_two_results(coalition) -> Non
     first, second = (coalition.clients[i].accepted[0] for i in (1, 2))
     grid = first.total_weight * 2**coalition.world.encoding.scale_bits
     assert second.mean[1] * grid == pytest.approx(first.mean[1] * grid + 3)
-    assert coalition.clients[1].memory.state_digest != coalition.clients[2].memory.state_digest
+    assert coalition.clients[1].memory.state.digest != coalition.clients[2].memory.state.digest
 
 
 @pytest.mark.parametrize("damage", ["missing", "extra", "swapped", "empty", "commitment"])

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from privateyes.aggregation.memory import FollowedSession
 from privateyes.aggregation.messages import SealedGroupKey
 from privateyes.aggregation.result import Check
-from privateyes.aggregation.setup import ClientSetup, _group_key_info
+from privateyes.aggregation.setup import AggregatorSetup, ClientSetup, _group_key_info
 from privateyes.crypto.sealing import seal
 from privateyes.errors import AbortError, MalformedError, RefusedError
 
@@ -19,17 +20,23 @@ def _sealed(network, recipient: int, leader: int = 1, key: bytes = KEY) -> Seale
     """A group key of the adversary's choice for one client; all that it takes is that client's public sealing key."""
     setup = network.clients[recipient].setup
     info = _group_key_info(setup._setup, leader, recipient)
-    return SealedGroupKey(network.epoch, leader, recipient, seal(key, setup.key().public_key, info))
+    return SealedGroupKey(setup._setup, leader, recipient, seal(key, setup.key().public_key, info))
 
 
 def _set_up_with(network, message_for_two) -> None:
-    """A new epoch in which client 2 gets what the adversary makes of its sealed group key."""
+    """A new set-up in which client 2 gets what the adversary makes of its sealed group key."""
 
     def swap(packet):
         return replace(packet, parts=(message_for_two().to_bytes(),))
 
     network.adversary.on("group", swap, sender="hub", receiver="client 2")
+    network.before = network.hub.setup
     network.set_up()
+
+
+def _is_where_it_was(network) -> bool:
+    """Without the key the set-up does not start at client 2."""
+    return network.clients[2].memory.group.setup == network.before
 
 
 def test_a_key_that_the_hub_sealed_is_refused(coalition) -> None:
@@ -37,7 +44,7 @@ def test_a_key_that_the_hub_sealed_is_refused(coalition) -> None:
     error = coalition.errors_of("client 2")[0]
     assert isinstance(error, MalformedError)
     assert "does not verify" in str(error)
-    assert coalition.clients[2].memory.group.epoch == 1, "without the key the epoch does not start"
+    assert _is_where_it_was(coalition)
     coalition.require_sound()
 
 
@@ -51,25 +58,26 @@ def test_a_key_of_a_client_that_is_not_the_leader_is_refused(coalition, leader) 
 
     _set_up_with(coalition, message)
     assert isinstance(coalition.errors_of("client 2")[0], RefusedError if leader == 4 else MalformedError)
-    assert coalition.clients[2].memory.group.epoch == 1
+    assert _is_where_it_was(coalition)
 
 
-@pytest.mark.parametrize("renumbered", [False, True])
-def test_a_key_of_an_earlier_epoch_is_refused(coalition, renumbered) -> None:
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_key_of_an_earlier_set_up_is_refused(coalition, renamed) -> None:
     """An ex-member may know it."""
     coalition.set_up()
     old = next(p for p in coalition.adversary.seen if p.step == "group" and p.receiver == "client 2")
     (message,) = old.messages(coalition.manifest)
-    _set_up_with(coalition, lambda: replace(message, epoch=3) if renumbered else message)
-    assert isinstance(coalition.errors_of("client 2")[0], MalformedError if renumbered else RefusedError)
-    assert coalition.clients[2].memory.group.epoch == 2
+    _set_up_with(coalition, lambda: replace(message, setup=coalition.hub.setup) if renamed else message)
+    assert isinstance(coalition.errors_of("client 2")[0], MalformedError if renamed else RefusedError)
+    assert _is_where_it_was(coalition)
 
 
-def test_a_second_key_in_one_epoch_is_refused(world) -> None:
-    joining = ClientSetup(world.manifest, 2, world.client_keys[2], 2, bytes(32), world.client_memories[2])
-    info = _group_key_info(joining._setup, 1, 2)
-    sealed = SealedGroupKey(2, 1, 2, seal(KEY, joining.key().public_key, info))
-    message = sealed.signed_by(world.client_keys[1], joining._setup)
+def test_a_second_key_in_one_set_up_is_refused(world) -> None:
+    offers = [AggregatorSetup(world.manifest, s, key, 2, 1) for s, key in world.aggregator_keys.items()]
+    joining = ClientSetup(world.manifest, 2, world.client_keys[2], world.client_memories[2])
+    setup = joining.bind([own.key() for own in offers])
+    sealed = SealedGroupKey(setup, 1, 2, seal(KEY, joining.key().public_key, _group_key_info(setup, 1, 2)))
+    message = sealed.signed_by(world.client_keys[1], setup)
     joining.receive_group_key(message)
     with pytest.raises(RefusedError, match="a second group key"):
         joining.receive_group_key(message)
@@ -87,7 +95,7 @@ def test_without_the_signature_the_hub_chooses_the_group_key_and_reads_what_it_m
             receiver=f"client {i}",
         )
     coalition.set_up()
-    taken = {coalition.clients[i].memory.group.key for i in coalition.honest_clients if i != coalition.manifest.leader}
+    taken = {coalition.clients[i].memory.group.key for i in coalition.honest_clients if i not in coalition.manifest.leaders}
     assert taken == {KEY}
 
 
@@ -119,7 +127,8 @@ def test_a_client_with_another_key_refuses_the_result_at_the_key_before_any_tag(
     """Even if the announcement had got past it."""
     two_faced.play(1, 3, 4, until="check")
     actor = two_faced.clients[2]
-    actor.memory = replace(actor.memory, current_sid=two_faced.sid)
+    followed = FollowedSession(actor.memory.group.setup, two_faced.round, two_faced.state_id, actor.memory.group)
+    actor.put(replace(actor.memory, followed=(followed,)))
     two_faced.run()
     assert two_faced.refusal_of("client 2").check == Check.GROUP_KEY
     two_faced.require_sound()
@@ -131,6 +140,7 @@ def test_the_honest_aggregator_refuses_a_roster_with_two_group_keys(coalition, n
         return replace(submission, header=coalition.sign(replace(submission.header, **{name: bytes(32)})))
 
     coalition.adversary.on("submit", lambda packet: coalition.altered(packet, 0, other), sender="client 4")
+    coalition.hub.one_kind = list  # a corrupt hub passes on what does not fit together
     coalition.play()
     (error,) = coalition.honest_errors()
     assert isinstance(error, AbortError)

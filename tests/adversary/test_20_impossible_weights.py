@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from privateyes.aggregation import result
-from privateyes.aggregation.client import Client, SubmissionSecrets, VerifiedAverage
+from privateyes.aggregation.client import Client, SubmissionSecrets, Update, VerifiedAverage
 from privateyes.aggregation.result import Check
 from privateyes.encoding.clips import segments
 from privateyes.errors import TrainingError
@@ -24,7 +24,8 @@ def test_a_weight_that_is_no_whole_number_in_the_bounds_is_refused_before_anythi
     world.announce()
     before = world.client_memories[1]
     with pytest.raises(TrainingError, match="is not a whole number in"):
-        world.clients[1].submit(before, world.announcements, world.delta(1), weight, FRESH)
+        update = Update(world.delta(1), weight)
+        world.clients[1].submit(before, (), world.announcements, update, FRESH, lambda piece: None)
     world.submit(1)
 
 
@@ -42,13 +43,13 @@ class Careless(Client):
     """A test double that believes every total and every sum."""
 
     def check(self, memory, delivery, clips=None):
-        counted = self._require_own_session(memory, delivery)
-        sums, tags_match = result._unmask(self.manifest, memory.group.session_key(delivery.sid), delivery)
+        session = self._require_own_session(memory, delivery)
+        sums, tags_match = result._unmask(self.manifest, session.group.session_key(delivery.sid), delivery)
         assert tags_match
         total_weight = int(sums[-1])
         parts = segments(self.manifest.encoding, self.manifest.dimension, clips)
         mean = result._decode_in_place(parts, sums, total_weight)
-        return VerifiedAverage(delivery.sid, mean, total_weight, tuple(i for i, _ in delivery.roster), counted)
+        return VerifiedAverage(delivery.sid, mean, total_weight, tuple(i for i, _ in delivery.roster), True)
 
 
 def _force(network, changes: dict[int, int], weight: int = 1, value: float = 0.0) -> None:

@@ -60,7 +60,7 @@ def test_a_message_of_another_length_or_kind_stops_its_receiver_with_a_parse_err
         "doubled": lambda data: data + data,
         "another kind": lambda data: bytes([data[0] ^ 1]) + data[1:],
     }[damage]
-    _damage(network, step, 0, change)
+    _damage(network, step, 1 if step == "vote" else 0, change)  # a request for a vote begins with the session's id
     honest = [failure for failure in network.failures if failure.step == step and failure.party not in network.corrupt]
     assert honest
     assert all(isinstance(failure.error, MalformedError) for failure in honest)
@@ -79,7 +79,7 @@ def test_a_message_of_another_length_or_kind_is_no_message(world) -> None:
 
 def test_without_the_check_one_share_has_two_encodings(coalition, monkeypatch: pytest.MonkeyPatch) -> None:
     coalition.play(until="certify")
-    data = coalition.hub.total.to_bytes()
+    data = coalition.session.total.to_bytes()
     monkeypatch.setattr(Field, "require_canonical", lambda self, elements: None)
     zero, alias = _with_word(coalition, data, 0), _with_word(coalition, data, coalition.prime)
     first, second = (HubSum.from_bytes(one, coalition.manifest).share for one in (zero, alias))

@@ -15,10 +15,10 @@ from privateyes.crypto.statement import digest
 def _what_the_adversary_holds(network) -> tuple[bytes, bytes]:
     """A guess, which is right, of the state after the first round; all traffic and corrupt memories of two rounds."""
     network.play()
-    guess = network.clients[1].memory.state_digest
+    guess = network.clients[1].memory.state.digest
     network.play()
     seen = [part for packet in network.adversary.seen for part in packet.parts]
-    kept = [network.aggregators[s].disk["memory"] for s in network.liars]
+    kept = [network.aggregators[s].memory.to_bytes() for s in network.liars]
     return guess, b"".join([*seen, *kept])
 
 
@@ -27,11 +27,9 @@ def _plain_hashes(network, guess: bytes) -> list[bytes]:
     setup = network.clients[1].memory.group.setup
     candidates = [guess]
     for label in (Label.STATE_ID, Label.PUBLIC_STATE_ID):
-        candidates += [
-            digest(label, Role.ALL, context, *epoch, guess) for context in (setup, b"") for epoch in ((), (1,))
-        ]
-    candidates += [GroupKey(setup, 1, key).state_id(guess) for key in (b"", bytes(32), setup)]
-    candidates.append(GroupKey(setup, 1, b"", sealed=False).state_id(guess))
+        candidates += [digest(label, Role.ALL, context, guess) for context in (setup, b"")]
+    candidates += [GroupKey(setup, key).state_id(guess) for key in (b"", bytes(32), setup)]
+    candidates.append(GroupKey(setup, b"", sealed=False).state_id(guess))
     return candidates + [candidate.hex().encode() for candidate in candidates]  # memories hold digits
 
 

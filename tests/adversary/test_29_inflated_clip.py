@@ -37,7 +37,7 @@ def test_an_inflated_clip_and_the_manifests_are_the_same_task_to_every_client(co
     for i, actor in coalition.clients.items():
         actor.clips = INFLATED if i % 2 else CAPPED
     coalition.play()
-    assert len({coalition.clients[i].memory.state_digest for i in coalition.honest_clients}) == 1
+    assert len({coalition.clients[i].memory.state.digest for i in coalition.honest_clients}) == 1
     assert not coalition.nobody_accepted()
 
 

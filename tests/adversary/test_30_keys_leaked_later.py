@@ -10,7 +10,7 @@ import pickle
 
 import pytest
 
-from privateyes.aggregation.keys import setup_id, share_stream
+from privateyes.aggregation.keys import share_stream
 from privateyes.aggregation.messages import SealedStreamKey
 from privateyes.aggregation.setup import AggregatorSetup, _stream_key_info
 from privateyes.crypto.streams import scratch_words
@@ -19,7 +19,7 @@ from privateyes.errors import MalformedError, RefusedError
 
 @pytest.fixture
 def recorded(coalition):
-    """A second epoch over the network with one round in it; client 1's key for the honest aggregator as recorded."""
+    """A second set-up over the network with one round in it; client 1's key for the honest aggregator as recorded."""
     coalition.kept_setups = []
     actor = coalition.aggregators[coalition.honest]
     start = actor.do_start
@@ -39,23 +39,24 @@ def recorded(coalition):
 
 
 def _info(network) -> bytes:
-    return _stream_key_info(setup_id(network.manifest.digest(), 2), 1, network.honest)
+    return _stream_key_info(network.hub.setup, 1, network.honest)
 
 
 def test_the_pinned_key_alone_opens_nothing_that_was_recorded(recorded) -> None:
     network, _, message = recorded
     leaked = network.aggregators[network.honest].own.identity
-    with_leaked_key = AggregatorSetup(network.manifest, network.honest, leaked, 2, None)
+    with_leaked_key = AggregatorSetup(network.manifest, network.honest, leaked, network.epoch, 1)
     with pytest.raises(MalformedError, match="does not open"):
-        with_leaked_key.receive(message)
+        with_leaked_key._unsealing.unseal(message.sealed, _info(network))
     network.require_sound()
 
 
-def test_the_sealing_key_is_gone_once_the_epoch_starts(recorded) -> None:
+def test_the_sealing_key_is_gone_once_the_set_up_starts(recorded) -> None:
     network, _, _ = recorded
     ((setup, _),) = network.kept_setups
     assert setup._unsealing is None
-    with pytest.raises(RefusedError, match="the keys of its set-up are gone"):
+    assert setup._received == {}, "nor does it hold the first chain keys"
+    with pytest.raises(RefusedError, match="its private keys are gone"):
         setup.key()
     with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
         pickle.dumps(setup)
@@ -64,10 +65,9 @@ def test_the_sealing_key_is_gone_once_the_epoch_starts(recorded) -> None:
 def test_the_memory_after_the_round_holds_no_key_of_it(recorded) -> None:
     network, key, _ = recorded
     actor = network.aggregators[network.honest]
-    assert key.hex().encode() not in actor.disk["memory"]
-    setup = setup_id(network.manifest.digest(), 2)
+    assert key.hex().encode() not in actor.memory.to_bytes()
     with pytest.raises(RefusedError, match="keys are erased"):
-        actor.memory.chains[1].advance_to(network.round, setup)
+        actor.memory.chains[1].advance_to(network.round, network.hub.setup)
 
 
 def test_with_a_sealing_key_that_was_kept_the_recorded_upload_opens(recorded) -> None:
@@ -75,11 +75,13 @@ def test_with_a_sealing_key_that_was_kept_the_recorded_upload_opens(recorded) ->
     network, key, message = recorded
     ((_, kept),) = network.kept_setups
     assert kept.unseal(message.sealed, _info(network)) == key
-    setup = setup_id(network.manifest.digest(), 2)
-    submission = network.hub.submissions[1]
+    setup = network.hub.setup
+    submission = network.session.submissions[1]
     header, scratch = submission.header, scratch_words(network.field)
-    headers = [header]
-    shares = [network.aggregators[s].own._regenerate(network.kept[s], network.sid, headers)[0] for s in network.liars]
+    shares = [
+        network.aggregators[s].own._regenerate(kept_memory, kept_memory.session, [header])[0]
+        for s, kept_memory in network.kept.items()
+    ]
     stream = network.field.zeros(network.manifest.share_elements)
     chain = type(network.clients[1].memory.chains[0])(0, key).advance_to(network.round, setup)
     round_key = chain.round_key(setup)

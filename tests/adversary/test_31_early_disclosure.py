@@ -28,14 +28,15 @@ def _ask_for_the_key(network, delivery) -> list[Disclosure]:
 
 def _signed_by_all_but_one(network) -> Delivery:
     """A delivery of the current session with everything in it, and the honest signature missing or copied."""
-    hub = network.hub
-    openings = [message.share for message in hub._parsed("open")]
-    share = network.add(hub.total.share, *openings)
-    results = [word.signature for word in hub._parsed("certify") if word.aggregator != network.honest]
+    session = network.session
+    share = network.add(session.total.share, *(message.share for message in session.parsed("open")))
+    results = [word.signature for word in session.parsed("certify") if word.aggregator != network.honest]
     results.insert(network.honest - 1, results[0])
-    digests = (hub.commitment.commitment, *(message.commitment for message in hub._parsed("commit")))
-    check = hub.submissions[1].header.group_check
-    return Delivery(network.sid, check, hub.entries, digests, tuple(results), share)
+    return Delivery(network.sid, session.group_check, session.entries, _digests(session), tuple(results), share)
+
+
+def _digests(session) -> tuple[bytes, ...]:
+    return (session.commitment.commitment, *(message.commitment for message in session.parsed("commit")))
 
 
 def _keys_of(network) -> tuple[bytes, bytes]:
@@ -62,15 +63,12 @@ def test_for_a_void_session_no_client_discloses(public) -> None:
     for packet in held:
         public.deliver(packet)  # the corrupt ones open among themselves
     public.flight.clear()
-    forged = Delivery(
-        public.sid,
-        public.hub.submissions[1].header.group_check,
-        public.hub.entries,
-        (public.hub.commitment.commitment, *(message.commitment for message in public.hub._parsed("commit"))),
-        tuple(public.sign(ResultSignature(public.sid, public.liars[0], bytes(32))).signature for _ in range(public.n)),
-        public.hub.total.share,
-    )
+    session, liar = public.session, public.liars[0]
+    results = tuple(public.sign(ResultSignature(public.sid, liar, bytes(32))).signature for _ in range(public.n))
+    total, entries = session.total.share, session.entries
+    forged = Delivery(public.sid, session.group_check, entries, _digests(session), results, total)
     sid = public.sid
+    public.give_up(earlier)
     public.announce()
     public.run(until="submit")
     public.void(earlier, until="submit")
@@ -83,9 +81,20 @@ def test_for_a_void_session_no_client_discloses(public) -> None:
     public.require_sound()
 
 
+def test_a_session_that_ended_before_a_new_set_up_is_disclosed_after_it_too(public) -> None:
+    public.play()
+    delivery = public.session.delivery
+    public.set_up()
+    disclosures = _ask_for_the_key(public, delivery)
+    headers = [submission.header for submission in public.session.submissions.values()]
+    average = verify_disclosed(public.manifest, delivery, headers, disclosures[0])
+    assert average.mean.tolist() == public.clients[2].accepted[0].mean.tolist()
+    public.require_sound()
+
+
 def test_a_sealed_task_discloses_nothing_even_after_the_result(operators) -> None:
     operators.play(until="check")
-    assert not _ask_for_the_key(operators, operators.hub.delivery)
+    assert not _ask_for_the_key(operators, operators.session.delivery)
     assert all(isinstance(operators.refusal_of(f"client {i}"), RefusedError) for i in operators.clients)
     operators.run()
     assert not any(key in p for packet in operators.adversary.seen for p in packet.parts for key in _keys_of(operators))
@@ -96,11 +105,11 @@ def test_after_the_result_is_signed_anybody_verifies_it_with_the_session_key_and
     public,
 ) -> None:
     public.play(until="check")
-    disclosures = _ask_for_the_key(public, public.hub.delivery)
+    disclosures = _ask_for_the_key(public, public.session.delivery)
     key, session_key = _keys_of(public)
     assert {disclosure.session_key for disclosure in disclosures} == {session_key}
-    headers = [submission.header for submission in public.hub.submissions.values()]
-    average = verify_disclosed(public.manifest, public.hub.delivery, headers, disclosures[0])
+    headers = [submission.header for submission in public.session.submissions.values()]
+    average = verify_disclosed(public.manifest, public.session.delivery, headers, disclosures[0])
     public.run()
     accepted = public.clients[2].accepted[0]
     assert average.mean.tolist() == accepted.mean.tolist()
@@ -113,13 +122,13 @@ def test_a_key_that_a_corrupt_client_makes_up_verifies_nothing(make_network, cas
     """It cannot make an altered sum verify: the headers hold the true key's hash."""
     network = make_network(**case, mode="public")
     network.play(until="check")
-    delivery = network.hub.delivery
-    headers = [submission.header for submission in network.hub.submissions.values()]
+    delivery = network.session.delivery
+    headers = [submission.header for submission in network.session.submissions.values()]
     made_up = network.sign(Disclosure(network.sid, 4, bytes(32), bytes(32)))
     with pytest.raises(DeliveryError) as refusal:
         verify_disclosed(network.manifest, delivery, headers, made_up)
     assert refusal.value.check == Check.GROUP_KEY
-    result = require_result_signatures(network.manifest, delivery.receipt())
+    result = require_result_signatures(network.manifest, delivery.receipt(network.manifest.bulk_hash))
     true = network.sign(Disclosure(network.sid, 4, result, network.group.session_key(network.sid)))
     altered = replace(delivery, share=network.shifted(delivery.share, network.matching({0: 1})))
     with pytest.raises(DeliveryError) as refusal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from privateyes.aggregation.client import Client
+from privateyes.aggregation.memory import NOT_SUBMITTED
 from privateyes.aggregation.result import Check
 
 
@@ -37,7 +38,8 @@ def _list_client_three_though_it_knows_of_no_submission(network) -> None:
     """Somebody submitted in its name: its keys were taken, or its disk was put back to before it submitted."""
     network.play(until="check")
     actor = network.clients[3]
-    actor.keep("observe", replace(actor.memory, pending=()))
+    (session,) = actor.memory.followed
+    actor.put(replace(actor.memory, followed=(replace(session, header_hash=NOT_SUBMITTED),)))
     network.run()
 
 
@@ -52,8 +54,8 @@ def test_a_client_that_is_listed_without_having_submitted_aborts(coalition) -> N
 def test_a_client_that_is_listed_with_another_submission_aborts(coalition) -> None:
     coalition.play(until="check")
     actor = coalition.clients[3]
-    (pending,) = actor.memory.pending
-    actor.keep("observe", replace(actor.memory, pending=(replace(pending, header_hash=bytes(32)),)))
+    (session,) = actor.memory.followed
+    actor.put(replace(actor.memory, followed=(replace(session, header_hash=bytes(32)),)))
     coalition.run()
     assert coalition.refusal_of("client 3").check == Check.ROSTER
     coalition.require_sound()
@@ -63,14 +65,8 @@ def test_without_that_check_somebody_elses_submission_speaks_for_the_client(make
     class Careless(Client):
         def check(self, memory, delivery, clips=None):
             listed = dict(delivery.roster).get(self.number)
-            pending = tuple(replace(session, header_hash=listed) for session in memory.pending)
-            return super().check(replace(memory, pending=pending or self._invented(delivery, listed)), delivery, clips)
-
-        @staticmethod
-        def _invented(delivery, listed):
-            from privateyes.aggregation.memory import PendingSession
-
-            return (PendingSession(1, 0, bytes(32), delivery.sid, listed),)
+            followed = tuple(replace(session, header_hash=listed or NOT_SUBMITTED) for session in memory.followed)
+            return super().check(replace(memory, followed=followed), delivery, clips)
 
     network = make_network(**case, client_type=Careless)
     _list_client_three_though_it_knows_of_no_submission(network)

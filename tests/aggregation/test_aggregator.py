@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from privateyes.aggregation.snapshot import dump_committed, load_committed
 
 from privateyes.aggregation.aggregator import Point
 from privateyes.aggregation.keys import KeyChain
 from privateyes.aggregation.memory import AggregatorMemory
 from privateyes.aggregation.messages import OPENED, VOID, Header, HubCommitment, HubSum
-from privateyes.aggregation.snapshot import dump_committed, load_committed
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.errors import AbortError, MalformedError, RefusedError
 

@@ -30,8 +30,8 @@ def test_independent_operators_give_no_warning(manifest: Manifest) -> None:
 
 
 def test_one_organisation_with_two_aggregators_counts_as_one(manifest: Manifest) -> None:
-    (line,) = independence_warnings(operated(manifest, ["one", "One ", "three"], ["a", "b", "c", "d"]))
-    assert line.startswith("one operates aggregators a1, a2: they count as one")
+    (line,) = independence_warnings(operated(manifest, ["clinic one", "Clinic  One", "three"], ["a", "b", "c", "d"]))
+    assert line.startswith("clinic one operates aggregators a1, a2: they count as one")
     assert "at most 2 independent" in line
 
 
@@ -49,7 +49,7 @@ def test_one_organisation_in_both_roles_is_a_corrupt_client_beside_a_corrupt_agg
 
 
 def test_one_organisation_with_two_clients_is_as_many_corrupt_clients(manifest: Manifest) -> None:
-    (line,) = independence_warnings(operated(manifest, ["one", "two", "three"], ["a", "B", " b", "d"]))
+    (line,) = independence_warnings(operated(manifest, ["one", "two", "three"], ["a", "B", "b", "d"]))
     assert line.startswith("B operates clients c2, c3: if it is corrupt, those are 2 corrupt clients")
     assert "corrupt_clients = 0" in line
     of_clients, of_both = independence_warnings(operated(manifest, ["one", "b", "three"], ["a", "b", "b", "b"]))
@@ -58,7 +58,7 @@ def test_one_organisation_with_two_clients_is_as_many_corrupt_clients(manifest: 
 
 
 def test_aggregators_without_an_operator_are_named(manifest: Manifest) -> None:
-    (line,) = independence_warnings(operated(manifest, ["one", " ", ""], ["", "", "", ""]))
+    (line,) = independence_warnings(operated(manifest, ["one", "", ""], ["", "", "", ""]))
     assert line.startswith("no organisation is named for aggregators a2, a3")
 
 

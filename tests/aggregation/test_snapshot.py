@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from privateyes.aggregation.snapshot import dump_agreed, dump_committed, load_agreed, load_committed
+
 from privateyes.errors import MalformedError
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from privateyes.aggregation.snapshot import dump_agreed, dump_committed, load_agreed, load_committed
+from privateyes.aggregation.states import Agreed, Announced, Certified, Committed, Opened, State, Step, Voted
 
 from privateyes.aggregation import messages as every_message
 from privateyes.aggregation.client import SubmissionSecrets, Submitted, VerifiedAverage
@@ -30,8 +32,6 @@ from privateyes.aggregation.messages import (
     Signed,
     Vote,
 )
-from privateyes.aggregation.snapshot import dump_agreed, dump_committed, load_agreed, load_committed
-from privateyes.aggregation.states import Agreed, Announced, Certified, Committed, Opened, State, Step, Voted
 from privateyes.errors import PrivateyesError, RefusedError
 
 SALT = bytes([9]) * 32

@@ -24,8 +24,9 @@ QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCh
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks of 64 bytes, and lanes that meet every 320 bytes, so that a short vector has many of both."""
+    """Chunks and pieces of 64 bytes, lanes that meet every 320 bytes, so that a short vector has many of all."""
     monkeypatch.setattr(summation, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(summation, "_PIECE_BYTES", 64)
     monkeypatch.setattr(summation, "_BLOCK_BYTES", 320)
 
 

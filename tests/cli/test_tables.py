@@ -51,6 +51,15 @@ def test_the_outcome_tells_of_void_rounds(capsys: pytest.CaptureFixture[str]) ->
     assert "federated: 0" not in text
 
 
+def test_the_outcome_tells_which_way_ended_early(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{**row("federated", 1000), "converged": {}}, {**row("private", 2000), "converged": {"p00": 7, "p01": 4}}]
+    results = {"rows": rows, "mean_predictor": {"mean_error": 9.0}, "equality": None, "replay": None}
+    print_outcome(results, Path("runs/x"), Path("runs/x/report.html"))
+    text = capsys.readouterr().out
+    assert "private: ended with round 7, 4: the model no longer changed" in text
+    assert "federated: ended" not in text
+
+
 def test_the_outcome_is_told_in_the_unit_of_the_results(capsys: pytest.CaptureFixture[str]) -> None:
     results = {
         "unit": "cm", "rows": [row("federated", 1000)], "mean_predictor": {"mean_error": 9.0},

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from privateyes.aggregation import manifest as manifest_module
 from privateyes.aggregation.manifest import Manifest
 
 Call = Callable[..., Result]
@@ -118,6 +120,39 @@ def test_duplicate_keys_and_a_single_aggregator_are_refused(call: Call, pinned: 
     result = call("task", "verify", pinned)
     assert result.exit_code == 2
     assert "with one, that one would see every update" in result.stderr
+
+
+@pytest.mark.parametrize("line", [".".join("a" * 4000) + " = 1", ".".join("a" * 10_000) + " = 1", "a = [[[]]]"])
+def test_a_text_that_is_not_flat_is_refused_in_one_line(call: Call, pinned: Path, line: str) -> None:
+    pinned.write_text(f"{line}\n{pinned.read_text()}")
+    result = call("task", "verify", pinned)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {pinned}, line 1 ")
+    assert len(result.stderr) < 500
+
+
+def _seen(line: str) -> str:
+    """What a terminal that turns the direction of reading shows of a line."""
+    turned = re.sub("\u202e([^\u202c]*)\u202c", lambda match: match[1][::-1], line)
+    return " ".join(turned.replace("\u200b", "").split())
+
+
+@pytest.mark.parametrize("twin", ["aggregator \u202e21\u202c", "aggregator\u200b 12"])
+def test_a_name_that_would_be_seen_as_another_is_refused(
+    call: Call, pinned: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, twin: str
+) -> None:
+    text = pinned.read_text().replace('"a1"', '"aggregator 12"').replace('"a2"', f'"{twin}"')
+    pinned.write_text(text.replace('organisation = "operator a2"', 'organisation = "operator a1"'))
+    refused = call("task", "verify", pinned)
+    assert refused.exit_code == 2
+    assert "[[aggregators]] number 2: name: " in refused.stderr
+    assert "format character" in refused.stderr
+
+    monkeypatch.setattr(manifest_module, "require_plain_name", lambda text, where: None)
+    shown = call("task", "verify", pinned).stdout.splitlines()
+    first, second = (next(line for line in shown if _seen(line).startswith(f"{number} ")) for number in (1, 2))
+    assert _seen(first).startswith("1 aggregator 12 operator a1")
+    assert _seen(second).startswith("2 aggregator 12 operator a1")
 
 
 def test_an_error_names_the_file_and_no_second_subject(call: Call, tmp_path: Path, pinned: Path) -> None:

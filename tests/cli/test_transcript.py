@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
+from privateyes.aggregation.states import Agreed, Opened, Step
 
 from privateyes.aggregation.aggregator import Aggregator, Point
 from privateyes.aggregation.memory import AggregatorMemory
 from privateyes.aggregation.messages import Agreement, HubCommitment, HubSum, Message, Opening
-from privateyes.aggregation.states import Agreed, Opened, Step
 from privateyes.crypto.commitment import commit_to_sum
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint

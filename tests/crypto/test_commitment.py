@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
 import numpy as np
@@ -22,6 +23,7 @@ from privateyes.crypto.commitment import (
 )
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.crypto.labels import Label, Role
+from privateyes.crypto.lanes import Lanes
 from privateyes.crypto.statement import digest
 
 SMALL_LEAF = 64
@@ -110,6 +112,35 @@ def test_pieces_across_the_ends_of_real_leaves_give_the_root_of_the_whole(bulk, 
     for start in range(0, vector.size, size // 4):
         tree.update(vector[start : start + size // 4])
     assert tree.root() == merkle_root(vector, bulk) == _root_of_bytes(vector.tobytes(), LEAF_BYTES, bulk)
+
+
+@pytest.mark.parametrize("leaves", [0, 1, 7, 8, 9, 24])
+def test_a_vector_may_be_finished_a_stretch_at_a_time_while_it_is_hashed(field, bulk, leaves, monkeypatch) -> None:
+    monkeypatch.setattr(commitment, "LEAF_BYTES", SMALL_LEAF)
+    size = leaves * SMALL_LEAF // field.element_bytes + 3
+    vector, final = field.zeros(size), np.arange(1, size + 1, dtype=field.dtype)
+
+    def finish(stretch: slice) -> None:
+        vector[stretch] += final[stretch]  # a stretch that was finished twice would be wrong
+
+    with ThreadPoolExecutor(3) as threads:
+        root = merkle_root(vector, bulk, Lanes(3, threads.map), finish)
+    assert vector.tolist() == final.tolist()
+    assert root == merkle_root(final, bulk) == _root_of_bytes(final.tobytes(), SMALL_LEAF, bulk)
+
+
+def test_stretches_are_finished_right_before_they_are_hashed(monkeypatch) -> None:
+    """Otherwise the whole vector would leave the cache in between."""
+    monkeypatch.setattr(commitment, "LEAF_BYTES", SMALL_LEAF)
+    events: list[str] = []
+
+    class Watching:
+        def leaf(self, _: memoryview) -> bytes:
+            events.append("hashed")
+            return bytes(32)
+
+    merkle_root(COMPACT.zeros(12 * SMALL_LEAF // 4), Watching(), finish=lambda _: events.append("finished"))
+    assert events == ["finished", *["hashed"] * 8, "finished", *["hashed"] * 4]
 
 
 def test_a_piece_may_be_overwritten_once_it_is_added(bulk) -> None:

@@ -90,11 +90,21 @@ def test_adding_vectors_equals_integers_and_the_reference_for_any_number_of_them
     assert all(np.array_equal(vector, kept) for vector, kept in zip(vectors, before, strict=True))
 
 
-def test_four_vectors_of_the_largest_elements_do_not_overflow(field) -> None:
+@pytest.mark.parametrize("count", [2, 3, 4, 7])
+def test_vectors_of_the_largest_elements_do_not_overflow(field, count) -> None:
     for value in (field.prime - 1, field.prime // 2, field.prime // 2 + 1):
         total = np.full(9, value, dtype=field.dtype)
-        kernels.add_vectors(field, total, [total.copy() for _ in range(4)])
-        assert total.tolist() == [5 * value % field.prime] * 9
+        kernels.add_vectors(field, total, [total.copy() for _ in range(count)])
+        assert total.tolist() == [(count + 1) * value % field.prime] * 9
+
+
+def test_zeros_stand_in_for_missing_vectors_of_four_and_stay_zeros(field) -> None:
+    for size in (5, 6, 5):  # they are kept by size
+        ones = np.ones(size, dtype=field.dtype)
+        for count in (2, 3, 5, 6, 7):
+            total = field.zeros(size)
+            kernels.add_vectors(field, total, [ones] * count)
+            assert total.tolist() == [count] * size
 
 
 @QUICK
@@ -113,7 +123,7 @@ def test_the_compiled_lift_equals_integers_and_lowering_undoes_it(field, data) -
 def test_the_tensor_product_equals_integers_and_the_reference_however_it_is_cut(data) -> None:
     field = data.draw(FIELDS)
     p, tags = field.prime, field.tags
-    height, width = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
+    height, width = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 30))
     size = data.draw(st.integers(0, height * width))
     seed = data.draw(st.integers(0, 2**32 - 1))
     generator = np.random.default_rng(seed)
@@ -135,15 +145,15 @@ def test_the_tensor_product_equals_integers_and_the_reference_however_it_is_cut(
         assert (int(first[tag]) + field.dot(np.array(coefficients, dtype=field.dtype), values)) % p == expected
 
 
-def test_long_sums_of_the_largest_products_do_not_overflow(field) -> None:
-    size = 300_000
-    values = np.full(size, field.prime - 1, dtype=field.dtype)
-    rows = np.full((field.tags, 1), field.prime - 1, dtype=field.dtype)
-    columns = np.full((field.tags, size), field.prime - 1, dtype=field.dtype)
+@pytest.mark.parametrize("below", [1, 2**31 - 1, 2**31], ids=["largest", "largest upper limb", "largest lower limb"])
+def test_long_sums_of_the_largest_products_do_not_overflow(field, below) -> None:
+    size, largest = 300_003, (field.prime - below) % field.prime
+    values = np.full(size, largest, dtype=field.dtype)
+    rows = np.full((field.tags, 1), largest, dtype=field.dtype)
+    columns = np.full((field.tags, size), largest, dtype=field.dtype)
     sums = np.full(field.tags, field.prime - 1, dtype=np.uint64)
     kernels.tensor_dot(field, 0, values, rows, columns, sums)
-    # (p-1)^3 = -1, so the sum is -1 - size.
-    assert sums.tolist() == [(-1 - size) % field.prime] * field.tags
+    assert sums.tolist() == [(size * largest**3 - 1) % field.prime] * field.tags
 
 
 @pytest.mark.parametrize("offset", range(8))

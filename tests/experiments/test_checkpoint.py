@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from privateyes.encoding.clips import ClipPlan
 from privateyes.errors import RunDirectoryError
@@ -16,11 +18,13 @@ VECTOR = np.linspace(-1, 1, 5, dtype=np.float32)
 
 
 def test_a_state_comes_back_with_every_field(tmp_path: Path) -> None:
-    state = ServerState(VECTOR, (VECTOR.astype(np.float64), np.ones(5)), 7, b"\x00sid")
+    lineage = (bytes(range(32)), bytes(32), b"\xff" * 32)
+    state = ServerState(VECTOR, (VECTOR.astype(np.float64), np.ones(5)), 7, b"\x00sid", void_rounds=2, lineage=lineage)
     write_checkpoint(tmp_path / "a", Checkpoint.of_state(state))
     checkpoint = read_checkpoint(tmp_path / "a")
     assert checkpoint is not None
     assert checkpoint.state().digest() == state.digest()
+    assert (checkpoint.state().lineage, checkpoint.state().void_rounds) == (lineage, 2)
 
 
 def test_clips_come_back_exactly(tmp_path: Path) -> None:
@@ -58,6 +62,17 @@ def test_equal_checkpoints_are_equal_bytes_in_every_process(tmp_path: Path) -> N
 
 def test_no_file_is_no_checkpoint(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(("facts", "version"), [({}, 1), ({"version": 1}, 1), ({"version": 3}, 3)])
+def test_a_checkpoint_of_another_version_is_refused_with_a_remedy(
+    tmp_path: Path, facts: dict[str, int], version: int
+) -> None:
+    metadata = {"privateyes": json.dumps({**facts, "last_sid": "", "round": 3})}
+    (tmp_path / "a").write_bytes(save({"model": VECTOR}, metadata=metadata))
+    with pytest.raises(RunDirectoryError, match=f"another version of privateyes .checkpoint {version}, not 2") as error:
+        read_checkpoint(tmp_path / "a")
+    assert error.value.remedy
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish" * 10, None])

@@ -12,7 +12,9 @@ import pytest
 
 from privateyes.aggregation import messages
 from privateyes.aggregation.manifest import manifest_from_toml
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
+from privateyes.encoding.fixed_point import exact_clip
 from privateyes.errors import ConfigError, ParameterError, RunDirectoryError
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.record import RunDirectory
@@ -55,6 +57,37 @@ def test_the_plan_follows_from_the_experiment(spec_with: Callable[[str], Experim
 
 
 @pytest.mark.parametrize(
+    ("aggregation", "norm_clip"),
+    [
+        ("", 100.0),
+        ("clip = 0.01", 100.0),
+        ("clip = 4.0", 400.0),
+        ("norm_clip = 2", 2.0),
+        ("norm_clip = 0.1", exact_clip(0.1)),
+        ("norm_clip = 0", None),
+        ('mode = "public"', 100.0),
+    ],
+)
+def test_the_l2_norm_is_limited_unless_the_experiment_lifts_the_limit(
+    spec_with: Callable[[str], ExperimentSpec], aggregation: str, norm_clip: float | None
+) -> None:
+    plan = secure_plan(spec_with(aggregation), FOLD, CLIENTS, D)
+    plan.require_safe()
+    assert plan.privacy == (None if norm_clip is None else Privacy(norm_clip))
+
+
+def test_a_coarse_grid_raises_the_default_limit_and_a_given_one_is_refused_with_the_least(
+    spec_with: Callable[[str], ExperimentSpec],
+) -> None:
+    """With steps of 1/2 and a million parameters, four roots of d are 2000."""
+    check_secure_plan(spec_with("scale_bits = 1"), FOLD, CLIENTS, 1_000_000)
+    assert secure_plan(spec_with("scale_bits = 1"), FOLD, CLIENTS, 1_000_000).privacy == Privacy(2000.0)
+    check_secure_plan(spec_with("scale_bits = 1\nnorm_clip = 2000"), FOLD, CLIENTS, 1_000_000)
+    with pytest.raises(ParameterError, match=r"too short for 1000000 parameters.*use norm_clip = 2000\.0 or more"):
+        check_secure_plan(spec_with("scale_bits = 1\nnorm_clip = 1999"), FOLD, CLIENTS, 1_000_000)
+
+
+@pytest.mark.parametrize(
     ("aggregation", "message"),
     [
         ("scale_bits = 30", r"scale_bits = 30 could wrap: 3 clients x weight 24 .*use scale_bits = \d+ or less"),
@@ -73,6 +106,7 @@ def test_a_bound_that_would_wrap_is_refused_with_the_remedy(
     ("aggregation", "message"),
     [
         ("aggregators = 1", r"aggregation\.aggregators = 1; it should be greater than or equal to 2"),
+        ("norm_clip = -1", r"aggregation\.norm_clip = -1(\.0)?; it should be greater than or equal to 0"),
         ("roster_min = 1", r"aggregation\.roster_min = 1; it should be greater than or equal to 2"),
         ('mode = "open"', r"aggregation\.mode = \"open\"; it should be 'sealed' or 'public'"),
         ("mode = true", r"aggregation\.mode = true; it should be 'sealed' or 'public'"),
@@ -93,7 +127,7 @@ def test_one_client_is_no_task(spec_with: Callable[[str], ExperimentSpec]) -> No
 def test_a_directory_of_an_experiment_with_another_clip_is_refused(
     spec_with: Callable[[str], ExperimentSpec], tmp_path: Path
 ) -> None:
-    updates = [ClientUpdate(name, 3, np.zeros(D, np.float32), 0.0) for name in NAMES]
+    updates = [ClientUpdate(name, 3, np.ones(D, np.float32), 0.0) for name in NAMES]
     folder = task_folder(tmp_path, FOLD, "private")
     exchange = open_secure_exchange(spec_with(""), secure_plan(spec_with(""), FOLD, CLIENTS, D), FedAvg(), folder)
     exchange.exchange(ServerState(np.zeros(D, np.float32)), updates)

@@ -2,18 +2,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from privateyes.engines.local.pool import PoolTrainer
+from privateyes.experiments import record as record_module
 from privateyes.experiments import run as run_module
 from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.evaluate import evaluate_run
 from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.report import write_report
 from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec, parse_spec
 from privateyes.experiments.stopping import Stopping, result_line
+from privateyes.federation.rounds import ClientUpdate
 from privateyes.training.stopping import best_round, is_over
 
 Make = Callable[..., ExperimentSpec]
@@ -82,6 +87,19 @@ def test_patience_counts_rounds_also_where_only_some_are_evaluated(resumed_after
         found = again.judge(line["round"], line.get("validation", {}), line["participation"]["void"])
         assert found.items() <= line.items()
         assert found.get("stopped") == line.get("stopped")
+
+
+@pytest.mark.parametrize("patience", [None, 5])
+def test_a_line_whose_round_converged_is_the_last(patience: int | None) -> None:
+    stopping, lines = Stopping(patience, []), []
+    for number in (1, 2, 3):
+        assert not stopping.over
+        converged = number == 3
+        line = {"round": number, "converged": converged, **stopping.judge(number, {"v": 3.0}, converged, converged)}
+        lines.append(line)
+    assert stopping.over
+    assert [Stopping(patience, lines[:count]).over for count in range(4)] == [False, False, False, True]
+    assert result_line(lines)["round"] == (3 if patience is None else 1)
 
 
 # Whole runs. What a model's errors would be is made up, so that the rounds in which they are best are known.
@@ -240,6 +258,85 @@ def test_only_some_rounds_are_evaluated_and_always_the_last(
     assert ["validation" in line for line in lines] == ["mean_error" in line for line in lines]
     assert results["rows"][0]["best_rounds"] == {"all": 5}  # the third would be better, and was not evaluated
     assert results["rows"][0]["per_person"] == {"p03": TEST[4], "p04": TEST[4]}
+
+
+# Runs whose clients have nothing to add after some rounds.
+
+SETTLING = '["centralised", "federated", "private"]'
+
+
+@pytest.fixture
+def settling(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Updates are zero from the third round on; holds the rounds that were trained."""
+    train, trained = PoolTrainer.train, []
+
+    def train_or_rest(self: PoolTrainer, round_index: int, *arguments: Any) -> list[ClientUpdate]:
+        trained.append(round_index + 1)
+        updates = train(self, round_index, *arguments)
+        return updates if round_index < 2 else [replace(update, delta=0 * update.delta) for update in updates]
+
+    monkeypatch.setattr(PoolTrainer, "train", train_or_rest)
+    return trained
+
+
+def test_a_way_whose_model_no_longer_changes_ends_and_keeps_its_results(
+    small_spec: Make, tmp_path: Path, listener: Any, settling: list[int]
+) -> None:
+    spec = small_spec(ways=SETTLING, rounds=6, extra_training="evaluate_every = 5")
+    results = run_experiment(spec, tmp_path / "run", listener, extras=False)
+    run = RunDirectory(tmp_path / "run")
+    for row in results["rows"]:
+        lines = run.read_rounds("all", row["way"])
+        assert [line["converged"] for line in lines] == [False, False, True]
+        assert row["per_person"] == lines[-1]["error"]  # evaluated, though it was not its turn
+        assert (row["converged"], row["void_rounds"]) == ({"all": 3}, 0)
+        checkpoint = run.read_checkpoint("all", row["way"])
+        assert checkpoint is not None
+        assert (checkpoint.round, checkpoint.void_rounds, len(checkpoint.lineage)) == (3, 1, 2)
+        said = f"{row['way']} stops after round 3: the model no longer changes, for the round gave weights that"
+        assert any(text.startswith(said) for kind, text, *_ in listener.told if kind == "note")
+    assert not (tmp_path / "run/aggregation/all/private/parties.sqlite").exists()
+    assert settling == [1, 2, 3] * 3
+    text = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    assert "had had before: centralised 3; federated 3; private 3." in text
+
+
+@pytest.mark.parametrize("way", ["federated", "private"])
+@pytest.mark.parametrize("moment", ["before the line", "after the line", "after the checkpoint", "after the way"])
+def test_a_run_that_is_killed_around_its_last_round_ends_as_it_would_have(
+    small_spec: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, settling: list[int], way: str,
+    moment: str,
+) -> None:  # fmt: skip
+    spec = small_spec(ways=f'["{way}"]', rounds=6)
+    record, write = RunDirectory.record_round, record_module.write_checkpoint
+
+    def stop(self: RunDirectory, line: dict[str, Any], checkpoint: Checkpoint, best: bool = False) -> None:
+        if line["converged"] and moment == "before the line":
+            raise KeyboardInterrupt
+        record(self, line, checkpoint, best)
+        if line["converged"] and moment == "after the checkpoint":
+            raise KeyboardInterrupt
+
+    def stop_writing(path: Path, checkpoint: Checkpoint) -> None:
+        if checkpoint.void_rounds and moment == "after the line":
+            raise KeyboardInterrupt
+        write(path, checkpoint)
+
+    def stop_compiling(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunDirectory, "record_round", stop)
+        patched.setattr(record_module, "write_checkpoint", stop_writing)
+        if moment == "after the way":
+            patched.setattr(run_module, "compile_results", stop_compiling)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(spec, tmp_path / "run", listener, extras=False)
+    results = run_experiment(spec, tmp_path / "run", listener, resume=True, extras=False)
+    assert results["rows"][0]["converged"] == {"all": 3}
+    lines = RunDirectory(tmp_path / "run").read_rounds("all", way)
+    assert [line["converged"] for line in lines] == [False, False, True]
+    assert settling == [1, 2, 3] + [3] * (moment in ("before the line", "after the line"))
 
 
 def test_validation_persons_neither_train_nor_are_tested_in_a_real_run(

@@ -11,7 +11,7 @@ from privateyes.federation.cohorts import Hazards
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import ClientUpdate, RoundOutcome, RoundSettings, ServerState, run_rounds
 from privateyes.federation.seeds import derive_seed
-from privateyes.federation.server_step import FedAvg
+from privateyes.federation.server_step import FedAvg, FedAvgM, StepSettings
 
 CLIENTS = ["a", "b", "c", "d"]
 SETTINGS = RoundSettings(rounds=6, cohort_fraction=0.5, seed=5)
@@ -71,10 +71,71 @@ def test_the_digest_sees_every_field() -> None:
         replace(state, moments=(np.zeros(3), np.zeros(3))),
         replace(state, round=2),
         replace(state, last_sid=b"sie"),
+        replace(state, lineage=(bytes(32),)),
+        replace(state, lineage=(bytes(32), bytes(32))),
     ]
-    assert len({other.digest() for other in [state, *others]}) == 7
+    assert len({other.digest() for other in [state, *others]}) == 9
     assert len(state.digest()) == 32
     assert replace(state, vector=np.zeros(6, dtype=np.float32)[::2]).digest() == state.digest()
+
+
+def test_the_weights_are_those_of_the_vector_alone_and_of_no_other_state() -> None:
+    state = start()
+    assert replace(state, round=3, last_sid=b"sid", lineage=(bytes(32),)).weights() == state.weights()
+    assert replace(state, vector=state.vector + 1).weights() != state.weights()
+    assert state.weights() == state.weights() == start().weights()
+
+
+class Settling(DrawnUpdates):
+    """Moves for three rounds, then no more; notes the weights that it trains from."""
+
+    def __init__(self) -> None:
+        self.begun: list[bytes] = []
+
+    def train(
+        self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
+    ) -> list[ClientUpdate]:
+        self.begun.append(vector.tobytes())
+        updates = super().train(round_index, cohort, vector, work)
+        return updates if round_index < 3 else [replace(update, delta=0 * update.delta) for update in updates]
+
+
+def test_rounds_end_with_the_one_that_moves_nothing_and_keep_the_state_before_it() -> None:
+    trainer = Settling()
+    outcomes = list(run_rounds(start(), SETTINGS, CLIENTS, trainer, PlainExchange(FedAvg())))
+    assert [outcome.converged for outcome in outcomes] == [False, False, False, True]
+    assert [outcome.void for outcome in outcomes] == [False, False, False, True]
+    before, last = outcomes[2:]
+    assert last.state.digest() == before.state.digest()
+    assert (last.state.rounds_run, last.state.round, last.state.void_rounds) == (4, 3, 1)
+    assert last.train_loss == 1.0
+    assert len(set(trainer.begun)) == len(trainer.begun)
+
+
+def test_without_the_lineage_clients_would_train_from_one_model_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn = iter(range(1000))
+    monkeypatch.setattr(ServerState, "weights", lambda state: next(drawn).to_bytes(32, "big"))
+    trainer = Settling()
+    outcomes = list(run_rounds(start(), SETTINGS, CLIENTS, trainer, PlainExchange(FedAvg())))
+    assert len({outcome.attendance.cohort for outcome in outcomes[3:]}) > 1  # other rosters, the same weights
+    assert len(set(trainer.begun[3:])) == 1
+
+
+def test_momentum_may_go_on_where_the_updates_end() -> None:
+    optimiser = FedAvgM(StepSettings(1.0, beta1=0.5))
+    state = replace(start(), moments=optimiser.initial_moments(7))
+    outcomes = list(run_rounds(state, SETTINGS, CLIENTS, Settling(), PlainExchange(optimiser)))
+    assert not any(outcome.converged for outcome in outcomes)
+
+
+def test_rounds_that_are_resumed_before_the_last_one_end_with_it_too() -> None:
+    outcomes = list(run_rounds(start(), SETTINGS, CLIENTS, Settling(), PlainExchange(FedAvg())))
+    for outcome in outcomes[:-1]:
+        (*_, last) = run_rounds(outcome.state, SETTINGS, CLIENTS, Settling(), PlainExchange(FedAvg()))
+        assert last.converged
+        assert last.state.rounds_run == 4
 
 
 def test_void_rounds_are_no_part_of_what_clients_agree_on() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privateyes.errors import ConfigError
+from privateyes.errors import ConfigError, ConvergedError, TrainingError
 from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import SERVER_OPTIMISERS, FedAvg, StepSettings, build_server_optimiser
 
@@ -108,14 +108,16 @@ def test_steps_work_element_by_element(name: str, pairs: list[tuple[float, float
     mean = np.array([pair[1] for pair in pairs])
     optimiser = build_server_optimiser(name, SETTINGS)
 
-    def two_steps(part: slice) -> ServerState:
-        state = optimiser.step(start_state(name, vector[part]), mean[part])
-        return optimiser.step(state, -0.5 * mean[part])
+    def two_steps(part: slice) -> list[np.ndarray]:
+        """The vector and the moments; a last coordinate that moves keeps still ones from ending the task."""
+        given = np.append(mean[part], 1.0)
+        state = optimiser.step(start_state(name, np.append(vector[part], np.float32(0))), given)
+        state = optimiser.step(state, -0.5 * given)
+        return [array[:-1] for array in (state.vector, *state.moments)]
 
     whole, parts = two_steps(slice(None)), [two_steps(part) for part in (slice(None, cut), slice(cut, None))]
-    np.testing.assert_array_equal(whole.vector, np.concatenate([part.vector for part in parts]))
-    for index, moment in enumerate(whole.moments):
-        np.testing.assert_array_equal(moment, np.concatenate([part.moments[index] for part in parts]))
+    for index, array in enumerate(whole):
+        np.testing.assert_array_equal(array, np.concatenate([part[index] for part in parts]))
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -166,6 +168,50 @@ def test_a_step_counts_the_round_and_notes_the_session() -> None:
     assert FedAvg().initial_moments(2) == ()
 
 
+@pytest.mark.parametrize("rate", [0.0, -0.0, -1.0, math.inf, math.nan])
+def test_a_rate_at_which_no_model_moves_or_stays_one_is_refused(rate: float) -> None:
+    with pytest.raises(ConfigError, match="learning_rate = ") as refusal:
+        StepSettings(rate)
+    assert refusal.value.remedy
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_every_step_remembers_the_weights_that_it_left(name: str) -> None:
+    optimiser = build_server_optimiser(name, SETTINGS)
+    state, seen = start_state(name, np.ones(3, dtype=np.float32)), []
+    for mean in (0.5, 0.25, 0.125):
+        seen.append(state.weights())
+        state = optimiser.step(state, np.full(3, mean))
+        assert state.lineage == tuple(seen)
+        assert state.weights() not in seen
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("mean", [0.0, -0.0, 1e-30])
+def test_a_step_that_leaves_the_weights_as_they_were_ends_the_task(name: str, mean: float) -> None:
+    state = replace(start_state(name, np.array([1.0, -0.0], dtype=np.float32)), round=6)
+    change = np.array([mean, 0.0])
+    with pytest.raises(ConvergedError, match="no longer changes: round 7 gave weights that the task had before"):
+        build_server_optimiser(name, SETTINGS).step(state, change)
+
+
+def test_a_step_that_leads_back_to_earlier_weights_ends_the_task() -> None:
+    first = ServerState(np.array([1.0, 2.0], dtype=np.float32))
+    second = FedAvg().step(first, np.array([0.5, 0.0]))
+    third = FedAvg().step(second, np.array([0.0, 0.5]))
+    with pytest.raises(ConvergedError, match="round 3"):
+        FedAvg().step(third, np.array([-0.5, -0.5]))
+    forgetful = replace(third, lineage=())
+    again = FedAvg().step(forgetful, np.array([-0.5, -0.5]))
+    assert again.weights() == first.weights()  # what the lineage is there to prevent
+
+
+def test_weights_that_are_no_numbers_end_in_an_error() -> None:
+    state = ServerState(np.array([1.0], dtype=np.float32))
+    with pytest.raises(TrainingError, match="NaN"):
+        FedAvg().step(state, np.array([math.nan]))
+
+
 def test_an_unknown_server_optimiser_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r'"fedup" is no server optimiser.*fedavg'):
         build_server_optimiser("fedup", StepSettings(1.0))
@@ -178,7 +224,7 @@ def test_how_far_a_server_may_step_where_clients_come_all_the_way_back(beta1: fl
     def grown(factor: float) -> float:
         optimiser = build_server_optimiser("fedadam", StepSettings(factor * edge * 0.01, beta1, 0.99, 0.01))
         state = ServerState(np.array([1e-9], dtype=np.float32), (np.zeros(1), np.zeros(1)))
-        for _ in range(300):
+        for _ in range(200):
             state = optimiser.step(state, -state.vector.astype(np.float64))
         return abs(float(state.vector[0])) / 1e-9
 

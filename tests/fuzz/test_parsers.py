@@ -25,13 +25,13 @@ import hypothesis
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from privateyes.aggregation.snapshot import dump_agreed, dump_committed, load_agreed, load_committed
 
 from privateyes.aggregation import messages
-from privateyes.aggregation.evidence import MESSAGE_TYPES, read_message
+from privateyes.aggregation.audit.evidence import MESSAGE_TYPES, read_message
 from privateyes.aggregation.manifest import manifest_from_toml
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import Message, Signed
-from privateyes.aggregation.snapshot import dump_agreed, dump_committed, load_agreed, load_committed
 from privateyes.cli.records import read_messages
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.errors import ConfigError, DataError, MalformedError, ParameterError

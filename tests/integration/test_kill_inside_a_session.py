@@ -22,7 +22,7 @@ from privateyes.aggregation.manifest import Manifest, manifest_from_toml
 from privateyes.aggregation.messages import OPENED, VOID
 
 _PROGRAM = """
-import os, signal, sys, threading, traceback
+import os, shutil, signal, sys, threading, traceback
 from contextlib import closing
 from pathlib import Path
 import numpy as np
@@ -33,7 +33,7 @@ from privateyes.engines.local.parties import SecurePlan
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
 
-base, forgetful, kills = Path(sys.argv[1]), sys.argv[2] == "forgetful", [int(text) for text in sys.argv[3:]]
+base, kind, kills = Path(sys.argv[1]), sys.argv[2], [int(text) for text in sys.argv[3:]]
 D = 7
 PLAN = SecurePlan(("a", "b", "c"), D, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=3)
 ticks, last = 0, -1
@@ -44,16 +44,28 @@ def tick(*_):
     if ticks == last:
         os.kill(os.getpid(), signal.SIGKILL)
 
-class Ticking(store.PartyStore):
-    def __init__(self, path):
-        super().__init__(path)
-        self._connection.execute("PRAGMA synchronous = OFF")  # the process dies here, not the machine
-        self._connection.set_progress_handler(tick, 20)
+def disks(folder):
+    return [folder / f"disk-{number}" for number in range(3)] if kind == "mirrored" else [folder]
 
-    def put_memory(self, party, body):
-        known = self._connection.execute("SELECT 1 FROM memory WHERE party = ?", (party,)).fetchone()
-        if known is None or not forgetful:
-            super().put_memory(party, body)
+class Ticking(store.PartyStore):
+    def __init__(self, folder):
+        super().__init__(*disks(folder))
+        for mirror in self._mirrors._mirrors:
+            mirror.connection.execute("PRAGMA synchronous = OFF")  # the process dies here, not the machine
+            mirror.connection.set_progress_handler(tick, 20)
+
+    @classmethod
+    def create(cls, folder, **names):
+        store.PartyStore.create(*disks(folder), **names).close()
+        return cls(folder)
+
+    @staticmethod
+    def exists(folder):
+        return store.PartyStore.exists(*disks(folder))
+
+    def put_memory(self, party, body, version):
+        if version == 1 or kind != "forgetful":
+            super().put_memory(party, body, version)
 
 secure.PartyStore = Ticking
 
@@ -65,7 +77,8 @@ def play(directory):
             updates = [ClientUpdate(name, 5, random.normal(0, 0.3, D).astype("f4"), 0.0) for name in PLAN.clients]
             if (directory / f"done-{index}.npy").exists():  # a resumed run begins after its last checkpoint
                 state = ServerState(np.load(directory / f"done-{index}.npy"), (), index + 1,
-                                    (directory / f"sid-{index}").read_bytes())
+                                    (directory / f"sid-{index}").read_bytes(),
+                                    lineage=(*state.lineage, state.weights()))
                 continue
             state, _ = exchange.exchange(state, updates)
             (directory / f"sid-{index}").write_bytes(state.last_sid)
@@ -106,6 +119,8 @@ for number, share in enumerate(kills):
     directory = base / f"killed-{number:04d}"
     directory.mkdir()
     assert killed(child(directory, max(1, total * share // 1000))), share
+    if kind == "mirrored" and number % 4:  # one disk dies with it
+        shutil.rmtree(disks(directory)[number % 4 - 1], ignore_errors=True)
     if number % 2:  # a second kill, while it recovers
         child(directory, max(1, total * (share * 7 % 400) // 1000))
     assert child(directory, -1) == 0, share
@@ -175,6 +190,14 @@ def test_with_a_store_that_forgets_the_same_kills_make_parties_say_two_things(tm
         if len(said) > 1
     }
     assert "Header" in twice
+
+
+@pytest.mark.slow
+def test_with_mirrors_it_ends_as_in_peace_though_a_disk_dies_with_the_process(tmp_path: Path) -> None:
+    play_and_kill(tmp_path, [20, 90, 150, 210, 300, 380, 421, 447, 470, 475, 481, 493, 550, 700, 900, 970], "mirrored")
+    require_as_in_peace(tmp_path)
+    alive = [len(list(directory.glob("disk-*/parties.sqlite"))) for directory in sorted(tmp_path.glob("killed-*"))]
+    assert alive == [3, 2, 2, 2] * 4
 
 
 @pytest.mark.slow

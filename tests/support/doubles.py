@@ -10,9 +10,7 @@ from actors import AggregatorActor
 from packets import Packet
 from privateyes.aggregation import result
 from privateyes.aggregation.client import Client, VerifiedAverage
-from privateyes.aggregation.memory import AggregatorMemory
 from privateyes.aggregation.messages import Delivery
-from privateyes.aggregation.states import Announced
 
 
 class LaxClient(Client):
@@ -31,26 +29,28 @@ class LaxClient(Client):
 class Forgetful(AggregatorActor):
     """A test double: an aggregator's store that loses, when the process dies, what it was told to keep.
 
-    ``loses`` names parts of the disk; ``memory`` goes back to what it was at the announcement, and ``transcript`` is
-    the T that the memory names.
+    ``loses`` names parts: "session" is everything since the announcement, "transcript" the T that it signed, "share"
+    the session's share, "given up" that the session was given up.
     """
 
     loses: tuple[str, ...] = ()
 
     def do_announce(self, packet: Packet) -> list[bytes]:
         answer = super().do_announce(packet)
-        self.at_announcement = self.disk["memory"]
+        self.at_announcement = self.memory
         return answer
 
     def restart(self) -> None:
-        if hasattr(self, "at_announcement"):
-            for name in self.loses:
-                self.disk.pop(name, None)
-            if "memory" in self.loses:
-                self.disk["memory"] = self.at_announcement
+        memory, disk = self.memory, self.disk
+        if memory is not None and memory.session is not None:
+            record = memory.session
+            if "share" in self.loses:
+                disk.put("share", record.sid, None)
+            if "session" in self.loses and hasattr(self, "at_announcement"):
+                disk.put("memory", self.slot, self.at_announcement)
             if "transcript" in self.loses:
-                memory = AggregatorMemory.from_bytes(self.disk["memory"])
-                self.disk["memory"] = replace(memory, transcript=b"").to_bytes()
+                opened = {sid: rho for sid, rho in memory.opened.items() if sid != record.sid}
+                disk.put("memory", self.slot, replace(memory, opened=opened, session=replace(record, commitments=())))
+            if "given up" in self.loses:
+                disk.put("memory", self.slot, replace(memory, session=replace(record, given_up=False)))
         super().restart()
-        if "memory" in self.loses and self.memory.last_round >= 0:
-            self.state = Announced(self.memory.last_sid)

@@ -1,17 +1,206 @@
-"""The hub as an actor: a relay that asks everyone for the next step as soon as it has what that takes."""
+"""The hub as an actor: a relay that asks everyone for the next step as soon as it has what that takes.
+
+Everything about a session stands in one place, so a hub that lost its disk asks for it and goes on from there.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from packets import ANSWERS, HUB, Packet
 from privateyes.aggregation import hub
+from privateyes.aggregation.keys import session_id, setup_id
 from privateyes.aggregation.manifest import Manifest
-from privateyes.aggregation.messages import HubCommitment, Submission
+from privateyes.aggregation.messages import (
+    ANNOUNCE,
+    BIND,
+    AggregatorKey,
+    Announcement,
+    HubCommitment,
+    HubRequest,
+    OpeningReceipt,
+    Origin,
+    SealedGroupKey,
+    Submission,
+)
 from privateyes.crypto.commitment import commit_to_sum
+from privateyes.crypto.signature import SigningKey
+
+STEPS = ("announce", "submit", "vote", "commit", "agree", "open", "certify")
+"""A session's steps, in order; an answer to one of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A session, as the hub asks for it."""
+
+    setup: bytes
+    round: int
+    state_id: bytes
+
+    @property
+    def sid(self) -> bytes:
+        """Its id."""
+        return session_id(self.setup, self.round, self.state_id)
+
+
+class HubSession:
+    """What the hub holds of one session.
+
+    Attributes:
+        got: the answers to each step, by sender.
+        submissions: by client, once the hub waits for no more.
+        source: for a session that sends updates again: the messages that say which.
+    """
+
+    def __init__(self, owner: HubActor, named: Named, submitters: Iterable[str], source: tuple[Any, ...] = ()) -> None:
+        self.owner, self.manifest, self.named, self.sid = owner, owner.manifest, named, named.sid
+        self.submitters, self.source = set(submitters), source
+        self.got: dict[str, dict[str, tuple[bytes, ...]]] = defaultdict(dict)
+        self.submissions: dict[int, Submission] = {}
+        self.closed = False
+
+    def receive(self, packet: Packet, message: Any) -> list[Packet]:
+        """Keep an answer; the requests that it makes possible."""
+        step = "submit" if packet.step in ("again", "resend") else packet.step
+        if step == "submit":
+            hub.require_intact(self.manifest, message)
+        self.got[step][packet.sender] = packet.parts
+        if step == "submit" and not self.closed and set(self.got["submit"]) >= self.submitters:
+            return self.close_submissions()
+        complete = step in STEPS and step != "submit" and len(self.got[step]) == len(self.owner.aggregators)
+        return self.proceed() if complete else []
+
+    def close_submissions(self) -> list[Packet]:
+        """Wait for no more clients."""
+        self.closed = True
+        came = [Submission.from_bytes(parts[0], self.manifest) for parts in self.got["submit"].values()]
+        self.submissions = {submission.header.client: submission for submission in came}
+        return self.proceed()
+
+    def proceed(self) -> list[Packet]:
+        """The requests of the first step that is not complete, to those who have not answered."""
+        for step in STEPS:
+            if step == "submit":
+                if not self.closed:
+                    return self._ask_clients()
+                continue
+            missing = [name for name in self.owner.aggregators if name not in self.got[step]]
+            if missing:
+                return self.owner.ask(missing, step, getattr(self, f"_for_{step}")())
+        return [*self.owner.ask(self.owner.aggregators, "finish", self.words("certify")), *self.deliver()]
+
+    def words(self, step: str) -> list[bytes]:
+        """Every aggregator's answer, in order."""
+        return [self.got[step][name][0] for name in self.owner.aggregators if name in self.got[step]]
+
+    def parsed(self, step: str) -> list[Any]:
+        """The same, as messages."""
+        return [ANSWERS[step][0].from_bytes(word, self.manifest) for word in self.words(step)]
+
+    def _for_announce(self) -> list[bytes]:
+        return [self.owner.request(ANNOUNCE, self.named).to_bytes()]
+
+    def _ask_clients(self) -> list[Packet]:
+        words, owner = self.words("announce"), self.owner
+        missing = sorted(self.submitters - set(self.got["submit"]))
+        watching = [name for name in owner.clients if name not in self.submitters]
+        step = "again" if self.source else "submit"
+        again = [message.to_bytes() for message in self.source]
+        return owner.ask(missing, step, [*words, *again]) + owner.ask(watching, "observe", words)
+
+    @property
+    def _origin(self) -> list[bytes]:
+        return [message.to_bytes() for message in self.source if isinstance(message, Origin)]
+
+    @property
+    def headers(self) -> list[Any]:
+        """One kind of header, by client."""
+        return self.owner.one_kind(submission.header for _, submission in sorted(self.submissions.items()))
+
+    def _for_vote(self) -> list[bytes]:
+        return [self.sid, *(header.to_bytes() for header in self.headers), *self._origin]
+
+    def _for_commit(self) -> list[bytes]:
+        return [*self.words("vote"), *(header.to_bytes() for header in self.headers), *self._origin]
+
+    @cached_property
+    def entries(self) -> Any:
+        """The roster."""
+        return hub.choose_roster(self.manifest, self.parsed("vote"))
+
+    @cached_property
+    def total(self) -> Any:
+        """C, with what a corrupt hub does to it."""
+        total, _ = hub.add_shares(self.manifest, self.sid, self.entries, lambda i: self.submissions[i].share)
+        return replace(total, share=self.owner.shift(total.share))
+
+    @cached_property
+    def commitment(self) -> HubCommitment:
+        """com_0."""
+        return HubCommitment(self.sid, commit_to_sum(self.sid, self.total.share, self.manifest.bulk_hash))
+
+    def _for_agree(self) -> list[bytes]:
+        return [*self.words("commit"), self.commitment.to_bytes()]
+
+    def _for_open(self) -> list[bytes]:
+        self.owner.opening.add(self.sid)  # durable, before anybody can open
+        return self.words("agree")
+
+    def _for_certify(self) -> list[bytes]:
+        return [*self.words("open"), self.total.to_bytes()]
+
+    @property
+    def group_check(self) -> bytes:
+        """kc of the roster."""
+        value: bytes = self.submissions[self.entries[0][0]].header.group_check
+        return value
+
+    @property
+    def origin(self) -> Origin:
+        """The roster, as a later session names it."""
+        return Origin(self.sid, self.group_check, self.entries)
+
+    def deliver(self) -> list[Packet]:
+        """The result, to every client."""
+        self.delivery = hub.deliver(
+            self.manifest,
+            self.group_check,
+            self.entries,
+            (self.commitment, self.parsed("commit")),
+            (self.total, self.parsed("open")),
+            self.parsed("certify"),
+        )
+        return self.owner.ask(self.owner.clients, "check", [self.delivery.to_bytes()])
+
+    # Recovery
+
+    def take_words(self, sender: str, messages: Iterable[Any]) -> None:
+        """File what an aggregator said again."""
+        kinds = {ANSWERS[step][0]: step for step in ("vote", "commit", "agree", "certify")}
+        for message in messages:
+            if isinstance(message, OpeningReceipt):
+                self.owner.opening.add(self.sid)
+            elif type(message) in kinds:
+                self.got[kinds[type(message)]][sender] = (message.to_bytes(),)
+
+    def may_go_on(self) -> bool:
+        """Whether it can be finished; if not, it is to be given up. With n agreements, only on the sum in them."""
+        if "vote" not in self.got or len(self.got["vote"]) < len(self.owner.aggregators):
+            return True
+        if not {client for client, _ in self.entries} <= set(self.submissions):
+            return False
+        agreements = self.parsed("agree")
+        transcript = hub.agreed_transcript(self.manifest, agreements)
+        if transcript is None:
+            return len({agreement.transcript for agreement in agreements}) < 2
+        commitments = self.parsed("commit")
+        hub.require_agreed_sum(self.commitment, commitments[0].rho, commitments, transcript)
+        return True
 
 
 class HubActor:
@@ -19,113 +208,110 @@ class HubActor:
 
     Attributes:
         shift: what a corrupt one does to C before it commits to it.
-        got: the answers to each request, by sender.
+        one_kind: how it chooses the headers that it passes on.
+        sessions: everything that it knows, by sid.
+        opening: the sessions whose n agreements it passed on; none of them is given up.
+        setup: the current one.
     """
 
     name = HUB
 
-    def __init__(self, manifest: Manifest) -> None:
-        self.manifest = manifest
+    def __init__(self, manifest: Manifest, key: SigningKey) -> None:
+        self.manifest, self.key, self.slot = manifest, key, manifest.digest()
         self.aggregators = [f"aggregator {s}" for s in range(1, len(manifest.aggregators) + 1)]
         self.clients = [f"client {i}" for i in range(1, len(manifest.clients) + 1)]
-        self.submitters: set[str] = set()
         self.shift: Callable[[Any], Any] = lambda share: share
-        self.got: dict[str, dict[str, tuple[bytes, ...]]] = defaultdict(dict)
+        self.one_kind: Callable[[Iterable[Any]], list[Any]] = hub.one_kind
+        self.setup, self.members = b"", list(self.clients)
+        self.made: dict[str, dict[str, tuple[bytes, ...]]] = defaultdict(dict)
+        self.lose()
+
+    def lose(self) -> None:
+        """Its disk is gone."""
+        self.sessions: dict[bytes, HubSession] = {}
+        self.opening: set[bytes] = set()
+        self.closings: dict[bytes, dict[str, bytes]] = defaultdict(dict)
 
     def ask(self, everyone: Iterable[str], step: str, parts: Iterable[bytes]) -> list[Packet]:
         """One request to each."""
-        return [Packet(HUB, name, step, tuple(parts)) for name in everyone]
+        held = tuple(parts)
+        return [Packet(HUB, name, step, held) for name in everyone]
 
-    def announce(self, session: bytes, submitters: Iterable[str]) -> list[Packet]:
+    def request(self, action: int, named: Named) -> HubRequest:
+        """What only the hub may ask for."""
+        unsigned = HubRequest(action, named.setup, named.round, named.state_id)
+        return unsigned.signed_by(self.key, named.setup)
+
+    def announce(self, named: Named, submitters: Iterable[str], source: tuple[Any, ...] = ()) -> list[Packet]:
         """Start a round."""
-        self.got.clear()
-        self.submitters = set(submitters)
-        return self.ask(self.aggregators, "announce", [session])
+        self.session = self.sessions[named.sid] = HubSession(self, named, submitters, source)
+        return self.session.proceed()
 
     def receive(self, packet: Packet) -> list[Packet]:
         """Keep an answer; the requests that it makes possible."""
-        packet.messages(self.manifest)  # a hub refuses what no party could parse
-        self.got[packet.step][packet.sender] = packet.parts
-        expected = len(self.submitters if packet.step == "submit" else self.aggregators)
-        following = getattr(self, f"_after_{packet.step}", None)
-        return following() if following and len(self.got[packet.step]) == expected else []
+        messages = packet.messages(self.manifest)  # a hub refuses what no party could parse
+        if packet.step in ("key", "seal", "lead", "vouch", "give"):
+            self.made[packet.step][packet.sender] = packet.parts
+            complete = packet.step == "key" and len(self.made["key"]) == len(self.aggregators)
+            return self._bind() if complete else []
+        if not messages:
+            return []
+        message = messages[0]
+        sid = _sid_of(message)
+        if packet.step == "closing":
+            return self._close(packet.sender, sid, packet.parts[0])
+        session = self.sessions.get(sid)
+        if session is None:
+            return []
+        if packet.step == "words":
+            session.take_words(packet.sender, messages)
+            return []
+        return session.receive(packet, message)
 
-    def words(self, step: str) -> list[bytes]:
-        """Every aggregator's answer, in order."""
-        return [self.got[step][name][0] for name in self.aggregators if name in self.got[step]]
-
-    def _parsed(self, step: str) -> list[Any]:
-        return [ANSWERS[step].from_bytes(word, self.manifest) for word in self.words(step)]
-
-    def _after_announce(self) -> list[Packet]:
-        words = self.words("announce")
-        watching = [name for name in self.clients if name not in self.submitters]
-        return self.ask(sorted(self.submitters), "submit", words) + self.ask(watching, "observe", words)
-
-    def _after_submit(self) -> list[Packet]:
-        return self.close_submissions()
-
-    def close_submissions(self) -> list[Packet]:
-        """Form the roster of those who came."""
-        self.submissions = {}
-        for parts in self.got["submit"].values():
-            submission = Submission.from_bytes(parts[0], self.manifest)
-            self.submissions[hub.require_intact(submission).client] = submission
-        self.submitters = set(self.got["submit"])
-        headers = [submission.header.to_bytes() for _, submission in sorted(self.submissions.items())]
-        return self.ask(self.aggregators, "vote", headers)
-
-    def _after_vote(self) -> list[Packet]:
-        return self.ask(self.aggregators, "commit", self.words("vote"))
-
-    def _after_commit(self) -> list[Packet]:
-        votes = self._parsed("vote")
-        self.entries = hub.choose_roster(self.manifest, votes)
-        total, _ = hub.add_shares(self.manifest, votes[0].sid, self.entries, lambda i: self.submissions[i].share)
-        self.total = replace(total, share=self.shift(total.share))
-        self.commitment = HubCommitment(total.sid, commit_to_sum(total.sid, self.total.share))
-        return self.ask(self.aggregators, "agree", [*self.words("commit"), self.commitment.to_bytes()])
-
-    def _after_agree(self) -> list[Packet]:
-        return self.ask(self.aggregators, "open", self.words("agree"))
-
-    def _after_open(self) -> list[Packet]:
-        return self.ask(self.aggregators, "certify", [*self.words("open"), self.total.to_bytes()])
-
-    def _after_certify(self) -> list[Packet]:
-        group_check = self.submissions[self.entries[0][0]].header.group_check
-        self.delivery = hub.deliver(
-            self.manifest,
-            group_check,
-            self.entries,
-            (self.commitment, self._parsed("commit")),
-            (self.total, self._parsed("open")),
-            self._parsed("certify"),
-        )
-        return self.ask(self.clients, "check", [self.delivery.to_bytes()])
-
-    def _after_closing(self) -> list[Packet]:
-        words = self.words("closing")
-        self.got["closing"].clear()
-        return self.ask(self.clients, "settle", words)
+    def _close(self, sender: str, sid: bytes, word: bytes) -> list[Packet]:
+        words = self.closings[sid]
+        words[sender] = word
+        if len(words) < len(self.aggregators):
+            return []
+        self.closings.pop(sid)
+        return self.ask(self.clients, "settle", [words[name] for name in self.aggregators])
 
     # Set-up
 
-    def _after_key(self) -> list[Packet]:
-        return self.ask(self.clients, "seal", self.words("key"))
+    def offer(self, label: bytes, members: Iterable[str]) -> list[Packet]:
+        """Ask for the keys of a new set-up among these clients."""
+        self.made.clear()
+        self.members = list(members)
+        return self.ask(self.aggregators, "key", [label])
 
-    def set_up(self) -> list[Packet]:
-        """Pass on what the clients sealed, once all have."""
-        packets, sealed = [], self.got["seal"]
-        for name in self.clients:
-            parts = zip(self.aggregators, sealed[name][:-1], strict=True)
-            packets += [Packet(HUB, receiver, "stream", (part,)) for receiver, part in parts]
-        leader = self.clients[self.manifest.leader - 1]
-        return [*packets, Packet(HUB, leader, "lead", tuple(sealed[name][-1] for name in self.clients))]
+    def _bind(self) -> list[Packet]:
+        words = [self.made["key"][name][0] for name in self.aggregators]
+        keys = [AggregatorKey.from_bytes(word, self.manifest) for word in words]
+        self.setup = setup_id(self.slot, keys[0].epoch, keys[0].leader, [key.public_key for key in keys])
+        self.leader = f"client {keys[0].leader}"
+        request = self.request(BIND, Named(self.setup, 0, bytes(32)))
+        return self.ask(self.aggregators, "bind", [*words, request.to_bytes()]) + self.ask(self.members, "seal", words)
+
+    def pass_on_sealed(self) -> list[Packet]:
+        """Pass on what the clients sealed."""
+        packets, sealed = [], self.made["seal"]
+        for parts in sealed.values():
+            packets += [
+                Packet(HUB, receiver, "stream", (part,))
+                for receiver, part in zip(self.aggregators, parts[:-1], strict=True)
+            ]
+        keys = tuple(sealed[name][-1] for name in sorted(sealed))
+        return [*packets, Packet(HUB, self.leader, "lead", keys)]
 
     def hand_out_group_keys(self) -> list[Packet]:
-        """Pass on what the leader sealed, and start."""
-        leader = self.clients[self.manifest.leader - 1]
-        parts = self.got["lead"][leader]
-        packets = [Packet(HUB, name, "group", (part,)) for name, part in zip(self.clients, parts, strict=True)]
-        return packets + self.ask([*self.aggregators, *self.clients], "start", [])
+        """Pass on what the leader sealed."""
+        parts = self.made["lead"].get(self.leader, ())
+        sealed = [SealedGroupKey.from_bytes(part, self.manifest) for part in parts]
+        return [Packet(HUB, f"client {own.recipient}", "group", (own.to_bytes(),)) for own in sealed]
+
+
+def _sid_of(message: Any) -> bytes:
+    if isinstance(message, Announcement):
+        return session_id(message.setup, message.round, message.state_id)
+    sid: bytes = message.header.sid if isinstance(message, Submission) else message.sid
+    return sid

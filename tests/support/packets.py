@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.messages import (
+    Abort,
     AggregatorKey,
     Agreement,
     Announcement,
@@ -18,56 +19,79 @@ from privateyes.aggregation.messages import (
     Disclosure,
     Header,
     HubCommitment,
+    HubRequest,
     HubSum,
     Opening,
+    OpeningReceipt,
+    Origin,
     ResultSignature,
     RosterCommitment,
     SealedGroupKey,
+    SealedState,
     SealedStreamKey,
     Submission,
     Vote,
+    Voucher,
 )
 from privateyes.errors import MalformedError
 
 HUB = "hub"
 """The hub's name as a sender or receiver; the others are called "aggregator 1" and "client 1"."""
 
-ANSWERS: dict[str, type[Any]] = {
-    "announce": Announcement,
-    "submit": Submission,
-    "vote": Vote,
-    "commit": RosterCommitment,
-    "agree": Agreement,
-    "open": Opening,
-    "certify": ResultSignature,
-    "closing": Closing,
-    "check": Complaint,
-    "disclose": Disclosure,
-    "key": AggregatorKey,
-    "seal": SealedStreamKey,
-    "lead": SealedGroupKey,
+Kinds = tuple[type[Any], ...]
+
+ANSWERS: dict[str, Kinds] = {
+    "announce": (Announcement,),
+    "submit": (Submission,),
+    "again": (Submission,),
+    "resend": (Submission,),
+    "vote": (Vote,),
+    "commit": (RosterCommitment,),
+    "agree": (Agreement,),
+    "open": (Opening,),
+    "certify": (ResultSignature,),
+    "closing": (Closing,),
+    "give_up": (Abort,),
+    "words": (Vote, RosterCommitment, Agreement, HubCommitment, OpeningReceipt, ResultSignature),
+    "check": (Complaint,),
+    "disclose": (Disclosure,),
+    "key": (AggregatorKey,),
+    "seal": (SealedStreamKey, ClientKey),
+    "lead": (SealedGroupKey,),
+    "vouch": (Voucher,),
+    "give": (SealedState,),
 }
 """What a party answers to the hub's request of that name."""
 
-REQUESTS: dict[str, type[Any]] = {
-    "submit": Announcement,
-    "observe": Announcement,
-    "vote": Header,
-    "commit": Vote,
-    "agree": RosterCommitment,
-    "open": Agreement,
-    "certify": Opening,
-    "check": Delivery,
-    "disclose": Delivery,
-    "settle": Closing,
-    "seal": AggregatorKey,
-    "stream": SealedStreamKey,
-    "lead": ClientKey,
-    "group": SealedGroupKey,
+REQUESTS: dict[str, Kinds] = {
+    "announce": (HubRequest,),
+    "closing": (HubRequest,),
+    "give_up": (HubRequest,),
+    "submit": (Announcement,),
+    "again": (Announcement, Origin, RosterCommitment),
+    "observe": (Announcement,),
+    "vote": (Header, Origin),
+    "commit": (Vote, Header, Origin),
+    "agree": (RosterCommitment, HubCommitment),
+    "open": (Agreement,),
+    "certify": (Opening, HubSum),
+    "finish": (ResultSignature,),
+    "check": (Delivery,),
+    "disclose": (Delivery,),
+    "settle": (Closing,),
+    "bind": (AggregatorKey, HubRequest),
+    "seal": (AggregatorKey,),
+    "stream": (SealedStreamKey,),
+    "lead": (ClientKey,),
+    "group": (SealedGroupKey,),
+    "give": (ClientKey,),
+    "state": (SealedState, Voucher),
+    "jump": (Voucher,),
 }
-"""What the hub's request of that name carries; the last part of "agree" and "certify" is the hub's own message."""
+"""What the hub's request of that name carries, behind its plain bytes."""
 
-LAST_PART: dict[str, type[Any]] = {"agree": HubCommitment, "certify": HubSum}
+PLAIN = {"key", "vote", "words", "resend", "jump"}
+"""Requests that begin with plain bytes: the label of a set-up, a session's id, a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,29 +104,68 @@ class Packet:
     parts: tuple[bytes, ...]
 
     def messages(self, manifest: Manifest) -> list[Any]:
-        """The parts, parsed as strictly as the receiver does."""
-        if self.receiver == HUB:
-            kinds = [ANSWERS[self.step]] * len(self.parts)
-            if self.step == "seal":
-                kinds[-1] = ClientKey
-        else:
-            kinds = [REQUESTS[self.step]] * len(self.parts)
-            if self.step in LAST_PART and kinds:
-                kinds[-1] = LAST_PART[self.step]
-        return [kind.from_bytes(part, manifest) for kind, part in zip(kinds, self.parts, strict=True)]
+        """The parts, parsed as strictly as the receiver does, without the plain bytes.
+
+        Raises:
+            MalformedError: a part is no such message.
+        """
+        kinds = (ANSWERS if self.receiver == HUB else REQUESTS).get(self.step, ())
+        parts = self.parts[len(self.plain()) :]
+        if parts and not kinds:
+            raise MalformedError(f"{self.step} carries no messages")
+        return [_kind_of(part, kinds).from_bytes(part, manifest) for part in parts]
+
+    def plain(self) -> tuple[bytes, ...]:
+        """The plain bytes that a request begins with, if its kind does."""
+        return self.parts[:1] if self.receiver != HUB and self.step in PLAIN else ()
+
+    def subject(self) -> bytes:
+        """Those bytes.
+
+        Raises:
+            MalformedError: they are missing.
+        """
+        if not self.plain():
+            raise MalformedError(f"{self.step} names nothing")
+        return self.parts[0]
+
+    def with_messages(self, messages: Sequence[Any]) -> Packet:
+        """The same request with other messages."""
+        return replace(self, parts=(*self.plain(), *(message.to_bytes() for message in messages)))
 
 
-def naming(epoch: int, round_number: int, state_id: bytes) -> bytes:
-    """A session as the hub names it in a request."""
-    return epoch.to_bytes(8, "big") + round_number.to_bytes(8, "big") + state_id
+def _kind_of(part: bytes, kinds: Kinds) -> type[Any]:
+    return next((kind for kind in kinds if part[:1] == bytes((kind.kind,))), kinds[0])
 
 
-def named(parts: Sequence[bytes]) -> tuple[int, int, bytes]:
-    """The session that a request names: epoch, round and state.
+def of_kind(messages: Sequence[Any], kind: type[Any]) -> list[Any]:
+    """Those of a request's messages that are of one kind."""
+    return [message for message in messages if isinstance(message, kind)]
+
+
+def one_of_kind(messages: Sequence[Any], kind: type[Any]) -> Any:
+    """The only message of a kind in a request, or None.
 
     Raises:
-        MalformedError: the request is no such name.
+        MalformedError: more than one.
     """
-    if len(parts) != 1 or len(parts[0]) != 48:
-        raise MalformedError("no name of a session")
-    return int.from_bytes(parts[0][:8], "big"), int.from_bytes(parts[0][8:16], "big"), parts[0][16:]
+    found = of_kind(messages, kind)
+    if len(found) > 1:
+        raise MalformedError(f"more than one {kind.__name__}")
+    return found[0] if found else None
+
+
+def label_of_setup(epoch: int, leader: int) -> bytes:
+    """What the hub names when it asks for keys of a new set-up."""
+    return epoch.to_bytes(8, "big") + leader.to_bytes(4, "big")
+
+
+def setup_named(label: bytes) -> tuple[int, int]:
+    """Epoch and leader.
+
+    Raises:
+        MalformedError: it is no such label.
+    """
+    if len(label) != 12:
+        raise MalformedError("no label of a set-up")
+    return int.from_bytes(label[:8], "big"), int.from_bytes(label[8:], "big")

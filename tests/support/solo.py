@@ -33,16 +33,17 @@ class Solo:
 
     def __init__(self, network: Network, roster: Sequence[int]) -> None:
         self.network, self.sid = network, network.sid
-        submissions = [network.hub.submissions[i] for i in roster]
+        submissions = [network.session.submissions[i] for i in roster]
         self.headers = [submission.header for submission in submissions]
         self.entries = tuple((header.client, header.hash()) for header in self.headers)
         self.total = network.add(*(submission.share for submission in submissions))
-        self.shares = {
-            s: Aggregator._regenerate(network.aggregators[s].own, network.kept[s], self.sid, self.headers)[0]
-            for s in network.liars
-        }
+        self.shares = {s: self._share(s) for s in network.liars}
         self.salts = {s: secrets.token_bytes(32) for s in network.liars}
         self.name = f"aggregator {network.honest}"
+
+    def _share(self, liar: int) -> Any:
+        kept = self.network.kept[liar]
+        return Aggregator._regenerate(self.network.aggregators[liar].own, kept, kept.session, self.headers)[0]
 
     def _ask(self, step: str, messages: Sequence[Any]) -> Any:
         return next(iter(self.network.ask(self.name, step, *messages)), None)
@@ -52,38 +53,45 @@ class Solo:
         return [words[s] for s in sorted(words)]
 
     @property
+    def _bulk(self) -> Any:
+        return self.network.manifest.bulk_hash
+
+    @property
+    def _commitment(self) -> HubCommitment:
+        return HubCommitment(self.sid, commit_to_sum(self.sid, self.total, self._bulk))
+
+    @property
     def rho(self) -> bytes:
         return roster_digest(self.sid, self.headers[0].group_check, self.entries)
 
     def vote(self) -> Any:
-        self.vote_word = self._ask("vote", self.headers)
+        self.vote_word = self._ask("vote", [self.sid, *self.headers])
         return self.vote_word
 
     def commit(self) -> Any:
         votes = self._with_liars(self.vote_word, lambda s: Vote(self.sid, s, self.entries))
-        self.commit_word = self._ask("commit", votes)
+        self.commit_word = self._ask("commit", [*votes, *self.headers])
         return self.commit_word
 
     def commitments(self) -> list[Any]:
         """One of every aggregator."""
 
         def made(s: int) -> Any:
-            digest = commit_to_vector(self.sid, self.rho, s, self.salts[s], self.shares[s])
+            digest = commit_to_vector(self.sid, self.rho, s, self.salts[s], self.shares[s], self._bulk)
             return RosterCommitment(self.sid, s, self.rho, digest)
 
         return self._with_liars(self.commit_word, made)
 
     @property
     def digests(self) -> tuple[bytes, ...]:
-        return (commit_to_sum(self.sid, self.total), *(message.commitment for message in self.commitments()))
+        return (self._commitment.commitment, *(message.commitment for message in self.commitments()))
 
     @property
     def transcript(self) -> bytes:
         return transcript_digest(self.sid, self.rho, self.digests)
 
     def agree(self) -> Any:
-        hub_commitment = HubCommitment(self.sid, commit_to_sum(self.sid, self.total))
-        self.agree_word = self._ask("agree", [*self.commitments(), hub_commitment])
+        self.agree_word = self._ask("agree", [*self.commitments(), self._commitment])
         return self.agree_word
 
     def open(self) -> Any:
@@ -113,7 +121,7 @@ class Solo:
     def deliver(self) -> None:
         """Sign the result in the corrupt ones' names and hand it to every client."""
         total = self.sum()
-        digest = result_digest(self.sid, self.transcript, merkle_root(total), len(self.entries))
+        digest = result_digest(self.sid, self.transcript, merkle_root(total, self._bulk), len(self.entries))
         results = self._with_liars(self.certify_word, lambda s: ResultSignature(self.sid, s, digest))
         signatures = tuple(message.signature for message in results)
         check = self.headers[0].group_check

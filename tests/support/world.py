@@ -7,6 +7,7 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -58,6 +59,19 @@ def state_after(state: TrainingState, mark: bytes) -> TrainingState:
     return TrainingState(digest, hashlib.sha256(b"weights" + digest).digest(), state.counter + 1)
 
 
+@lru_cache(maxsize=256)
+def _encoded(encoding: FixedPoint, delta: tuple[float, ...], weight: int, rounding_key: bytes) -> tuple[int, ...]:
+    words = np.zeros(len(delta), dtype="<u4")
+    KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b"").fill(words.data.cast("B"))
+    clip, scale = Fraction(encoding.clip), weight * (1 << encoding.scale_bits)
+    values = []
+    for value, word in zip(delta, words.tolist(), strict=True):
+        exact = max(-clip, min(clip, Fraction(value))) * scale
+        below = math.floor(exact)
+        values.append(below + (Fraction(word, 1 << 32) < exact - below))
+    return tuple(values)
+
+
 class World:
     """Every party of one small aggregation task in memory, driven step by step.
 
@@ -82,10 +96,13 @@ class World:
         bulk_hash: BulkHash = BulkHash.BLAKE3,
         leaders: Sequence[int] = (1, 2),
         privacy: Privacy | None = None,
+        initial: TrainingState = INITIAL,
+        settings: bytes = bytes([4]) * 32,
     ) -> None:
         bits = min(16, largest_scale_bits(field, 1.0, weight_max, m) or 0)
         self.encoding = FixedPoint(field, 1.0, bits, weight_max, m)
         self.field, self.n, self.m, self.d, self.prime = field, n, m, d, field.prime
+        self.initial = initial
         self.aggregator_keys = {s: SigningKey(bytes([1, s]) + bytes(30)) for s in range(1, n + 1)}
         self.hub_key = SigningKey(bytes([3]) + bytes(31))
         self.client_keys = {i: SigningKey(bytes([2, i, first_client]) + bytes(29)) for i in range(1, m + 1)}
@@ -96,8 +113,8 @@ class World:
             corrupt_clients=corrupt_clients,
             leaders=tuple(leaders),
             hub_key=self.hub_key.public_bytes,
-            initial_state=INITIAL.digest,
-            settings=bytes([4]) * 32,
+            initial_state=initial.digest,
+            settings=settings,
             bulk_hash=bulk_hash,
             mode=mode,
             privacy=privacy,
@@ -127,7 +144,7 @@ class World:
             s: AggregatorSetup(manifest, s, key, self.epoch, leader) for s, key in self.aggregator_keys.items()
         }
         self.client_setups = {
-            i: ClientSetup(manifest, i, key, memory, None if memory else INITIAL)
+            i: ClientSetup(manifest, i, key, memory, None if memory else self.initial)
             for i, key in self.client_keys.items()
             for memory in [self.client_memories.get(i)]
         }
@@ -142,7 +159,8 @@ class World:
             self.stream_keys[i] = own.seal_stream_keys([secrets.token_bytes(32) for _ in offered])
             for s, sealed in enumerate(self.stream_keys[i], start=1):
                 self.aggregator_setups[s].receive(self.aggregator_memories[s], sealed)
-        keys = {i: own.key() for i, own in self.client_setups.items()}
+        self.offers, self.client_keys_said = offered, [own.key() for own in self.client_setups.values()]
+        keys = {message.client: message for message in self.client_keys_said}
         self.group_keys = self.client_setups[leader].lead(keys, secrets.token_bytes(32))
         for message in self.group_keys:
             self.client_setups[message.recipient].receive_group_key(message)
@@ -235,16 +253,7 @@ class World:
             rounding, out = KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b""), self.field.zeros(self.d)
             list(UpdateEncoder(delta, weight, rounding, parts, privacy.limit(self.encoding)).pieces(out))
             return signed(self.field, out)
-        words = np.zeros(delta.size, dtype="<u4")
-        KeyStream(rounding_key, Label.ROUNDING, Role.CLIENT, b"").fill(words.data.cast("B"))
-        clip = Fraction(self.encoding.clip)
-        scale = int(weight) * (1 << self.encoding.scale_bits)
-        values = []
-        for value, word in zip(delta.tolist(), words.tolist(), strict=True):
-            exact = max(-clip, min(clip, Fraction(value))) * scale
-            below = math.floor(exact)
-            values.append(below + (Fraction(word, 1 << 32) < exact - below))
-        return values
+        return list(_encoded(self.encoding, tuple(delta.tolist()), int(weight), rounding_key))
 
     def submit_all(self, *clients: int) -> None:
         """Step 1 at the given clients, or at all; the others only observe."""

@@ -87,10 +87,17 @@ def add_shares(
         share_of: gives a client's share, from memory or a spool on disk; a few at a time are asked for.
     """
     total = manifest.field.zeros(manifest.share_elements)
-    for start in range(0, len(entries), _TOGETHER):
-        shares = [share_of(client) for client, _ in entries[start : start + _TOGETHER]]
-        add_vectors(manifest.field, total, shares)
-    root = merkle_root(total, manifest.bulk_hash, lanes)
+    shares: list[Elements] = []
+    for client, _ in entries:
+        if len(shares) == _TOGETHER:
+            add_vectors(manifest.field, total, shares)
+            shares.clear()
+        shares.append(share_of(client))
+
+    def add_the_last(stretch: slice) -> None:
+        add_vectors(manifest.field, total[stretch], [share[stretch] for share in shares])
+
+    root = merkle_root(total, manifest.bulk_hash, lanes, add_the_last)
     return HubSum(sid, total), HubCommitment(sid, commit_to_sum_root(sid, total.nbytes, root))
 
 

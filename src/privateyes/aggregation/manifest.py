@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from privateyes.aggregation.manifest_text import require_flat, require_plain_name
 from privateyes.aggregation.privacy_section import Privacy, privacy_from_table, privacy_part
 from privateyes.crypto.bulk import BulkHash, bulk_hash_by_name
 from privateyes.crypto.field import Field, field_by_name
@@ -141,6 +142,10 @@ class Manifest:
         for role, parties in (("aggregators", self.aggregators), ("clients", self.clients)):
             if len({party.name for party in parties}) != len(parties):
                 raise ParameterError(f"two {role} have the same name", "give each its own")
+            for number, party in enumerate(parties, start=1):
+                require_plain_name(party.name, f"[[{role}]] number {number}: name")
+                if party.organisation:
+                    require_plain_name(party.organisation, f"[[{role}]] number {number}: organisation")
 
     @property
     def sealed(self) -> bool:
@@ -235,6 +240,7 @@ def manifest_from_toml(text: str) -> Manifest:
         ConfigError: not TOML, an unknown or missing key, a value of the wrong type.
         ParameterError: an unsafe combination of values.
     """
+    require_flat(text)
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # bad syntax, a number of thousands of digits, endless brackets

@@ -210,6 +210,11 @@ class FollowedSession:
         return session_id(self.setup, self.round, self.state_id)
 
     @property
+    def chain(self) -> bytes:
+        """The first session of its chain, as in the ledger."""
+        return self.sid if self.origin == NO_SESSION else self.origin
+
+    @property
     def submitted(self) -> bool:
         """Whether this client's update may be in its sum."""
         return self.header_hash != NOT_SUBMITTED

@@ -13,7 +13,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from privateyes.aggregation.findings import Audit, Finding, Level, Outcome, SessionAudit, joined, ranges
+from privateyes.aggregation.audit.findings import (
+    HUB,
+    RECORDER,
+    Audit,
+    Finding,
+    Level,
+    Outcome,
+    SessionAudit,
+    joined,
+    ranges,
+)
 from privateyes.aggregation.manifest import Manifest, Party
 from privateyes.aggregation.manifest_check import fingerprint, independence_warnings, parameters
 from privateyes.aggregation.result import Check
@@ -22,6 +32,13 @@ from privateyes.cli.console import make_console
 _STYLES: Final = {Level.PROVEN: "bold red", Level.INCONSISTENT: "red", Level.SUSPECTED: "red", Level.REFUSED: "yellow"}
 _MISSING = "-"
 _MOST_NAMES: Final = 6
+# A hostile record has thousands of sessions and findings; printing them all would take longer than finding them.
+_MOST_SESSIONS: Final = 1000
+_MOST_TABLES: Final = 40
+_MOST_FINDINGS: Final = 25  # in one table
+_MOST_REFUSALS: Final = 20
+_OF_THE_HUB: Final = "the hub, or of whoever altered its unsigned word on the way"
+_OF_THE_RECORDER: Final = "whoever wrote the record, altered it or lost a part of it"
 _UNITS: Final = {
     "dimension": "parameters of the model",
     "clip": "largest change of one parameter by one client",
@@ -32,30 +49,52 @@ _UNITS: Final = {
     "roster_min": "fewest clients in one average",
     "roster_max": "most clients in one average",
     "corrupt_clients": "how many may be corrupt; at least 2 others remain",
-    "leader": "the client that makes the group key",
+    "leaders": "the clients that may make a group key, the usual one first",
+    "bulk_hash": "what large vectors are hashed with",
+    "hub_key": "whose requests aggregators act on",
+    "initial_state": "digest of the state that training begins with",
+    "settings": "digest of the settings that clients train with",
     "privacy": "norm_clip: the largest L2 norm of an update",
     "field": "of the masked sum",
 }
 
 
 def print_audit(manifest: Manifest, audit: Audit) -> None:
-    """One line for each session, then the findings, and the verdict last."""
+    """One line for each session, then the findings, and the verdict last; of very many the worst."""
     console = make_console()
     console.print(_sessions_table(manifest, audit))
     if audit.findings:
         console.print(_findings_table(manifest, "set-up, several sessions together, and the files", audit.findings))
-    for session in audit.sessions:
-        if _is_worth_telling(session):
-            console.print(_findings_table(manifest, _name_of(session), session.findings))
+    telling = [session for session in audit.sessions if _is_worth_telling(session)]
+    shown = _worst(telling, _MOST_TABLES)
+    for session in shown:
+        console.print(_findings_table(manifest, _name_of(session), session.findings))
+    if len(telling) > len(shown):
+        text = f"{_count(len(telling) - len(shown), 'more session')} with something to tell: --json FILE has them all"
+        console.print(text, highlight=False, markup=False)
     console.print(f"manifest: {manifest.digest().hex()}", highlight=False, soft_wrap=True)
     for line in verdict(audit):
         console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
 
 
+def _worst(sessions: Sequence[SessionAudit], most: int) -> list[SessionAudit]:
+    """Those whose strongest finding is the strongest, in the order given."""
+    levels = list(Level)
+
+    def strength(session: SessionAudit) -> int:
+        return min((levels.index(own.level) for own in session.findings), default=len(levels))
+
+    chosen = {id(session) for session in sorted(sessions, key=strength)[:most]}
+    return [session for session in sessions if id(session) in chosen]
+
+
 def verdict(audit: Audit) -> list[str]:
-    """What it all comes to, in a line or two."""
+    """What it all comes to, in a few lines."""
     if not audit.is_consistent:
-        return [*(_refusal(session) for session in audit.refused), *_against_whom(audit.faults)]
+        refused = [_refusal(session) for session in audit.refused[:_MOST_REFUSALS]]
+        if len(audit.refused) > len(refused):
+            refused.append(f"{len(audit.refused) - len(refused)} more certified results were refused")
+        return [*refused, *_against_whom(audit.faults)]
     lines = ["consistent: nothing in the record speaks against anybody"]
     ended = {outcome: [found for found in audit.sessions if found.outcome is outcome] for outcome in Outcome}
     if ended[Outcome.ABORTED]:
@@ -65,7 +104,10 @@ def verdict(audit: Audit) -> list[str]:
     if ended[Outcome.INCOMPLETE]:
         lines.append(f"{_count(len(ended[Outcome.INCOMPLETE]), 'session')} without an end in this record")
     if ended[Outcome.UNPLACED]:
-        lines.append(f"{_count(len(ended[Outcome.UNPLACED]), 'session')} of another task, or forged: not judged")
+        lines.append(
+            f"{_count(len(ended[Outcome.UNPLACED]), 'session')} of another task, forged, or without the sealing keys "
+            "of its set-up: not judged"
+        )
     return lines
 
 
@@ -77,7 +119,7 @@ def _refusal(session: SessionAudit) -> str:
     if not refused:
         means = "they were sent another delivery than the one in the record, or complain without reason"
     elif session.total_weight is not None:
-        means = "the sum in the record passes; they were sent another one, hold other clips, or complain without reason"
+        means = "the sum in the record passes; they were sent another one, or complain without reason"
     else:
         means = (
             "somebody, the hub, an aggregator or a client of the roster, altered the sum before it was committed, or "
@@ -95,15 +137,19 @@ def _against_whom(faults: Sequence[Finding]) -> list[str]:
     said = [f"{_count(count[Level.PROVEN], 'fault')} proven"]
     if count[Level.INCONSISTENT]:
         said.append(f"{count[Level.INCONSISTENT]} with several parties to choose from")
-    if count[Level.SUSPECTED]:
-        said.append(f"{count[Level.SUSPECTED]} of the hub, or of whoever altered its unsigned word on the way")
+    suspected = [fault.parties for fault in faults if fault.level is Level.SUSPECTED]
+    if suspected:
+        hub = any(HUB in parties for parties in suspected)
+        said.append(f"{len(suspected)} of " + (_OF_THE_HUB if hub else _OF_THE_RECORDER))
+        if hub and any(RECORDER in parties for parties in suspected):
+            said[-1] += f", or {_OF_THE_RECORDER}"
     culprits = dict.fromkeys(name for fault in faults if fault.level is Level.PROVEN for name in fault.parties)
     lines = [", ".join(said)] if faults else []
     return lines + ([f"proven to have broken the protocol: {joined(_in_order(culprits))}"] if culprits else [])
 
 
 def _in_order(names: Sequence[str] | dict[str, None]) -> list[str]:
-    roles = ["hub", "aggregator", "client"]
+    roles = [HUB, RECORDER, "aggregator", "client"]
     return sorted(names, key=lambda name: (roles.index(name.partition(" ")[0]), int(name.partition(" ")[2] or 0)))
 
 
@@ -115,6 +161,7 @@ def _is_worth_telling(session: SessionAudit) -> bool:
 def _sessions_table(manifest: Manifest, audit: Audit) -> Table:
     title = f"{_count(audit.messages, 'message')}, {audit.verified} signed and verified"
     table = Table(title=title, box=box.SIMPLE, title_justify="left")
+    table.add_column("set-up", no_wrap=True)
     for heading in ("epoch", "round"):
         table.add_column(heading, justify="right")
     table.add_column("session", no_wrap=True)
@@ -122,8 +169,10 @@ def _sessions_table(manifest: Manifest, audit: Audit) -> Table:
     table.add_column("roster", justify="right", no_wrap=True)
     table.add_column("holds", justify="right")
     table.add_column("against")
-    for found in audit.sessions:
+    shown = _worst(audit.sessions, _MOST_SESSIONS)
+    for found in shown:
         table.add_row(
+            _MISSING if found.setup is None else found.setup.hex()[:8],
             _MISSING if found.epoch is None else str(found.epoch),
             _MISSING if found.round is None else str(found.round),
             found.sid.hex()[:8],
@@ -132,6 +181,8 @@ def _sessions_table(manifest: Manifest, audit: Audit) -> Table:
             str(sum(own.level is Level.HOLDS for own in found.findings)),
             _against(found),
         )
+    if len(audit.sessions) > len(shown):
+        table.caption = f"and {_count(len(audit.sessions) - len(shown), 'more session')}: --json FILE has them all"
     return table
 
 
@@ -152,7 +203,8 @@ def _against(session: SessionAudit) -> Text:
     if any(fault.level is Level.INCONSISTENT for fault in faults):
         return Text("one of several", style=_STYLES[Level.INCONSISTENT])
     if faults:
-        return Text("the hub, suspected", style=_STYLES[Level.SUSPECTED])
+        suspects = sorted({name for fault in faults for name in fault.parties})
+        return Text(f"the {' or the '.join(suspects)}, suspected", style=_STYLES[Level.SUSPECTED])
     return Text("nobody proven" if session.outcome is Outcome.REFUSED else "nobody")
 
 
@@ -161,8 +213,10 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _name_of(session: SessionAudit) -> str:
-    where = "" if session.round is None else f"round {session.round} of epoch {session.epoch}, "
-    return f"{where}session {session.sid.hex()[:8]}"
+    session_name = f"session {session.sid.hex()[:8]}"
+    if session.setup is None:
+        return session_name
+    return f"round {session.round} of set-up {session.setup.hex()[:8]} (epoch {session.epoch}), {session_name}"
 
 
 def _findings_table(manifest: Manifest, title: str, findings: Sequence[Finding]) -> Table:
@@ -170,10 +224,12 @@ def _findings_table(manifest: Manifest, title: str, findings: Sequence[Finding])
     for heading in ("", "step", "who"):
         table.add_column(heading, max_width=24)
     table.add_column("what", ratio=1)
-    for finding in findings:
-        if finding.level is not Level.HOLDS:
-            level = Text(finding.level.value, style=_STYLES.get(finding.level, ""))
-            table.add_row(level, finding.step, Text(_who(manifest, finding)), Text(finding.what))
+    telling = [finding for finding in findings if finding.level is not Level.HOLDS]
+    for finding in telling[:_MOST_FINDINGS]:
+        level = Text(finding.level.value, style=_STYLES.get(finding.level, ""))
+        table.add_row(level, finding.step, Text(_who(manifest, finding)), Text(finding.what))
+    if len(telling) > _MOST_FINDINGS:
+        table.add_row("", "", "", Text(f"and {len(telling) - _MOST_FINDINGS} more: --json FILE has them all"))
     holds = [finding.what for finding in findings if finding.level is Level.HOLDS]
     if holds:
         table.add_row(Text(Level.HOLDS.value, style="green"), "", "", Text("; ".join(holds)))
@@ -202,6 +258,7 @@ def audit_as_json(manifest: Manifest, audit: Audit) -> bytes:
         "sessions": [
             {
                 "sid": found.sid.hex(),
+                "setup": None if found.setup is None else found.setup.hex(),
                 "epoch": found.epoch,
                 "round": found.round,
                 "outcome": found.outcome.value,

@@ -104,8 +104,11 @@ app.command("export")(export.command)
 app.command("report")(report.command)
 app.command("models")(models.command)
 app.add_typer(data_app, name="data")
-task_app = typer.Typer(no_args_is_help=True, help="Look at a task before joining it.", rich_markup_mode="rich")
+task_app = typer.Typer(
+    no_args_is_help=True, help="Look at a task before joining it, or after it stopped.", rich_markup_mode="rich"
+)
 task_app.command("verify")(task.verify)
+task_app.command("continue")(task.continue_)
 app.add_typer(task_app, name="task")
 transcript_app = typer.Typer(no_args_is_help=True, help="Check what was said, offline.", rich_markup_mode="rich")
 transcript_app.command("verify")(transcript.verify)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from privateyes.aggregation.evidence import read_message
-from privateyes.aggregation.findings import Finding, Level
+from privateyes.aggregation.audit.evidence import read_message
+from privateyes.aggregation.audit.findings import RECORDER, Finding, Level
 from privateyes.aggregation.manifest import Manifest, manifest_from_toml
-from privateyes.aggregation.messages import Message
+from privateyes.aggregation.messages import Announcement, Message
 from privateyes.errors import ConfigError, DataError, MalformedError, ParameterError
 
 MANIFEST_NAME: Final = "manifest.toml"
@@ -22,6 +23,7 @@ _WHAT_TO_GIVE: Final = "give a session's record or a folder of records"
 _MAX_MANIFEST_BYTES: Final = 64 << 20
 _STATE_BYTES: Final = 32  # for each parameter, generously
 _LINE_OVERHEAD_BYTES: Final = 1 << 16  # everything but vectors, rosters and lists of digests, generously
+_NAMED_BY_ROUND: Final = re.compile(r"-session-([0-9]{1,19})\.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +32,35 @@ class Record:
 
     Attributes:
         files: of sessions.
-        setup: of the epoch's set-up, if there is one.
+        setup: of the set-up, if there is one.
         manifest: where its manifest lies, if it lies beside it.
+        whole: whether it is a folder, so that what is absent was left out.
     """
 
     files: tuple[Path, ...]
     setup: Path | None
     manifest: Path | None
+    whole: bool
 
     def messages(self, manifest: Manifest, note: Callable[[Finding], None]) -> Iterator[Message]:
         """Every message, file by file.
 
         Args:
-            note: is given a finding for every file whose last line is torn.
+            note: is given a finding for every file whose last line is torn, or whose name is another session's.
 
         Raises:
             DataError: a line is no message; says which one.
         """
         for path in (*self.files, *([self.setup] if self.setup else [])):
-            yield from read_messages(path, manifest, note)
+            rounds = set()
+            for message in read_messages(path, manifest, note):
+                if isinstance(message, Announcement):
+                    rounds.add(message.round)
+                yield message
+            named = _NAMED_BY_ROUND.search(path.name)
+            if named is not None and rounds and int(named[1]) not in rounds:
+                text = f"{path} is named for session {int(named[1])}, and holds the announcement of another one"
+                note(Finding(Level.SUSPECTED, "record", text, (RECORDER,)))
 
 
 def find_record(path: Path, setup: Path | None) -> Record:
@@ -72,14 +84,17 @@ def _find_record(path: Path, setup: Path | None) -> Record:
     if (path / _FOLDER_NAME).is_dir():
         path = path / _FOLDER_NAME
     folder = path if path.is_dir() else path.parent
-    files = sorted(file for file in path.iterdir() if file.suffix == ".jsonl") if path.is_dir() else [path]
+    whole = path.is_dir()
+    files = sorted(file for file in path.iterdir() if file.suffix == ".jsonl") if whole else [path]
+    if whole and any(file.is_fifo() for file in files):  # reading it could wait for ever
+        raise DataError(f"{path} holds a .jsonl that is no file", _WHAT_TO_GIVE)
     beside = folder / SETUP_NAME
     found = setup if setup is not None else beside if beside.is_file() else None
     files = [file for file in files if found is None or os.path.realpath(file) != os.path.realpath(found)]
     if not files and found is None:
         raise DataError(f"{path} holds no .jsonl file", _WHAT_TO_GIVE)
     candidates = [place / MANIFEST_NAME for place in (folder, folder.parent)]
-    return Record(tuple(files), found, next((place for place in candidates if place.is_file()), None))
+    return Record(tuple(files), found, next((place for place in candidates if place.is_file()), None), whole)
 
 
 def read_manifest(path: Path) -> Manifest:

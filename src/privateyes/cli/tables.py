@@ -134,6 +134,11 @@ def _remarks(results: Mapping[str, Any]) -> list[str]:
         for row in results["rows"]
         if row.get("void_rounds")
     ]
+    lines += [
+        f"{row['way']}: ended with round {', '.join(map(str, row['converged'].values()))}: the model no longer changed"
+        for row in results["rows"]
+        if row.get("converged")
+    ]
     return [*lines, *_stopping_remarks(results)]
 
 

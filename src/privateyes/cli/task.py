@@ -1,4 +1,4 @@
-"""`privateyes task verify`."""
+"""`privateyes task verify` and `privateyes task continue`."""
 
 from __future__ import annotations
 
@@ -37,3 +37,41 @@ def verify(
         print_differences(found, manifest, against)
         if found:
             raise typer.Exit(1)
+
+
+def continue_(
+    directory: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, or one task's folder in it.")],
+    send_again: Annotated[
+        bool,
+        typer.Option("--send-again", help="The same clients send the same updates once more, when the run goes on."),
+    ] = False,
+) -> None:
+    """Say what stopped a task after a session was opened and refused, and offer what is safe now.
+
+    Nobody is removed and nobody added: the difference of two sums could be one person's update.
+
+    Exit codes:
+
+    - 0: nothing waits for a decision, or the session will be sent again.
+    - 1: a session waits for a decision.
+    - 2: the directory cannot be read, or the way is not safe.
+
+    Example: privateyes task continue runs/mine --send-again
+    """
+    from privateyes.cli.continue_tables import print_nothing_waits, print_refused
+    from privateyes.engines.local import continuing
+
+    waiting = False
+    for folder in continuing.task_folders(directory):
+        found = continuing.look(folder)
+        if found is None:
+            print_nothing_waits(folder)
+            continue
+        print_refused(folder, found)
+        if send_again:
+            continuing.send_again(folder)
+            typer.echo(f"{folder}: the session will be sent again; go on with `privateyes train --resume`")
+        elif not found.asked_again:
+            waiting = True
+    if waiting:
+        raise typer.Exit(1)

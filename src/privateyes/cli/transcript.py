@@ -19,24 +19,25 @@ def verify(
     ] = None,
     setup: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.jsonl", help=r"The epoch's set-up. \[default: setup.jsonl beside the record]"),
+        typer.Option(metavar="FILE.jsonl", help=r"The set-up. \[default: setup.jsonl beside the record]"),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the findings.")] = None,
 ) -> None:
     """Check the record of sessions offline: what was certified, why others ended, and what is proven about whom.
 
-    Nothing in the record is trusted but signatures by the manifest's keys.
+    Nothing in the record is trusted but signatures by the manifest's keys. A folder is the record of the whole task:
+    what follows from the rest and is absent was left out. Without the set-up's sealing keys a session is not judged.
 
     Exit codes:
 
     - 0: consistent; an aborted or unfinished session speaks against nobody.
-    - 1: something speaks against somebody, or a certified result was refused.
+    - 1: something speaks against somebody, was altered or left out, or a certified result was refused.
     - 2: the record or the manifest cannot be read.
 
     Example: privateyes transcript verify transcripts --manifest pinned.toml
     """
     from privateyes.aggregation.audit import audit
-    from privateyes.aggregation.findings import Finding, strongest_first
+    from privateyes.aggregation.audit.findings import Finding, strongest_first
     from privateyes.cli.audit_tables import audit_as_json, print_audit
     from privateyes.cli.records import find_record, read_manifest
     from privateyes.errors import DataError
@@ -52,16 +53,16 @@ def verify(
             err=True,
         )
     pinned = read_manifest(manifest or found.manifest or Path())
-    torn: list[Finding] = []
-    outcome = audit(pinned, found.messages(pinned, torn.append))
+    of_files: list[Finding] = []
+    outcome = audit(pinned, found.messages(pinned, of_files.append), found.whole)
     if outcome.messages == 0:
         raise DataError(f"{record} holds no whole message", "give a session's record or a folder of records")
     if outcome.verified == 0:
         raise DataError(
             f"{record}: none of {outcome.messages} messages is of this manifest's task",
-            "give the manifest that the record was made under with --manifest",
+            "give the manifest that the record was made under with --manifest, and its set-up with --setup",
         )
-    outcome = replace(outcome, findings=strongest_first([*outcome.findings, *torn]))
+    outcome = replace(outcome, findings=strongest_first([*outcome.findings, *of_files]))
     if json_file is not None:
         try:
             write_atomically(json_file, audit_as_json(pinned, outcome))

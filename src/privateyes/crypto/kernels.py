@@ -8,6 +8,7 @@ entry and on return.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,10 @@ _SHIFT61 = np.uint64(61)
 _SHIFT3 = np.uint64(3)
 _SHIFT32 = np.uint64(32)
 _LOW32 = np.uint64(2**32 - 1)
+_TWO31 = np.uint64(2**31)
+_TWO32 = np.uint64(2**32)
 _ZERO = np.uint64(0)
+_ONE = np.uint64(1)
 
 
 def _emit_product_high(typing_context: Any, left: Any, right: Any) -> Any:  # noqa: ARG001 - numba's signature
@@ -140,24 +144,36 @@ def _squares_61(values: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _dot_31(left: Elements, right: Elements) -> Any:
-    # Each product is folded to below 2^32, so 2^32 of them fit into the sum.
-    total = _ZERO
-    for t in range(left.size):
-        product = np.uint64(left[t]) * np.uint64(right[t])
-        total += (product & _P31_WIDE) + (product >> _SHIFT31)
-    return total % _P31_WIDE
+def _four_products_31(values: Any, column: Elements, t: int, quarter: int) -> Any:
+    # Four products fit into 64 bits; their sum is folded to below 2^34.
+    total = values[0] * np.uint64(column[t]) + values[1] * np.uint64(column[t + quarter])
+    total += values[2] * np.uint64(column[t + 2 * quarter]) + values[3] * np.uint64(column[t + 3 * quarter])
+    return (total & _P31_WIDE) + (total >> _SHIFT31)
 
 
 @njit(nogil=True, cache=True)
-def _dot_61(left: Elements, right: Elements) -> Any:
-    total = _ZERO
-    for t in range(left.size):
-        low = left[t] * right[t]
-        high = (_product_high(left[t], right[t]) << _SHIFT3) | (low >> _SHIFT61)
-        total += (low & P61) + high
-        total = (total & P61) + (total >> _SHIFT61)
-    return total % P61
+def _dots_31(values: Elements, b_1: Elements, b_2: Elements, b_3: Elements, b_4: Elements) -> Any:
+    # With four columns at once, so that each value is loaded and widened once.
+    quarter = values.size // 4
+    dot_1, dot_2, dot_3, dot_4 = _ZERO, _ZERO, _ZERO, _ZERO
+    for t in range(quarter):
+        some = (
+            np.uint64(values[t]),
+            np.uint64(values[t + quarter]),
+            np.uint64(values[t + 2 * quarter]),
+            np.uint64(values[t + 3 * quarter]),
+        )
+        dot_1 += _four_products_31(some, b_1, t, quarter)
+        dot_2 += _four_products_31(some, b_2, t, quarter)
+        dot_3 += _four_products_31(some, b_3, t, quarter)
+        dot_4 += _four_products_31(some, b_4, t, quarter)
+    for t in range(4 * quarter, values.size):
+        value = np.uint64(values[t])
+        dot_1 += value * np.uint64(b_1[t]) % _P31_WIDE
+        dot_2 += value * np.uint64(b_2[t]) % _P31_WIDE
+        dot_3 += value * np.uint64(b_3[t]) % _P31_WIDE
+        dot_4 += value * np.uint64(b_4[t]) % _P31_WIDE
+    return dot_1 % _P31_WIDE, dot_2 % _P31_WIDE, dot_3 % _P31_WIDE, dot_4 % _P31_WIDE
 
 
 @njit(nogil=True, cache=True)
@@ -166,11 +182,14 @@ def _tensor_dot_31(first: int, values: Elements, rows: Elements, columns: Elemen
     t = 0
     while t < values.size:
         row, column = divmod(first + t, width)
-        length = min(width - column, values.size - t)
-        for tag in range(rows.shape[0]):
-            partial = _dot_31(values[t : t + length], columns[tag, column : column + length])
-            sums[tag] = (sums[tag] + partial * np.uint64(rows[tag, row])) % _P31_WIDE
-        t += length
+        end = column + min(width - column, values.size - t)
+        part = values[t : t + end - column]
+        dots = _dots_31(
+            part, columns[0, column:end], columns[1, column:end], columns[2, column:end], columns[3, column:end]
+        )
+        for tag in range(4):
+            sums[tag] = (sums[tag] + dots[tag] * np.uint64(rows[tag, row])) % _P31_WIDE
+        t += part.size
 
 
 @njit(nogil=True, cache=True)
@@ -180,6 +199,36 @@ def _multiply_61(left: Any, right: Any) -> Any:
     folded = (low & P61) + high
     folded = (folded & P61) + (folded >> _SHIFT61)
     return min(folded, folded - P61)
+
+
+@njit(nogil=True, cache=True)
+def _dot_61(left: Elements, right: Elements) -> Any:
+    # In limbs of 31 bits, left = a 2^31 + b and right = c 2^31 + d, because processors multiply 32-bit numbers many at
+    # a time. Four products of limbs fit into 64 bits; the halves of such a term are added up apart, 2^30 of them. The
+    # mask on a and c tells the compiler that they are small.
+    quarter = left.size // 4
+    ac_low, ac_high, cross_low, cross_high, bd_low, bd_high = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
+    for t in range(quarter):
+        ac, cross, bd = _ZERO, _ZERO, _ZERO
+        for start in (0, quarter, 2 * quarter, 3 * quarter):
+            a, b = (left[start + t] >> _SHIFT31) & _P31_WIDE, left[start + t] & _P31_WIDE
+            c, d = (right[start + t] >> _SHIFT31) & _P31_WIDE, right[start + t] & _P31_WIDE
+            ac += a * c
+            cross += a * d + b * c
+            bd += b * d
+        ac_low += ac & _LOW32
+        ac_high += ac >> _SHIFT32
+        cross_low += cross & _LOW32
+        cross_high += cross >> _SHIFT32
+        bd_low += bd & _LOW32
+        bd_high += bd >> _SHIFT32
+    # (ac 2^31 + cross) 2^31 + bd; with 2^30 terms or fewer nothing here reaches 2^64.
+    total = _multiply_61(ac_high, _TWO32) + ac_low + (cross_high << _ONE)
+    total = _multiply_61(total, _TWO31) + cross_low + (bd_high << _ONE)
+    total = _multiply_61(total, _TWO31) + bd_low
+    for t in range(4 * quarter, left.size):
+        total += _multiply_61(left[t], right[t])
+    return total % P61
 
 
 @njit(nogil=True, cache=True)
@@ -230,14 +279,24 @@ def add_words(field: Field, elements: Elements, words: Elements) -> bool:
     return bool(_add_words_31(elements, words) if field.bits == 31 else _add_words_61(elements, words))
 
 
+@lru_cache(maxsize=4)
+def _zeros(field: Field, count: int) -> Elements:
+    return field.zeros(count)
+
+
 def add_vectors(field: Field, elements: Elements, vectors: Sequence[Elements]) -> None:
-    """``elements += sum of vectors`` mod p, in place; all canonical and of one length. Four at a time, in one pass."""
+    """``elements += sum of vectors`` mod p, in place; all canonical and of one length.
+
+    Four at a time, in one pass. Zeros, which stay in the cache, take the place of those that are missing of the last
+    four: less work than another pass over the sum for each of the others.
+    """
+    if len(vectors) == 1:
+        add_words(field, elements, vectors[0])
+        return
     add_four = _add_four_31 if field.bits == 31 else _add_four_61
-    whole = len(vectors) - len(vectors) % 4
-    for start in range(0, whole, 4):
-        add_four(elements, *vectors[start : start + 4])
-    for vector in vectors[whole:]:
-        add_words(field, elements, vector)
+    given = [*vectors, *[_zeros(field, elements.size)] * (-len(vectors) % 4)]
+    for start in range(0, len(given), 4):
+        add_four(elements, *given[start : start + 4])
 
 
 def subtract_words(field: Field, elements: Elements, words: Elements) -> bool:
@@ -262,7 +321,7 @@ def tensor_dot(field: Field, first: int, values: Elements, rows: Elements, colum
     Args:
         first: the coordinate index of ``values[0]``.
         values: a chunk of y, (c,).
-        rows: the a_l, (k, A).
+        rows: the a_l, (k, A), with the k of the field.
         columns: the b_l, (k, B); coordinate t has coefficient ``rows[l, t div B] * columns[l, t mod B]``.
         sums: running sums below p, uint64 (k,), updated in place.
     """

@@ -117,7 +117,7 @@ class UpdateEncoder:
         yield from _cut(out)
 
     def _encode_within(self, limit: NormLimit, out: Elements) -> None:
-        shrink = limit.shrink(self._norm(), self.weight, self._delta.size)
+        shrink = limit.shrink(clipped_norm(self._delta, self._parts), self.weight, self._delta.size)
         squared, field = SquaredNorm(self._parts), self._parts[0].encoding.field
         lifted, start = np.empty(_step(out), dtype=np.int64), 0
         for piece in self._encoded(out, shrink):
@@ -129,15 +129,6 @@ class UpdateEncoder:
             self.shortened = True
             _scale_down(field, out, squared.radius(limit, self.weight), squared.total)
 
-    def _norm(self) -> float:
-        """The L2 norm of the clipped update. A NaN stays one, or encoding refuses it."""
-        total = 0.0
-        for part in self._parts:
-            for start in range(part.start, part.stop, CHUNK_BYTES // 4):
-                values = self._delta[start : min(start + CHUNK_BYTES // 4, part.stop)]
-                total += _squared_norm(values, np.float64(part.encoding.clip))
-        return math.sqrt(total)
-
     def _encoded(self, out: Elements, shrink: float) -> Iterator[Elements]:
         words, start = np.empty(_step(out), dtype=np.uint32), 0
         for piece in _cut(out):
@@ -147,6 +138,16 @@ class UpdateEncoder:
                 self.clipped += part.encoding.encode(values, self.weight, words[part.span], into, shrink)
             yield piece
             start += piece.size
+
+
+def clipped_norm(delta: NDArray[np.float32], parts: tuple[Segment, ...]) -> float:
+    """The L2 norm of an update whose coordinates are clipped; of one with a NaN, nothing that means anything."""
+    total = 0.0
+    for part in parts:
+        for start in range(part.start, part.stop, CHUNK_BYTES // delta.itemsize):
+            values = delta[start : min(start + CHUNK_BYTES // delta.itemsize, part.stop)]
+            total += _squared_norm(values, np.float64(part.encoding.clip))
+    return math.sqrt(total)
 
 
 def smallest_bound(dimension: int) -> int:

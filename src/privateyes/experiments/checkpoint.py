@@ -1,15 +1,17 @@
 """Where a way stands after a round, as one safetensors file.
 
-Tensors: ``model`` (or ``model/<client>`` for each client's own) float32 (d,), and ``moment/<i>`` float64 (d,). The
-metadata hold one entry only: with several, safetensors would write them in an order that changes from run to run.
+Tensors: ``model`` (or ``model/<client>`` for each client's own) float32 (d,), ``moment/<i>`` float64 (d,), and
+``lineage`` uint8 (n, 32), the digests of the weights before it. The metadata hold one entry only: with several,
+safetensors would write them in an order that changes from run to run.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +20,14 @@ from safetensors.numpy import save
 
 from privateyes.encoding.clips import ClipPlan, plan_of_pairs
 from privateyes.errors import ParameterError, RunDirectoryError
+from privateyes.federation.lineage import WEIGHTS_BYTES, split_lineage
 from privateyes.federation.rounds import ServerState
 from privateyes.files import write_atomically
 
 SHARED = ""
 """The model's name in `Checkpoint.vectors` where all clients share one."""
+_VERSION = 2
+_LINEAGE = "lineage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +40,47 @@ class Checkpoint:
         moments: of the server optimiser, each float64 (d,).
         last_sid: of the last accepted aggregation session; empty where there is none.
         clips: of each tensor, where they adapt.
-        void_rounds: how many of the rounds changed nothing, because too few clients arrived.
+        void_rounds: how many of the rounds changed nothing.
+        lineage: W of every earlier state of the task, oldest first; see `federation.lineage`.
     """
 
     round: int
-    vectors: Mapping[str, NDArray[np.float32]]
-    moments: tuple[NDArray[np.float64], ...] = ()
+    vectors: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    moments: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)
     last_sid: bytes = b""
     clips: ClipPlan | None = None
     void_rounds: int = 0
+    lineage: tuple[bytes, ...] = field(default=(), repr=False)
 
     @classmethod
     def of_state(cls, state: ServerState) -> Checkpoint:
         """The checkpoint of a way whose clients share a model."""
-        shared = {SHARED: state.vector}
-        return cls(state.rounds_run, shared, state.moments, state.last_sid, state.clips, state.void_rounds)
+        return cls(
+            state.rounds_run, {SHARED: state.vector}, state.moments, state.last_sid, state.clips, state.void_rounds,
+            state.lineage,
+        )  # fmt: skip
 
     def state(self) -> ServerState:
         """Back to the state; for ways whose clients share a model."""
-        changed = self.round - self.void_rounds
-        return ServerState(self.vectors[SHARED], self.moments, changed, self.last_sid, self.clips, self.void_rounds)
+        return ServerState(
+            self.vectors[SHARED], self.moments, self.round - self.void_rounds, self.last_sid, self.clips,
+            self.void_rounds, self.lineage,
+        )  # fmt: skip
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Replace `path` atomically. Equal checkpoints give equal bytes."""
-    tensors: dict[str, NDArray[np.float32] | NDArray[np.float64]] = {
+    tensors: dict[str, NDArray[Any]] = {
         _tensor_name(client): np.ascontiguousarray(vector) for client, vector in checkpoint.vectors.items()
     }
     for index, moment in enumerate(checkpoint.moments):
         tensors[f"moment/{index}"] = np.ascontiguousarray(moment)
-    facts: dict[str, object] = {"last_sid": checkpoint.last_sid.hex(), "round": checkpoint.round}
+    if checkpoint.lineage:
+        digests = np.frombuffer(b"".join(checkpoint.lineage), dtype=np.uint8)
+        tensors[_LINEAGE] = digests.reshape(-1, WEIGHTS_BYTES)
+    facts: dict[str, object] = {
+        "version": _VERSION, "last_sid": checkpoint.last_sid.hex(), "round": checkpoint.round,
+    }  # fmt: skip
     if checkpoint.void_rounds:
         facts["void_rounds"] = checkpoint.void_rounds
     if checkpoint.clips is not None:
@@ -76,19 +92,31 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     """The checkpoint at `path`; None if there is none.
 
     Raises:
-        RunDirectoryError: the file is damaged.
+        RunDirectoryError: the file is damaged, or was written by another version.
     """
     if not path.exists():
         return None
     try:
         with safe_open(path, framework="numpy") as file:
             facts = json.loads(file.metadata()["privateyes"])
+            version = int(facts.get("version", 1))
+            if version != _VERSION:
+                raise RunDirectoryError(
+                    f"{path} was written by another version of privateyes (checkpoint {version}, not {_VERSION})",
+                    "use that version, or run again in a new directory",
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        lineage = split_lineage(tensors.pop(_LINEAGE).tobytes()) if _LINEAGE in tensors else ()
         vectors = {_client_name(name): tensors[name] for name in sorted(tensors) if name.startswith("model")}
-        moments = tuple(tensors[f"moment/{index}"] for index in range(len(tensors) - len(vectors)))
-        clips = plan_of_pairs(facts["clips"]) if "clips" in facts else None
-        void_rounds = int(facts.get("void_rounds", 0))
-        return Checkpoint(int(facts["round"]), vectors, moments, bytes.fromhex(facts["last_sid"]), clips, void_rounds)
+        return Checkpoint(
+            round=int(facts["round"]),
+            vectors=vectors,
+            moments=tuple(tensors[f"moment/{index}"] for index in range(len(tensors) - len(vectors))),
+            last_sid=bytes.fromhex(facts["last_sid"]),
+            clips=plan_of_pairs(facts["clips"]) if "clips" in facts else None,
+            void_rounds=int(facts.get("void_rounds", 0)),
+            lineage=lineage,
+        )
     except (SafetensorError, ParameterError, ValueError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
         remedy = "delete the run's directory, or restore this file, and run again"
         raise RunDirectoryError(f"{path} is damaged ({error})", remedy) from error

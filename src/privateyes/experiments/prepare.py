@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ class Preparation:
     folds: tuple[Fold, ...]
     samples: Mapping[str, int]
     image_shape: tuple[int, ...]
-    initial: NDArray[np.float32]
+    initial: NDArray[np.float32] = field(repr=False)
     lengths: tuple[int, ...]
     eye_shape: tuple[int, ...] | None = None
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from privateyes.aggregation.result import Check
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.misbehaviour import AlteringAggregator
-from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from, set_up_epoch
-from privateyes.engines.local.secure import local_inputs
+from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from, set_up
+from privateyes.engines.local.secure import local_inputs, training_state
 from privateyes.engines.local.session import Session, SessionResult
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Wire
@@ -82,17 +82,18 @@ def _run_once(
     *,
     altered: bool,
 ) -> SessionResult:
-    parties = parties_from(plan, draw_identities(plan))
+    begins = replace(state, round=0)  # a task of its own, which begins with this model
+    parties = parties_from(plan, draw_identities(plan), begins.digest())
     wire = Wire(parties.manifest)
-    set_up_epoch(parties, state.digest(), wire)
+    set_up(parties, training_state(begins), wire)
     if altered:
         parties = _with_altering_aggregator(parties)
     folder = run_directory / _FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of a replay that was killed
     try:
-        with closing(PartyStore(folder / "parties.sqlite")) as store:
+        with closing(PartyStore.create(folder)) as store:
             session = Session(parties, wire, store, RoleClock(), clips=state.clips)
-            return session.run(0, local_inputs(parties, state, updates, seed))
+            return session.run(0, local_inputs(parties, begins, updates, seed))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

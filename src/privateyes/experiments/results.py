@@ -110,7 +110,8 @@ def _row(
         "bytes_down_per_client_round": _mean(lines, "bytes_down_per_client"),
         "bytes_up_per_client_once": _bytes_of_images(preparation, task) if way == "centralised" else 0.0,
         "learned": learned(way, aggregators, preparation.spec.aggregation.mode),
-        "void_rounds": sum(1 for line in lines if _void(line)),
+        "void_rounds": sum(1 for line in lines if _void(line) and not line.get("converged")),
+        "converged": {line["fold"]: line["round"] for line in lines if line.get("converged")},
         **_stopping(lines, ends),
     }
 
@@ -138,12 +139,12 @@ def _bytes_of_images(preparation: Preparation, task: GazeTask) -> float:
 
 
 def _void(line: Mapping[str, Any]) -> bool:
-    """Whether too few clients arrived in a round, so that it changed nothing."""
+    """Whether a round changed nothing: too few clients arrived, or the model had converged."""
     return bool(line["participation"].get("void"))
 
 
 def _mean(lines: Sequence[Mapping[str, Any]], key: str) -> float:
-    """Over the rounds that were not void: in a void one nothing is trained or sent, and that is no saving."""
+    """Over the rounds that were not void: in a void one less is trained or sent, and that is no saving."""
     held = [line[key] for line in lines if not _void(line)]
     return float(np.mean(held)) if held else 0.0
 
@@ -174,5 +175,6 @@ def equality_of(metrics: Sequence[Mapping[str, Any]], errors: Mapping[str, float
         "bound": max(entry["deviation_bound"] for entry in details),
         "ratio": max(entry["deviation"] / entry["deviation_bound"] for entry in details),
         "saturated": sum(entry.get("saturated", 0) for entry in details),
+        "shortened": sum(entry.get("shortened", 0) for entry in details),
         "error_difference": max(differences, default=None),
     }

@@ -170,13 +170,19 @@ def _run_way(way: str, context: FoldContext, task: GazeTask, run: RunDirectory, 
         observer.way_started(fold.name, way, start.round, rounds)
         for line in _train(way, context, start, stopping, task, run):
             observer.round_done(line)
-            if line.get("stopped"):
-                who = ", ".join(fold.validation)
-                best = line["best_round"]
-                observer.note(f"{way} stops after round {line['round']}: round {best} was the best on {who}")
+            reason = _early_end(line, fold)
+            if reason is not None:
+                observer.note(f"{way} stops after round {line['round']}: {reason}")
         observer.way_finished(fold.name, way)
     if WAYS[way].secure:
         forget_secrets(task_folder(run.path, fold, way))
+
+
+def _early_end(line: Mapping[str, Any], fold: Fold) -> str | None:
+    """Why a way ends with a round that is not its last; None if it goes on."""
+    if line["converged"]:
+        return "the model no longer changes, for the round gave weights that the task had before"
+    return f"round {line['best_round']} was the best on {', '.join(fold.validation)}" if line.get("stopped") else None
 
 
 def _train(
@@ -193,10 +199,10 @@ def _train(
         for outcome in outcomes:
             cpu = {"seconds_cpu": process_time() - begun}
             number = outcome.checkpoint.round
-            evaluated = number % every == 0 or number == rounds
+            evaluated = number % every == 0 or number == rounds or outcome.converged
             found = _errors(context.pool, task, true, outcome.checkpoint) if evaluated else {}
             void = bool(outcome.participation.get("void"))
-            judged = stopping.judge(number, _those_of(found, fold.validation), void)
+            judged = stopping.judge(number, _those_of(found, fold.validation), void, outcome.converged)
             tested = _tested(_those_of(found, fold.test))
             line = {**_metrics_line(fold, way, rounds, outcome), **tested, "unit": task.unit, **judged, **cpu}
             run.record_round(line, outcome.checkpoint, best=bool(judged) and stopping.improved)
@@ -244,6 +250,7 @@ def _metrics_line(fold: Fold, way: str, rounds: int, outcome: WayRound) -> dict[
         "bytes_down_per_client": outcome.bytes_down_per_client,
         "details": dict(outcome.details),
         "participation": dict(outcome.participation),
+        "converged": outcome.converged,
     }
 
 

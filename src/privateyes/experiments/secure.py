@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.crypto.field import field_by_name
 from privateyes.encoding.fixed_point import FixedPoint, exact_clip, largest_scale_bits
+from privateyes.encoding.norm import smallest_bound
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.secure import STORE_NAME, SecureExchange
+from privateyes.engines.local.secure import SecureExchange, store_folders
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import ParameterError
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.federation.cohorts import cohort_size
 from privateyes.federation.server_step import ServerOptimiser
+
+LONGEST_UPDATE: Final = 100.0
+"""The default limit of an update's L2 norm with a clip of at most 1, and so many clips above. Of all updates measured
+where the clip leaves the coordinates alone (docs/experiments.md), the longest had 8 with SGD and 22 with Adam.
+"""
 
 FOLDER = "aggregation"
 """Below a run's directory: <fold>/<way>/ with the task's manifest, its parties' store and its transcripts."""
@@ -44,15 +55,37 @@ def secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], di
             f"{field.name} field",
             'use aggregation.field = "wide", or lower aggregation.clip',
         )
+    encoding = FixedPoint(field, clip, scale_bits, weight_max, roster_max=cohort)
     return SecurePlan(
         clients=fold.clients,
         dimension=dimension,
         aggregators=given.aggregators,
-        encoding=FixedPoint(field, clip, scale_bits, weight_max, roster_max=cohort),
+        encoding=encoding,
         roster_min=given.roster_min or cohort,
         corrupt_clients=given.corrupt_clients,
         mode=given.mode,
+        settings=training_settings(spec),
+        privacy=_privacy(given.norm_clip, encoding, dimension),
     )
+
+
+def training_settings(spec: ExperimentSpec) -> bytes:
+    """The settings that clients train with, as a canonical file: sorted keys, no spaces, UTF-8. The manifest pins its
+    digest, so that no hub can supply them.
+    """
+    tables = ("model", "training", "augmentation", "federation", "aggregation")
+    chosen = {name: table for name, table in spec.result_key().items() if name in tables}
+    return json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _privacy(norm_clip: float | None, encoding: FixedPoint, dimension: int) -> Privacy | None:
+    """The limit of an update's L2 norm; by default one that fits the grid, however coarse that is."""
+    if norm_clip == 0:
+        return None
+    if norm_clip is None:
+        least = math.ldexp(smallest_bound(dimension), -encoding.scale_bits)
+        norm_clip = max(LONGEST_UPDATE * max(1.0, encoding.clip), least)
+    return Privacy(exact_clip(norm_clip))
 
 
 def check_secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], dimension: int) -> None:
@@ -70,6 +103,17 @@ def task_folder(run_directory: Path, fold: Fold, way: str) -> Path:
     return run_directory / FOLDER / fold.name / way
 
 
+def mirror_folders(spec: ExperimentSpec, folder: Path) -> tuple[Path, ...]:
+    """One folder for this task in each of the experiment's mirrors; none where it names none.
+
+    Args:
+        folder: see `task_folder`; of two runs with one mirror, each finds its own.
+    """
+    run = folder.absolute().parents[2]
+    own = f"{run.name}-{hashlib.sha256(str(run).encode()).hexdigest()[:12]}"
+    return tuple(Path(mirror) / own / folder.parent.name / folder.name for mirror in spec.store.mirrors)
+
+
 def open_secure_exchange(
     spec: ExperimentSpec, plan: SecurePlan, optimiser: ServerOptimiser, folder: Path
 ) -> SecureExchange:
@@ -85,11 +129,12 @@ def open_secure_exchange(
         ParameterError: as `secure_plan`.
         RunDirectoryError: the folder holds another task.
     """
-    return SecureExchange(plan, optimiser, folder, spec.seed, threads=spec.training.workers)
+    mirrors = mirror_folders(spec, folder)
+    return SecureExchange(plan, optimiser, folder, spec.seed, threads=spec.training.workers, mirrors=mirrors)
 
 
 def forget_secrets(folder: Path) -> None:
     """Remove the parties' keys once the last round of a secure way is on disk. Does nothing where they are gone."""
-    store = folder / STORE_NAME
-    if store.exists():
-        PartyStore(store).destroy()
+    folders = store_folders(folder)
+    if any(PartyStore.exists(one) for one in folders):
+        PartyStore(*folders).destroy()

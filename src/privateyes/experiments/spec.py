@@ -72,9 +72,11 @@ def parse_spec(text: str, origin: str, folder: Path, data: Path | None = None) -
     except ValidationError as error:
         _raise_config_error(origin, error)
     _check_choices(origin, spec)
+    mirrors = [str(folder.absolute() / _expand(origin, "store.mirrors", named)) for named in spec.store.mirrors]
+    spec = spec.model_copy(update={"store": spec.store.model_copy(update={"mirrors": mirrors})})
     if spec.data.path is None:
         return spec
-    location = folder.absolute() / _expand(origin, spec.data.path)
+    location = folder.absolute() / _expand(origin, "data.path", spec.data.path)
     return spec.model_copy(update={"data": spec.data.model_copy(update={"path": str(location)})})
 
 
@@ -128,6 +130,12 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
     for way in spec.ways:
         if way not in WAYS:
             refuse(f'ways names "{way}", which is not known', closest(way, list(WAYS)))
+    if len(set(spec.store.mirrors)) < len(spec.store.mirrors) or len(spec.store.mirrors) in (1, 2):
+        refuse(
+            f"store.mirrors = {json.dumps(spec.store.mirrors)}: a store has three or more mirrors, each in a folder of "
+            "its own, or none",
+            "with two, losing either would be final; name three on different disks, or leave it out",
+        )
     if spec.aggregation.mode == "public" and spec.aggregation.clip_headroom is not None:
         refuse(
             'aggregation.clip_headroom does not go with aggregation.mode = "public": a public record holds no clips, '
@@ -169,12 +177,13 @@ def _check_training(spec: ExperimentSpec, refuse: Callable[[str, str], NoReturn]
         refuse(problem, "name some in split.validation_persons")
 
 
-def _expand(origin: str, value: str) -> str:
+def _expand(origin: str, key: str, value: str) -> str:
     def replace(match: re.Match[str]) -> str:
         name = match[1] or match[2]
         if not os.environ.get(name):
-            problem = f'{origin}: data.path = "{value}" needs the environment variable {name}, which is not set'
-            raise ConfigError(problem, f"set it (export {name}=/folder/of/the/data), or pass --data FILE")
+            problem = f'{origin}: {key} = "{value}" needs the environment variable {name}, which is not set'
+            instead = ", or pass --data FILE" if key == "data.path" else ""
+            raise ConfigError(problem, f"set it (export {name}=/folder/of/the/data){instead}")
         return os.environ[name]
 
     return os.path.expanduser(_VARIABLE.sub(replace, value))

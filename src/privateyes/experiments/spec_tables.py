@@ -187,21 +187,32 @@ class Federation(Table):
 class Aggregation(Table):
     """[aggregation]: the secure aggregation of `private` and of every other way with a twin in the clear.
 
-    `clip` bounds every coordinate of an update; `scale_bits` defaults to the largest that cannot wrap; `roster_min`
-    defaults to the whole cohort; `corrupt_clients` is how many clients are assumed corrupt; `mode` says who gets the
-    averages: the clients alone (sealed), or everyone, with a record that anyone can check (public). With
-    `clip_headroom`, each tensor's clip follows its updates: that many times the last average's largest coordinate, and
-    never more than `clip`.
+    `clip` bounds every coordinate of an update, and `norm_clip` its L2 norm: by default `secure.LONGEST_UPDATE`, and 0
+    lifts that limit. `scale_bits` defaults to the largest that cannot wrap; `roster_min` defaults to the whole cohort;
+    `corrupt_clients` is how many clients are assumed corrupt; `mode` says who gets the averages: the clients alone
+    (sealed), or everyone, with a record that anyone can check (public). With `clip_headroom`, each tensor's clip
+    follows its updates: that many times the last average's largest coordinate, and never more than `clip`.
     """
 
     aggregators: Annotated[int, Field(ge=2, le=7)] = 3
     field: Literal["compact", "wide"] = "compact"
     clip: Annotated[float, Field(ge=1e-12, le=1e12)] = 1.0
+    norm_clip: Annotated[float, Field(ge=0, le=1e12)] | None = None
     scale_bits: Annotated[int, Field(ge=1, le=40)] | None = None
     roster_min: Annotated[int, Field(ge=2)] | None = None
     corrupt_clients: Annotated[int, Field(ge=0)] = 0
     mode: Literal["sealed", "public"] = "sealed"
     clip_headroom: Annotated[float, Field(ge=1, le=1e6)] | None = None
+
+
+class Store(Table):
+    """[store]: where the parties of the secure ways keep what they must not forget.
+
+    `mirrors` names three or more folders on different disks or machines, in place of the run's directory: every word is
+    in all of them before it is sent, and a start needs more than half. It changes no result.
+    """
+
+    mirrors: list[Annotated[str, Field(min_length=1)]] = []
 
 
 class Calibration(Table):
@@ -297,12 +308,13 @@ class ExperimentSpec(Table):
     partition: Partition = Partition()
     federation: Federation = Federation()
     aggregation: Aggregation = Aggregation()
+    store: Store = Store()
     calibration: Calibration | None = None
     compare: Compare | None = None
     mpc: Mpc | None = None
 
     def result_key(self) -> dict[str, Any]:
-        """What decides the results: everything but the number of workers, and what only a comparison reads."""
-        key = self.model_dump(exclude={"compare", "mpc"})
+        """What decides the results: not the number of workers, nor mirrors, nor what only a comparison reads."""
+        key = self.model_dump(exclude={"compare", "mpc", "store"})
         del key["training"]["workers"]
         return key

@@ -1,4 +1,6 @@
-"""Early stopping of a way, from its metrics lines alone, so that a resumed run decides as one that was not.
+"""When a way ends early, from its metrics lines alone, so that a resumed run decides as one that was not.
+
+A line with ``converged`` is the last: the server's step gave weights that the way had before (`federation.lineage`).
 
 Where the split names validation persons, every line of a round that was evaluated (training.evaluate_every) holds
 ``validation`` (person -> error) and ``validation_error`` (their mean); with training.patience also ``best_round``, the
@@ -20,7 +22,7 @@ class Stopping:
     """Decides when a way in a fold ends.
 
     Args:
-        patience: rounds without a better validation error, void ones aside; None to go on to the last round.
+        patience: rounds without a better validation error, void ones aside; None to look at no errors.
         lines: the metrics lines that are there already, by round.
     """
 
@@ -28,7 +30,9 @@ class Stopping:
         self._patience = patience
         self._errors: dict[int, float] = {}
         self._void: set[int] = set()
+        self._converged = False
         for line in lines:
+            self._converged = self._converged or bool(line.get("converged"))
             if "validation_error" in line:
                 self._errors[line["round"]] = float(line["validation_error"])
             if line.get("participation", {}).get("void"):
@@ -37,23 +41,27 @@ class Stopping:
     @property
     def over(self) -> bool:
         """Whether the way has ended before its last round."""
-        return is_over(self._errors, self._patience, self._void)
+        return self._converged or is_over(self._errors, self._patience, self._void)
 
     @property
     def improved(self) -> bool:
         """Whether the model of the last round that was judged is the one to keep."""
         return self._patience is not None and best_round(self._errors) == max(self._errors)
 
-    def judge(self, number: int, errors: Mapping[str, float], void: bool = False) -> dict[str, Any]:
+    def judge(
+        self, number: int, errors: Mapping[str, float], void: bool = False, converged: bool = False
+    ) -> dict[str, Any]:
         """Take note of a round; what its metrics line gains.
 
         Args:
             number: of the round, from 1.
             errors: validation person -> error; empty where there is none, or where the round was not evaluated.
-            void: whether the round left the model as it was, because too few clients arrived.
+            void: whether the round left the model as it was.
+            converged: whether it did because the model no longer changes.
         """
         if void:
             self._void.add(number)
+        self._converged = converged
         if not errors:
             return {}
         self._errors[number] = float(np.mean(list(errors.values())))

@@ -46,7 +46,7 @@ class FoldContext:
 
 @dataclass(frozen=True, slots=True)
 class WayRound:
-    """A completed round of a way: where it stands, and what the round cost."""
+    """A completed round of a way: where it stands, what the round cost, and whether it was the last one that helps."""
 
     checkpoint: Checkpoint
     train_loss: float | None
@@ -58,6 +58,7 @@ class WayRound:
     participation: Mapping[str, object] = field(default_factory=dict)
     samples: int = 0
     passed: int = 0
+    converged: bool = False
 
 
 Rounds = Generator[WayRound, None, None]
@@ -99,8 +100,14 @@ def _centralised(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
     settings = RoundSettings(context.spec.training.rounds, 1.0, context.spec.seed)
     for outcome in run_rounds(start.state(), settings, [POOLED], trainer, PlainExchange(FedAvg())):
         checkpoint = Checkpoint.of_state(outcome.state)
-        loss, seconds = outcome.train_loss, outcome.seconds_training
-        yield WayRound(checkpoint, loss, seconds, samples=outcome.samples, passed=outcome.passed)
+        yield WayRound(
+            checkpoint,
+            outcome.train_loss,
+            outcome.seconds_training,
+            samples=outcome.samples,
+            passed=outcome.passed,
+            converged=outcome.converged,
+        )
 
 
 def _local(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
@@ -161,6 +168,7 @@ def _exchanged(
                 participation=_participation(outcome),
                 samples=outcome.samples,
                 passed=outcome.passed,
+                converged=outcome.converged,
             )
 
 

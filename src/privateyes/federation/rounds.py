@@ -7,10 +7,9 @@ with the averaging left to the exchange).
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Protocol
 
@@ -18,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.encoding.clips import ClipPlan
-from privateyes.errors import TrainingError
+from privateyes.errors import ConvergedError, TrainingError
 from privateyes.federation.cohorts import NO_HAZARDS, Attendance, Hazards, draw_attendance, select_cohort
+from privateyes.federation.lineage import prefixed_digest, weights_digest
 
 
 @dataclass(frozen=True, slots=True)
 class ClientUpdate:
-    """What one client hands over after a local round.
+    """What one client hands over after a local round. All of it but the name is the client's own: no repr shows it.
 
     Args:
         client: its name.
@@ -35,10 +35,10 @@ class ClientUpdate:
     """
 
     client: str
-    weight: int
-    delta: NDArray[np.float32]
-    loss: float
-    passed: int = 0
+    weight: int = field(repr=False)
+    delta: NDArray[np.float32] = field(repr=False)
+    loss: float = field(repr=False)
+    passed: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,18 @@ class ServerState:
         round: number of rounds that changed it.
         last_sid: id of the last accepted aggregation session; empty where there is none.
         clips: of each tensor, where they adapt from round to round; None where one clip holds throughout.
-        void_rounds: number of rounds that left it as it was, because too few clients arrived.
+        void_rounds: number of rounds that left it as it was, because too few clients arrived or nothing moved.
+        lineage: W of every earlier state of the task, oldest first (`federation.lineage`).
     """
 
-    vector: NDArray[np.float32]
-    moments: tuple[NDArray[np.float64], ...] = ()
+    vector: NDArray[np.float32] = field(repr=False)
+    moments: tuple[NDArray[np.float64], ...] = field(default=(), repr=False)
     round: int = 0
     last_sid: bytes = b""
     clips: ClipPlan | None = None
     void_rounds: int = 0
+    lineage: tuple[bytes, ...] = field(default=(), repr=False)
+    _weights: bytes = field(default=b"", init=False, repr=False, compare=False)
 
     @property
     def rounds_run(self) -> int:
@@ -71,15 +74,22 @@ class ServerState:
 
         A void round changes nothing that clients agree on, so the next one begins from the same digest.
         """
-        digest = hashlib.sha256()
-        moments = [np.ascontiguousarray(moment, dtype="<f8").tobytes() for moment in self.moments]
-        vector = np.ascontiguousarray(self.vector, dtype="<f4").tobytes()
+        moments = [np.ascontiguousarray(moment, dtype="<f8") for moment in self.moments]
+        vector = np.ascontiguousarray(self.vector, dtype="<f4")
         numbers = (self.round.to_bytes(8, "big"), len(moments).to_bytes(8, "big"))
         clips = b"".join(struct.pack("<Qd", *pair) for pair in self.clips.pairs()) if self.clips else b""
-        for part in (b"privateyes server state v2", *numbers, self.last_sid, clips, vector, *moments):
-            digest.update(len(part).to_bytes(8, "big"))
-            digest.update(part)
-        return digest.digest()
+        small = (b"privateyes server state v3", *numbers, self.last_sid, clips, b"".join(self.lineage))
+        return prefixed_digest((*small, vector, *moments))
+
+    def weights(self) -> bytes:
+        """W of this state: see `federation.lineage.weights_digest`, which runs once for each state.
+
+        Raises:
+            TrainingError: the vector has a NaN.
+        """
+        if not self._weights:
+            object.__setattr__(self, "_weights", weights_digest(self.vector))
+        return self._weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +113,11 @@ class Exchange(Protocol):
     """How the updates of a cohort become the next state."""
 
     def exchange(self, state: ServerState, updates: Sequence[ClientUpdate]) -> tuple[ServerState, ExchangeReport]:
-        """The state after this round. `updates` come in cohort order."""
+        """The state after this round. `updates` come in cohort order.
+
+        Raises:
+            ConvergedError: its weights are those of an earlier state.
+        """
         ...
 
     def close(self) -> None:
@@ -151,11 +165,12 @@ class RoundOutcome:
         state: counts the round in `round`, or in `void_rounds` if too few clients arrived.
         attendance: what became of the cohort.
         void: whether the state is still what it was.
-        train_loss: weighted mean over those who arrived; None in a void round.
+        train_loss: weighted mean over those who arrived; None where nobody trained.
         seconds_training: wall time of training.
         report: what the exchange cost; nothing in a void round.
         samples: of all who arrived.
         passed: samples that they took steps on in this round, each as often as it was used.
+        converged: whether the task is over because the round's weights were those of an earlier state; it is void then.
     """
 
     state: ServerState
@@ -166,6 +181,7 @@ class RoundOutcome:
     report: ExchangeReport
     samples: int = 0
     passed: int = 0
+    converged: bool = False
 
 
 def run_rounds(
@@ -179,6 +195,7 @@ def run_rounds(
 
     A round depends on the state, the settings and the data only, so a run that is resumed from any state goes on
     exactly as an uninterrupted one would have. Those whose updates do not arrive are not trained: nobody would see it.
+    A round whose weights the task had before is the last one: its outcome says so and holds the state before it.
 
     Raises:
         TrainingError: a client's training or update is unusable.
@@ -193,12 +210,26 @@ def run_rounds(
         started = perf_counter()
         updates = trainer.train(round_index, attendance.arrived, state.vector, attendance.work)
         seconds_training = perf_counter() - started
-        following, report = exchange.exchange(state, updates)
-        state = replace(following, void_rounds=state.void_rounds)  # no exchange needs to know of void rounds
+        following, report, converged = _exchanged(exchange, state, updates)
+        # No exchange needs to know of void rounds.
+        state = replace(following, void_rounds=state.void_rounds + converged)
         total = sum(update.weight for update in updates)
         loss = sum(update.weight * update.loss for update in updates) / total
         passed = sum(update.passed for update in updates)
-        yield RoundOutcome(state, attendance, False, loss, seconds_training, report, total, passed)
+        yield RoundOutcome(state, attendance, converged, loss, seconds_training, report, total, passed, converged)
+        if converged:
+            return
+
+
+def _exchanged(
+    exchange: Exchange, state: ServerState, updates: Sequence[ClientUpdate]
+) -> tuple[ServerState, ExchangeReport, bool]:
+    """The state after an exchange, what it cost, and whether it converged; then the state is the one before."""
+    started = perf_counter()
+    try:
+        return *exchange.exchange(state, updates), False
+    except ConvergedError:
+        return state, ExchangeReport(perf_counter() - started, 0.0, 0.0, {}), True
 
 
 def check_updates(updates: Sequence[ClientUpdate], dimension: int) -> None:

@@ -28,7 +28,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from privateyes.errors import ConfigError
+from privateyes.errors import ConfigError, ConvergedError
 from privateyes.federation.rounds import ServerState
 
 Vector = NDArray[np.float64]
@@ -52,6 +52,12 @@ class StepSettings:
     tau: float = 1e-3
     rounds: int | None = None
 
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < math.inf:  # at zero, every round would be from the same weights
+            raise ConfigError(
+                f"the server's learning_rate = {self.learning_rate:g}", "give a rate above 0; 1 is plain averaging"
+            )
+
     def rate_at(self, round_index: int) -> float:
         """The step size in a round (from 0): constant, or rate (1 + cos(pi round / rounds)) / 2."""
         if self.rounds is None:
@@ -68,7 +74,11 @@ class ServerOptimiser(Protocol):
         ...
 
     def step(self, state: ServerState, mean: Vector, sid: bytes = b"") -> ServerState:
-        """The next state from the mean update, float64 (d,); `sid` is the session that produced it."""
+        """The next state from the mean update, float64 (d,); `sid` is the session that produced it.
+
+        Raises:
+            ConvergedError: it has weights that the task had before.
+        """
         ...
 
 
@@ -173,6 +183,18 @@ def build_server_optimiser(name: str, settings: StepSettings) -> ServerOptimiser
 
 
 def _moved(state: ServerState, change: Vector, moments: tuple[Vector, ...], sid: bytes) -> ServerState:
-    """The state after a change, which is added in float64 and rounded once to float32."""
+    """The state after a change, which is added in float64 and rounded once to float32.
+
+    Raises:
+        ConvergedError: the state's weights, or those of one before it, come out again.
+        TrainingError: a weight is NaN.
+    """
     vector = (state.vector.astype(np.float64) + change).astype(np.float32)
-    return replace(state, vector=vector, moments=moments, round=state.round + 1, last_sid=sid)
+    lineage = (*state.lineage, state.weights())
+    following = replace(state, vector=vector, moments=moments, round=state.round + 1, last_sid=sid, lineage=lineage)
+    if following.weights() in lineage:
+        raise ConvergedError(
+            f"the model no longer changes: round {following.round} gave weights that the task had before",
+            "training is over, and the state before that round is its result",
+        )
+    return following

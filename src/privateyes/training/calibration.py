@@ -32,7 +32,7 @@ Everything here is float64, runs on the person's own device and returns a correc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -75,9 +75,9 @@ class Correction:
         gain: (2, 2) float64, M.
     """
 
-    centre: Floats
-    offset: Floats
-    gain: Floats
+    centre: Floats = field(repr=False)
+    offset: Floats = field(repr=False)
+    gain: Floats = field(repr=False)
 
     def apply(self, predicted: NDArray[np.floating]) -> Floats:
         """Corrected predictions, float64 (N, 2), of `predicted` (N, 2)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
@@ -37,10 +37,10 @@ class LocalRound:
         passed: how many those were, each as often as a step was taken on it.
     """
 
-    delta: NDArray[np.float32]
-    samples: int
-    loss: float
-    passed: int
+    delta: NDArray[np.float32] = field(repr=False)
+    samples: int = field(repr=False)
+    loss: float = field(repr=False)
+    passed: int = field(repr=False)
 
 
 def train_locally(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -23,8 +23,8 @@ class Examples:
         targets: labels, float32 (N, ...).
     """
 
-    inputs: tuple[Tensor, ...]
-    targets: Tensor
+    inputs: tuple[Tensor, ...] = field(repr=False)
+    targets: Tensor = field(repr=False)
 
     def __len__(self) -> int:
         return int(self.targets.shape[0])

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from local_task import INITIAL, local_parties
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local.parties import SecurePlan, draw_identities, parties_from, set_up_epoch
+from privateyes.engines.local.parties import SecurePlan, draw_identities, set_up
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import ParameterError
 
@@ -17,23 +18,24 @@ PLAN = SecurePlan(("x", "y", "z"), 5, 2, FixedPoint(COMPACT, 1.0, 8, 10, 3), ros
 
 def test_every_party_has_a_name_and_a_key_of_its_own() -> None:
     identities = draw_identities(PLAN)
-    assert list(identities) == ["aggregator 1", "aggregator 2", "client x", "client y", "client z"]
-    assert len(set(identities.values())) == 5
+    assert list(identities.keys) == ["aggregator 1", "aggregator 2", "client x", "client y", "client z", "hub"]
+    assert list(identities.data_sets) == ["client x", "client y", "client z"]
+    assert len({*identities.keys.values(), *identities.data_sets.values()}) == 9
     assert draw_identities(PLAN) != identities
 
 
 def test_the_same_identities_give_the_same_manifest() -> None:
     identities = draw_identities(PLAN)
-    first, second = parties_from(PLAN, identities), parties_from(PLAN, identities)
+    first, second = local_parties(PLAN, identities), local_parties(PLAN, identities)
     assert first.manifest == second.manifest
     assert first.number_of("z") == 3
     assert [party.name for party in first.manifest.aggregators] == ["aggregator 1", "aggregator 2"]
 
 
 def test_the_set_up_gives_all_clients_one_group_key_and_each_pair_a_key_of_its_own() -> None:
-    parties = parties_from(PLAN, draw_identities(PLAN))
+    parties = local_parties(PLAN)
     wire = Wire(parties.manifest)
-    set_up_epoch(parties, bytes(32), wire)
+    set_up(parties, INITIAL, wire)
     assert len({memory.group.key for memory in parties.client_memories.values()}) == 1
     chains = {
         (i, s): chain.key
@@ -47,17 +49,40 @@ def test_the_set_up_gives_all_clients_one_group_key_and_each_pair_a_key_of_its_o
 
 
 def test_no_secret_crosses_the_wire_in_the_clear() -> None:
-    parties = parties_from(PLAN, draw_identities(PLAN))
+    parties = local_parties(PLAN)
     wire = Wire(parties.manifest)
-    set_up_epoch(parties, bytes(32), wire)
+    set_up(parties, INITIAL, wire)
     said = b"".join(data for _, data in wire.transcript)
     secrets = [memory.group.key for memory in parties.client_memories.values()]
     secrets += [chain.key for memory in parties.client_memories.values() for chain in memory.chains]
     assert not any(secret in said for secret in secrets)
 
 
+def test_the_aggregators_are_bound_before_anything_is_unsealed_and_a_killed_set_up_is_made_anew() -> None:
+    parties = local_parties(PLAN)
+
+    class Killed(BaseException):
+        pass
+
+    kept = {}
+
+    def die(bound) -> None:
+        kept.update(bound)
+        raise Killed
+
+    with pytest.raises(Killed):
+        set_up(parties, INITIAL, Wire(parties.manifest), die)
+    assert not any(memory.current.started or memory.chains for memory in kept.values())
+    parties.aggregator_memories.update(kept)
+    set_up(parties, INITIAL, Wire(parties.manifest), leader=2)
+    for number, memory in parties.aggregator_memories.items():
+        assert memory.current.started
+        assert memory.current.leader == 2
+        assert list(memory.terminal) == [kept[number].current.id]
+
+
 def test_one_aggregator_can_be_replaced() -> None:
-    parties = parties_from(PLAN, draw_identities(PLAN))
+    parties = local_parties(PLAN)
     other = replace(parties.aggregators[1], manifest=parties.manifest)
     replaced = parties.with_aggregator(other)
     assert replaced.aggregators == (parties.aggregators[0], other)
@@ -69,4 +94,4 @@ def test_one_aggregator_can_be_replaced() -> None:
 def test_an_unsafe_plan_is_refused(changes) -> None:
     plan = replace(PLAN, **changes)
     with pytest.raises(ParameterError):
-        parties_from(plan, draw_identities(plan))
+        local_parties(plan)

@@ -1,6 +1,8 @@
 """The private exchange: equal to plain averaging up to its bound, and careful with what it stores."""
 
+import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,18 +14,25 @@ import numpy as np
 import pytest
 
 from privateyes.aggregation import messages
-from privateyes.aggregation.keys import setup_id
 from privateyes.aggregation.manifest import Manifest, manifest_from_toml
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.crypto.labels import Role
 from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
-from privateyes.engines.local import transcript
+from privateyes.engines.local import continuing, transcript
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.secure import MANIFEST_NAME, SecureExchange
+from privateyes.engines.local.secure import MANIFEST_NAME, SETTINGS_NAME, SecureExchange
 from privateyes.engines.local.store import PartyStore
-from privateyes.errors import AbortError, MalformedError, ParameterError, RunDirectoryError, TrainingError
+from privateyes.errors import (
+    AbortError,
+    ConvergedError,
+    MalformedError,
+    ParameterError,
+    RunDirectoryError,
+    TrainingError,
+)
 from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimiser
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import ClientUpdate, ServerState
@@ -97,6 +106,28 @@ def test_clipped_coordinates_are_counted_and_the_bound_still_holds(tmp_path: Pat
     assert report.details["deviation"] < report.details["deviation_bound"]  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(("norm_clip", "shortened"), [(None, 0), (100.0, 0), (0.5, 4)])
+def test_shortened_updates_are_counted_and_the_bound_still_holds(
+    tmp_path: Path, norm_clip: float, shortened: int
+) -> None:
+    plan = replace(plan_for(), privacy=None if norm_clip is None else Privacy(norm_clip))
+    with exchange_in(tmp_path, plan) as private:
+        following, report = private.exchange(start(), updates_of(0))
+    assert report.details["shortened"] == shortened
+    assert report.details["deviation"] < report.details["deviation_bound"]  # type: ignore[operator]
+    step = np.linalg.norm((following.vector - start().vector).astype(np.float64))
+    assert shortened == 0 or step <= 0.5
+
+
+def test_a_limit_that_does_not_bind_changes_no_bit_of_the_model(tmp_path: Path) -> None:
+    models = []
+    for privacy in (None, Privacy(100.0)):
+        with exchange_in(tmp_path / str(privacy), replace(plan_for(), privacy=privacy)) as private:
+            following, _ = private.exchange(start(), updates_of(0))
+        models.append(following.vector.tobytes())
+    assert models[0] == models[1]
+
+
 def test_a_cohort_smaller_than_the_task_is_averaged_and_the_others_follow(tmp_path: Path) -> None:
     with exchange_in(tmp_path, plan_for(roster_min=2)) as private:
         state, first = private.exchange(start(), updates_of(0, ("ada", "cyd")))
@@ -152,7 +183,7 @@ def test_when_an_aggregator_alters_its_share_no_state_changes_and_the_complaints
         )
         with pytest.raises(AbortError, match="4 of 4 clients refused the round, first ada: the sum does not carry"):
             private.exchange(state, updates_of(1))
-        assert {memory.state_digest for memory in private._parties.client_memories.values()} == {state.digest()}
+        assert {memory.state.digest for memory in private._parties.client_memories.values()} == {state.digest()}
     kinds = [
         json.loads(line)["type"]
         for file in (tmp_path / "transcripts").glob("round-0002*.jsonl")
@@ -332,16 +363,19 @@ def test_every_signed_line_of_the_transcripts_is_signed_by_the_party_that_it_nam
             seen[type(message).__name__] += 1
             if not isinstance(message, messages.Signed):
                 continue
-            context = message.sid if hasattr(message, "sid") else setup_id(manifest.digest(), message.epoch)
+            context = getattr(message, "sid", None) or getattr(message, "setup", manifest.digest())
             if message.role is Role.AGGREGATOR:
-                party = manifest.aggregators[message.aggregator - 1]
+                key = manifest.aggregators[message.aggregator - 1].public_key
+            elif message.role is Role.HUB:
+                key = manifest.hub_key
             else:
-                party = manifest.clients[getattr(message, "leader", getattr(message, "client", 0)) - 1]
-            message.require_signature_of(party.public_key, context)
+                key = manifest.clients[getattr(message, "leader", getattr(message, "client", 0)) - 1].public_key
+            message.require_signature_of(key, context)
             with pytest.raises(MalformedError, match="does not verify"):
-                message.require_signature_of(party.public_key, bytes(32))
+                message.require_signature_of(key, bytes(32))
     in_set_up = {"AggregatorKey": 3, "ClientKey": 4, "SealedStreamKey": 12, "SealedGroupKey": 4}
     each_round = {
+        "HubRequest": 1,
         "Announcement": 3,
         "Header": 4,
         "Vote": 3,
@@ -353,7 +387,8 @@ def test_every_signed_line_of_the_transcripts_is_signed_by_the_party_that_it_nam
         "ResultSignature": 3,
         "DeliveryReceipt": 1,
     }
-    assert seen == in_set_up | {kind: 2 * count for kind, count in each_round.items()}
+    in_set_up["HubRequest"] = 1
+    assert seen == Counter(in_set_up) + Counter({kind: 2 * count for kind, count in each_round.items()})
 
 
 def test_clips_that_follow_the_updates_refine_the_average_and_survive_a_restart(tmp_path: Path) -> None:
@@ -393,6 +428,32 @@ def test_two_clients_with_different_clips_never_meet(tmp_path: Path) -> None:
     exchange.close()
 
 
+def test_a_round_that_moves_nothing_ends_the_task_also_if_it_is_asked_for_again(tmp_path: Path) -> None:
+    still = [replace(update, delta=0 * update.delta) for update in updates_of(1)]
+    with exchange_in(tmp_path) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+        with pytest.raises(ConvergedError, match="round 2 gave weights that the task had before"):
+            private.exchange(state, still)
+    with exchange_in(tmp_path) as private:  # opened anew: the parties, too, come from the store
+        again, _ = private.exchange(start(), updates_of(0))
+        assert again.lineage == (start().weights(),)
+        with pytest.raises(ConvergedError, match="round 2"):
+            private.exchange(again, still)
+    assert again.digest() == state.digest()
+    assert len(list((tmp_path / "transcripts").glob("round-0002-*.jsonl"))) == 1  # it was not run once more
+
+
+def test_the_lineage_goes_on_over_rounds_and_restarts(tmp_path: Path) -> None:
+    state, seen = start(), []
+    for index in range(3):
+        seen.append(state.weights())
+        with exchange_in(tmp_path) as private:
+            private.exchange(state, updates_of(index))
+        with exchange_in(tmp_path) as private:
+            state, _ = private.exchange(state, updates_of(index))
+        assert state.lineage == tuple(seen)
+
+
 def test_an_update_of_a_stranger_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     exchange = SecureExchange(plan_for(), FedAvg(), tmp_path, 1)
     updates = [ClientUpdate(name, 5, np.zeros(DIMENSION, np.float32), 0.0) for name in (*NAMES[:3], "eve")]
@@ -400,3 +461,88 @@ def test_an_update_of_a_stranger_is_refused_before_anything_is_written(tmp_path:
         exchange.exchange(ServerState(np.zeros(DIMENSION, np.float32)), updates)
     exchange.close()
     assert not (tmp_path / MANIFEST_NAME).exists()
+
+
+def _refused(private: SecureExchange, state: ServerState, index: int) -> None:
+    """A round in which an aggregator alters its share, so that every client refuses what was opened."""
+    parties = private._parties
+    assert parties is not None
+    honest = parties.aggregators[1]
+    altering = AlteringAggregator(honest.manifest, honest.number, honest.identity, coordinate=3, amount=5)
+    private._parties = parties.with_aggregator(altering)
+    with pytest.raises(AbortError, match="privateyes task continue"):
+        private.exchange(state, updates_of(index))
+    private._parties = private._parties.with_aggregator(honest)
+
+
+def test_a_refused_round_waits_for_a_decision_and_is_then_sent_again_with_the_same_updates(tmp_path: Path) -> None:
+    with exchange_in(tmp_path, plan_for(WIDE)) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+        assert continuing.look(tmp_path) is None
+        _refused(private, state, 1)
+        with pytest.raises(AbortError, match="4 of 4 clients refused"):  # however often the run is resumed
+            private.exchange(state, updates_of(1))
+    found = continuing.look(tmp_path)
+    assert found is not None
+    assert found.roster == NAMES
+    assert found.refusals == dict.fromkeys(NAMES, 5)
+    safe = {way.name: way.is_safe for way in found.ways}
+    assert [name for name, is_safe in safe.items() if is_safe] == ["send again", "start over"]
+    continuing.send_again(tmp_path)
+    with exchange_in(tmp_path, plan_for(WIDE)) as private:
+        other = [replace(update, delta=update.delta * 2) for update in updates_of(1)]  # what is sent is what was stored
+        following, _ = private.exchange(state, other)
+        plain, _ = PlainExchange(FedAvg()).exchange(state, updates_of(1))
+        assert following.vector.tobytes() == plain.vector.tobytes()
+        private.exchange(following, updates_of(2))
+    assert continuing.look(tmp_path) is None
+
+
+def test_a_decision_counts_once_and_a_second_refusal_waits_again(tmp_path: Path) -> None:
+    with exchange_in(tmp_path) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+        _refused(private, state, 1)
+    first = continuing.send_again(tmp_path)
+    with exchange_in(tmp_path) as private:
+        _refused(private, state, 1)
+    second = continuing.look(tmp_path)
+    assert second is not None
+    assert not second.asked_again
+    assert second.sid == first.sid
+    assert len(second.sessions) == 2
+    continuing.send_again(tmp_path)
+    with exchange_in(tmp_path) as private:
+        following, _ = private.exchange(state, updates_of(1))
+    assert following.round == 2
+
+
+def test_the_settings_that_clients_train_with_are_pinned(tmp_path: Path) -> None:
+    plan = replace(plan_for(), settings=b'{"training":{"rounds":3}}')
+    with exchange_in(tmp_path, plan) as private:
+        private.exchange(start(), updates_of(0))
+    assert (tmp_path / SETTINGS_NAME).read_bytes() == plan.settings
+    manifest = manifest_from_toml((tmp_path / MANIFEST_NAME).read_text())
+    assert manifest.settings == hashlib.sha256(plan.settings).digest()
+    other = replace(plan, settings=b'{"training":{"rounds":4}}')
+    with pytest.raises(RunDirectoryError, match=r"settings: .* as pinned"), exchange_in(tmp_path, other):
+        pass
+
+
+def test_with_mirrors_the_store_is_in_each_of_them_and_one_may_be_lost(tmp_path: Path) -> None:
+    mirrors = [tmp_path / name for name in ("m1", "m2", "m3")]
+
+    def opened() -> SecureExchange:
+        return SecureExchange(plan_for(), FedAvg(), tmp_path / "task", seed=1, mirrors=mirrors)
+
+    private = opened()
+    state, _ = private.exchange(start(), updates_of(0))
+    private.close()
+    assert not (tmp_path / "task" / "parties.sqlite").exists()
+    shutil.rmtree(mirrors[1])
+    private = opened()
+    following, _ = private.exchange(state, updates_of(1))
+    private.close()
+    assert following.round == 2
+    shutil.rmtree(mirrors[0])
+    with pytest.raises(RunDirectoryError):
+        opened()

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from local_task import INITIAL, local_parties, put_all, set_up_in
 from privateyes.aggregation import hub, messages
 from privateyes.aggregation.aggregator import Aggregator
-from privateyes.aggregation.memory import AggregatorMemory
+from privateyes.aggregation.ledger import SessionEnd
+from privateyes.aggregation.memory import AggregatorMemory, TrainingState
 from privateyes.aggregation.messages import (
     VOID,
     Abort,
@@ -27,6 +29,7 @@ from privateyes.aggregation.messages import (
     RosterCommitment,
     Vote,
 )
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.encoding.fixed_point import FixedPoint
@@ -34,13 +37,21 @@ from privateyes.engines.local import sealed_file, secure, session
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.misbehaviour import AlteringAggregator
-from privateyes.engines.local.parties import SecurePlan, draw_identities, parties_from, set_up_epoch
+from privateyes.engines.local.parties import SecurePlan, draw_identities, set_up
 from privateyes.engines.local.quorum import Quorum
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.session import LocalInput, Session
+from privateyes.engines.local.stages import AGAIN, HUB
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, TrafficKey, Wire
-from privateyes.errors import AbortError, DeliveryError, MalformedError, RunDirectoryError, TrainingError
+from privateyes.errors import (
+    AbortError,
+    DeliveryError,
+    MalformedError,
+    RefusedError,
+    RunDirectoryError,
+    TrainingError,
+)
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
 
@@ -48,7 +59,7 @@ NAMES, D = ("a", "b", "c"), 7
 
 
 def _plan(field: Field = COMPACT, aggregators: int = 2, roster_min: int = 2) -> SecurePlan:
-    return SecurePlan(NAMES, D, aggregators, FixedPoint(field, 1.0, 12, 20, 3), roster_min)
+    return SecurePlan(NAMES, D, aggregators, FixedPoint(field, 1.0, 12, 20, 3), roster_min, privacy=Privacy(1.0))
 
 
 def _updates(round_index: int, names=NAMES) -> list[ClientUpdate]:
@@ -72,8 +83,8 @@ class MortalStore(PartyStore):
 
     moments_left = -1
 
-    def __init__(self, path) -> None:
-        super().__init__(path)
+    def __init__(self, *folders) -> None:
+        super().__init__(*folders)
         self._connection.execute("PRAGMA synchronous = OFF")  # the process dies here, not the machine
 
     def _tick(self) -> None:
@@ -89,9 +100,9 @@ class MortalStore(PartyStore):
             self._tick()
         self._tick()
 
-    def write_large(self, bodies):
+    def write_large(self, sid, bodies):
         self._tick()
-        written = super().write_large(bodies)
+        written = super().write_large(sid, bodies)
         self._tick()
         return written
 
@@ -119,7 +130,7 @@ def spoken(monkeypatch: pytest.MonkeyPatch):
             case Header():
                 words[Header, message.sid, message.client].add(message.to_bytes())
             case Announcement():
-                words[Announcement, (message.epoch, message.round), message.aggregator].add(message.to_bytes())
+                words[Announcement, (message.setup, message.round), message.aggregator].add(message.to_bytes())
         return count(self, message, hops)
 
     monkeypatch.setattr(Wire, "_count", listening)
@@ -202,7 +213,8 @@ def test_an_opened_session_is_finished_and_the_clipped_coordinates_are_still_kno
     MortalStore.moments_left = -1
     _, resumed = _train(tmp_path / "killed", 1, COMPACT, 2)
     assert expected[0]["saturated"] > 0
-    for key in ("saturated", "roster", "total_weight", "deviation"):
+    assert expected[0]["shortened"] > 0
+    for key in ("saturated", "shortened", "roster", "total_weight", "deviation"):
         assert resumed[0][key] == expected[0][key]
 
 
@@ -210,14 +222,30 @@ def test_an_opened_session_is_finished_and_the_clipped_coordinates_are_still_kno
 def local(tmp_path, field):
     """Parties, store and a function that runs one session."""
     plan = _plan(field, 3)
-    parties = parties_from(plan, draw_identities(plan))
+    parties = local_parties(plan)
     wire = Wire(parties.manifest)
-    set_up_epoch(parties, bytes(32), wire)
-    store = PartyStore(tmp_path / "store")
+    store = PartyStore.create(tmp_path / "store")
+    set_up_in(store, parties, wire)
 
     class Local:
         def __init__(self) -> None:
             self.parties, self.wire, self.store, self.rounds = parties, wire, store, 0
+
+        def session(self) -> Session:
+            return Session(self.parties, wire, store, RoleClock())
+
+        def accept(self, result, mark: int = 1) -> None:
+            """Every client accepts, as the exchange does it."""
+            for own in self.parties.clients:
+                memory = self.parties.client_memories[own.number]
+                ledger = store.ledger.of_session(own.identity.public_bytes, result.sid)
+                state = TrainingState(bytes([mark]) * 32, bytes([mark + 1]) * 32, memory.state.counter + 1)
+                changed = own.accept(memory, ledger, result.averages[own.number], state)
+                for entry in changed.entries:
+                    store.ledger.end(entry)
+                self.parties.client_memories[own.number] = changed.memory
+            self.parties.aggregator_memories.update(result.finished)
+            put_all(store, parties, result.finished, self.parties.client_memories)
 
         def run(self, *clients: int, delta=None, weight: int = 3):
             inputs = {
@@ -225,7 +253,7 @@ def local(tmp_path, field):
                 for i in clients
             }
             self.rounds += 1
-            return Session(self.parties, wire, store, RoleClock()).run(self.rounds, inputs)
+            return self.session().run(self.rounds, inputs)
 
     yield Local()
     store.close()
@@ -243,7 +271,8 @@ def test_a_session_with_too_few_clients_opens_nothing_and_the_next_one_works(loc
     with pytest.raises(AbortError, match="roster of 1"):
         local.run(2)
     assert not any(memory.opened for memory in local.parties.aggregator_memories.values())
-    assert local.parties.client_memories[2].pending
+    assert local.parties.aggregator_memories[1].session.given_up
+    assert local.parties.client_memories[2].followed
     assert local.run(1, 2, 3).averages[1].total_weight == 9
 
 
@@ -255,7 +284,7 @@ def test_each_aggregator_is_asked_once_how_a_session_ended_however_many_wait_for
         patched.setattr(hub, "choose_roster", stop)
         with pytest.raises(AbortError, match="stopped here"):
             local.run(1, 2, 3)
-    assert all(memory.pending for memory in local.parties.client_memories.values())
+    assert all(memory.followed for memory in local.parties.client_memories.values())
     assert local.run(1, 2, 3).averages[1].total_weight == 9
     asked = local.wire.traffic[TrafficKey("Closing", Place.AGGREGATOR, Place.HUB)]
     assert asked.messages == len(local.parties.aggregators)
@@ -284,18 +313,19 @@ def test_an_update_that_cannot_be_used_names_its_client_and_nothing_is_sent(loca
 
 
 def test_a_disk_that_is_full_at_the_submission_lets_nothing_out(local, monkeypatch) -> None:
-    monkeypatch.setattr(PartyStore, "put_memory", _full_disk_for_clients)
+    put_memory = PartyStore.put_memory
+
+    def full_for_clients(self, party, *rest) -> None:
+        if party.startswith("client"):
+            raise sqlite3.OperationalError("database or disk is full")
+        put_memory(self, party, *rest)
+
+    monkeypatch.setattr(PartyStore, "put_memory", full_for_clients)
     with pytest.raises(RunDirectoryError):
         local.run(1, 2)
     assert not any(kind == "Header" for kind, _ in local.wire.transcript)
     monkeypatch.undo()
     assert local.run(1, 2).averages[3].roster == (1, 2)
-
-
-def _full_disk_for_clients(self, party, body) -> None:
-    if party.startswith("client"):
-        raise sqlite3.OperationalError("database or disk is full")
-    self._connection.execute("INSERT INTO memory VALUES (?, ?) ON CONFLICT (party) DO NOTHING", (party, body))
 
 
 @pytest.mark.parametrize("opener", [(1,), (2,), (3,), (1, 3), (2, 3)], ids=str)
@@ -309,20 +339,23 @@ def test_a_session_that_some_aggregators_opened_and_others_did_not_is_finished(l
 
     keep = Quorum.keep
 
-    def noting(self, steps, sid, *rest, **more):
+    def noting(self, steps, *rest, **more):
         before.update({number: local.store.memory(f"aggregator {number}") for number in (1, 2, 3)})
-        keep(self, steps, sid, *rest, **more)
+        keep(self, steps, *rest, **more)
 
     with monkeypatch.context() as patched:
         patched.setattr(Quorum, "keep", noting)
         patched.setattr(Session, "_send_openings", die)
         with pytest.raises(Killed):
-            Session(local.parties, local.wire, local.store, RoleClock()).run(1, inputs)
+            local.session().run(1, inputs)
     for number in (1, 2, 3):
         body = after[number] if number in opener else before[number]
-        local.parties.aggregator_memories[number] = AggregatorMemory.from_bytes(body)
+        memory = AggregatorMemory.from_bytes(body)
+        local.parties.aggregator_memories[number] = memory
+        values = (memory.version, body, f"aggregator {number}")
+        local.store._mirrors.write("UPDATE memory SET version = ?, body = ? WHERE party = ?", values)
     (sid,) = {sid for memory in local.parties.aggregator_memories.values() for sid in memory.opened}
-    result = Session(local.parties, local.wire, local.store, RoleClock()).finish_opened(sid)
+    result = local.session().finish_agreed(sid)
     assert np.allclose(result.averages[2].mean, 0.25, atol=2**-12)
     assert all(sid in memory.opened for memory in local.parties.aggregator_memories.values())
 
@@ -334,18 +367,22 @@ def test_neither_what_is_said_nor_what_is_computed_depends_on_the_number_of_thre
     dimension = 150_000
     plan = SecurePlan(NAMES, dimension, 3, FixedPoint(field, 1.0, 12, 20, 3), roster_min=2, mode=mode)
     identities = draw_identities(plan)
-    first = parties_from(plan, identities)
-    set_up_epoch(first, bytes(32), Wire(first.manifest))
+    first = local_parties(plan, identities)
+    set_up(first, INITIAL, Wire(first.manifest))
     random = np.random.default_rng(1)
     inputs = {i: LocalInput(random.normal(0, 0.6, dimension).astype(np.float32), 3, bytes(32)) for i in (1, 2, 3)}
     outcomes = []
     for count in (1, 2, 5):
         drawn = iter(range(100))
         monkeypatch.setattr(session.secrets, "token_bytes", lambda size, drawn=drawn: bytes([next(drawn)]) * size)
-        crew, store = Crew(count), PartyStore(tmp_path / f"{count}")
-        parties = parties_from(plan, identities, crew.lanes())
+        crew, store = Crew(count), PartyStore.create(tmp_path / f"{count}")
+        parties = local_parties(plan, identities, crew.lanes())
         parties.aggregator_memories.update(first.aggregator_memories)
         parties.client_memories.update(first.client_memories)
+        for number, memory in first.aggregator_memories.items():  # the first version, and the one over it
+            store.put_memory(f"aggregator {number}", memory.to_bytes(), 1)
+            store.put_memory(f"aggregator {number}", memory.to_bytes(), memory.version)
+        put_all(store, parties, {}, first.client_memories)
         wire, clock = Wire(parties.manifest), RoleClock(crew.seconds)
         result = Session(parties, wire, store, clock, crew).run(1, inputs)
         averages = {i: average.mean.tobytes() for i, average in result.averages.items()}
@@ -382,11 +419,19 @@ def test_a_disk_that_is_full_at_the_commitment_lets_nothing_out_and_the_next_rou
 ) -> None:
     with monkeypatch.context() as patched:
         if where == "a share's file":
-            patched.setattr(sealed_file.os, "fsync", _full)
+            write_large = PartyStore.write_large
+
+            def full_at_the_shares(self, sid, bodies):
+                with pytest.MonkeyPatch.context() as inner:
+                    inner.setattr(sealed_file.os, "fsync", _full)
+                    return write_large(self, sid, bodies)
+
+            patched.setattr(PartyStore, "write_large", full_at_the_shares)
         else:
             patched.setattr(PartyStore, "put_large", _overfill)
         with pytest.raises(RunDirectoryError, match=r"cannot be written .*free some space") as caught:
             local.run(1, 2, 3)
+    local.store._connection.execute("PRAGMA max_page_count = 1000000")
     assert "\n" not in str(caught.value)
     said = {kind for kind, _ in local.wire.transcript}
     assert "Vote" in said
@@ -395,10 +440,10 @@ def test_a_disk_that_is_full_at_the_commitment_lets_nothing_out_and_the_next_rou
     assert local.run(1, 2, 3).averages[2].roster == (1, 2, 3)
 
 
-def _overfill(self, sid, body) -> None:
+def _overfill(self, body) -> None:
     """A disk on which not one page is left."""
     self._connection.execute("PRAGMA max_page_count = 1")  # as many as there are: SQLite allows no fewer
-    self._connection.execute("INSERT INTO stage VALUES (?, 'x', 'x', ?)", (sid, bytes(1 << 20)))
+    self._mirrors.write("INSERT INTO stage VALUES (?, 'x', 'x', ?)", (body.sid, bytes(1 << 20)))
 
 
 def _stopping_at(own: Aggregator, step: str) -> Aggregator:
@@ -410,9 +455,9 @@ def _stopping_at(own: Aggregator, step: str) -> Aggregator:
 
 
 @pytest.mark.parametrize(
-    ("step", "point"), [("vote", 2), ("commit", 3), ("agree", 3), ("open", 4), ("certify", 4)], ids=str
+    ("step", "point"), [("vote", 2), ("commit", 2), ("agree", 3), ("open", 4), ("certify", 4)], ids=str
 )
-def test_an_aggregator_that_stops_says_so_and_forgets_its_share_and_if_nothing_was_opened_the_next_round_works(
+def test_where_one_aggregator_cannot_go_on_all_give_the_session_up_and_the_next_round_works_unless_it_can_be_opened(
     local, step, point
 ) -> None:
     honest = local.parties
@@ -420,31 +465,93 @@ def test_an_aggregator_that_stops_says_so_and_forgets_its_share_and_if_nothing_w
     with pytest.raises(AbortError, match="seen enough"):
         local.run(1, 2, 3)
     notices = [Abort.from_bytes(data, honest.manifest) for kind, data in local.wire.transcript if kind == "Abort"]
-    assert [(notice.aggregator, notice.step) for notice in notices] == [(2, point)]
-    notices[0].require_signature_of(honest.manifest.aggregators[1].public_key, notices[0].sid)
-    assert local.store.large(notices[0].sid, "aggregator 2", "committed") is None
-    assert honest.aggregator_memories[2].stopped
-    opened = [number for number, memory in honest.aggregator_memories.items() if memory.opened]
-    if step == "certify":
-        assert opened == [1, 2, 3]
-        again = Session(honest, local.wire, local.store, RoleClock())
-        with pytest.raises(RunDirectoryError, match="aggregator 2 stopped it"):
-            again.finish_opened(notices[0].sid)
+    record = honest.aggregator_memories[2].session
+    if step in ("open", "certify"):  # all have agreed: nobody may give it up, and it is finished later
+        assert not notices
+        assert not record.given_up
+        local.parties = honest
+        result = local.session().finish_agreed(record.sid)
+        assert result.averages[2].roster == (1, 2, 3)
         return
-    assert opened == []
+    assert [(notice.aggregator, notice.step) for notice in notices] == [(s, point) for s in (1, 2, 3)]
+    for notice in notices:
+        notice.require_signature_of(honest.manifest.aggregators[notice.aggregator - 1].public_key, record.sid)
+    assert record.given_up
+    assert not any(memory.opened for memory in honest.aggregator_memories.values())
+    for number in (1, 2, 3):
+        assert local.store.large(record.sid, f"aggregator {number}", "share") is None
     local.parties = honest
     assert local.run(1, 2, 3).averages[2].roster == (1, 2, 3)
+
+
+def test_a_session_that_some_aggregators_agreed_on_and_others_did_not_is_given_up_and_the_next_round_works(
+    local, monkeypatch
+) -> None:
+    keep = Quorum.keep
+
+    def of_one_alone(self, steps, large=()):
+        if any(isinstance(step.message, Agreement) for step in steps):
+            local.store.put_memory("aggregator 1", steps[0].memory.to_bytes(), steps[0].memory.version)
+            local.parties.aggregator_memories[1] = steps[0].memory
+            raise Killed
+        keep(self, steps, large)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Quorum, "keep", of_one_alone)
+        with pytest.raises(Killed):
+            local.run(1, 2, 3)
+    assert local.parties.aggregator_memories[1].session.commitments
+    with pytest.raises(RefusedError, match="neither opened nor given up"):
+        local.run(1, 2, 3)
+    local.session().give_up_outstanding()
+    assert local.run(1, 2, 3).averages[2].roster == (1, 2, 3)
+
+
+def test_where_the_hub_lost_its_sum_it_is_added_up_again_from_what_the_clients_sent(local, monkeypatch) -> None:
+    def die(self, *_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "_send_openings", die)
+        with pytest.raises(Killed):
+            local.run(1, 2, 3)
+    sid = local.parties.aggregator_memories[1].session.sid
+    local.store.clear_stages_of([HUB])
+    assert local.store.large(sid, HUB, "sum") is None
+    result = local.session().finish_agreed(sid)
+    assert np.allclose(result.averages[1].mean, 0.25, atol=2**-12)
+
+
+def test_a_refused_session_is_sent_again_with_the_same_numbers_and_then_accepted(local) -> None:
+    honest = local.parties
+    altering = AlteringAggregator(honest.manifest, 2, honest.aggregators[1].identity)
+    local.parties = honest.with_aggregator(altering)
+    refused = local.run(1, 2)
+    assert sorted(refused.refusals) == [1, 2, 3]
+    local.parties = honest
+    with pytest.raises(RefusedError, match="send that one again"):
+        local.run(1, 2, 3)
+    result = local.session().run_again(3, refused.sid)
+    assert result.averages[1].roster == (1, 2)
+    assert np.allclose(result.averages[1].mean, 0.25, atol=2**-12)
+    local.accept(result)
+    entries = local.store.ledger.from_weights(INITIAL.weights)
+    assert {entry.sid: entry.end for entry in entries} == {
+        refused.sid: SessionEnd.UNKNOWN,
+        result.sid: SessionEnd.ACCEPTED,
+    }
 
 
 def test_in_a_public_task_the_key_is_disclosed_even_for_a_refused_result_and_bears_the_complaints_out(
     tmp_path, field
 ) -> None:
     plan = SecurePlan(NAMES, D, 2, FixedPoint(field, 1.0, 12, 20, 3), roster_min=2, mode="public")
-    parties = parties_from(plan, draw_identities(plan))
-    set_up_epoch(parties, bytes(32), Wire(parties.manifest))
+    parties = local_parties(plan)
+    store = PartyStore.create(tmp_path / "store")
+    set_up_in(store, parties)
     honest = parties.aggregators[1]
     parties = parties.with_aggregator(AlteringAggregator(honest.manifest, 2, honest.identity))
-    wire, store = Wire(parties.manifest), PartyStore(tmp_path / "store")
+    wire = Wire(parties.manifest)
     result = Session(parties, wire, store, RoleClock()).run(1, _inputs(1, 2, 3))
     store.close()
     assert sorted(result.refusals) == [1, 2, 3]
@@ -458,8 +565,11 @@ def test_in_a_public_task_the_key_is_disclosed_even_for_a_refused_result_and_bea
 
 def test_what_stands_in_the_record_is_signed_and_shows_every_step(local) -> None:
     result = local.run(1, 2, 3)
-    kinds = Counter(kind for kind, _ in local.wire.transcript[-24:])
+    begin = next(index for index, (kind, _) in enumerate(local.wire.transcript) if kind == "Announcement") - 1
+    transcript = local.wire.transcript[begin:]
+    kinds = Counter(kind for kind, _ in transcript)
     assert kinds == {
+        "HubRequest": 1,
         "Announcement": 3,
         "Header": 3,
         "Vote": 3,
@@ -472,36 +582,43 @@ def test_what_stands_in_the_record_is_signed_and_shows_every_step(local) -> None
         "DeliveryReceipt": 1,
     }
     manifest = local.parties.manifest
-    for kind, data in local.wire.transcript[-24:]:
+    for kind, data in transcript:
         if kind == "OpeningReceipt":
             receipt = OpeningReceipt.from_bytes(data, manifest)
             receipt.require_signature_of(manifest.aggregators[receipt.aggregator - 1].public_key, result.sid)
-    assert len(b"".join(data for _, data in local.wire.transcript[-24:])) < 10_000
+    assert len(b"".join(data for _, data in transcript)) < 10_000
 
 
-def test_an_incomplete_store_of_an_opened_session_is_said_to_be_so(local) -> None:
+def test_a_session_that_nobody_agreed_on_is_not_finished(local) -> None:
     local.run(1, 2)
-    again = Session(local.parties, local.wire, local.store, RoleClock())
-    with pytest.raises(RunDirectoryError, match="incomplete"):
-        again.finish_opened(bytes(32))
+    with pytest.raises(RunDirectoryError, match="not every aggregator agreed"):
+        local.session().finish_agreed(bytes(32))
+    with pytest.raises(RunDirectoryError, match="does not keep the roster"):
+        local.session().run_again(2, bytes(32))
 
 
-def test_what_an_aggregator_stored_for_a_session_is_gone_once_it_announces_the_next(local) -> None:
-    sid = local.run(1, 2).sid
-    assert local.store.large(sid, "aggregator 1", "committed") is not None
-    assert "aggregator 1" in local.store.stages(sid, "agreed")
-    for number, memory in local.parties.client_memories.items():
-        local.parties.client_memories[number] = memory.with_state(bytes([1]) * 32, sid)
+def test_what_an_aggregator_stored_for_a_session_is_gone_once_its_result_is_accepted_and_the_next_is_announced(
+    local,
+) -> None:
+    result = local.run(1, 2)
+    sid = result.sid
+    assert local.store.large(sid, "aggregator 1", "share") is not None
+    local.accept(result)
     local.run(1, 2)
-    for stage in ("agreed", "agreement", "clipped"):
-        assert not local.store.stages(sid, stage)
-    for party, stage in (("aggregator 1", "committed"), ("hub", "sum")):
-        assert local.store.large(sid, party, stage) is None
+    for number in (1, 2, 3):
+        assert local.store.large(sid, f"aggregator {number}", "share") is None
 
 
-def test_an_input_shows_no_update_in_its_repr() -> None:
+def test_the_store_lets_a_decision_be_taken_once(local) -> None:
+    local.store.put_stage(bytes(32), HUB, AGAIN, b"")
+    assert local.store.stages(bytes(32), AGAIN)
+    local.store.remove_stage(bytes(32), HUB, AGAIN)
+    assert not local.store.stages(bytes(32), AGAIN)
+
+
+def test_an_input_shows_neither_update_nor_weight_in_its_repr() -> None:
     shown = repr(LocalInput(np.full(D, 0.123, np.float32), 3, bytes([9]) * 32))
-    assert shown == "LocalInput(weight=3)"
+    assert shown == "LocalInput()"
 
 
 def test_a_message_that_the_receiver_cannot_parse_stops_the_session(local, monkeypatch) -> None:

@@ -33,9 +33,9 @@ def store(folders):
 
 
 def keep(store: PartyStore, sid: bytes, party: str, stage: str, body: bytes) -> None:
-    (written,) = store.write_large({(party, stage): [body]})
+    (written,) = store.write_large(sid, {(party, stage): [body]})
     with store.transaction():
-        store.put_large(sid, written)
+        store.put_large(written)
 
 
 def accept(store: PartyStore, before: bytes, round_number: int, body: bytes, report: str = "{}") -> None:
@@ -61,7 +61,6 @@ def test_what_a_transaction_stored_is_there_after_reopening(folders) -> None:
         first.put_memory("a", b"one", 1)
         first.put_stage(b"sid", "a", "agreed", b"body")
         first.put_manifest("leader = 1")
-        first.put_opening(b"sid")
     keep(first, b"sid", "a", "committed", b"a large body")
     accept(first, b"before", 4, b"after", "{}")
     kill(first)
@@ -162,13 +161,6 @@ def test_every_transaction_counts(store) -> None:
     assert store.generation == before + 3
 
 
-def test_the_sessions_that_the_hub_began_to_open_are_known_in_order_and_survive_the_next_announcement(store) -> None:
-    for sid in (b"2", b"1", b"2", b"3"):
-        store.put_opening(sid)
-    store.clear_stages()
-    assert store.openings() == [b"2", b"1", b"3"]
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, sqlite3.OperationalError])
 def test_a_transaction_that_ends_in_an_error_stores_nothing(store, error) -> None:
     with store.transaction():
@@ -222,12 +214,17 @@ def test_stages_are_cleared_for_one_party_or_for_all(store) -> None:
     for party in ("a", "b"):
         store.put_stage(b"sid", party, "agreed", b"body")
         keep(store, b"sid", party, "committed", party.encode())
-    store.clear_stages_of("a")
+    assert not store.clear_stages_of(["a", "c"], but=[b"sid"])
+    assert store.clear_stages_of(["c", "a"])
+    assert not store.clear_stages_of(["a"])
     assert store.stages(b"sid", "agreed") == {"b": b"body"}
     assert store.large(b"sid", "a", "committed") is None
     assert store.large(b"sid", "b", "committed") == b"b"
-    assert store.clear_stages()
+    store.put_stage(b"other", "b", "agreed", b"another")
+    assert store.clear_stages(but=[b"other", b"unknown"])
     assert store.stages(b"sid", "agreed") == {}
+    assert store.stages(b"other", "agreed") == {"b": b"another"}
+    assert store.clear_stages()
     assert store.large(b"sid", "b", "committed") is None
     assert not store.clear_stages()
 
@@ -242,16 +239,26 @@ def test_a_large_body_is_in_every_mirror_once_and_sealed(store, folders) -> None
         assert len(body) < len(bytes_on_disk(folder)) < len(body) + 250_000
 
 
-def test_a_party_has_one_large_body_of_a_stage_and_its_file_is_not_overwritten(store) -> None:
+def test_a_party_has_one_large_body_of_a_stage_in_a_session_and_its_file_is_not_overwritten(store) -> None:
     keep(store, b"sid", "a", "committed", b"first")
     with pytest.raises(RunDirectoryError, match="a is past committed"):
-        store.write_large({("b", "committed"): [b"other"], ("a", "committed"): [b"second"]})
+        store.write_large(b"sid", {("b", "committed"): [b"other"], ("a", "committed"): [b"second"]})
     assert store.large(b"sid", "a", "committed") == b"first"
-    written = store.write_large({("b", "committed"): [b"other"]})
+    keep(store, b"next", "a", "committed", b"of the next session")
+    assert store.large(b"sid", "a", "committed") == b"first"
+    assert store.large(b"next", "a", "committed") == b"of the next session"
+    written = store.write_large(b"sid", {("b", "committed"): [b"other"]})
     with store.transaction():
-        store.put_large(b"sid", written[0])
+        store.put_large(written[0])
     with pytest.raises(RunDirectoryError, match="b is past committed"), store.transaction():
-        store.put_large(b"sid", written[0])
+        store.put_large(written[0])
+
+
+def test_a_stage_can_be_taken_back(store) -> None:
+    for party in ("a", "b"):
+        store.put_stage(b"sid", party, "again", b"")
+    store.remove_stage(b"sid", "a", "again")
+    assert store.stages(b"sid", "again") == {"b": b""}
 
 
 def test_an_erased_body_cannot_be_read_from_what_is_left_on_any_disk(folders, monkeypatch) -> None:
@@ -277,7 +284,7 @@ def test_an_erased_body_cannot_be_read_from_what_is_left_on_any_disk(folders, mo
 def test_what_a_kill_left_unnamed_is_removed_when_the_store_is_opened(folders) -> None:
     store = PartyStore.create(*folders)
     keep(store, b"sid", "a", "committed", b"named")
-    store.write_large({("b", "committed"): [b"unnamed"]})
+    store.write_large(b"sid", {("b", "committed"): [b"unnamed"]})
     kill(store)
     store = PartyStore(*folders)
     for folder in folders:
@@ -301,6 +308,25 @@ def test_only_the_last_accepted_state_is_kept_and_the_next_does_not_touch_it_unt
     assert store.accepted_after(b"1") == (b"two", "c")
     accept(store, b"2", 3, b"three", "d")
     assert (store.accepted_after(b"2"), store.accepted_round()) == ((b"three", "d"), 3)
+
+
+def test_only_the_cost_of_a_round_is_not_forced_to_disk(store) -> None:
+    accept(store, b"0", 1, b"one", "a")
+    seen = []
+    write = store._mirrors.write
+
+    def note(*values: object) -> int:
+        seen.extend(mirror.connection.execute("PRAGMA synchronous").fetchone()[0] for mirror in mirrors)
+        return write(*values)
+
+    mirrors = store._mirrors._mirrors
+    store._mirrors.write = note
+    normal, full = 1, 2
+    store.amend_report("b")
+    assert set(seen) == {normal}
+    seen.clear()
+    store.put_memory("a", b"one", 1)
+    assert set(seen) == {full}
 
 
 def test_only_the_owner_can_read_the_file_and_its_journal(store, folders) -> None:
@@ -442,7 +468,7 @@ def test_a_disk_that_is_full_while_a_large_body_is_written_loses_nothing(store, 
     with monkeypatch.context() as patched:
         patched.setattr(sealed_file.os, "fsync", _full)
         with pytest.raises(RunDirectoryError, match=r"b\.committed cannot be written .*free some space"):
-            store.write_large({("b", "committed"): [b"second"]})
+            store.write_large(b"sid", {("b", "committed"): [b"second"]})
         with pytest.raises(RunDirectoryError, match="accepted-1 cannot be written"):
             store.write_state([b"two"])
     assert store.large(b"sid", "a", "committed") == b"first"

@@ -232,6 +232,16 @@ def test_clipping_is_named_where_it_happened(run_maker: Maker) -> None:
     assert "it does not cover what clipping changes" in page(run).text
 
 
+def test_shortened_updates_are_named_where_they_happened(run_maker: Maker) -> None:
+    run = run_maker(rounds=2)
+    assert "were shortened to it" not in page(run).text
+    path = run / "results.json"
+    content = json.loads(path.read_text())
+    content["equality"]["shortened"] = 3
+    path.write_text(json.dumps(content))
+    assert "were shortened to it" in page(run).text
+
+
 def test_everything_from_the_files_is_escaped(run_maker: Maker) -> None:
     run = run_maker(rounds=2)
     attack = '"><script>alert(1)</script><img src=x onerror=alert(1)>'

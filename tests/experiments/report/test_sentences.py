@@ -43,7 +43,7 @@ def test_the_headline_names_every_way_with_its_error_and_the_price_of_privacy(ru
     )
 
 
-@pytest.mark.parametrize(("key", "value"), [("ratio", 1.2), ("saturated", 4)])
+@pytest.mark.parametrize(("key", "value"), [("ratio", 1.2), ("saturated", 4), ("shortened", 1)])
 def test_rounding_is_not_blamed_where_something_else_may_be_the_cause(run_maker: Maker, key: str, value: float) -> None:
     def altered(content: dict[str, Any]) -> None:
         set_errors(content)

@@ -78,7 +78,12 @@ def open_set(folders: Sequence[Path]) -> tuple[list[Mirror], int]:
             else:
                 found.connection.close()
                 unreached.append(Unreached(folder, f"{folder} is damaged", "replace this mirror"))
-        return reached, _start(reached, unreached)
+        start = _start(reached, unreached)
+        if len(folders) > 1 and start == 0:
+            raise RunDirectoryError(
+                f"the store in {reached[0].folder} was made in one folder", "a mirrored store is made so"
+            )
+        return reached, start
     except BaseException:
         for mirror in reached:
             mirror.connection.close()
@@ -132,6 +137,10 @@ def _require_one_set(reached: Sequence[Mirror], unreached: Sequence[Unreached]) 
                 "take it out of store.mirrors; emptied, the folder may hold a fresh mirror",
             )
         seen[head.id] = mirror
+    if newest.position.generation == 0:
+        raise RunDirectoryError(
+            f"the making of the store in {reached[0].folder} was not finished", "make it again in the same folders"
+        )
     require_majority(reached, newest.members, unreached)
     return newest
 
@@ -168,11 +177,11 @@ def _require_distinct(folders: Sequence[Path]) -> None:
 
 
 @contextmanager
-def transaction_in(mirrors: Sequence[Mirror], *, forced: bool = True) -> Iterator[None]:
+def transaction_in(mirrors: Sequence[Mirror]) -> Iterator[None]:
     """One transaction in each mirror; they commit in order."""
     try:
         for mirror in mirrors:
-            mirror.begin(forced=forced)
+            mirror.begin()
         yield
         for mirror in mirrors:
             mirror.commit()

@@ -85,9 +85,9 @@ class Head:
     Attributes:
         store: the store that it belongs to; drawn at random when that was made.
         id: which of its mirrors it is.
-        members: the set of mirrors.
+        members: the set of mirrors; empty in a fresh mirror that no set names yet.
         promised: it takes no write of a start with a smaller number.
-        position: how new its rows are. Generation 0: the making of the store was not finished.
+        position: how new its rows are. Generation 0: not all of a new store's mirrors were made yet.
     """
 
     store: bytes
@@ -102,7 +102,7 @@ class Unreached:
     """A folder in which there is no mirror to be read.
 
     Attributes:
-        empty: nothing is there, or a store whose making was never finished.
+        empty: nothing is there, or a mirror that never belonged to a set.
     """
 
     folder: Path
@@ -177,14 +177,14 @@ class Mirror:
         except sqlite3.Error as error:
             raise self.unwritable(error) from None
 
-    def begin(self, *, forced: bool = True) -> None:
-        """Begin a transaction, as the only writer.
-
-        Args:
-            forced: it is on disk when ``commit`` returns; else a power cut may take it back.
-        """
+    def force(self, always: bool) -> None:
+        """Whether a transaction is on disk when ``commit`` returns. If not, a power cut may take it back."""
         with self.guarded():
-            self.connection.execute(f"PRAGMA synchronous = {'FULL' if forced else 'NORMAL'}")
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if always else 'NORMAL'}")
+
+    def begin(self) -> None:
+        """Begin a transaction, as the only writer."""
+        with self.guarded():
             self.connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
@@ -315,7 +315,7 @@ def open_mirror(folder: Path) -> Mirror | Unreached:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> bool:
-    """Set the connection up; whether the store was made to the end."""
+    """Set the connection up; whether a mirror is there that belongs to a set."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
@@ -329,7 +329,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> bool:
             "finish the run with that version, or start it in a new directory",
         )
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return bool(connection.execute("SELECT count(*) FROM mirror WHERE generation > 0").fetchone()[0])
+    return bool(connection.execute("SELECT count(*) FROM mirror WHERE members <> '[]'").fetchone()[0])
 
 
 def make_mirror(folder: Path, head: Head, rows: Mapping[str, Collection[tuple[Value, ...]]]) -> Mirror:
@@ -381,18 +381,32 @@ def _fill(connection: sqlite3.Connection, head: Head, rows: Mapping[str, Collect
     connection.execute("COMMIT")
 
 
+def holds_store(folder: Path) -> bool:
+    """Whether a folder holds a store, or a file in its place that is none; not one whose making was not finished.
+
+    Raises:
+        RunDirectoryError: it holds one of another version.
+    """
+    found = open_mirror(folder)
+    if isinstance(found, Unreached):
+        return not found.empty
+    generation = found.head().position.generation
+    found.connection.close()
+    return generation > 0
+
+
 def require_empty(folder: Path) -> None:
-    """Refuse to overwrite a store, or a file that is none.
+    """Refuse to overwrite a store, or a file that is none. One whose making was not finished may be overwritten.
 
     Raises:
         RunDirectoryError: something is there.
     """
-    found = open_mirror(folder)
-    if isinstance(found, Mirror):
+    if holds_store(folder):
+        found = open_mirror(folder)
+        if isinstance(found, Unreached):
+            raise found.error()
         found.connection.close()
         raise RunDirectoryError(f"{folder} holds a store already", "open it, or name a new folder")
-    if not found.empty:
-        raise found.error()
 
 
 def _unlink(path: Path) -> None:

@@ -9,6 +9,8 @@ the transaction nothing was said; with it, a word counts as said that nobody hea
 
 A write that fails in one mirror after another has it stops the store: no later transaction begins until it is opened
 again. A store of one folder is the same with a set of one: it rolls back and goes on, and forces nothing twice.
+
+A mirror lies on a disk of this machine, or on one that looks so: SQLite's journal is not for network file systems.
 """
 
 from __future__ import annotations
@@ -65,28 +67,39 @@ class Mirrors:
     # Rows
 
     @contextmanager
-    def transaction(self, *, forced: bool = True) -> Iterator[None]:
-        """All writes inside are in every mirror when this returns.
-
-        Args:
-            forced: and on disk; else a power cut may take them back.
+    def transaction(self) -> Iterator[None]:
+        """All writes inside are in every mirror when this returns, and on its disk.
 
         Raises:
             RunDirectoryError: a disk is full or fails, or another process has opened the store. Nothing may be sent.
         """
+        if self._writing:
+            raise self._mirrors[0].unwritable("a transaction is open already")
         try:
-            with transaction_in(self._mirrors, forced=forced):
+            with transaction_in(self._mirrors):
                 position = self._common_position()
                 self._writing = True
                 yield
                 if self._torn:
-                    raise self._mirrors[0].unwritable("a write reached some mirrors only")
+                    raise self._mirrors[0].unwritable("a write did not do the same in all mirrors")
                 for mirror in self._mirrors:
                     mirror.put_position(replace(position, generation=position.generation + 1))
         except sqlite3.Error as error:
             raise self._mirrors[0].unwritable(error) from None
         finally:
             self._writing = self._torn = False
+
+    @contextmanager
+    def unforced(self) -> Iterator[None]:
+        """As ``transaction``, but not forced to disk: a power cut may take it back."""
+        try:
+            for mirror in self._mirrors:
+                mirror.force(False)
+            with self.transaction():
+                yield
+        finally:
+            for mirror in self._mirrors:
+                mirror.force(True)
 
     def _common_position(self) -> Position:
         """Where all mirrors are.
@@ -121,15 +134,15 @@ class Mirrors:
         if not self._writing:
             with self.transaction():
                 return self.write(statement, values)
-        changed = 0
-        for mirror in self._mirrors:
-            try:
+        changed = []
+        try:
+            for mirror in self._mirrors:
                 with mirror.guarded():
-                    changed = mirror.connection.execute(statement, values).rowcount
-            except BaseException:
-                self._torn = mirror is not self._mirrors[0]
-                raise
-        return changed
+                    changed.append(mirror.connection.execute(statement, values).rowcount)
+        finally:
+            if len(changed) not in {0, len(self._mirrors)} or len(set(changed)) > 1:
+                self._torn = True  # whatever the caller makes of the error
+        return changed[0]
 
     def fold_journals(self) -> None:
         """Write every journal back and empty it: until then it holds earlier pages, and with them erased keys.

@@ -6,6 +6,7 @@ on machines of independent operators.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from privateyes.aggregation.client import Client
 from privateyes.aggregation.manifest import SEALED_MODE, Manifest, Party
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, TrainingState
 from privateyes.aggregation.messages import BIND, NO_SESSION, HubRequest
+from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.setup import AggregatorSetup, ClientSetup, require_one_setup
 from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.lanes import ONE_LANE, Lanes
@@ -26,6 +28,7 @@ from privateyes.engines.local.wire import Place, Wire
 
 HUB_NAME: Final = "hub"
 _FIRST_EPOCH: Final = 1
+_MOST_LEADERS: Final = 3  # the usual one, and two to step in for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,9 @@ class SecurePlan:
         roster_min: R_min.
         corrupt_clients: clients assumed corrupt.
         mode: ``sealed``, the average goes to the clients alone, or ``public``, to everyone.
-        settings: SHA-256 of the settings that clients train with, 32 bytes.
+        settings: the canonical file of the settings that clients train with; the manifest pins its SHA-256.
         bulk_hash: what large vectors are hashed with.
+        privacy: the limit of an update's L2 norm; None for none.
     """
 
     clients: tuple[str, ...]
@@ -51,8 +55,9 @@ class SecurePlan:
     roster_min: int
     corrupt_clients: int = 0
     mode: str = SEALED_MODE
-    settings: bytes = bytes(HASH_BYTES)
+    settings: bytes = b""
     bulk_hash: BulkHash = BulkHash.BLAKE3
+    privacy: Privacy | None = None
 
     def party_names(self) -> list[str]:
         """``aggregator 1`` .. ``aggregator n``, then ``client NAME``, then the hub: the keys of the store."""
@@ -85,14 +90,15 @@ class SecurePlan:
             encoding=self.encoding,
             roster_min=self.roster_min,
             corrupt_clients=self.corrupt_clients,
-            leaders=tuple(range(1, len(self.clients) + 1)),
+            leaders=tuple(range(1, len(self.clients) + 1)[:_MOST_LEADERS]),
             aggregators=tuple(parties[: self.aggregators]),
             clients=tuple(parties[self.aggregators :]),
             hub_key=hub.public_key,
             initial_state=initial_state,
-            settings=self.settings,
+            settings=hashlib.sha256(self.settings).digest(),
             bulk_hash=self.bulk_hash,
             mode=self.mode,
+            privacy=self.privacy,
         )
 
 

@@ -46,7 +46,7 @@ class TrainJob:
     client: str
     owners: tuple[str | Share, ...]
     round_index: int
-    vector: NDArray[np.float32]
+    vector: NDArray[np.float32] = field(repr=False)
     proximal: bool = False
     work: float = 1.0
 
@@ -61,7 +61,7 @@ class PredictJob:
     """Predictions of the model `vector`, float32 (d,), for the samples of `owner`."""
 
     owner: str
-    vector: NDArray[np.float32]
+    vector: NDArray[np.float32] = field(repr=False)
 
 
 Job = TrainJob | PredictJob

@@ -26,6 +26,7 @@ from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, Traini
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
 from privateyes.encoding.clips import Segment, segments
+from privateyes.encoding.norm import NormLimit, clipped_norm
 from privateyes.engines.local.allocator import keep_freed_memory
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew, threads_for
@@ -40,7 +41,7 @@ from privateyes.engines.local.parties import (
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
-from privateyes.engines.local.stages import agreed_by_all, client_party
+from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, REFUSED, agreed_by_all, client_party
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.stored_state import dump_state, load_state
 from privateyes.engines.local.transcript import TranscriptFile
@@ -51,7 +52,11 @@ from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import write_atomically
 
 MANIFEST_NAME = "manifest.toml"
+SETTINGS_NAME = "settings.json"
+"""The settings that clients train with; the manifest pins the file's digest."""
 TRANSCRIPTS_NAME = "transcripts"
+FOLDERS_NAME = "store.json"
+"""Where the store is, if it is not in the task's own folder but in mirrors."""
 
 
 class SecureExchange:
@@ -103,6 +108,8 @@ class SecureExchange:
                 "use a new run directory: a new set-up would overwrite the task's record",
             )
         self._directory.mkdir(parents=True, exist_ok=True)
+        if list(folders) != [self._directory]:
+            write_atomically(self._directory / FOLDERS_NAME, json.dumps([str(folder) for folder in folders]).encode())
         clients = [client_name(name) for name in self._plan.clients]
         return PartyStore.create(*folders, parties=self._plan.party_names(), data_sets=clients)
 
@@ -205,6 +212,7 @@ class SecureExchange:
         set_up(parties, state, wire, self._put_aggregators)
         pinned = parties.manifest.to_toml()
         write_atomically(self._directory / MANIFEST_NAME, pinned.encode())
+        write_atomically(self._directory / SETTINGS_NAME, self._plan.settings)
         path = self._transcript_path("setup")
         path.unlink(missing_ok=True)  # of a set-up that was killed, among other keys
         record = TranscriptFile(path)
@@ -250,18 +258,32 @@ class SecureExchange:
         What was said is kept, however it ends.
         """
         agreed, number = _agreed_and_waited_for(parties), _next_round(parties)
-        if agreed is not None:
+        again = None if agreed is None else self._asked_to_send_again(parties, agreed)
+        if agreed is not None and again is None:
             number -= 1
         record = TranscriptFile(self._transcript_path(f"round-{state.round + 1:04d}-session-{number:04d}"))
         wire = Wire(parties.manifest, record.add)
         session = Session(parties, wire, self._store, clock, self._crew, state.clips)
         try:
+            if again is not None:
+                return session.run_again(number, again), wire
             if agreed is not None:
                 return session.finish_agreed(agreed), wire
             session.give_up_outstanding()
             return session.run(number, local_inputs(parties, state, updates, self._seed)), wire
         finally:
             record.close()
+
+    def _asked_to_send_again(self, parties: LocalParties, sid: bytes) -> bytes | None:
+        """The first session of a chain that people decided to send again, once; see continuing.py."""
+        followed = next(
+            session for memory in parties.client_memories.values() if (session := memory.session(sid)) is not None
+        )
+        first = followed.chain
+        if not self._store.stages(first, AGAIN):
+            return None
+        self._store.remove_stage(first, HUB, AGAIN)
+        return first
 
     def _step(self, state: ServerState, result: SessionResult, parties: LocalParties) -> ServerState:
         """Every client takes the server step on the average that it verified; all must reach one state.
@@ -272,10 +294,14 @@ class SecureExchange:
         if result.refusals:
             number, (error, _) = next(iter(result.refusals.items()))
             name = parties.manifest.clients[number - 1].name
+            if not self._store.stages(result.sid, REFUSED):
+                checks = {client: complaint.check for client, (_, complaint) in result.refusals.items()}
+                self._store.put_stage(result.sid, CLIENTS, REFUSED, json.dumps(checks).encode())
             raise AbortError(
                 f"{len(result.refusals)} of {len(parties.clients)} clients refused the round, "
                 f"first {name}: {error.problem}",
-                f"the signed complaints are in {self._directory}",
+                f"the signed complaints are in {self._directory}; `privateyes task continue {self._directory}` says "
+                "what is safe now",
             )
 
         def step(average: VerifiedAverage) -> ServerState:
@@ -332,12 +358,15 @@ class SecureExchange:
         average = next(iter(result.averages.values()))
         counted = [manifest.clients[number - 1].name for number in average.roster]
         own = [update for update in updates if update.client in counted]
-        deviation, bound = _deviation(average, own, segments(manifest.encoding, manifest.dimension, state.clips))
+        parts = segments(manifest.encoding, manifest.dimension, state.clips)
+        limit = None if manifest.privacy is None else manifest.privacy.limit(manifest.encoding)
+        deviation, bound = _deviation(average, own, parts, limit)
         details: dict[str, Any] = {
             "sid": result.sid.hex(),
             "roster": counted,
             "total_weight": average.total_weight,
             "saturated": result.clipped,
+            "shortened": result.shortened,
             "scale_bits": manifest.encoding.scale_bits,
             "deviation": deviation,
             "deviation_bound": bound,
@@ -353,6 +382,21 @@ class SecureExchange:
         count = len(manifest.clients)  # one client discloses in a public task, and the others receive it
         up, down = costs.disclosure / count, costs.disclosure * (count - 1) / count
         return ExchangeReport(seconds, costs.client_up + up, costs.client_down + down, details)
+
+
+def store_folders(folder: Path) -> list[Path]:
+    """Where the store of a task is: in its folder, or in the mirrors that it names.
+
+    Raises:
+        RunDirectoryError: the file that names them is damaged.
+    """
+    named = folder / FOLDERS_NAME
+    if not named.is_file():
+        return [folder]
+    try:
+        return [Path(text) for text in json.loads(named.read_bytes())]
+    except (ValueError, TypeError):
+        raise RunDirectoryError(f"{named} does not say where the store is", "name the mirrors in it again") from None
 
 
 def local_inputs(
@@ -385,7 +429,7 @@ def _agreed_and_waited_for(parties: LocalParties) -> bytes | None:
 
 
 def _deviation(
-    average: VerifiedAverage, updates: Sequence[ClientUpdate], parts: Sequence[Segment]
+    average: VerifiedAverage, updates: Sequence[ClientUpdate], parts: tuple[Segment, ...], limit: NormLimit | None
 ) -> tuple[float, float]:
     """The largest difference between the decoded average and the exact weighted mean of the clipped updates, and what
     bounds it; of several tensors with clips of their own, those of the one that comes closest to its bound.
@@ -393,10 +437,15 @@ def _deviation(
     Only a simulation can measure this: it holds every update in the clear.
     """
     found = []
+    weights = {update.client: float(update.weight) for update in updates}
+    if limit is not None:
+        for update in updates:
+            norm = clipped_norm(update.delta, parts)
+            weights[update.client] *= limit.shrink(norm, update.weight, update.delta.size)
     for part in parts:
         clip, exact = part.encoding.clip, np.zeros(part.stop - part.start, dtype=np.float64)
         for update in updates:
-            exact += update.weight * np.clip(update.delta[part.span].astype(np.float64), -clip, clip)
+            exact += weights[update.client] * np.clip(update.delta[part.span].astype(np.float64), -clip, clip)
         exact /= sum(update.weight for update in updates)
         bound = part.encoding.deviation_bound(len(updates), average.total_weight)
         found.append((float(np.abs(average.mean[part.span] - exact).max()), bound))
@@ -409,7 +458,7 @@ def _dump_report(report: ExchangeReport) -> str:
 
 def _identical(left: ServerState, right: ServerState) -> bool:
     """Whether two states are the same to the bit; cheaper than two digests."""
-    small = [(state.round, state.last_sid, state.clips, len(state.moments)) for state in (left, right)]
+    small = [(state.round, state.last_sid, state.clips, state.lineage, len(state.moments)) for state in (left, right)]
     if small[0] != small[1]:
         return False
     pairs: list[tuple[NDArray[Any], NDArray[Any]]] = [(left.vector, right.vector)]

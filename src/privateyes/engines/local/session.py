@@ -85,6 +85,7 @@ class SessionResult:
         averages: by client number, for those that accepted.
         refusals: by client number, for those that refused; with the signed complaint.
         clipped: coordinates clipped, over all clients; in a real deployment each client knows its own count only.
+        shortened: clients whose update was longer than the L2 norm allows; likewise.
         finished: what the aggregators remember once they were shown all result signatures; to be stored by then.
     """
 
@@ -92,6 +93,7 @@ class SessionResult:
     averages: dict[int, VerifiedAverage] = field(default_factory=dict)
     refusals: dict[int, tuple[DeliveryError, Complaint]] = field(default_factory=dict)
     clipped: int = 0
+    shortened: int = 0
     finished: dict[int, AggregatorMemory] = field(default_factory=dict)
 
 
@@ -183,7 +185,7 @@ class Session:
         if words is None:
             raise RunDirectoryError("not every aggregator agreed on that session", "run the next round")
         stored = load_session(self._store, self._parties, words, self._crew.lanes())
-        result = SessionResult(sid, clipped=stored.clipped)
+        result = SessionResult(sid, clipped=stored.clipped, shortened=stored.shortened)
         self._finish(stored.hub, stored.commitments, stored.shares, stored.agreements, result)
         return result
 
@@ -383,6 +385,8 @@ class Session:
             for own in parties.clients
         }
         result.clipped = sum(submitted.clipped for submitted in done.values())
+        result.shortened = sum(submitted.shortened for submitted in done.values())
+        counts = b"".join(count.to_bytes(8, "big") for count in (result.clipped, result.shortened))
         with self._store.transaction():
             self._put_clients(memories)
             for update in updates:
@@ -391,7 +395,7 @@ class Session:
                 entry = submitted.entry
                 self._store.ledger.append(entry, seen[number])
                 self._store.kept.put(client_party(parties, number), sid, entry.weights, submitted.kept.to_bytes())
-            self._store.put_stage(sid, CLIENTS, CLIPPED, result.clipped.to_bytes(8, "big"))
+            self._store.put_stage(sid, CLIENTS, CLIPPED, counts)
         parties.client_memories.update(memories)
 
     def _upload(self, done: Mapping[int, Submitted], origin: Origin | None) -> _Uploaded:

@@ -30,9 +30,9 @@ from privateyes.errors import RunDirectoryError
 
 SHARE, SUM = "share", "sum"
 """Large bodies: an aggregator's share, and the hub's sum."""
-CLIPPED, OPENING = "clipped", "opening"
-"""Small ones: how much was clipped; and that the hub passes n agreements on, after which it never gives the session up,
-with the roster and the commitments to it.
+CLIPPED, OPENING, REFUSED, AGAIN = "clipped", "opening", "refused", "again"
+"""Small ones: how much was clipped; that the hub passes n agreements on, after which it never gives the session up,
+with the roster and the commitments to it; which clients refused at which check; and that people let it be sent again.
 """
 HUB: Final = "hub"
 CLIENTS: Final = "clients"
@@ -58,6 +58,7 @@ class StoredSession:
     shares: Mapping[int, OwnShare]
     agreements: Sequence[Agreement]
     clipped: int
+    shortened: int
 
 
 def agreed_by_all(parties: LocalParties, sid: bytes) -> list[Words] | None:
@@ -104,10 +105,10 @@ def load_session(
     session = parties.client_memories[entries[0][0]].session(sid)
     if session is None:
         raise RunDirectoryError("nobody waits for that session", "run the next round")
-    clipped = int.from_bytes(store.stages(sid, CLIPPED).get(CLIENTS, b""), "big")
-    return StoredSession(
-        HubSession(session.group.check_value(), entries, total, commitment), commitments, shares, agreements, clipped
-    )
+    counts = store.stages(sid, CLIPPED).get(CLIENTS, b"")
+    clipped, shortened = int.from_bytes(counts[:8], "big"), int.from_bytes(counts[8:], "big")
+    held = HubSession(session.group.check_value(), entries, total, commitment)
+    return StoredSession(held, commitments, shares, agreements, clipped, shortened)
 
 
 def _elements(parties: LocalParties, body: bytearray | None) -> Elements:

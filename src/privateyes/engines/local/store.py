@@ -38,7 +38,7 @@ from typing import Final, Self
 from privateyes.crypto.signature import SigningKey
 from privateyes.engines.local.ledger_rows import KeptRows, LedgerRows
 from privateyes.engines.local.majority import make_set
-from privateyes.engines.local.mirror import Mirror, open_mirror
+from privateyes.engines.local.mirror import holds_store
 from privateyes.engines.local.mirrors import Mirrors
 from privateyes.engines.local.sealed_file import Seal, write_sealed
 from privateyes.errors import RefusedError, RunDirectoryError
@@ -97,17 +97,13 @@ class PartyStore:
         return cls(*folders)
 
     @staticmethod
-    def exists(folder: Path) -> bool:
-        """Whether a folder holds a store, if only a damaged one; one whose making was not finished is none.
+    def exists(*folders: Path) -> bool:
+        """Whether one of the folders holds a store, if only a damaged one; one whose making was not finished is none.
 
         Raises:
             RunDirectoryError: it holds one of another version.
         """
-        found = open_mirror(folder)
-        if isinstance(found, Mirror):
-            found.connection.close()
-            return True
-        return not found.empty
+        return any(holds_store(folder) for folder in folders)
 
     @property
     def _connection(self) -> sqlite3.Connection:
@@ -201,6 +197,10 @@ class PartyStore:
         """The bodies of one stage of a session, by party."""
         rows = self._connection.execute("SELECT party, body FROM stage WHERE sid = ? AND stage = ?", (sid, stage))
         return {party: bytes(body) for party, body in rows}
+
+    def remove_stage(self, sid: bytes, party: str, stage: str) -> None:
+        """Take back what was stored of one stage."""
+        self._mirrors.write("DELETE FROM stage WHERE sid = ? AND party = ? AND stage = ?", (sid, party, stage))
 
     # Large bodies
 
@@ -321,7 +321,7 @@ class PartyStore:
         Raises:
             RunDirectoryError: the disk is full or fails.
         """
-        with self._mirrors.transaction(forced=False):
+        with self._mirrors.unforced():
             self._mirrors.write("UPDATE accepted SET report = ?", (report,))
 
     def accepted_after(self, before: bytes) -> tuple[bytearray, str] | None:

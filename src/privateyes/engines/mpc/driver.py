@@ -83,7 +83,7 @@ class Trained:
         parties: what each spent.
     """
 
-    vector: NDArray[np.float32]
+    vector: NDArray[np.float32] = field(repr=False)
     step_s: tuple[float, ...]
     step_cpu_s: tuple[float, ...]
     setup_s: float

@@ -34,8 +34,8 @@ class Owner:
     """
 
     name: str
-    features: NDArray[np.float32]
-    targets: NDArray[np.float32]
+    features: NDArray[np.float32] = field(repr=False)
+    targets: NDArray[np.float32] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class TrainingJob:
     parties: int
     owners: tuple[Owner, ...]
     network: Network
-    initial: NDArray[np.float32]
+    initial: NDArray[np.float32] = field(repr=False)
     sgd: Sgd
     plan: tuple[tuple[int, ...], ...] = field(repr=False)
     ring_bits: int = 64

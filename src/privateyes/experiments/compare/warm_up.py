@@ -35,10 +35,10 @@ def warm_up(spec: ExperimentSpec) -> None:
     small = spec.model_copy(update={"aggregation": aggregation, "federation": federation})
     clients = {f"c{index}": 1 for index in range(_CLIENTS)}
     plan = secure_plan(small, Fold("warm-up", tuple(clients), ()), clients, _PARAMETERS)
-    nothing = np.zeros(_PARAMETERS, dtype=np.float32)
-    updates = [ClientUpdate(name, 1, nothing, 0.0) for name in clients]
+    ones = np.ones(_PARAMETERS, dtype=np.float32)
+    updates = [ClientUpdate(name, 1, ones, 0.0) for name in clients]
     with (
         TemporaryDirectory() as folder,
         closing(open_secure_exchange(small, plan, FedAvg(), Path(folder) / "task")) as exchange,
     ):
-        exchange.exchange(ServerState(nothing), updates)
+        exchange.exchange(ServerState(ones), updates)

@@ -6,7 +6,7 @@ finite are refused. Errors are in `unit`, times in seconds, sizes in bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -43,16 +43,17 @@ class RoundLine(_Record):
     details: dict[str, Any] = Field(default_factory=dict)
     participation: dict[str, Any] = Field(default_factory=dict)
     stopped: bool = False
+    converged: bool = False
 
     @property
     def void(self) -> bool:
-        """Whether too few clients arrived, so that nothing was trained or sent."""
+        """Whether the round changed nothing: too few clients arrived, or the model had converged."""
         return self.participation.get("void") is True
 
     @property
     def ends(self) -> bool:
         """Whether the way has no further round in this fold."""
-        return self.stopped or self.round == self.rounds
+        return self.stopped or self.converged or self.round == self.rounds
 
 
 class Row(_Record):
@@ -69,6 +70,7 @@ class Row(_Record):
     bytes_up_per_client_once: NonNegative | None = None
     learned: dict[str, str] = Field(default_factory=dict)
     void_rounds: int = Field(default=0, ge=0)
+    converged: dict[str, int] = Field(default_factory=dict)
     best_rounds: dict[str, int] = Field(default_factory=dict)
     rounds_run: dict[str, int] = Field(default_factory=dict)
 
@@ -120,6 +122,7 @@ class Equality(_Record):
     bound: NonNegative
     ratio: NonNegative
     saturated: int = Field(default=0, ge=0)
+    shortened: int = Field(default=0, ge=0)
     error_difference: float | None = None
 
 
@@ -166,7 +169,7 @@ class Samples:
         predicted: per way float64, (K, 2), (pitch, yaw) in radians.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] = field(repr=False)
     person: tuple[str, ...]
-    true: NDArray[np.float64]
-    predicted: dict[str, NDArray[np.float64]]
+    true: NDArray[np.float64] = field(repr=False)
+    predicted: dict[str, NDArray[np.float64]] = field(repr=False)

@@ -123,7 +123,9 @@ def _difference(files: RunFiles, pairs: dict[tuple[str, str], float]) -> Markup:
         rounds = quantities.count(void.get(secure, 0), "round")
         return sentence + f"; {rounds} of {secure} and {void.get(twin, 0)} of {twin} were void, for too few clients."
     equality = results.equality if results is not None else None
-    if equality is None or equality.ratio > 1 or equality.saturated:  # then rounding is not all that there is
+    if (
+        equality is None or equality.ratio > 1 or equality.saturated or equality.shortened
+    ):  # then rounding is not all that there is
         return sentence + "."
     rounding = quantities.scientific(equality.bound)
     return sentence + f": rounding of at most {rounding} in a parameter and round, amplified by training."
@@ -143,7 +145,7 @@ def table_caption(files: RunFiles, people: Sequence[str]) -> str:
 
 
 def _rounds_that_count(files: RunFiles) -> str:
-    """Whose errors are not of the last round, and whose rounds were void; empty where nobody's."""
+    """Whose errors are not of the last round, whose rounds were void, and who ended early; empty where nobody's."""
     rows = files.results.rows if files.results is not None else []
     said = ""
     ends = [
@@ -157,6 +159,9 @@ def _rounds_that_count(files: RunFiles) -> str:
     void = [f"{row.way} {row.void_rounds}" for row in rows if row.void_rounds]
     if void:
         said += f" Rounds that were void, for too few clients arrived, and count in no mean: {', '.join(void)}."
+    ended = [f"{row.way} {', '.join(map(str, row.converged.values()))}" for row in rows if row.converged]
+    if ended:
+        said += f" Ways that ended with a round whose weights they had had before: {'; '.join(ended)}."
     return said
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ class LabelGrid:
         first, second: inner grid lines of the two columns, ascending, in the labels' unit.
     """
 
-    first: NDArray[np.float64]
-    second: NDArray[np.float64]
+    first: NDArray[np.float64] = field(repr=False)
+    second: NDArray[np.float64] = field(repr=False)
 
     @property
     def cells(self) -> int:

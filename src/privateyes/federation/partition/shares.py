@@ -27,11 +27,11 @@ class PersonRows:
         eye: (N,) 0 left, 1 right, if known.
     """
 
-    labels: NDArray[np.floating]
-    device: NDArray[np.integer] | None = None
+    labels: NDArray[np.floating] = field(repr=False)
+    device: NDArray[np.integer] | None = field(default=None, repr=False)
     device_names: tuple[str, ...] = ()
-    day: NDArray[np.integer] | None = None
-    eye: NDArray[np.integer] | None = None
+    day: NDArray[np.integer] | None = field(default=None, repr=False)
+    eye: NDArray[np.integer] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -47,7 +47,7 @@ class Share:
     """
 
     person: str
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int64] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -172,10 +172,10 @@ class _Draws:
 class _Light:
     """(B,) each, or None for what is off. One light falls on all pictures of a sample."""
 
-    brightness: Tensor | None = None
-    contrast: Tensor | None = None
-    gamma: Tensor | None = None
-    slope: tuple[Tensor, Tensor] | None = None
+    brightness: Tensor | None = field(default=None, repr=False)
+    contrast: Tensor | None = field(default=None, repr=False)
+    gamma: Tensor | None = field(default=None, repr=False)
+    slope: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
 
     @property
     def changes(self) -> bool:

@@ -15,7 +15,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +48,7 @@ class Camera:
         DataError: a shape is another, a value is not finite, or the focal length cannot be in pixels.
     """
 
-    matrix: Floats
+    matrix: Floats = field(repr=False)
     distortion: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ import os
 import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,7 +47,7 @@ class Panel:
     """
 
     statistics: ClientStatistics
-    labels: NDArray[np.floating]
+    labels: NDArray[np.floating] = field(repr=False)
 
 
 def draw_clients(panels: Sequence[Panel], target: str, title: str) -> Figure:
@@ -120,8 +120,8 @@ class _Frame:
 
     across: int
     up: int
-    across_edges: NDArray[np.float64]
-    up_edges: NDArray[np.float64]
+    across_edges: NDArray[np.float64] = field(repr=False)
+    up_edges: NDArray[np.float64] = field(repr=False)
     leftwards: bool
     names: tuple[str, str]
 

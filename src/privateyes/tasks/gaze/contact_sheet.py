@@ -12,7 +12,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -50,10 +50,10 @@ class Sheet:
     """
 
     name: str
-    labels: NDArray[np.float32]
+    labels: NDArray[np.float32] = field(repr=False)
     angles: bool
-    rows: NDArray[np.intp]
-    images: NDArray[np.uint8]
+    rows: NDArray[np.intp] = field(repr=False)
+    images: NDArray[np.uint8] = field(repr=False)
 
 
 def sheet_of_person(person: Person, count: int = 48) -> Sheet:

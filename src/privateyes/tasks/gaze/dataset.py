@@ -52,10 +52,10 @@ class Person:
     """
 
     name: str
-    image: NDArray[np.uint8]
-    pose: NDArray[np.float32] | None = None
-    gaze: NDArray[np.float32] | None = None
-    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    image: NDArray[np.uint8] = field(repr=False)
+    pose: NDArray[np.float32] | None = field(default=None, repr=False)
+    gaze: NDArray[np.float32] | None = field(default=None, repr=False)
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
     devices: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ therefore starts from several directions and keeps the solution that reproduces 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -57,8 +57,8 @@ class HeadPose:
         misfit_px: root mean square distance between the landmarks and the model's points as the camera sees them.
     """
 
-    rotation: Floats
-    translation_mm: Floats
+    rotation: Floats = field(repr=False)
+    translation_mm: Floats = field(repr=False)
     misfit_px: float
 
     def place(self, points_mm: ArrayLike) -> Floats:

@@ -16,7 +16,7 @@ A head's direction is turned by R in both. Angles are (pitch, yaw) as in `tasks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
@@ -91,10 +91,10 @@ class Normalisation:
         virtual: the virtual camera.
     """
 
-    rotation: Floats
-    warp: Floats
+    rotation: Floats = field(repr=False)
+    warp: Floats = field(repr=False)
     scale: float
-    centre_mm: Floats
+    centre_mm: Floats = field(repr=False)
     camera: Camera
     virtual: VirtualCamera
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -28,10 +28,10 @@ class Survey:
     """
 
     grey_mean: float
-    constant: NDArray[np.intp]
+    constant: NDArray[np.intp] = field(repr=False)
     digests: tuple[int | None, ...]
-    sample_rows: NDArray[np.int64]
-    sample: NDArray[np.uint8]
+    sample_rows: NDArray[np.int64] = field(repr=False)
+    sample: NDArray[np.uint8] = field(repr=False)
 
 
 def survey_pictures(where: str, pictures: Any) -> Survey:

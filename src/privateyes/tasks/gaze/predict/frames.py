@@ -6,7 +6,7 @@ that estimators are trained on [Normalisation]. The estimated gaze is then turne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -44,7 +44,7 @@ class View:
     """
 
     part: Part
-    picture: NDArray[np.uint8]
+    picture: NDArray[np.uint8] = field(repr=False)
     pose: tuple[float, float]
     normalisation: Normalisation
 

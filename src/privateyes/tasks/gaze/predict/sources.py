@@ -71,7 +71,7 @@ class Batch:
 
     names: tuple[str, ...]
     eyes: tuple[str, ...]
-    columns: dict[str, NDArray[Any]]
+    columns: dict[str, NDArray[Any]] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -196,7 +196,7 @@ def _dataset_of(path: Path) -> str | None:
 class _Row:
     name: str
     eye: Eye
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[np.uint8] = field(repr=False)
     pose: tuple[float, float]
 
 

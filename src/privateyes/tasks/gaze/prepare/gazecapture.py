@@ -27,7 +27,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -87,9 +87,9 @@ class _Recording:
     device: str
     split: str
     frames: list[str]
-    valid: NDArray[np.bool_]
-    boxes: NDArray[np.float64]
-    dots: NDArray[np.float64]
+    valid: NDArray[np.bool_] = field(repr=False)
+    boxes: NDArray[np.float64] = field(repr=False)
+    dots: NDArray[np.float64] = field(repr=False)
     warnings: tuple[str, ...]
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -89,7 +89,7 @@ class _Reader:
         place: where the next element begins.
     """
 
-    content: bytes
+    content: bytes = field(repr=False)
     order: str
     place: int = 0
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -69,9 +69,9 @@ class Wanted(NamedTuple):
 class _Rows:
     """Rows of one person, collected in any order: the few that a list names fit into memory."""
 
-    image: list[NDArray[np.uint8]]
-    gaze: list[NDArray[np.float64]]
-    head: list[NDArray[np.float64]]
+    image: list[NDArray[np.uint8]] = field(repr=False)
+    gaze: list[NDArray[np.float64]] = field(repr=False)
+    head: list[NDArray[np.float64]] = field(repr=False)
     wanted: list[Wanted]
 
     def block(self, order: Sequence[int], size: tuple[int, int] | None) -> Block:

@@ -10,7 +10,7 @@ not mirrored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,9 +42,9 @@ class EyeDay:
         head: (N, 3) float64, rotation vectors.
     """
 
-    image: NDArray[np.uint8]
-    gaze: NDArray[np.float64]
-    head: NDArray[np.float64]
+    image: NDArray[np.uint8] = field(repr=False)
+    gaze: NDArray[np.float64] = field(repr=False)
+    head: NDArray[np.float64] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +147,9 @@ def _eye(path: Path, side: str, data: Value, count: int) -> EyeDay:
     if image.ndim != 3 or len(image) != count:
         problem = f"{where}.image: the shape is {image.shape} where {count} names call for ({count}, height, width)"
         raise DataError(problem, _AGAIN)
-    for field, labels in (("gaze", gaze), ("pose", head)):
+    for name, labels in (("gaze", gaze), ("pose", head)):
         if labels.shape != (count, 3) or not np.issubdtype(labels.dtype, np.floating):
-            problem = f"{where}.{field}: {labels.dtype} of shape {labels.shape}, not ({count}, 3) numbers"
+            problem = f"{where}.{name}: {labels.dtype} of shape {labels.shape}, not ({count}, 3) numbers"
             raise DataError(problem, "3-d vectors are expected, one in each row, not angles: use the original files")
     return EyeDay(image, gaze.astype(np.float64), head.astype(np.float64))
 

@@ -2,10 +2,11 @@
 
 Strength is the point. PROVEN names one party, whose own signatures contradict each other or contradict what anyone can
 recompute. INCONSISTENT names several, of whom at least one broke the protocol; the others may be honest. SUSPECTED
-names the hub alone. No other level says anything against anybody.
+names those whose words in a record nobody signs: the hub, and the *recorder*, which is whoever wrote the record, or
+altered it, or lost a part of it. No other level says anything against anybody.
 
-The hub signs nothing, so it is never proven guilty: wherever it is named, the one who broke the protocol may instead be
-whoever altered its unsigned word on the way.
+No word of the hub's about a sum is signed, so it is never proven guilty: wherever it is named, the one who broke the
+protocol may instead be whoever altered its word on the way.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from itertools import groupby
 from typing import Final
 
 HUB: Final = "hub"
+RECORDER: Final = "recorder"
 
 
 class Level(StrEnum):
@@ -57,7 +59,7 @@ class Finding:
         level: how strong it is.
         step: of docs/protocol.md, for example ``step 3`` or ``set-up 4``.
         what: the exact statement.
-        parties: PROVEN: the one that broke the protocol. INCONSISTENT: at least one of them did. SUSPECTED: this party
+        parties: PROVEN: the one that broke the protocol. INCONSISTENT: at least one of them did. SUSPECTED: one of them
             did, or whoever altered its unsigned word on the way. REFUSED: who signed the notice. Otherwise: whom it
             concerns, or nobody.
     """
@@ -83,7 +85,8 @@ class SessionAudit:
 
     Attributes:
         sid: the session.
-        epoch: of its announcement; None if the record has none.
+        setup: the id of its set-up; None if the record does not show that the session is of the pinned manifest.
+        epoch: the set-up's label; None likewise.
         round: likewise.
         outcome: how it ended.
         step: the step at which it was aborted, or the last one that the record shows.
@@ -94,6 +97,7 @@ class SessionAudit:
     """
 
     sid: bytes
+    setup: bytes | None
     epoch: int | None
     round: int | None
     outcome: Outcome
@@ -114,8 +118,8 @@ class Audit:
     """What a record shows.
 
     Attributes:
-        sessions: by epoch and round.
-        findings: what concerns no single session: the set-up, and what spans several sessions.
+        sessions: by epoch label, set-up and round.
+        findings: what concerns no single session: set-ups, what spans several sessions, the record as a whole.
         messages: how many distinct messages were looked at.
         verified: how many of them are signed, and verify.
     """
@@ -156,9 +160,15 @@ def client_party(number: int) -> str:
     return f"client {number}"
 
 
-def everyone_of(aggregators: Iterable[int] = (), clients: Iterable[int] = (), hub: bool = False) -> tuple[str, ...]:
-    """Several parties, each once, in order."""
-    names = [HUB] if hub else []
+def everyone_of(
+    aggregators: Iterable[int] = (), clients: Iterable[int] = (), others: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Several parties, each once, in order.
+
+    Args:
+        others: HUB, RECORDER or both.
+    """
+    names = list(others)
     names += [aggregator_party(number) for number in sorted(set(aggregators))]
     return (*names, *(client_party(number) for number in sorted(set(clients))))
 
@@ -174,8 +184,8 @@ def joined(parties: Iterable[str]) -> str:
     pieces = []
     for role, group in groupby(parties, key=lambda name: name.partition(" ")[0]):
         numbers = [int(name.partition(" ")[2] or 0) for name in group]
-        if role == HUB:
-            pieces.append(HUB)
+        if role in (HUB, RECORDER):
+            pieces.append(role)
         else:
             pieces.append(f"{role}{'s' if len(numbers) > 1 else ''} {ranges(numbers)}")
     return ", ".join(pieces)

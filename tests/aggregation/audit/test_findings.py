@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from privateyes.aggregation.findings import (
+from privateyes.aggregation.audit.findings import (
+    HUB,
+    RECORDER,
     Audit,
     Finding,
     Level,
@@ -23,9 +25,9 @@ def test_numbers_are_told_as_ranges(numbers: list[int], text: str) -> None:
 
 
 def test_parties_are_named_once_and_in_order() -> None:
-    names = everyone_of([3, 1, 3, 2], [7, 5], hub=True)
-    assert names == ("hub", "aggregator 1", "aggregator 2", "aggregator 3", "client 5", "client 7")
-    assert joined(names) == "hub, aggregators 1-3, clients 5, 7"
+    names = everyone_of([3, 1, 3, 2], [7, 5], (HUB, RECORDER))
+    assert names == ("hub", "recorder", "aggregator 1", "aggregator 2", "aggregator 3", "client 5", "client 7")
+    assert joined(names) == "hub, recorder, aggregators 1-3, clients 5, 7"
     assert joined(["client 4"]) == "client 4"
 
 
@@ -42,7 +44,7 @@ def test_only_the_three_strongest_levels_are_faults() -> None:
 def test_a_refused_result_is_certified_and_not_consistent() -> None:
     assert [outcome for outcome in Outcome if outcome.is_certified] == [Outcome.CERTIFIED, Outcome.REFUSED]
     for outcome in Outcome:
-        session = SessionAudit(bytes(32), 1, 0, outcome, 5, None, None, (), ((2, 5),))
+        session = SessionAudit(bytes(32), bytes(32), 1, 0, outcome, 5, None, None, (), ((2, 5),))
         found = Audit((session,), (), 1, 1)
         assert found.is_consistent == (outcome is not Outcome.REFUSED)
         assert found.refused == (() if found.is_consistent else (session,))
@@ -51,7 +53,7 @@ def test_a_refused_result_is_certified_and_not_consistent() -> None:
 @pytest.mark.parametrize("level", Level)
 def test_a_fault_anywhere_is_not_consistent(level: Level) -> None:
     finding = Finding(level, "step 3", "something", ("hub",))
-    session = SessionAudit(bytes(32), 1, 0, Outcome.CERTIFIED, 5, None, None, (finding,))
+    session = SessionAudit(bytes(32), bytes(32), 1, 0, Outcome.CERTIFIED, 5, None, None, (finding,))
     for found in (Audit((), (finding,), 1, 1), Audit((session,), (), 1, 1)):
         assert found.is_consistent == (not finding.is_fault)
 

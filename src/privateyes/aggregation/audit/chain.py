@@ -1,0 +1,156 @@
+"""The record of a whole task: what follows what, and what is left out.
+
+The record of a task holds every session that was announced. What shows that one is missing:
+
+*A signed word about it*: an aggregator's word that it opened a session, or a roster, signed by all aggregators, whose
+updates are those of an earlier session. The recorder left that session out, or lost it.
+
+*The training state.* The state that clients submit from changes by an accepted result alone. Of the clients that
+submitted to a session at least one is honest if they are more than the manifest assumes corrupt; so a state that is new
+in a set-up follows from a certified session before it, or from a late result of another set-up. (Ids of different
+set-ups cannot be compared. In public mode the id of the pinned initial state is known, and every other state follows
+from a certified session.) Where every roster holds every client, at most one change comes from another set-up: nobody
+submits afresh from a state from which an opened session began. Otherwise clients that sat out may bring about more.
+
+*A gap in the numbers*: rounds of a set-up only increase. A hub may skip numbers, and a process that dies may announce a
+round and not write it down; so a gap is told as missing and held against nobody. Labels of set-ups order nothing; a gap
+in them is told too.
+
+What was announced last, or first, and is left out leaves no trace, unless a later word speaks of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Final
+
+from privateyes.aggregation.audit.evidence import Evidence, SessionEvidence, SetupEvidence, signed_by_all
+from privateyes.aggregation.audit.findings import RECORDER, Finding, Level, aggregator_party
+from privateyes.aggregation.audit.preimages import Case
+from privateyes.aggregation.messages import NO_SESSION, OPENED, Closing, Header, RosterCommitment
+from privateyes.crypto.labels import Label, Role
+from privateyes.crypto.statement import digest
+
+_MOST_GAPS: Final = 20  # that are told of one set-up
+
+
+def left_out(session: SessionEvidence, whole: bool) -> Iterator[Finding]:
+    """A session that an aggregator says it opened, and of which the record has nothing."""
+    opened = [
+        number
+        for number, words in session.signed.of(Closing).items()
+        if OPENED in [word.outcome for word in words]
+    ]  # fmt: skip
+    if opened and session.is_empty:
+        who = ", ".join(aggregator_party(number) for number in opened)
+        text = f"the whole session, which {who} says was opened: it was left out or lost"
+        if whole:
+            yield Finding(Level.SUSPECTED, "record", text + ", or that word is wrong", (RECORDER,))
+        else:
+            yield Finding(Level.MISSING, "record", text + ", or it stands in another file")
+
+
+def chain(evidence: Evidence, cases: Mapping[bytes, Case], certified: Collection[bytes]) -> Iterator[Finding]:
+    """What the sessions and set-ups of a whole task's record show together.
+
+    Args:
+        cases: the sessions that are of the pinned manifest, by sid.
+        certified: the ids of those whose result all aggregators signed.
+    """
+    yield from _repeated_sessions(evidence, cases)
+    by_setup: dict[bytes, list[SessionEvidence]] = {setup.id: [] for setup in evidence.placed}
+    for case in cases.values():
+        if case.session.setup is not None and not case.session.is_empty:
+            by_setup[case.session.setup.id].append(case.session)
+    for setup in evidence.placed:
+        sessions = sorted(by_setup[setup.id], key=lambda session: (session.round, session.sid))
+        elsewhere = len(certified) - sum(session.sid in certified for session in sessions)
+        late = min(elsewhere, 1) if evidence.manifest.is_fixed_cohort else elsewhere
+        yield from _rounds(setup, sessions)
+        yield from _states(evidence, setup, sessions, certified, late)
+    yield from _labels(evidence)
+
+
+def _repeated_sessions(evidence: Evidence, cases: Mapping[bytes, Case]) -> Iterator[Finding]:
+    """Sessions whose updates were sent again, with a roster that all aggregators signed: those were announced."""
+    missing = set()
+    for case in cases.values():
+        words = ((word.aggregator, word.rho) for word in case.session.signed.all_of(RosterCommitment))
+        for rho in signed_by_all(case.manifest, words):
+            roster = case.known.rosters.get(rho)
+            origin = NO_SESSION if roster is None else case.origin_of(roster)
+            first = evidence.sessions.get(origin)
+            if origin != NO_SESSION and (first is None or first.is_empty):
+                missing.add(origin)
+    for origin in sorted(missing):
+        text = f"session {origin.hex()[:8]}, whose updates were sent again, is left out"
+        yield Finding(Level.SUSPECTED, "record", text, (RECORDER,))
+
+
+def _rounds(setup: SetupEvidence, sessions: Sequence[SessionEvidence]) -> Iterator[Finding]:
+    numbers = sorted({session.round for session in sessions if session.round is not None})
+    gaps = [(before + 1, after - 1) for before, after in pairwise([-1, *numbers]) if after > before + 1]
+    if gaps:
+        text = (
+            f"rounds {_intervals(gaps)} of {setup.name}: the hub may have skipped these numbers, or the sessions were "
+            "left out"
+        )
+        yield Finding(Level.MISSING, "record", text)
+
+
+def _intervals(gaps: Sequence[tuple[int, int]]) -> str:
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in gaps[:_MOST_GAPS])
+    return shown + (f" and {len(gaps) - _MOST_GAPS} more gaps" if len(gaps) > _MOST_GAPS else "")
+
+
+def _states(
+    evidence: Evidence,
+    setup: SetupEvidence,
+    sessions: Sequence[SessionEvidence],
+    certified: Collection[bytes],
+    late: int,
+) -> Iterator[Finding]:
+    """Training states, by round, against the certified sessions that lead from one to the next.
+
+    Args:
+        late: how many changes may come from other set-ups.
+    """
+    manifest = evidence.manifest
+    seen: set[bytes] = set()
+    if not manifest.sealed:
+        seen.add(digest(Label.PUBLIC_STATE_ID, Role.ALL, setup.id, manifest.initial_state))
+    unexplained = -late
+    before: SessionEvidence | None = None
+    for session in sessions:
+        state, held = _state_of(session), len(session.signed.of(Header)) > manifest.corrupt_clients
+        if held and before is not None and before.sid in certified and _state_of(before) == state:
+            text = (
+                f"round {session.round} of {setup.name} begins from the same training state as round {before.round}, "
+                "whose result was certified: clients did not accept it, or not yet"
+            )
+            yield Finding(Level.NOTED, "record", text)
+        if held and state not in seen:
+            unexplained += bool(seen)
+            seen.add(state)
+        if unexplained > 0:
+            unexplained = 0
+            text = (
+                f"a certified session before round {session.round} of {setup.name}, which begins from a training "
+                "state that no session in the record leads to: it was left out or lost"
+            )
+            yield Finding(Level.SUSPECTED, "record", text, (RECORDER,))
+        unexplained -= session.sid in certified
+        before = session if held or session.sid in certified else before
+
+
+def _state_of(session: SessionEvidence) -> bytes:
+    return b"" if session.place is None else session.place.state_id
+
+
+def _labels(evidence: Evidence) -> Iterator[Finding]:
+    labels = sorted({setup.epoch for setup in evidence.placed if setup.epoch is not None})
+    gaps = [(before + 1, after - 1) for before, after in pairwise(labels) if after > before + 1]
+    if gaps:
+        text = f"set-ups with epoch labels {_intervals(gaps)}: labels order nothing, or those set-ups were left out"
+        yield Finding(Level.MISSING, "record", text)

@@ -1,0 +1,87 @@
+"""What nobody signs, held against what signatures pin; and what does not verify.
+
+A message that does not verify proves nothing about the party that it names. But an honest record has none: somebody
+forged or altered it, on its way or when it was written down. The same goes for a word of the hub that is not the one
+that the aggregators signed T over, for a delivery that every client refuses, and for a roster to be sent again that is
+not the one that was committed to. All of these make the recorder suspected, and the hub too where the word is its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from privateyes.aggregation.audit.evidence import Evidence
+from privateyes.aggregation.audit.findings import HUB, RECORDER, Finding, Level
+from privateyes.aggregation.audit.preimages import Case
+from privateyes.aggregation.messages import NO_SESSION, Agreement, Header, ResultSignature, RosterCommitment
+from privateyes.aggregation.result import Check
+from privateyes.aggregation.roster import roster_digest
+
+
+def set_aside(aside: Counter[tuple[str, str]], step: str) -> Iterator[Finding]:
+    """What did not verify: said once for each class and party named, and held against the recorder."""
+    for (kind, name), count in sorted(aside.items()):
+        text = (
+            f"set aside: {count} x {kind} in the name of {name}, whose signature or hash does not fit: forged or "
+            f"altered by somebody; this proves nothing about {name}"
+        )
+        yield Finding(Level.SUSPECTED, step, text, (RECORDER,))
+
+
+def hub_sums(case: Case) -> Iterator[Finding]:
+    """The hub's words on its sum against each other and against com_0 under T.
+
+    Whatever other parties did, an honest hub names one sum for a session, and the aggregators sign T over it. Where a
+    signed T is known by its hash alone, nothing is said here; commitments.py says what that comes to.
+    """
+    named = case.session.hub_commitments
+    signed = {word.transcript for word in case.session.signed.all_of(Agreement)}
+    if not signed and len(named) > 1:
+        text = f"{len(named)} different sums in the hub's name: it named several, or one of them was altered"
+        yield Finding(Level.SUSPECTED, "step 3", text, (HUB, RECORDER))
+    if not signed or not signed <= case.known.transcripts.keys():
+        return
+    agreed = {own[0] for own in (case.known.transcripts[transcript].commitments for transcript in signed) if own}
+    if named - agreed:
+        text = (
+            "a sum in the hub's name is not the one that T was signed over: the hub named another one here, or it was "
+            "altered"
+        )
+        yield Finding(Level.SUSPECTED, "step 3", text, (HUB, RECORDER))
+
+
+def deliveries(case: Case) -> Iterator[Finding]:
+    """Deliveries that no client accepts: the hub made them up, or somebody altered them.
+
+    One that bundles exactly what the aggregators signed is the hub's honest work all the same: they signed different
+    results, and are named for it.
+    """
+    signed = {
+        (word.aggregator, word.signature): word.result for word in case.session.signed.all_of(ResultSignature)
+    }
+    for receipt, fault in case.deliveries.faults.items():
+        if fault is None:
+            continue
+        text = f"a delivery that every client refuses at check {fault.check} ({fault.problem})"
+        bundled = [signed.get(own) for own in enumerate(receipt.results, start=1)]
+        if fault.check == Check.SIGNATURES and None not in bundled and len(set(bundled)) > 1:
+            yield Finding(Level.NOTED, "step 5", f"{text}: the aggregators signed different results")
+        else:
+            yield Finding(Level.SUSPECTED, "step 5", f"set aside: {text}", (HUB, RECORDER))
+
+
+def origins(evidence: Evidence) -> Iterator[Finding]:
+    """Rosters to be sent again: each belongs to a session that a header names, and is the one committed to there."""
+    named = {
+        word.origin for session in evidence.judged for word in session.signed.all_of(Header)
+    } - {NO_SESSION}  # fmt: skip
+    wrong = 0
+    for origin in evidence.origins:
+        first = evidence.sessions.get(origin.sid)
+        signed = set() if first is None else {word.rho for word in first.signed.all_of(RosterCommitment)}
+        rho = roster_digest(origin.sid, origin.group_check, origin.roster)
+        wrong += rho not in signed if signed else origin.sid not in named
+    if wrong:
+        text = f"{wrong} rosters to be sent again are not the ones that were committed to, or of no session here"
+        yield Finding(Level.SUSPECTED, "step 1", text, (HUB, RECORDER))

@@ -1,0 +1,211 @@
+"""What may follow a session that was opened and refused: what happened, and the ways that are safe (protocol, "After a
+session that was opened and refused").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from privateyes.aggregation.manifest import Manifest, manifest_from_toml
+from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
+from privateyes.aggregation.roster import roster_digest
+from privateyes.engines.local.parties import aggregator_name, client_name
+from privateyes.engines.local.secure import store_folders
+from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, OPENING, REFUSED, Again
+from privateyes.engines.local.store import PartyStore
+from privateyes.errors import RefusedError, RunDirectoryError
+
+SEND_AGAIN: Final = "send again"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way on.
+
+    Attributes:
+        name: what people call it.
+        is_safe: whether it is offered.
+        why: what it does and costs, or why it is not offered.
+    """
+
+    name: str
+    is_safe: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A session that was opened and whose result clients did not accept.
+
+    Attributes:
+        manifest: the task's.
+        sid: the session; of several that sent one update again, the first.
+        round: its number.
+        sessions: the chain: the session and those that sent its updates again.
+        roster: the clients that were counted, by name.
+        refusals: the number of the check that failed, by client.
+        asked_again: whether it is to be sent again when the run goes on.
+        ways: every way that people think of, and which are safe.
+    """
+
+    manifest: Manifest
+    sid: bytes
+    round: int
+    sessions: tuple[bytes, ...]
+    roster: tuple[str, ...]
+    refusals: dict[str, int]
+    asked_again: bool
+    ways: tuple[Way, ...]
+
+
+def task_folders(directory: Path) -> list[Path]:
+    """The task folders in a run's directory; the directory itself, if it is one.
+
+    Raises:
+        RunDirectoryError: there is none.
+    """
+    if (directory / "manifest.toml").is_file():
+        return [directory]
+    found = sorted(path.parent for path in directory.glob("aggregation/*/*/manifest.toml"))
+    if not found:
+        raise RunDirectoryError(f"{directory} holds no task", "give a run's directory, or a task's folder in it")
+    return found
+
+
+def look(folder: Path) -> Refused | None:
+    """The session that a task waits for people to decide on; None where it can simply go on.
+
+    Raises:
+        RunDirectoryError: the store cannot be read.
+        MalformedError: it is damaged.
+    """
+    folders = store_folders(folder)
+    if not any(PartyStore.exists(one) for one in folders):
+        return None  # complete: the keys are gone
+    with closing(PartyStore(*folders)) as store:
+        return _Task(store).refused()
+
+
+def send_again(folder: Path) -> Refused:
+    """Let the session be sent again, once, when the run goes on.
+
+    Raises:
+        RefusedError: nothing waits for that, or it is not safe; says why.
+        RunDirectoryError, MalformedError: as for ``look``.
+    """
+    found = look(folder)
+    if found is None:
+        raise RefusedError(f"{folder}: no session waits for a decision", "resume the run")
+    way = next(way for way in found.ways if way.name == SEND_AGAIN)
+    if not way.is_safe:
+        raise RefusedError(f"{folder}: the session cannot be sent again: {way.why}", "see the other ways")
+    if not found.asked_again:
+        with closing(PartyStore(*store_folders(folder))) as store:
+            store.put_stage(found.sid, HUB, AGAIN, b"")
+    return found
+
+
+class _Task:
+    """One task's store, read."""
+
+    def __init__(self, store: PartyStore) -> None:
+        self._store = store
+        pinned = store.manifest()
+        if pinned is None:
+            raise RunDirectoryError("the set-up of this task was not finished", "resume the run")
+        self.manifest = manifest_from_toml(pinned)
+        self.clients = {
+            party.name: ClientMemory.from_bytes(store.memory(client_name(party.name)))
+            for party in self.manifest.clients
+        }
+        self.aggregators = [
+            AggregatorMemory.from_bytes(store.memory(aggregator_name(number)))
+            for number in self.manifest.aggregator_numbers
+        ]
+
+    def refused(self) -> Refused | None:
+        """The chain of sessions that was opened, and that a client still waits for."""
+        followed = {
+            session.sid: session
+            for memory in self.clients.values()
+            for session in memory.followed
+            if session.submitted and any(session.sid in own.opened for own in self.aggregators)
+        }
+        refusals = {sid: self._store.stages(sid, REFUSED).get(CLIENTS) for sid in followed}
+        last = next((sid for sid in reversed(followed) if refusals[sid] is not None), None)
+        if last is None:
+            return None
+        sid = followed[last].chain
+        chain = tuple(other for other, session in followed.items() if session.chain == sid)
+        names = [party.name for party in self.manifest.clients]
+        checks = json.loads(refusals[last] or b"{}")
+        roster = self._roster(sid)
+        return Refused(
+            manifest=self.manifest,
+            sid=sid,
+            round=followed[sid].round if sid in followed else followed[last].round,
+            sessions=chain,
+            roster=tuple(names[number - 1] for number in roster),
+            refusals={names[int(number) - 1]: int(check) for number, check in checks.items()},
+            asked_again=bool(self._store.stages(sid, AGAIN)),
+            ways=tuple(self._ways(sid, roster)),
+        )
+
+    def _roster(self, sid: bytes) -> tuple[int, ...]:
+        body = self._store.stages(sid, OPENING).get(HUB)
+        if body is None:
+            return ()
+        return tuple(client for client, _ in Again.from_bytes(body, self.manifest).origin.roster)
+
+    def _ways(self, sid: bytes, roster: tuple[int, ...]) -> Iterator[Way]:
+        hindrance = self._hindrance(sid, roster)
+        yield Way(
+            SEND_AGAIN,
+            not hindrance,
+            hindrance
+            or f"the same {len(roster)} clients send the same updates once more, and nobody else: the sum is the one "
+            "that was opened, so it says nothing new. A corrupt client knows it before it fixes its own part",
+        )
+        yield Way("fresh noise", False, "only where every update was sent under differential privacy; here none was")
+        yield Way(
+            "start over",
+            True,
+            "a new run from other weights, in a new directory with another seed: what was opened says nothing about "
+            "updates from there. Leave out whom you no longer trust",
+        )
+        yield Way(
+            "go on without a suspect",
+            False,
+            "the sum without it and the sum with it differ by its update, and perhaps it is honest",
+        )
+        yield Way("add somebody", False, "the two sums would differ by the update of whoever is added")
+        yield Way(
+            "train again from the same model",
+            False,
+            "other random choices give a second sample of the same images' update; the two sums together say more than "
+            "either",
+        )
+        yield Way("accept the risk", False, "it is the risk of the people whose images these are")
+
+    def _hindrance(self, sid: bytes, roster: tuple[int, ...]) -> str:
+        """Why the session cannot be sent again; empty if it can."""
+        body = self._store.stages(sid, OPENING).get(HUB)
+        if body is None:
+            return "the hub does not keep its roster"
+        origin = Again.from_bytes(body, self.manifest).origin
+        rho = roster_digest(sid, origin.group_check, origin.roster)
+        if not self.manifest.is_fixed_cohort and any(own.opened.get(sid) != rho for own in self.aggregators):
+            return "an aggregator does not remember that it opened that roster, so it could not tell another one"
+        for number in roster:
+            name = self.manifest.clients[number - 1].name
+            memory = self.clients[name]
+            if not any(session.chain == sid for session in memory.followed):
+                return f"{name} accepted a result, or moved on, and has nothing to send again"
+            if sid not in self._store.kept.at(client_name(name), memory.state.weights):
+                return f"{name} does not keep what it sent"
+        return ""

@@ -1,0 +1,210 @@
+"""The record of a whole task: gaps, states, and sessions that were left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from audit_records import OTHER, RecordedWorld, resigned
+from privateyes.aggregation.audit import audit
+from privateyes.aggregation.audit.findings import RECORDER, Audit, Level
+from privateyes.aggregation.keys import session_id
+from privateyes.aggregation.messages import (
+    CLOSING,
+    OPENED,
+    VOID,
+    Announcement,
+    Closing,
+    Header,
+    Message,
+    RosterCommitment,
+)
+
+LEFT_OUT = [(Level.SUSPECTED, (RECORDER,))]
+
+
+def whole(world: Any, said: list[Message]) -> Audit:
+    return audit(world.manifest, said, whole=True)
+
+
+def told(found: Audit, level: Level = Level.MISSING) -> list[str]:
+    return [finding.what for finding in found.everything if finding.level is level]
+
+
+def against(found: Audit) -> list[tuple[Level, tuple[str, ...]]]:
+    return [(fault.level, fault.parties) for fault in found.faults]
+
+
+def less_session(world: Any, number: int) -> list[Message]:
+    """The record less one round of the current set-up."""
+    (place,) = {
+        (message.setup, message.round, message.state_id)
+        for message in world.said
+        if isinstance(message, Announcement) and message.round == number and message.setup == world.setup
+    }
+    sid = session_id(*place)
+    return [
+        message
+        for message in world.said
+        if getattr(message, "sid", b"") != sid
+        and not (isinstance(message, Announcement) and (message.setup, message.round) == place[:2])
+    ]
+
+
+@pytest.fixture
+def world() -> Any:
+    """Three rounds: one that is given up, and two that are accepted."""
+    own = RecordedWorld(roster_min=4)
+    own.void_round()
+    own.accepted_round()
+    own.accepted_round()
+    return own
+
+
+def test_rounds_that_follow_each_other_are_whole(world: Any) -> None:
+    found = whole(world, world.said)
+    assert (against(found), told(found)) == ([], [])
+
+
+def test_a_round_that_is_left_out_is_told_and_held_against_nobody(world: Any) -> None:
+    """The hub may have skipped the number: nothing that is signed shows that there was a session."""
+    found = whole(world, less_session(world, 0))
+    assert against(found) == []
+    assert any(f"rounds 0 of set-up {world.setup.hex()[:8]} (epoch 1): the hub may" in what for what in told(found))
+    assert told(audit(world.manifest, less_session(world, 0))) == []  # a part of a record lacks what it lacks
+
+
+def test_a_certified_session_that_is_left_out_shows_in_the_next_ones_training_state(world: Any) -> None:
+    """Round 0 was given up, so the state of round 2 comes from round 1."""
+    found = whole(world, less_session(world, 1))
+    assert against(found) == LEFT_OUT
+    assert "a certified session before round 2" in found.faults[0].what
+    assert audit(world.manifest, less_session(world, 1)).faults == ()
+    unsigned = [message for message in less_session(world, 1) if not isinstance(message, Header)]
+    assert against(whole(world, unsigned)) == []  # whatever the hub announces, no client submitted
+
+
+def test_headers_of_no_more_clients_than_may_be_corrupt_show_no_state() -> None:
+    """They may have made the state up."""
+    world = RecordedWorld(roster_min=4, corrupt_clients=2)
+    world.void_round()
+    world.accepted_round()
+    world.accepted_round()
+    left = less_session(world, 1)
+    fewer = [m for m in left if not (isinstance(m, Header) and m.sid == world.sid and m.client > 2)]
+    assert against(whole(world, left)) == LEFT_OUT
+    assert against(whole(world, fewer)) == []
+
+
+def test_in_public_mode_the_first_state_of_all_is_known() -> None:
+    world = RecordedWorld(roster_min=4, mode="public")
+    world.accepted_round()
+    world.accepted_round()
+    found = whole(world, world.said)
+    assert against(found) == []
+    assert against(whole(world, less_session(world, 0))) == LEFT_OUT
+
+
+def test_a_late_result_of_another_set_up_explains_one_change_in_a_fixed_cohort() -> None:
+    """A set-up is made while a certified result is on its way; clients take it before or after they begin anew."""
+    world = RecordedWorld(roster_min=4)
+    world.void_round()
+    world.accepted_round()
+    world.set_up()
+    world.void_round()
+    world.accepted_round()
+    world.void_round()
+    world.accepted_round()
+    world.accepted_round()
+    assert against(whole(world, world.said)) == []
+    assert against(whole(world, less_session(world, 1))) == []  # may have come from the other set-up
+    # Two changes are more than one late result explains.
+    fewer = [message for message in less_session(world, 1) if message in less_session(world, 3)]
+    assert against(whole(world, fewer)) == LEFT_OUT
+
+
+def test_a_certified_result_that_was_not_taken_is_noted_where_the_next_round_begins_from_the_same_state() -> None:
+    world = RecordedWorld()
+    world.run()
+    world.keep()
+    world.ledgers = {client: [] for client in world.clients}
+    world.run(to="vote")
+    world.keep()
+    found = whole(world, world.said)
+    assert against(found) == []
+    (note,) = [what for what in told(found, Level.NOTED) if "same training state" in what]
+    assert "round 1 of set-up" in note
+    assert "as round 0, whose result was certified: clients did not accept it" in note
+
+
+# What a signed word shows to be missing
+
+
+def opened_elsewhere(world: Any, outcome: int = OPENED) -> list[Message]:
+    """An aggregator's word on a session of which the record has nothing else."""
+    sid = session_id(world.setup, 9, OTHER)
+    return [resigned(world, Closing(sid, 2, outcome)), world.request(CLOSING, 9, OTHER)]
+
+
+def test_a_session_that_an_aggregator_opened_and_that_is_left_out_is_told(world: Any) -> None:
+    for word in (opened_elsewhere(world), opened_elsewhere(world)[:1]):  # without the request its set-up is not known
+        found = whole(world, [*world.said, *word])
+        assert against(found) == LEFT_OUT
+        assert "which aggregator 2 says was opened: it was left out or lost, or that word is wrong" in str(found.faults)
+        part = audit(world.manifest, [*world.said, *word])
+        assert part.faults == ()
+        assert any("or it stands in another file" in what for what in told(part))
+    assert against(whole(world, [*world.said, *opened_elsewhere(world, VOID)])) == []
+
+
+def test_a_session_that_was_opened_and_is_there_is_not_missing(world: Any) -> None:
+    opened = resigned(world, Closing(world.sid, 2, OPENED))
+    assert against(whole(world, [*world.said, opened])) == []
+
+
+def test_a_session_whose_updates_were_sent_again_is_missing_where_it_is_left_out() -> None:
+    world = RecordedWorld()
+    world.run(1, 2, 3)
+    world.keep()
+    origin, commitments, first = world.origin, world.commitments, world.sid
+    world.announce()
+    for client in (1, 2, 3):
+        world.submit_again(client, origin, commitments)
+    world.vote(origin=origin)
+    world.commit(origin=origin)
+    for step in ("agree", "open", "certify", "deliver"):
+        getattr(world, step)()
+    world.keep(origin)
+    assert against(whole(world, world.said)) == []
+    left = [message for message in world.said if getattr(message, "sid", b"") != first or message is origin]
+    left = [message for message in left if not (isinstance(message, Announcement) and message.round == 0)]
+    found = whole(world, left)
+    assert against(found) == LEFT_OUT
+    assert f"session {first.hex()[:8]}, whose updates were sent again, is left out" in found.faults[0].what
+    # Fewer than all aggregators' words are not enough: those may be corrupt.
+    fewer = [message for message in left if not (isinstance(message, RosterCommitment) and message.aggregator == 1)]
+    assert against(whole(world, fewer)) == []
+
+
+# Size
+
+
+def test_gaps_of_any_size_are_told_in_one_line(world: Any) -> None:
+    far = [
+        resigned(world, Announcement(world.setup, 2, number, OTHER)) for number in (10, 1 << 40, *range(100, 200, 2))
+    ]
+    found = whole(world, [*world.said, *far])
+    (gaps,) = [what for what in told(found) if what.startswith("rounds ")]
+    assert "rounds 3-9, 11-99, 101, 103" in gaps
+    assert "and 32 more gaps of" in gaps
+
+
+def test_gaps_in_labels_are_told() -> None:
+    world = RecordedWorld()
+    world.epoch = 4
+    world.set_up()
+    found = whole(world, world.said)
+    assert told(found) == [
+        "set-ups with epoch labels 2-4: labels order nothing, or those set-ups were left out",
+    ]

@@ -1,0 +1,138 @@
+"""What a record proves about the sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+from audit_records import (
+    ALL,
+    OTHER,
+    against_parties,
+    as_receipts,
+    faults,
+    forged,
+    named,
+    record_of,
+    resigned,
+    result_of,
+    set_up_of,
+    without,
+)
+from privateyes.aggregation.audit import audit, results
+from privateyes.aggregation.audit.findings import HUB, Level
+from privateyes.aggregation.messages import (
+    Agreement,
+    Delivery,
+    DeliveryReceipt,
+    Disclosure,
+    HubCommitment,
+    HubSum,
+    ResultSignature,
+)
+from privateyes.crypto.commitment import commit_to_sum
+
+
+def test_different_results_name_the_pair(make: Any) -> None:
+    case = make()
+    world = case.world
+    base = [*without(as_receipts(world, case.said), ResultSignature, DeliveryReceipt), world.results[0]]
+    found = named(world, [*base, resigned(world, world.results[1], result=OTHER)])
+    assert list(found) == [(Level.INCONSISTENT, ("aggregator 1", "aggregator 2"))]
+    assert named(world, [*base, forged(world, replace(world.results[1], result=OTHER))]) == {}
+
+
+def with_wrong_sum(make_world: Callable[..., Any], mode: str) -> Any:
+    """A hub that commits to another sum than it received; everybody else is honest."""
+    world = make_world(mode=mode)
+    world.run(to="commit")
+    world.total = HubSum(world.sid, world.shifted(world.total.share, {0: 1}))
+    world.hub_commitment = HubCommitment(
+        world.sid, commit_to_sum(world.sid, world.total.share, world.manifest.bulk_hash)
+    )
+    for step in ("agree", "open", "certify", "deliver"):
+        getattr(world, step)()
+    return world
+
+
+def test_a_hub_whose_sum_is_not_the_shares_sum_is_named(make_world: Any) -> None:
+    world = with_wrong_sum(make_world, "sealed")
+    record = [*set_up_of(world), *record_of(world)]
+    found = named(world, record)
+    assert list(found) == [(Level.SUSPECTED, (HUB,))]
+    assert "or its word was altered on the way" in found[Level.SUSPECTED, (HUB,)][0]
+    assert faults(world, as_receipts(world, record)) == ()  # without the shares nobody can tell
+    fewer = without(record, Agreement, of=2)
+    assert faults(world, fewer) == ()  # nor without every aggregator's signature on T
+
+
+def test_a_forged_sum_or_share_in_the_record_accuses_no_party(make: Any) -> None:
+    case = make()
+    world = case.world
+    share = world.shifted(world.total.share, {0: 1})
+    submission = replace(world.submissions[3], share=world.shifted(world.submissions[3].share, {0: 1}))
+    delivery = replace(world.delivery, share=share)
+    extra = [HubSum(world.sid, share), HubCommitment(world.sid, OTHER), submission, delivery]
+    for order in ([*case.said, *extra], [*extra, *case.said]):
+        found = audit(world.manifest, order)
+        assert {fault.level for fault in found.faults} == {Level.SUSPECTED}
+        assert against_parties(world, order) == ()
+        assert any("every client refuses at check 4" in finding.what for finding in found.everything)
+        assert any("Submission in the name of client 3" in finding.what for finding in found.everything)
+        assert any("the hub's sum is the sum of the roster's shares" in f.what for f in found.everything)
+
+
+def test_a_public_sum_without_its_tags_is_proven_wrong_and_names_all_who_could(make_world: Any) -> None:
+    world = with_wrong_sum(make_world, "public")
+    disclosure = world.clients[1].disclose(world.client_memories[1], world.delivery)
+    receipts = without(as_receipts(world, [*set_up_of(world), *record_of(world)]), DeliveryReceipt)
+    complaint = world.clients[2].complain(world.sid, 5)
+    found = audit(world.manifest, [*receipts, world.delivery, disclosure, complaint])
+    (fault,) = found.faults
+    assert (fault.level, fault.parties) == (
+        Level.INCONSISTENT,
+        ("hub", *ALL, "client 1", "client 2", "client 3", "client 4"),
+    )
+    assert "the signed sum is wrong, as anyone can check" in fault.what
+    assert any("The delivery in the record has that fault" in f.what for f in found.everything)
+    # Without the disclosure, or with a forged one, nobody can tell.
+    assert named(world, [*receipts, world.delivery, forged(world, disclosure)]) == {}
+
+
+def test_a_published_key_that_the_roster_did_not_use_names_publisher_and_roster(make_world: Any) -> None:
+    """Client 4 did not submit, so no header of its own tells which key it holds."""
+    world = make_world(mode="public")
+    world.run(1, 2, 3)
+    record = without(as_receipts(world, [*set_up_of(world), *record_of(world)]), DeliveryReceipt)
+    record.append(world.delivery)
+    wrong = resigned(world, Disclosure(world.sid, 4, result_of(world), OTHER))
+    assert list(named(world, [*record, wrong])) == [
+        (Level.INCONSISTENT, ("client 1", "client 2", "client 3", "client 4"))
+    ]
+    assert named(world, [*record, forged(world, wrong)]) == {}
+    right = world.clients[4].disclose(world.client_memories[4], world.delivery)
+    assert faults(world, [*record, right]) == ()
+
+
+def test_a_key_of_another_group_in_a_clients_name_does_not_hide_what_the_right_one_shows(make_world: Any) -> None:
+    world = with_wrong_sum(make_world, "public")
+    right = world.clients[2].disclose(world.client_memories[2], world.delivery)
+    wrong = resigned(world, replace(right, client=1), session_key=OTHER)
+    complaint = world.clients[4].complain(world.sid, 5)
+    for order in ([wrong, right], [right, wrong]):
+        found = audit(world.manifest, [*set_up_of(world), *record_of(world), *order, complaint])
+        assert any("The delivery in the record has that fault" in finding.what for finding in found.everything)
+
+
+def test_however_many_clients_publish_the_key_the_sum_is_checked_once(make: Any) -> None:
+    case = make(mode="public")
+    world = case.world
+    disclosures = [world.clients[i].disclose(world.client_memories[i], world.delivery) for i in world.clients]
+    complaints = [world.clients[i].complain(world.sid, check) for i in world.clients for check in range(1, 9)]
+    with mock.patch.object(results, "verify_disclosed", wraps=results.verify_disclosed) as checked:
+        found = audit(world.manifest, [*case.said, *disclosures, *complaints])
+    assert checked.call_count == 1
+    assert found.sessions[0].total_weight == world.ideal().total_weight
+    assert isinstance(world.delivery, Delivery)

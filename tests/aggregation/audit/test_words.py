@@ -1,0 +1,194 @@
+"""What nobody signs, and what does not verify: somebody altered it, and no signer is to blame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audit_records import OTHER, RecordedWorld, as_receipts, faults, forged, preimage, record_of, resigned, set_up_of
+from privateyes.aggregation.audit import audit
+from privateyes.aggregation.audit.findings import HUB, RECORDER, Level
+from privateyes.aggregation.messages import (
+    CLOSING,
+    Agreement,
+    DeliveryReceipt,
+    Header,
+    HubCommitment,
+    HubSumReceipt,
+    Message,
+    Origin,
+    RosterCommitment,
+    _layout,
+)
+from privateyes.errors import MalformedError
+
+HUB_OR_RECORDER = (Level.SUSPECTED, (HUB, RECORDER))
+
+
+def suspected(world: Any, record: list[Message]) -> set[tuple[Level, tuple[str, ...]]]:
+    return {(fault.level, fault.parties) for fault in faults(world, record)}
+
+
+@pytest.mark.parametrize("kind", [HubCommitment, HubSumReceipt])
+def test_an_altered_word_of_the_hub_on_its_sum_is_suspected(make: Any, kind: Any) -> None:
+    case = make()
+    record = as_receipts(case.world, case.said)
+    altered = [kind(case.world.sid, OTHER) if isinstance(message, kind) else message for message in record]
+    assert faults(case.world, record) == ()
+    assert suspected(case.world, altered) == {HUB_OR_RECORDER}
+    assert suspected(case.world, [*record, kind(case.world.sid, OTHER)]) == {HUB_OR_RECORDER}
+
+
+def test_two_sums_before_anybody_signed_t_are_suspected(make_world: Any) -> None:
+    world = make_world()
+    world.run(to="commit")
+    record = [*set_up_of(world), *record_of(world)]
+    assert faults(world, record) == ()
+    assert suspected(world, [*record, HubCommitment(world.sid, OTHER)]) == {HUB_OR_RECORDER}
+
+
+def test_an_altered_agreement_is_suspected(make: Any) -> None:
+    case = make()
+    record = as_receipts(case.world, case.said)
+    for changes in ({"transcript": OTHER}, {"signature": bytes(64)}, {"aggregator": 3}, {"aggregator": 9}):
+        altered = [
+            replace(message, **changes) if isinstance(message, Agreement) and message.aggregator == 2 else message
+            for message in record
+        ]
+        assert suspected(case.world, altered) == {(Level.SUSPECTED, (RECORDER,))}
+
+
+def test_an_altered_delivery_is_suspected(make: Any) -> None:
+    case = make()
+    record = [m for m in as_receipts(case.world, case.said) if not isinstance(m, DeliveryReceipt)]
+    for changes in (
+        {"share_root": OTHER},
+        {"group_check": OTHER},
+        {"roster": case.world.entries[:1]},
+        {"results": case.world.delivery.results[::-1]},
+        {"commitments": ()},
+    ):
+        assert HUB_OR_RECORDER in suspected(case.world, [*record, preimage(case.world, **changes)])
+
+
+def test_a_hub_that_bundles_different_results_as_they_were_signed_is_not_suspected(make: Any) -> None:
+    """Aggregator 2 signed another result. The hub passed on what it got."""
+    case = make()
+    world = case.world
+    other = resigned(world, world.results[1], result=OTHER)
+    record = [m for m in as_receipts(world, case.said) if not isinstance(m, DeliveryReceipt) and m != world.results[1]]
+    signatures = tuple(word.signature for word in (world.results[0], other, world.results[2]))
+    found = audit(world.manifest, [*record, other, preimage(world, results=signatures)])
+    assert RECORDER not in {name for fault in found.faults for name in fault.parties}
+    assert any("the aggregators signed different results" in finding.what for finding in found.everything)
+
+
+def test_what_names_no_party_of_the_manifest_is_told_in_one_line(make: Any) -> None:
+    case = make()
+    world = case.world
+    strangers = [replace(world.votes[0], aggregator=number) for number in range(100, 200)]
+    (fault,) = faults(world, [*case.said, *strangers])
+    assert "100 x Vote in the name of a party that the manifest does not name" in fault.what
+
+
+# Every byte of an honest record is pinned
+
+
+@pytest.fixture(scope="module", params=["sealed", "public"])
+def task(request: Any) -> Any:
+    """All that a task's record may hold: a void session, one that is accepted, one that is sent again, endings."""
+    world = RecordedWorld(mode=request.param)
+    world.run(to="vote")
+    world.keep(*world.give_up())
+    void = world.round
+    world.announce()
+    closings = world.closings(void)
+    for client in world.clients:
+        world.settle(client, closings)
+    world.submit_all()
+    world.finish()
+    world.keep(*closings, world.request(CLOSING, void))
+    if request.param == "public":
+        world.said.append(world.clients[2].disclose(world.client_memories[2], world.delivery))
+    world.finish_session()
+    world.accept()
+    world.run()
+    world.keep()
+    origin, commitments = world.origin, world.commitments
+    world.announce()
+    for client in world.clients:
+        world.submit_again(client, origin, commitments)
+    world.vote(origin=origin)
+    world.commit(origin=origin)
+    for step in ("agree", "open", "certify", "deliver"):
+        getattr(world, step)()
+    world.keep(origin, world.clients[4].vouch(world.client_memories[4]))
+    return world
+
+
+def test_an_honest_task_with_all_that_can_happen_blames_nobody(task: Any) -> None:
+    assert audit(task.manifest, task.said, whole=True).faults == ()
+    assert {type(message).__name__ for message in task.said} >= {"Origin", "Abort", "Closing", "Voucher", "HubRequest"}
+
+
+def _flipped(message: Message, position: int) -> bytes:
+    data = bytearray(message.to_bytes())
+    data[position] ^= 1
+    return bytes(data)
+
+
+def test_whatever_byte_is_altered_somebody_is_suspected_and_nobody_proven(task: Any) -> None:
+    """One byte of every field of one message of each class and signer, as somebody who keeps the record could do."""
+    chosen = {(type(message), getattr(message, "aggregator", 0)): message for message in task.said}
+    tried = 0
+    for message in chosen.values():
+        rest = [other for other in task.said if other is not message]
+        position = 1
+        for name, codec in _layout(type(message)):
+            size = memoryview(codec.write(getattr(message, name))).nbytes
+            try:
+                altered = type(message).from_bytes(_flipped(message, position + size - 1), task.manifest)
+            except MalformedError:
+                continue
+            finally:
+                position += size
+            found = audit(task.manifest, [*rest, altered], whole=True).faults
+            assert found, f"{type(message).__name__}.{name}"
+            assert all(RECORDER in fault.parties for fault in found), f"{type(message).__name__}.{name}: {found}"
+            tried += 1
+    assert tried > 100
+
+
+def test_a_message_that_is_left_out_is_held_against_no_party(task: Any) -> None:
+    for message in {(type(message), getattr(message, "aggregator", 0)): message for message in task.said}.values():
+        found = audit(task.manifest, [other for other in task.said if other is not message], whole=True)
+        assert all(fault.parties == (RECORDER,) for fault in found.faults), type(message).__name__
+
+
+# Rosters that are sent again
+
+
+def test_a_roster_to_be_sent_again_that_is_not_the_one_committed_to_is_suspected(task: Any) -> None:
+    origin = next(message for message in task.said if isinstance(message, Origin))
+    rest = [message for message in task.said if message is not origin]
+    for altered in (replace(origin, roster=origin.roster[:-1]), replace(origin, group_check=OTHER)):
+        assert suspected(task, [*rest, altered]) == {HUB_OR_RECORDER}
+    stray = replace(origin, sid=OTHER)
+    assert suspected(task, [*task.said, stray]) == {HUB_OR_RECORDER}
+
+
+def test_a_roster_of_a_session_in_another_file_is_not_held_against_anybody(task: Any) -> None:
+    origin = next(message for message in task.said if isinstance(message, Origin))
+    last = [message for message in task.said if getattr(message, "sid", origin.sid) == task.sid]
+    setup = [message for message in task.said if not hasattr(message, "sid")]
+    assert faults(task, [*setup, *last, origin]) == ()
+    assert any(isinstance(message, Header) for message in last)
+    assert any(isinstance(message, RosterCommitment) for message in last)
+
+
+def test_forged_requests_of_the_hub_are_suspected(task: Any) -> None:
+    request = forged(task, task.request(CLOSING, 0))
+    (fault,) = faults(task, [*task.said, request])
+    assert "1 x HubRequest in the name of hub" in fault.what
