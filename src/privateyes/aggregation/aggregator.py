@@ -391,12 +391,15 @@ class Aggregator:
             raise AbortError("two aggregators sent the same commitment", "give the session up; one copied the other's")
         agreed = (hub.commitment, *digests)
         transcript = transcript_digest(record.sid, record.rho, agreed)
-        word = Agreement(record.sid, self.number, transcript).signed_by(self.identity, record.sid)
+        word = self._agreement(record, transcript)
         if record.commitments:
             if record.transcript != transcript:
                 raise RefusedError("another transcript was signed for this session", "go on with it, or give it up")
             return Step(word, None)
         return Step(word, memory.with_record(replace(record, commitments=agreed)))
+
+    def _agreement(self, record: SessionRecord, transcript: bytes) -> Agreement:
+        return Agreement(record.sid, self.number, transcript).signed_by(self.identity, record.sid)
 
     # Step 4
 
@@ -447,11 +450,10 @@ class Aggregator:
         if record is None:
             raise RefusedError("this aggregator does not keep the words of that session", "ask how it ended")
         require_not_given_up(record)
-        agreement = Agreement(sid, self.number, record.transcript).signed_by(self.identity, sid)
         return Words(
             vote=None if record.voted is None else self._vote(sid, record.voted),
             commitment=self._commitment(record) if record.rho else None,
-            agreement=agreement if record.commitments else None,
+            agreement=self._agreement(record, record.transcript) if record.commitments else None,
             commitments=record.commitments,
             opening=self._opening_receipt(record) if sid in memory.opened else None,
             result=self._result(record) if record.result else None,
