@@ -49,6 +49,16 @@ def test_an_honest_session_is_certified_and_everything_holds(make: Any, mode: st
     assert (session.outcome, session.roster, session.epoch, session.round) == (Outcome.CERTIFIED, (1, 2, 3, 4), 1, 0)
     assert session.setup == world.setup
     assert found.faults == ()
+    words = ("announcements", "votes", "commitments", "signatures on T", "openings", "result signatures")
+    holds = {f"all 3 {what}" for what in words} | {
+        "the roster of 4 is what all voted for",
+        "T holds the signed roster and commitments",
+        "every opening fits its commitment",
+    }
+    added_up = {"the signed result is the sum of what was opened", "the hub's sum is the sum of the roster's shares"}
+    assert {finding.what for finding in session.findings if finding.level is Level.HOLDS} == (
+        holds if short else holds | added_up
+    )
     levels = {finding.level for finding in found.everything}
     assert levels == ({Level.HOLDS} if mode == "sealed" else {Level.HOLDS, Level.MISSING})
     assert found.verified > 30
