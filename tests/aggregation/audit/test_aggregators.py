@@ -163,6 +163,15 @@ def _unsigned_header(case: Any) -> tuple[list[Message], list[Any]]:
     return [*without(case.said, Vote, of=2), made_up], [resigned(world, world.votes[1], entries=entries)]
 
 
+def _roster_with_a_forged_header(case: Any) -> tuple[list[Message], list[Any]]:
+    world = case.world
+    made_up = forged(world, replace(world.submissions[4].header, nonce=OTHER))
+    entries = (*world.entries[:3], (4, made_up.hash()))
+    rho = roster_digest(world.sid, world.delivery.group_check, entries)
+    base = [*without(case.said, RosterCommitment, Vote, of=2), made_up, preimage(world, roster=entries)]
+    return base, [resigned(world, world.commitments[1], rho=rho)]
+
+
 def _swapped_header(case: Any) -> tuple[list[Message], list[Any]]:
     world = case.world
     entries = (*world.entries[:3], (4, world.entries[2][1]))
@@ -218,6 +227,7 @@ PINNED = {
     "two group keys": (_two_group_keys, "whose clients hold different group keys"),
     "a roster of fresh and repeated updates": (_mixed_origins, "mixes fresh updates with updates that are sent again"),
     "a vote for a forged header": (_unsigned_header, "voted for a header in client 4's name that client 4 did not"),
+    "a roster with a forged header": (_roster_with_a_forged_header, "signed a roster with a header in client 4's name"),
     "a vote for another's header": (_swapped_header, "voted for a header of client 3 in place of client 4's"),
     "another commitment than under its T": (_other_commitment_under_t, "signed a T that holds another roster or"),
     "a T with equal commitments": (_equal_commitments, "signed a T with two equal commitments"),

@@ -154,6 +154,7 @@ def test_a_void_session_and_the_one_after_it_blame_nobody(make_world: Any) -> No
         (Outcome.CERTIFIED, 5),
     ]
     assert found.faults == ()
+    assert "T holds the signed roster and commitments" in [finding.what for finding in found.sessions[0].findings]
 
 
 def test_a_session_that_stops_without_a_word_is_incomplete(make: Any) -> None:
