@@ -195,7 +195,7 @@ def _equal_commitments(case: Any) -> tuple[list[Message], list[Any]]:
 
 def _too_few_commitments(case: Any) -> tuple[list[Message], list[Any]]:
     world = case.world
-    digests = world.delivery.commitments[:3]
+    digests = world.delivery.commitments[:2]
     transcript = transcript_digest(world.sid, world.commitments[0].rho, digests)
     base = [*without(case.said, Agreement, of=2), preimage(world, commitments=digests)]
     return base, [resigned(world, world.agreements[1], transcript=transcript)]
@@ -270,6 +270,13 @@ def test_a_voided_session_with_anothers_result_names_two(make: Any) -> None:
     for accuse in (_closing(world, VOID), _given_up(world, 4)):
         assert list(named(world, [*base, *accuse])) == [(Level.INCONSISTENT, ("aggregator 1", "aggregator 2"))]
         assert named(world, [*base, *(forged(world, message) for message in accuse)]) == {}
+
+
+def test_who_is_proven_to_have_broken_its_word_makes_nobody_else_suspect(make: Any) -> None:
+    """The others' results stand beside its VOID, and it signed one too."""
+    case = make()
+    for accuse in (_closing(case.world, VOID), _given_up(case.world, 4)):
+        assert list(named(case.world, [*case.said, *accuse])) == [(Level.PROVEN, ("aggregator 2",))]
 
 
 def test_given_up_and_said_to_be_opened_is_proven_without_an_opening(make: Any) -> None:
