@@ -9,6 +9,7 @@ import pytest
 
 from privateyes.aggregation.keys import GroupKey, session_id
 from privateyes.aggregation.memory import (
+    MAX_UNFINISHED,
     AggregatorMemory,
     BoundSetup,
     ClientMemory,
@@ -18,7 +19,7 @@ from privateyes.aggregation.memory import (
 )
 from privateyes.aggregation.messages import ANNOUNCE, GIVE_UP, NO_SESSION
 from privateyes.aggregation.roster import transcript_digest
-from privateyes.errors import MalformedError
+from privateyes.errors import MalformedError, RefusedError
 from world import state_after
 
 KINDS = pytest.mark.parametrize("kind", [AggregatorMemory, ClientMemory])
@@ -27,7 +28,7 @@ ONE, TWO, THREE = (bytes([value]) * 32 for value in (1, 2, 3))
 
 @pytest.fixture
 def used(make_world):
-    """An accepted round, a set-up, an opened session that is not finished, and a repeat of it that stops at the vote."""
+    """An accepted round, a set-up, an opened session that is not finished, and a repeat of it up to the vote."""
     world = make_world(n=2, m=3)
     world.run()
     world.finish_session()
@@ -271,6 +272,25 @@ def test_a_client_finds_what_it_follows_and_names_its_state_in_the_current_set_u
     assert memory.session(session.sid) is session
     assert memory.session(THREE) is None
     assert memory.state_id == group.state_id(THREE)
+
+
+def test_an_aggregator_announces_nothing_more_while_64_opened_sessions_wait_for_their_results(make_world) -> None:
+    """It forgets none of them: then it could not repeat its words, and the clients would wait for ever."""
+    world = make_world(n=2)
+    world.run(1, 2)
+    own, memory = world.aggregators[1], world.aggregator_memories[1]
+    older = {number.to_bytes(32, "big"): replace(memory.session, round=number) for number in range(MAX_UNFINISHED)}
+    request = world.request(ANNOUNCE, world.round + 1)
+    few = replace(memory, unfinished=dict(list(older.items())[1:]))
+    announced = own.announce(few, request).memory
+    assert len(announced.unfinished) == MAX_UNFINISHED
+    assert announced.unfinished[world.sid] == memory.session
+    full = replace(memory, unfinished=older)
+    with pytest.raises(RefusedError, match="65 opened sessions are not finished"):
+        own.announce(full, request)
+    finished = own.finish(full, world.results)
+    assert own.announce(finished, request).memory.unfinished == older
+    assert MAX_UNFINISHED == 64
 
 
 def test_the_pairwise_keys_of_the_set_up_are_gone_after_the_first_round(world) -> None:

@@ -124,7 +124,7 @@ def test_the_header_in_a_submission_is_one_of_this_version_too(manifests) -> Non
 
 @pytest.mark.parametrize("data", [b"", b"\x47"])
 def test_a_submission_without_a_share_is_refused(manifests, data) -> None:
-    with pytest.raises(MalformedError, match="submission is (empty|too short)"):
+    with pytest.raises(MalformedError, match=r"submission is (empty|too short)"):
         Submission.from_bytes(data, manifests["compact"])
 
 
