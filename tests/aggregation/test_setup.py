@@ -314,6 +314,14 @@ def test_only_the_set_ups_leader_leads_and_once(make_world) -> None:
         second.clients[2].lead(keys, bytes(32))
 
 
+def test_a_leader_that_started_its_set_up_gives_out_no_second_group_key(make_world) -> None:
+    """It has forgotten the first one, so nothing else would stop it."""
+    world = make_world()
+    keys = {message.client: message for message in world.client_keys_said}
+    with pytest.raises(RefusedError, match="the set-up has started"):
+        world.client_setups[1].lead(keys, bytes(32))
+
+
 @pytest.mark.parametrize("damage", ["misfiled", "set-up", "stranger", "nobody", "forged", "signed elsewhere"])
 def test_the_leader_seals_only_to_signed_keys_of_the_manifests_clients(second, damage) -> None:
     second.bind(1, 2, 3)

@@ -307,12 +307,13 @@ class ClientSetup:
             secret: K, 32 fresh random bytes.
 
         Raises:
-            RefusedError: this client is not the leader, or led before.
+            RefusedError: this client is not the leader, led before, or started the set-up.
             MalformedError: a signature does not verify.
         """
         setup = _bound(self._setup)
         if self._number != self._leader or self._group_key is not None:
             raise RefusedError("only the set-up's leader makes the group key, and once")
+        _still_held(self._unsealing)  # once started, K is gone from here, and another one must not follow it
         if len(secret) != KEY_BYTES:
             raise MalformedError(f"a group key has {KEY_BYTES} bytes, not {len(secret)}")
         sealed = []

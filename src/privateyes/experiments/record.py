@@ -191,7 +191,8 @@ def open_run(path: Path, spec: ExperimentSpec, environment: Mapping[str, Any], r
         if before != environment.get("data_sha256"):
             problem = f"the data file has changed since the run in {path} began"
             raise RunDirectoryError(problem, "restore the file, or start a new run with another --out")
-        run.drop_uncovered_metrics()
+        if run.read_json("results.json") is None:  # `privateyes clean` removes checkpoints of a finished run
+            run.drop_uncovered_metrics()
         return run
     is_new = not path.exists()
     try:

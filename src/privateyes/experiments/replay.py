@@ -24,7 +24,7 @@ from privateyes.federation.rounds import ClientUpdate, ServerState
 
 ALTERED_BY: Final = 2
 # A fixed name, so that what a kill leaves behind is removed the next time.
-_FOLDER: Final = "replay.part"
+REPLAY_FOLDER: Final = "replay.part"
 
 
 def replay_altered_round(
@@ -88,7 +88,7 @@ def _run_once(
     set_up(parties, training_state(begins), wire)
     if altered:
         parties = _with_altering_aggregator(parties)
-    folder = run_directory / _FOLDER
+    folder = run_directory / REPLAY_FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of a replay that was killed
     try:
         with closing(PartyStore.create(folder)) as store:
