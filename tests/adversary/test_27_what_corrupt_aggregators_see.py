@@ -70,7 +70,10 @@ def test_what_crosses_the_network_in_the_honest_names_is_noise_too(make_network,
     shares = [opening.share for opening in network.session.parsed("open")]
     assert all(_chi_square(share[:D], network.prime) < LIMIT for share in shares)
     honest = network.ideal()
-    assert network.read(network.add(network.session.total.share, *shares), masks=4) == [*honest.values, honest.total_weight]
+    assert network.read(network.add(network.session.total.share, *shares), masks=4) == [
+        *honest.values,
+        honest.total_weight,
+    ]
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

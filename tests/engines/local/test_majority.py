@@ -144,6 +144,21 @@ def test_a_mirror_that_was_away_is_brought_up_before_anything_goes_on(made, tmp_
     assert (made[2] / BODIES_NAME / "a.committed").read_bytes() == (made[1] / BODIES_NAME / "a.committed").read_bytes()
 
 
+def test_what_was_erased_while_a_mirror_was_away_is_erased_there_too_once_it_is_back(made, tmp_path) -> None:
+    secret = bytes(range(64, 96)) * 2
+    with closing(PartyStore(*made)) as store:
+        store.put_stage(b"sid", "a", "agreed", secret)
+    copy(made[2], tmp_path / "away")
+    lose(made[2])
+    with closing(PartyStore(*made)) as store:
+        store.clear_stages()
+    copy(tmp_path / "away", made[2])
+    assert secret in (made[2] / STORE_NAME).read_bytes()
+    store = PartyStore(*made)
+    assert secret not in b"".join(file.read_bytes() for file in made[2].rglob("*") if file.is_file())
+    store.close()
+
+
 @pytest.mark.parametrize("restored", range(3))
 def test_a_backup_that_is_put_back_over_one_mirror_is_overwritten_by_the_others(made, tmp_path, restored) -> None:
     backup = copy(made[restored], tmp_path / "backup")
@@ -410,6 +425,14 @@ def test_of_two_that_start_at_once_one_goes_on(made, monkeypatch) -> None:
 
 
 # Making
+
+
+def test_nothing_is_made_if_one_of_the_folders_holds_something(folders) -> None:
+    PartyStore.create(folders[2]).close()
+    with pytest.raises(RunDirectoryError, match=f"{folders[2]} holds a store already"):
+        PartyStore.create(*folders)
+    assert not folders[0].exists()
+    assert not folders[1].exists()
 
 
 def test_a_making_that_was_killed_before_all_mirrors_were_there_is_begun_again(folders, monkeypatch) -> None:

@@ -158,6 +158,13 @@ def test_a_mirror_that_dies_inside_its_making_is_not_there(tmp_path, monkeypatch
     assert steps > 20
 
 
+def test_a_mirror_that_is_made_is_found_again_after_a_power_cut(tmp_path, monkeypatch) -> None:
+    forced: list[Path] = []
+    monkeypatch.setattr(mirror_module, "force_directory", forced.append)
+    made(tmp_path / "x").close()
+    assert forced == [tmp_path / "x", tmp_path]
+
+
 def test_where_no_mirror_is_it_is_said_why(tmp_path) -> None:
     nothing = open_mirror(tmp_path / "nothing")
     assert isinstance(nothing, Unreached)

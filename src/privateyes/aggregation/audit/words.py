@@ -57,9 +57,7 @@ def deliveries(case: Case) -> Iterator[Finding]:
     One that bundles exactly what the aggregators signed is the hub's honest work all the same: they signed different
     results, and are named for it.
     """
-    signed = {
-        (word.aggregator, word.signature): word.result for word in case.session.signed.all_of(ResultSignature)
-    }
+    signed = {(word.aggregator, word.signature): word.result for word in case.session.signed.all_of(ResultSignature)}
     for receipt, fault in case.deliveries.faults.items():
         if fault is None:
             continue

@@ -73,8 +73,7 @@ class Mirrors:
         Raises:
             RunDirectoryError: a disk is full or fails, or another process has opened the store. Nothing may be sent.
         """
-        if self._writing:
-            raise self._mirrors[0].unwritable("a transaction is open already")
+        self._require_idle()
         try:
             with transaction_in(self._mirrors):
                 position = self._common_position()
@@ -100,6 +99,10 @@ class Mirrors:
         finally:
             for mirror in self._mirrors:
                 mirror.force(True)
+
+    def _require_idle(self) -> None:
+        if self._writing:  # before SQLite refuses it, and ends the transaction that is open
+            raise self._mirrors[0].unwritable("a transaction is open already")
 
     def _common_position(self) -> Position:
         """Where all mirrors are.
@@ -181,6 +184,7 @@ class Mirrors:
         Raises:
             RunDirectoryError: the store is in one folder; the folder holds something; or a disk is full or fails.
         """
+        self._require_idle()
         head = self.head
         if len(head.members) < FEWEST_MIRRORS:
             raise RunDirectoryError(
@@ -235,6 +239,7 @@ class Mirrors:
         return min(found, key=lambda member: member.id in reached)
 
     def _drop(self, dropped: Member) -> None:
+        self._require_idle()
         members = [member for member in self.head.members if member.id != dropped.id]
         if len(members) < FEWEST_MIRRORS:
             raise RunDirectoryError(
