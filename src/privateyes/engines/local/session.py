@@ -348,6 +348,10 @@ class Session:
         parties, roster = self._parties, dict(again.origin.roster)
         taking_part = [client for client in parties.clients if client.number in roster]
         seen = {client.number: self._ledger_of(client) for client in taking_part}
+        named = self._wire.carry(again.origin, Place.HUB, Place.CLIENT, copies=len(taking_part))
+        committed = [
+            self._wire.carry(message, Place.HUB, Place.CLIENT, copies=len(taking_part)) for message in again.commitments
+        ]
         done = {}
         for client in taking_part:
             kept = kept_submission(self._store, parties, client.number, again.origin.sid)
@@ -363,7 +367,7 @@ class Session:
                     announcements,
                     kept,
                     secrets.token_bytes(HASH_BYTES),
-                    (again.origin, again.commitments),
+                    (named, committed),
                 )
         self._keep_submissions(announcements, done, (), seen, result)
         return self._upload(done, again.origin)
@@ -511,7 +515,7 @@ class Session:
         self._quorum.keep(certified)
         for step in certified:
             self._wire.record(step.message)
-        return [self._wire.carry(step.message, Place.AGGREGATOR, Place.HUB) for step in certified]
+        return [self._quorum.forward(step.message) for step in certified]
 
     def _check(self, delivery: Delivery, result: SessionResult) -> None:
         memories = self._parties.client_memories
