@@ -25,9 +25,9 @@ from privateyes.federation.rounds import ClientUpdate
 from privateyes.training.local import LocalRound
 
 # Scripts of the MPC engine's own environment, which import what is not installed here; invented people; and what
-# is said aloud, or was read from a record of that.
+# is said aloud.
 ELSEWHERE = "privateyes.engines.mpc.inside."
-OPEN = ("privateyes.tasks.gaze.synthetic.", "privateyes.aggregation.messages", "privateyes.aggregation.evidence")
+OPEN = ("privateyes.tasks.gaze.synthetic.", "privateyes.aggregation.messages")
 ARRAYS = {np.ndarray, torch.Tensor, memoryview, bytearray}
 SECRETS = ("key", "secret", "salt", "seed", "mask", "content")
 PUBLIC = ("public_key", "hub_key")
