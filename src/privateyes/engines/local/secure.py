@@ -41,7 +41,7 @@ from privateyes.engines.local.parties import (
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
-from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, REFUSED, agreed_by_all, client_party
+from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, OPENING, REFUSED, agreed_by_all, client_party
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.stored_state import dump_state, load_state
 from privateyes.engines.local.transcript import TranscriptFile
@@ -257,7 +257,7 @@ class SecureExchange:
 
         What was said is kept, however it ends.
         """
-        agreed, number = _agreed_and_waited_for(parties), _next_round(parties)
+        agreed, number = _agreed_and_waited_for(parties), self._round_to_announce(parties)
         again = None if agreed is None else self._asked_to_send_again(parties, agreed)
         if agreed is not None and again is None:
             number -= 1
@@ -267,15 +267,48 @@ class SecureExchange:
         try:
             if again is not None:
                 return session.run_again(number, again), wire
-            if agreed is not None:
-                return session.finish_agreed(agreed), wire
+            if agreed is not None and (finished := self._finished(session, agreed)) is not None:
+                return finished, wire
             session.give_up_outstanding()
-            return session.run(number, local_inputs(parties, state, updates, self._seed)), wire
+            inputs = local_inputs(parties, state, updates, self._seed)
+            return session.run(self._round_to_announce(parties), inputs), wire
         finally:
             record.close()
 
+    def _finished(self, session: Session, sid: bytes) -> SessionResult | None:
+        """A session that all agreed on; None if a party's share of it cannot be read and the hub had not begun to open
+        it: then nobody opened it, and it is given up.
+        """
+        try:
+            return session.finish_agreed(sid)
+        except RunDirectoryError:
+            if self._store.stages(sid, OPENING):
+                raise
+            return None
+
+    def _round_to_announce(self, parties: LocalParties) -> int:
+        """Later than every round that any party has heard of: after a kill, some are ahead of others. A round that was
+        announced from the clients' state, and in which nobody has done anything since, is announced again.
+        """
+        last = {memory.session for memory in parties.aggregator_memories.values()}
+        (session, *others) = last
+        clients = parties.client_memories.values()
+        if not others and session is not None and session.voted is None and not session.given_up:
+            subject = (session.setup, session.state_id)
+            if all(
+                (memory.group.setup, memory.state_id) == subject and memory.last_round < session.round
+                for memory in clients
+            ):
+                return session.round
+        rounds = [session.round for session in last if session is not None]
+        return max([*rounds, *(memory.last_round for memory in clients)], default=-1) + 1
+
     def _asked_to_send_again(self, parties: LocalParties, sid: bytes) -> bytes | None:
-        """The first session of a chain that people decided to send again, once; see continuing.py."""
+        """The first session of a chain that people decided to send again, once; see continuing.py. Not before the
+        chain's last session is finished and was refused too.
+        """
+        if not self._store.stages(sid, REFUSED):
+            return None
         followed = next(
             session for memory in parties.client_memories.values() if (session := memory.session(sid)) is not None
         )
@@ -415,17 +448,14 @@ def training_state(state: ServerState) -> TrainingState:
     return TrainingState(state.digest(), state.weights(), state.round)
 
 
-def _next_round(parties: LocalParties) -> int:
-    """Later than every round that any party has heard of: after a kill, some are ahead of others."""
-    rounds = [memory.session.round for memory in parties.aggregator_memories.values() if memory.session is not None]
-    rounds += [memory.last_round for memory in parties.client_memories.values()]
-    return max(rounds, default=-1) + 1
-
-
 def _agreed_and_waited_for(parties: LocalParties) -> bytes | None:
-    """A session that can be opened, or was, and whose result some client waits for."""
+    """A session that can be opened, or was, and whose result some client waits for; the last announced one first, for
+    nothing else can be announced before it is opened or given up.
+    """
     waited_for = {session.sid for memory in parties.client_memories.values() for session in memory.followed}
-    return next((sid for sid in sorted(waited_for) if agreed_by_all(parties, sid) is not None), None)
+    last = {memory.session.sid for memory in parties.aggregator_memories.values() if memory.session is not None}
+    candidates = sorted(waited_for, key=lambda sid: (sid not in last, sid))
+    return next((sid for sid in candidates if agreed_by_all(parties, sid) is not None), None)
 
 
 def _deviation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,7 +94,7 @@ def load_session(
         shares[own.number] = own.own_share(_elements(parties, store.large(sid, aggregator_name(own.number), SHARE)))
     votes = [said.vote for said in words if said.vote is not None]
     entries = hub.choose_roster(parties.manifest, votes)
-    body = store.large(sid, HUB, SUM)
+    body = _sum_of(store, sid)
     if body is not None:
         total = HubSum(sid, _elements(parties, body))
         commitment = HubCommitment(sid, words[0].commitments[0])
@@ -109,6 +110,13 @@ def load_session(
     clipped, shortened = int.from_bytes(counts[:8], "big"), int.from_bytes(counts[8:], "big")
     held = HubSession(session.group.check_value(), entries, total, commitment)
     return StoredSession(held, commitments, shares, agreements, clipped, shortened)
+
+
+def _sum_of(store: PartyStore, sid: bytes) -> bytearray | None:
+    """The hub's sum; None where it is lost or damaged, for it can be added up again."""
+    with suppress(RunDirectoryError):
+        return store.large(sid, HUB, SUM)
+    return None
 
 
 def _elements(parties: LocalParties, body: bytearray | None) -> Elements:
