@@ -78,11 +78,11 @@ def agreed_by_all(parties: LocalParties, sid: bytes) -> list[Words] | None:
 def load_session(
     store: PartyStore, parties: LocalParties, words: Sequence[Words], lanes: Lanes = ONE_LANE
 ) -> StoredSession:
-    """Read back a session that all aggregators agreed on. Where the hub's sum is lost, it is added up again from what
-    the clients kept, and held against com_0 under T.
+    """Read back a session that all aggregators agreed on. Where the hub's sum is lost or damaged, it is added up again
+    from what the clients kept, and held against com_0 under T.
 
     Raises:
-        RunDirectoryError: a share or an update is missing, or a file was damaged.
+        RunDirectoryError: a share is missing or damaged, or an update that is needed.
         MalformedError: a stored word is damaged.
         AbortError: the sum is not the one that was agreed on.
     """
@@ -94,7 +94,9 @@ def load_session(
         shares[own.number] = own.own_share(_elements(parties, store.large(sid, aggregator_name(own.number), SHARE)))
     votes = [said.vote for said in words if said.vote is not None]
     entries = hub.choose_roster(parties.manifest, votes)
-    body = _sum_of(store, sid)
+    body = None
+    with suppress(RunDirectoryError):
+        body = store.large(sid, HUB, SUM)
     if body is not None:
         total = HubSum(sid, _elements(parties, body))
         commitment = HubCommitment(sid, words[0].commitments[0])
@@ -110,13 +112,6 @@ def load_session(
     clipped, shortened = int.from_bytes(counts[:8], "big"), int.from_bytes(counts[8:], "big")
     held = HubSession(session.group.check_value(), entries, total, commitment)
     return StoredSession(held, commitments, shares, agreements, clipped, shortened)
-
-
-def _sum_of(store: PartyStore, sid: bytes) -> bytearray | None:
-    """The hub's sum; None where it is lost or damaged, for it can be added up again."""
-    with suppress(RunDirectoryError):
-        return store.large(sid, HUB, SUM)
-    return None
 
 
 def _elements(parties: LocalParties, body: bytearray | None) -> Elements:
