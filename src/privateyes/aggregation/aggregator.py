@@ -189,7 +189,7 @@ class Aggregator:
         notice = Abort(sid, self.number, reached).signed_by(self.identity, sid)
         if record.given_up:
             return Step(notice, None)
-        return Step(notice, memory.with_record(replace(record, given_up=True, salt=b"")))
+        return Step(notice, memory.with_record(replace(record, given_up=True, salt=b"", share_root=b"")))
 
     def _require_request(self, request: HubRequest, action: int) -> None:
         if not isinstance(request, HubRequest) or request.action != action:
@@ -486,9 +486,9 @@ class Aggregator:
             raise RefusedError("this aggregator did not open that session, or it is finished", "deliver its result")
         if record.result:
             return Step(self._result(record), None)
-        others = [opening for opening in openings if own_share is None or opening.aggregator != self.number]
-        for opening in others:
+        for opening in openings:
             require_kind(opening, Opening)
+        others = [opening for opening in openings if own_share is None or opening.aggregator != self.number]
         receipts = [opening.receipt(self.manifest.bulk_hash, self.lanes) for opening in others]
         shares = [opening.share for opening in others]
         if own_share is not None:
