@@ -6,6 +6,7 @@ import hashlib
 import math
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from types import MappingProxyType
@@ -406,7 +407,10 @@ class World:
         return with_matching_tags(self.field, self.d + 1, changes, key, self.sid)
 
     def signed_by_aggregator(self, message: Any, aggregator: int) -> Any:
-        """The message as a corrupt aggregator signs it."""
+        """The message as a corrupt aggregator signs it; an opening is signed with its root in the vector's place."""
+        if isinstance(message, Opening):
+            receipt = self.signed_by_aggregator(message.receipt(self.manifest.bulk_hash), aggregator)
+            return replace(message, signature=receipt.signature)
         return message.signed_by(self.aggregator_keys[aggregator], self.sid)
 
     def closings(self, round_number: int, setup: bytes | None = None) -> list[Any]:
