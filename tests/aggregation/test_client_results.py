@@ -12,14 +12,14 @@ from privateyes.aggregation.client import Client, Submitted
 from privateyes.aggregation.keys import KeyChain
 from privateyes.aggregation.ledger import SessionEnd
 from privateyes.aggregation.memory import ClientMemory, TrainingState
-from privateyes.aggregation.messages import NO_SESSION, Delivery, ResultSignature, RosterCommitment, Voucher
+from privateyes.aggregation.messages import NO_SESSION, Delivery, RosterCommitment, Voucher
 from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import Check
-from privateyes.aggregation.roster import result_digest, roster_digest, transcript_digest
+from privateyes.aggregation.roster import roster_digest
 from privateyes.aggregation.setup import ClientSetup
 from privateyes.crypto.bulk import BulkHash
-from privateyes.crypto.commitment import merkle_root
 from privateyes.errors import DeliveryError, MalformedError, RefusedError
+from sessions import certified
 from world import World, state_after
 
 ZERO, ONES = bytes(32), bytes([1]) * 32
@@ -34,19 +34,6 @@ def world() -> World:
 def one(world: World) -> tuple[Client, ClientMemory]:
     """Client 1 and what it remembers."""
     return world.clients[1], world.client_memories[1]
-
-
-def certified(world: World, delivery: Delivery) -> Delivery:
-    """With every aggregator's signature on what the delivery now says."""
-    rho = roster_digest(delivery.sid, delivery.group_check, delivery.roster)
-    transcript = transcript_digest(delivery.sid, rho, delivery.commitments)
-    root = merkle_root(delivery.share, world.manifest.bulk_hash)
-    digest = result_digest(delivery.sid, transcript, root, len(delivery.roster))
-    signed = [
-        ResultSignature(delivery.sid, s, digest).signed_by(key, delivery.sid)
-        for s, key in world.aggregator_keys.items()
-    ]
-    return replace(delivery, results=tuple(message.signature for message in signed))
 
 
 # The same bytes again

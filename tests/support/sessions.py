@@ -1,11 +1,15 @@
-"""What one aggregator of a small task remembers: after each step of a session, and bound to another set-up."""
+"""Sessions of a small task from outside: what an aggregator remembers after each step, results that all sign again."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.memory import AggregatorMemory
-from privateyes.aggregation.messages import BIND
+from privateyes.aggregation.messages import BIND, Delivery, ResultSignature
+from privateyes.aggregation.roster import result_digest, roster_digest, transcript_digest
 from privateyes.aggregation.setup import AggregatorSetup, require_one_setup
+from privateyes.crypto.commitment import merkle_root
 from world import World
 
 
@@ -30,3 +34,18 @@ def bound_anew(world: World, memory: AggregatorMemory | None = None) -> Aggregat
     keys = [own.key() for own in setups.values()]
     request = world.request(BIND, 0, bytes(32), require_one_setup(world.manifest, keys)[0])
     return setups[1].bind(memory or world.aggregator_memories[1], keys, request)
+
+
+def result_of(world: World, delivery: Delivery) -> bytes:
+    """The digest of what a delivery says."""
+    rho = roster_digest(delivery.sid, delivery.group_check, delivery.roster)
+    transcript = transcript_digest(delivery.sid, rho, delivery.commitments)
+    root = merkle_root(delivery.share, world.manifest.bulk_hash)
+    return result_digest(delivery.sid, transcript, root, len(delivery.roster))
+
+
+def certified(world: World, delivery: Delivery) -> Delivery:
+    """With all aggregators' signatures on what the delivery now says."""
+    digest, sid = result_of(world, delivery), delivery.sid
+    signed = [ResultSignature(sid, s, digest).signed_by(key, sid) for s, key in world.aggregator_keys.items()]
+    return replace(delivery, results=tuple(message.signature for message in signed))
