@@ -532,7 +532,7 @@ class Aggregator:
         if {message.result for message in results} != {record.result}:
             raise AbortError("the aggregators signed different results", "compare their transcripts")
         if sid in memory.unfinished:
-            return memory.next(unfinished={key: own for key, own in memory.unfinished.items() if key != sid})
+            return memory.next(unfinished={other: own for other, own in memory.unfinished.items() if other != sid})
         return memory.with_record(replace(record, finished=True))
 
     def _require_one_of_each(self, messages: Sequence[FromAggregator], kind: type[Signed], sid: bytes) -> None:
