@@ -396,7 +396,7 @@ class ClientSetup:
     def start(self, memory: ClientMemory | None) -> ClientMemory:
         """Begin to use the set-up, in one write: the older chains are gone with it.
 
-        From this object the private half, the first chain keys and K are gone.
+        From this object the private half, the first chain keys, K and the older memory are gone.
 
         Args:
             memory: as it is stored now. Sessions whose end it does not know carry over, unless the client jumps.
@@ -406,11 +406,11 @@ class ClientSetup:
                 started before.
         """
         setup = _bound(self._setup)
+        if memory is not None and setup in memory.started:
+            raise RefusedError("this client started that set-up before", "make a new set-up")
         _still_held(self._unsealing)
         if (memory is None) is not (self._memory is None):
             raise RefusedError("the client's memory of the task is missing, or is new", "give it as it is now")
-        if memory is not None and setup in memory.started:
-            raise RefusedError("this client started that set-up before", "make a new set-up")
         if not self._chains:
             raise RefusedError("no stream keys were sealed", "finish the set-up first")
         group = self._group()
