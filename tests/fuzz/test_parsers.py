@@ -103,7 +103,7 @@ def _message_targets() -> dict[str, Target]:
             corpus = [bytes.fromhex(entry["bytes"]) for entry in entries]
             corpus += [
                 bytes.fromhex(case["bytes"])
-                for entry in task["malformed"]
+                for entry in task.get("malformed", ())
                 if entry["message"] == name
                 for case in entry["cases"]
             ]
@@ -146,7 +146,11 @@ def _stored_targets(make_world: Any, field: Any) -> dict[str, Target]:
 
 def _text_targets(folder: Path) -> dict[str, Target]:
     given = json.loads((ROOT / "vectors" / "manifests.json").read_text(encoding="utf-8"))
-    texts = tuple(case["toml"].encode() for group in ("accepted", "refused") for case in given[group])
+    first = given["accepted"][0]["toml"]
+    texts = [case["toml"] for case in given["accepted"]]
+    texts += [
+        case["toml"] if "toml" in case else first.replace(case["old"], case["new"], 1) for case in given["refused"]
+    ]
     messages_given = json.loads((ROOT / "vectors" / "messages.json").read_text(encoding="utf-8"))["tasks"][0]
     manifest, path = manifest_from_toml(messages_given["manifest"]), folder / "session.jsonl"
     lines = tuple(
@@ -167,7 +171,7 @@ def _text_targets(folder: Path) -> dict[str, Target]:
         "manifest": Target(
             lambda data: manifest_from_toml(data.decode(errors="replace")),
             lambda value: value.to_toml().encode(),
-            texts,
+            tuple(text.encode() for text in texts),
             (ConfigError, ParameterError),
             exact=False,
             texts=True,
