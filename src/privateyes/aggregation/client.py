@@ -314,7 +314,7 @@ class Client:
 
         Args:
             ledger: as for ``submit``.
-            kept: what was stored of the chain's last submission.
+            kept: what was stored of a submission of the chain whose session this client still follows.
             nonce: 32 fresh bytes.
             origin: the roster of the chain's first session, and what every aggregator signed when it committed to it.
 
