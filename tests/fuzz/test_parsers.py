@@ -263,7 +263,7 @@ def test_a_lax_parser_would_be_found(targets, damaged) -> None:
     }
     for what, double in doubles.items():
         chance, found = random.Random(1), False
-        for _ in range(200):
+        for _ in range(2000):
             try:
                 judge(double, damaged(chance, double.corpus, double.texts))
             except (AssertionError, MalformedError, UnicodeDecodeError):

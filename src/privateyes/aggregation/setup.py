@@ -47,7 +47,7 @@ def _state_info(setup: bytes, sender: int, recipient: int) -> bytes:
 
 def _still_held(unsealing: UnsealingKey | None) -> UnsealingKey:
     if unsealing is None:
-        raise RefusedError("the set-up has started, and its private keys are gone", "make a new set-up")
+        raise RefusedError("the set-up has started or was replaced, and its private keys are gone", "make a new set-up")
     return unsealing
 
 
