@@ -184,21 +184,24 @@ def _other_commitment_under_t(case: Any) -> tuple[list[Message], list[Any]]:
     return base, [resigned(world, world.commitments[1], commitment=OTHER)]
 
 
-def _equal_commitments(case: Any) -> tuple[list[Message], list[Any]]:
+def _t_over(case: Any, digests: tuple[bytes, ...]) -> tuple[list[Message], list[Any]]:
     world = case.world
-    one, two, three, _ = world.delivery.commitments
-    digests = (one, two, three, three)
     transcript = transcript_digest(world.sid, world.commitments[0].rho, digests)
     base = [*without(case.said, Agreement, of=2), preimage(world, commitments=digests)]
     return base, [resigned(world, world.agreements[1], transcript=transcript)]
+
+
+def _equal_commitments(case: Any) -> tuple[list[Message], list[Any]]:
+    one, two, three, _ = case.world.delivery.commitments
+    return _t_over(case, (one, two, three, three))
 
 
 def _too_few_commitments(case: Any) -> tuple[list[Message], list[Any]]:
-    world = case.world
-    digests = world.delivery.commitments[:2]
-    transcript = transcript_digest(world.sid, world.commitments[0].rho, digests)
-    base = [*without(case.said, Agreement, of=2), preimage(world, commitments=digests)]
-    return base, [resigned(world, world.agreements[1], transcript=transcript)]
+    return _t_over(case, case.world.delivery.commitments[:2])
+
+
+def _no_commitments(case: Any) -> tuple[list[Message], list[Any]]:
+    return _t_over(case, ())
 
 
 def _wrong_sum(case: Any) -> tuple[list[Message], list[Any]]:
@@ -232,6 +235,7 @@ PINNED = {
     "another commitment than under its T": (_other_commitment_under_t, "signed a T that holds another roster or"),
     "a T with equal commitments": (_equal_commitments, "signed a T with two equal commitments"),
     "a T with too few": (_too_few_commitments, "signed a T over a wrong number of commitments"),
+    "a T with none": (_no_commitments, "signed a T over a wrong number of commitments"),
     "a wrong sum": (_wrong_sum, "signed a result that is not the sum of what its T holds"),
     "a result of another T": (_result_of_another_t, "signed a result under another T than its own"),
     "an opening unfit for its T": (_unfit_under_t, "opened something other than it committed to"),
