@@ -49,6 +49,7 @@ from privateyes.engines.local.ledger_rows import KeptUpdate
 from privateyes.engines.local.parties import LocalParties, aggregator_name
 from privateyes.engines.local.quorum import Quorum
 from privateyes.engines.local.stages import (
+    AGAIN,
     CLIENTS,
     CLIPPED,
     HUB,
@@ -59,6 +60,7 @@ from privateyes.engines.local.stages import (
     HubSession,
     agreed_by_all,
     client_party,
+    followed_by,
     kept_submission,
     load_session,
 )
@@ -468,9 +470,11 @@ class Session:
     ) -> None:
         sid = result.sid
         if not self._store.stages(sid, OPENING):
+            again = Again(Origin(sid, session.group_check, session.entries), tuple(commitments))
+            chain = next(other.chain for other in followed_by(self._parties) if other.sid == sid)
             with self._store.transaction():  # from here on the hub never gives this session up
-                again = Again(Origin(sid, session.group_check, session.entries), tuple(commitments))
                 self._store.put_stage(sid, HUB, OPENING, again.to_bytes())
+                self._store.remove_stage(chain, HUB, AGAIN)  # what people decided holds until something is opened
         opened = self._quorum.take(lambda own, memory: own.open(memory, shares[own.number], agreements))
         self._quorum.keep(opened)
         openings = self._send_openings(opened, shares)

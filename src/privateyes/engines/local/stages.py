@@ -13,6 +13,7 @@ from privateyes.aggregation import hub
 from privateyes.aggregation.codec import Reader
 from privateyes.aggregation.kept import Kept, KeptSubmission
 from privateyes.aggregation.manifest import Manifest
+from privateyes.aggregation.memory import FollowedSession
 from privateyes.aggregation.messages import (
     Agreement,
     HubCommitment,
@@ -73,6 +74,16 @@ def agreed_by_all(parties: LocalParties, sid: bytes) -> list[Words] | None:
         words.append(own.words(memory, sid))
     agreements = [said.agreement for said in words if said.agreement is not None]
     return words if hub.agreed_transcript(parties.manifest, agreements) is not None else None
+
+
+def followed_by(parties: LocalParties) -> list[FollowedSession]:
+    """The sessions whose end a client does not know, in their order, as one that submitted knows them, if one did."""
+    known: dict[bytes, FollowedSession] = {}
+    for memory in parties.client_memories.values():
+        for session in memory.followed:
+            if session.sid not in known or session.submitted:
+                known[session.sid] = session
+    return sorted(known.values(), key=lambda session: session.round)
 
 
 def load_session(
