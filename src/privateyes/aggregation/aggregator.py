@@ -49,7 +49,6 @@ from privateyes.aggregation.roster import (
     require_size,
     result_digest,
     roster_digest,
-    transcript_digest,
 )
 from privateyes.aggregation.session_rules import (
     LATER,
@@ -389,14 +388,15 @@ class Aggregator:
             raise AbortError("this aggregator's own commitment came back altered", "ask again")
         if len(set(digests)) != len(digests):
             raise AbortError("two aggregators sent the same commitment", "give the session up; one copied the other's")
-        agreed = (hub.commitment, *digests)
-        transcript = transcript_digest(record.sid, record.rho, agreed)
-        word = Agreement(record.sid, self.number, transcript).signed_by(self.identity, record.sid)
+        agreed = replace(record, commitments=(hub.commitment, *digests))
         if record.commitments:
-            if record.transcript != transcript:
+            if record.transcript != agreed.transcript:
                 raise RefusedError("another transcript was signed for this session", "go on with it, or give it up")
-            return Step(word, None)
-        return Step(word, memory.with_record(replace(record, commitments=agreed)))
+            return Step(self._agreement(record), None)
+        return Step(self._agreement(agreed), memory.with_record(agreed))
+
+    def _agreement(self, record: SessionRecord) -> Agreement:
+        return Agreement(record.sid, self.number, record.transcript).signed_by(self.identity, record.sid)
 
     # Step 4
 
@@ -447,11 +447,10 @@ class Aggregator:
         if record is None:
             raise RefusedError("this aggregator does not keep the words of that session", "ask how it ended")
         require_not_given_up(record)
-        agreement = Agreement(sid, self.number, record.transcript).signed_by(self.identity, sid)
         return Words(
             vote=None if record.voted is None else self._vote(sid, record.voted),
             commitment=self._commitment(record) if record.rho else None,
-            agreement=agreement if record.commitments else None,
+            agreement=self._agreement(record) if record.commitments else None,
             commitments=record.commitments,
             opening=self._opening_receipt(record) if sid in memory.opened else None,
             result=self._result(record) if record.result else None,
