@@ -269,9 +269,9 @@ class ClientActor(Actor):
 
     def do_give(self, packet: Packet) -> list[bytes]:
         """Its own model, sealed to a client that lacks it."""
+        memory, keys = self.held(), packet.messages(self.manifest)
         model = self.model.to_bytes()
-        keys = packet.messages(self.manifest)
-        return [self.own.give_state(self.held(), key, model, read_model).to_bytes() for key in keys]
+        return [self.own.give_state(memory, key, model, read_model).to_bytes() for key in keys]
 
     def do_jump(self, packet: Packet) -> None:
         """To a public model, which anybody may show, with vouchers for it."""

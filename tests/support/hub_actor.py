@@ -29,6 +29,7 @@ from privateyes.aggregation.messages import (
 )
 from privateyes.crypto.commitment import commit_to_sum
 from privateyes.crypto.signature import SigningKey
+from privateyes.errors import AbortError
 
 STEPS = ("announce", "submit", "vote", "commit", "agree", "open", "certify")
 """A session's steps, in order; an answer to one of these."""
@@ -72,27 +73,32 @@ class HubSession:
         self.got[step][packet.sender] = packet.parts
         if step == "submit" and not self.closed and set(self.got["submit"]) >= self.submitters:
             return self.close_submissions()
-        complete = step in STEPS and step != "submit" and len(self.got[step]) == len(self.owner.aggregators)
-        return self.proceed() if complete else []
+        return self.proceed() if step in STEPS and step != "submit" and self._is_complete(step) else []
 
     def close_submissions(self) -> list[Packet]:
         """Wait for no more clients."""
+        self.gather()
+        return self.proceed()
+
+    def gather(self) -> None:
+        """Take what came from clients."""
         self.closed = True
         came = [Submission.from_bytes(parts[0], self.manifest) for parts in self.got["submit"].values()]
         self.submissions = {submission.header.client: submission for submission in came}
-        return self.proceed()
 
     def proceed(self) -> list[Packet]:
-        """The requests of the first step that is not complete, to those who have not answered."""
-        for step in STEPS:
-            if step == "submit":
-                if not self.closed:
-                    return self._ask_clients()
-                continue
-            missing = [name for name in self.owner.aggregators if name not in self.got[step]]
-            if missing:
-                return self.owner.ask(missing, step, getattr(self, f"_for_{step}")())
-        return [*self.owner.ask(self.owner.aggregators, "finish", self.words("certify")), *self.deliver()]
+        """The requests of the first step after the last complete one, to those who have not answered."""
+        after = max((k + 1 for k, step in enumerate(STEPS) if self._is_complete(step)), default=0)
+        if after == len(STEPS):
+            return [*self.owner.ask(self.owner.aggregators, "finish", self.words("certify")), *self.deliver()]
+        step = STEPS[after]
+        if step == "submit":
+            return self._ask_clients()
+        missing = [name for name in self.owner.aggregators if name not in self.got[step]]
+        return self.owner.ask(missing, step, getattr(self, f"_for_{step}")())
+
+    def _is_complete(self, step: str) -> bool:
+        return self.closed if step == "submit" else len(self.got[step]) == len(self.owner.aggregators)
 
     def words(self, step: str) -> list[bytes]:
         """Every aggregator's answer, in order."""
@@ -190,7 +196,7 @@ class HubSession:
 
     def may_go_on(self) -> bool:
         """Whether it can be finished; if not, it is to be given up. With n agreements, only on the sum in them."""
-        if "vote" not in self.got or len(self.got["vote"]) < len(self.owner.aggregators):
+        if not self._is_complete("vote"):
             return True
         if not {client for client, _ in self.entries} <= set(self.submissions):
             return False
@@ -199,7 +205,10 @@ class HubSession:
         if transcript is None:
             return len({agreement.transcript for agreement in agreements}) < 2
         commitments = self.parsed("commit")
-        hub.require_agreed_sum(self.commitment, commitments[0].rho, commitments, transcript)
+        try:
+            hub.require_agreed_sum(self.commitment, commitments[0].rho, commitments, transcript)
+        except AbortError:
+            return False
         return True
 
 
@@ -241,6 +250,11 @@ class HubActor:
         """What only the hub may ask for."""
         unsigned = HubRequest(action, named.setup, named.round, named.state_id)
         return unsigned.signed_by(self.key, named.setup)
+
+    def know(self, named: Named) -> HubSession:
+        """A session of which it knows nothing but that it was announced."""
+        self.session = self.sessions.setdefault(named.sid, HubSession(self, named, self.clients))
+        return self.session
 
     def announce(self, named: Named, submitters: Iterable[str], source: tuple[Any, ...] = ()) -> list[Packet]:
         """Start a round."""

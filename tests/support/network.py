@@ -318,6 +318,20 @@ class Network:
         self.flight += session.proceed()
         self.run()
 
+    def recover(self, named: Named) -> None:
+        """What an honest hub does that knows of a session and not what became of it: it asks for everything once more,
+        and goes on if it can. If it cannot, all give the session up.
+        """
+        session = self.hub.know(named)
+        self.flight += self.hub.ask(self.hub.aggregators, "words", [named.sid])
+        self.flight += self.hub.ask(self.hub.clients, "resend", [named.sid])
+        self.run()
+        session.gather()
+        if session.may_go_on():
+            self.retry()
+        else:
+            self.give_up(named)
+
     def play_again(self) -> None:
         """What an honest hub does after a session that did not end: it is given up, the next round is announced, and
         the word on the last is shown to all before anybody submits.
