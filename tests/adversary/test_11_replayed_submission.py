@@ -15,9 +15,7 @@ def _voted_for(network) -> list[int]:
 
 def _show_instead(network, *headers) -> None:
     """The hub shows every aggregator these headers in place of the true ones."""
-    network.adversary.on(
-        "vote", lambda packet: packet.with_messages(headers) if packet.sender == "hub" else packet
-    )
+    network.adversary.on("vote", lambda packet: packet.with_messages(headers) if packet.sender == "hub" else packet)
 
 
 def test_a_header_under_another_clients_number_is_left_out(coalition) -> None:
@@ -82,7 +80,10 @@ def test_a_header_that_names_another_stream_key_of_this_aggregator_is_left_out(c
     actor = coalition.aggregators[coalition.honest]
     for wrong in (tuple(swapped), hashes[:1], (*hashes, bytes(32)), ()):
         header = coalition.sign(replace(coalition.session.submissions[4].header, sealed_hashes=wrong))
-        assert actor.own._fault_of(header, actor.memory, actor.memory.session, {NO_SESSION}) == "its header names another stream key"
+        assert (
+            actor.own._fault_of(header, actor.memory, actor.memory.session, {NO_SESSION})
+            == "its header names another stream key"
+        )
     _show_instead(coalition, *(coalition.session.submissions[i].header for i in (1, 2, 3)), header)
     coalition.run()
     assert _voted_for(coalition) == [1, 2, 3]

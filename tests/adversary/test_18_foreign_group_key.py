@@ -95,7 +95,9 @@ def test_without_the_signature_the_hub_chooses_the_group_key_and_reads_what_it_m
             receiver=f"client {i}",
         )
     coalition.set_up()
-    taken = {coalition.clients[i].memory.group.key for i in coalition.honest_clients if i not in coalition.manifest.leaders}
+    taken = {
+        coalition.clients[i].memory.group.key for i in coalition.honest_clients if i not in coalition.manifest.leaders
+    }
     assert taken == {KEY}
 
 

@@ -1,198 +1,78 @@
-"""An adversary that rolls dice: over packets, over parties' disks and processes, and over what a hub may ask for."""
+"""An adversary that rolls dice: over what a hub may ask for, and over packets, disks and processes (faults.py)."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from actors import MOMENTS
-from client_actor import INITIAL
+from faults import WRITES, Ear, Faults
 from hub_actor import Named
 from lies import Lies
 from packets import HUB, Packet, label_of_setup
-from privateyes.aggregation.messages import ANNOUNCE, CLOSING, GIVE_UP, Origin
-from privateyes.errors import MalformedError, PrivateyesError
+from privateyes.aggregation.messages import ANNOUNCE, CLOSING, GIVE_UP
+from privateyes.errors import PrivateyesError
 
 if TYPE_CHECKING:
     from network import Network
 
-STAGES = ("", "", "commit", "agree", "open", "open", "certify", "check", "check", "check")
+STAGES = ("", "", "", "commit", "agree", "open", "certify", "check")
 """Where a schedule leaves a round: before the hub's requests for this step; nowhere, if empty."""
 
-WRITES = {
-    "aggregator": ("bind", "start", "announce", "vote", "commit", "agree", "open", "certify", "finish", "give_up"),
-    "client": ("start", "observe", "submit", "again", "settle", "check", "jump"),
-}
-"""The steps at which a party of a kind writes to its disk."""
 
-
-class Chaos:
+class Chaos(Faults):
     """The adversary of one schedule.
 
     Attributes:
-        calm: how often a packet simply arrives; different in every schedule, so that some rounds end and some do not.
-        haste: how often something that was held back arrives with another packet.
-        cells: how often which fault befell which step of an honest party.
+        tasks: of the same parties.
+        ears: what it heard in each.
         other_task: makes another task of the same parties.
     """
 
-    def __init__(self, network: Network, seed: int, other_task: Callable[[Network, random.Random], Network]) -> None:
-        self.dice = random.Random(seed)
+    def __init__(self, network: Network, dice: random.Random, other_task: Callable[[Network], Network]) -> None:
+        super().__init__(dice)
         self.first, self.tasks, self.other_task = network, network.tasks, other_task
-        self.calm = self.dice.choice([0.8, 0.93, 0.98, 1.0, 1.0])
-        self.haste = self.dice.choice([0.3, 0.05, 0.005])
-        self.late: list[tuple[Network, Packet]] = []
-        self.cells: Counter[tuple[str, str]] = Counter()
-        self.did: Counter[str] = Counter()
-        self.old_setups: dict[str, list[Packet]] = defaultdict(list)
+        self.ears: dict[Network, Ear] = {}
+        self.old_setups: dict[bytes, list[Packet]] = defaultdict(list)
         self.attach(network)
-        # Every schedule plays with a few of the moves only, so that each is seen often and together with few others.
-        favoured = {name: self.dice.choice([0, 0, 1, 1, 4]) for name in MOVES}
-        self.weights = [MOVES[name] * favoured[name] if name != "round" else MOVES[name] for name in MOVES]
+        # Every schedule favours a few of the moves, so that each is seen often and together with few others.
+        moods = [(move, dice.choice([0, 0, 1, 1, 4])) for move in MOVES.items()]
+        self.weights = [count * favour or (name == "round") for (name, count), favour in moods]
 
     def attach(self, network: Network) -> None:
         """Take a task's network over."""
-        network.adversary = _Ear(self, network)  # type: ignore[assignment]
+        self.ears[network] = network.adversary = Ear(self, network)  # type: ignore[assignment]
 
     @property
     def network(self) -> Network:
         """One of the tasks."""
         return self.dice.choice(self.tasks)
 
-    # Packets
-
-    def decide(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> Iterable[Packet]:
-        """What arrives instead of this packet. What the adversary's parties tell each other needs no disturbance."""
-        own = packet.sender in network.corrupt and packet.receiver in network.corrupt
-        decided = [packet] if own or self.dice.random() < self.calm else self._act(network, packet, seen)
-        held = [k for k, (task, _) in enumerate(self.late) if task is network]
-        if held and self.dice.random() < self.haste:
-            decided = [*decided, self.late.pop(self.dice.choice(held))[1]]
-        return decided
-
-    def _act(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> list[Packet]:
-        faults = ["drop", "late", "replay", "again", "alter", "reflect", "lie", "lie", "race", "race", "fate", "fate"]
-        fault = self.dice.choice(faults)
-        self.did[fault] += 1
-        if fault not in ("fate", "replay", "reflect"):
-            self.befell(network, packet, fault)
-        decided: list[Packet] = getattr(self, f"_{fault}")(network, packet, seen)
-        return decided
-
-    def befell(self, network: Network, packet: Packet, fault: str) -> None:
-        """Count what an honest party meets."""
-        if packet.receiver in network.actors and packet.receiver not in network.corrupt:
-            self.cells[packet.step, fault] += 1
-        elif packet.receiver == HUB and packet.sender not in network.corrupt and fault in ("drop", "late"):
-            self.cells[packet.step, f"answer {fault}"] += 1
-
-    def _drop(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> list[Packet]:
-        return []
-
-    def _late(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> list[Packet]:
-        self.late.append((network, packet))
-        return []
-
-    def _again(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> list[Packet]:
-        return [packet, packet]
-
-    def _replay(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> list[Packet]:
-        old = self.dice.choice(seen)
-        self.befell(network, old, "replay")
-        return [packet, old] if self.dice.random() < 0.5 else [old, packet]
-
-    def _reflect(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> list[Packet]:
-        reflected = replace(packet, receiver=self.dice.choice(sorted(network.actors)), sender=HUB)
-        self.befell(network, reflected, "reflect")
-        return [reflected] if reflected.receiver != HUB else []
-
-    def _alter(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> list[Packet]:
-        parts = list(packet.parts)
-        if not parts:
-            return [packet]
-        index = self.dice.randrange(len(parts))
-        data = bytearray(parts[index])
-        kind = self.dice.choice(["flip", "cut", "swap", "leave out", "twice", "foreign"])
-        if kind == "flip" and data:
-            data[self.dice.randrange(len(data))] ^= 1 << self.dice.randrange(8)
-            parts[index] = bytes(data)
-        elif kind == "cut":
-            parts[index] = bytes(data[: self.dice.randrange(len(data) + 1)])
-        elif kind == "swap":
-            self.dice.shuffle(parts)
-        elif kind == "leave out":
-            parts.pop(index)
-        elif kind == "twice":
-            parts.append(parts[index])
-        else:
-            donor = self.dice.choice(seen)
-            parts[index] = self.dice.choice(donor.parts) if donor.parts else parts[index]
-        return [replace(packet, parts=tuple(parts))]
-
-    def _lie(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> list[Packet]:
-        """Corrupt parties say something else, properly signed, to this one receiver."""
-        try:
-            messages = packet.messages(network.manifest)
-        except MalformedError:
-            return [packet]
-        lies = Lies(network, self.dice)
-        return [packet.with_messages([lies.about(message) for message in messages])]
-
-    def _race(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> list[Packet]:
-        """Two handlers begin from one snapshot: of this packet, and of another to the same party."""
-        others = [own for own in seen[-60:] if own.receiver == packet.receiver and own.step != "check"]
-        if packet.receiver == HUB or not others:
-            return [packet]
-        same = [own for own in others if own.step == packet.step]
-        other = self.dice.choice(same) if same and self.dice.random() < 0.5 else self.dice.choice(others)
-        pair = [packet, self._lie(network, packet, seen)[0] if self.dice.random() < 0.5 else other]
-        self.dice.shuffle(pair)
-        network.race(*pair)
-        return []
-
-    def _fate(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> list[Packet]:
-        """A party dies, now or when it next reaches some moment; or its disk takes nothing."""
-        honest = [name for name in sorted(network.actors) if name not in network.corrupt]
-        name = packet.receiver if packet.receiver in honest else self.dice.choice(honest)
-        steps = WRITES[name.split()[0]]
-        step = packet.step if packet.step in steps and name == packet.receiver else self.dice.choice(steps)
-        moment = self.dice.choice([*MOMENTS, "failed"])
-        loses = moment != "failed" and self.dice.random() < self.loses
-        network.kill(name, step, moment, loses)
-        if self.dice.random() < 0.2:
-            network.kill(name)
-        return [packet]
-
-    @property
-    def loses(self) -> float:
-        """How often a disk goes with its process: rarely while packets are disturbed, or nothing else happens."""
-        return 0.15
-
-    # What the hub does of its own accord
-
-    def play(self, moves: int) -> None:
-        """The schedule: moves at random, or around what every attack needs: a sum that the clients do not get, a word
-        that their session is void, and another sum.
-        """
-        dice, names = self.dice, list(MOVES)
+    def play(self, moves: int, plan: str = "") -> None:
+        """The schedule: one plan after the other, mostly of one kind."""
+        usual = plan or self.dice.choice(list(PLANS))
+        if usual == "two handlers":
+            self.calm, self.kinds = 0.7, ("race",)
         while moves > 0:
-            self.stages = STAGES
-            several = dice.choices(names, self.weights, k=dice.randrange(1, 4))
-            if dice.random() < 0.5:
-                self._try("round")
-                moves -= 1
-            else:
-                self.stages = dice.choice([("check",), ("open",), ("certify", "check")])
-                self._try("round")
-                several += dice.sample(["kill", "settle", "late", "settle_first", "late"], 3)
-                self.stages = ("", "check")
-                several += dice.choice([["round"], ["round"], ["set_up", "round"], ["again"], ["settle_first", "round"]])
-            for name in several:
+            kind = usual if self.dice.random() < 0.8 else "anything"
+            names = self._anything() if kind == "anything" else self._planned(("finish", *PLANS[kind]))
+            for name in names:
                 self._try(name)
-            moves -= len(several)
+            moves -= len(names)
+
+    def _anything(self) -> list[str]:
+        return self.dice.choices(list(MOVES), self.weights, k=3)
+
+    def _planned(self, plan: Sequence[str]) -> list[str]:
+        """A plan with some of its moves left out or done twice, and others between them."""
+        names: list[str] = []
+        for step in plan:
+            names += self.dice.choice([[step]] * 8 + [[], [step, step]])
+            names += self._anything()[:1] if self.dice.random() < 0.1 else []
+        return [self.dice.choice(name.split("|")) for name in names]
 
     def _try(self, name: str) -> None:
         self.did[name] += 1
@@ -201,37 +81,81 @@ class Chaos:
         except (PrivateyesError, LookupError, ValueError, StopIteration, AttributeError) as error:
             self.did[type(error).__name__] += 1  # the hub's script, at a loss
 
-    def _move_round(self, network: Network, source: tuple[Any, ...] = (), submitters: Sequence[int] = ()) -> None:
+    def _move_withheld(self, network: Network) -> None:
+        """A round whose end the clients do not see."""
+        self._move_round(network, stage=self.dice.choice(["check", "check", "open", "certify"]))
+
+    def _move_left_behind(self, network: Network, client: str = "") -> None:
+        """A round of which one client hears nothing."""
+        self.deaf = client or f"client {self.dice.choice(network.honest_clients)}"
+        self._move_round(network, stage="")
+        self.deaf = ""
+
+    def _move_signed(self, network: Network) -> None:
+        """A round in which T is signed, and nothing is opened yet."""
+        self._move_round(network, stage="open")
+
+    def _move_announce(self, network: Network) -> None:
+        self._move_round(network, stage="submit")
+
+    def _move_round(
+        self,
+        network: Network,
+        source: tuple[Any, ...] = (),
+        submitters: Sequence[int] = (),
+        stage: str | None = None,
+    ) -> None:
         dice = self.dice
-        chosen = submitters or [i for i in network.clients if dice.random() < 0.75]
+        least = network.manifest.roster_min if dice.random() < 0.9 else 1
+        chosen = submitters or dice.sample(list(network.clients), dice.randint(least, network.m))
+        if dice.random() < 0.7 and not self._is_set_up(network):
+            self._mend(network)
         number = dice.randrange(4) if dice.random() < 0.05 else None
         network.announce(*chosen, round_number=number, source=source, setup=self._some_setup(network))
         if dice.random() < 0.1:
             change = self._shift(network)
             network.hub.shift = lambda share: network.shifted(share, change)
-        if not source and dice.random() < 0.08:
-            self._stand_still(network)
-        network.run(dice.choice(self.stages))
+        network.run(stage if stage is not None else dice.choice(STAGES))
         network.hub.shift = lambda share: share
         left, network.flight[:] = list(network.flight), []
         if dice.random() < 0.8:
             self.late += [(network, packet) for packet in left]
+
+    def _is_set_up(self, network: Network) -> bool:
+        """Whether the honest aggregator and enough clients are in one set-up."""
+        memory = network.aggregators[network.honest].memory
+        if memory is None or not memory.current.started:
+            return False
+        held = [actor.memory for actor in network.clients.values() if actor.memory is not None]
+        return sum(own.group.setup == memory.current.id for own in held) >= network.manifest.roster_min
+
+    def _mend(self, network: Network) -> None:
+        """A set-up that nobody disturbs, so that the schedule goes on; and what keeps a round from it is given up."""
+        calm, haste, self.calm, self.haste = self.calm, self.haste, 1.0, 0.0
+        network.set_up(leader=self.dice.choice(network.manifest.leaders), epoch=self.dice.randrange(1, 4))
+        if network.announced and self.dice.random() < 0.7:
+            network.give_up(network.announced[-1])
+        self.calm, self.haste = calm, haste
 
     def _shift(self, network: Network) -> dict[int, int]:
         changes = {self.dice.randrange(network.d + 1): self.dice.choice([1, -1, 1000])}
         return network.matching(changes) if network.corrupt_clients and self.dice.random() < 0.8 else changes
 
     def _some_setup(self, network: Network) -> bytes:
-        """Mostly the one that the hub made last; sometimes another."""
-        known = [named.setup for named in network.announced] or [b""]
-        return network.hub.setup if self.dice.random() < 0.9 else self.dice.choice(known)
+        """Mostly the honest aggregator's; sometimes another."""
+        memory = network.aggregators[network.honest].memory
+        known = [network.hub.setup, *(named.setup for named in network.announced)]
+        return memory.current.id if memory is not None and self.dice.random() < 0.9 else self.dice.choice(known)
 
-    def _stand_still(self, network: Network) -> None:
-        """The next server step leads to weights that were there before."""
+    def _move_standstill(self, network: Network) -> None:
+        """A round whose server step leads to weights that were there before; and another one."""
         model = next(actor.model for actor in network.clients.values() if actor.model is not None)
         weights = self.dice.choice([model.weights, *model.lineage])
         for actor in network.clients.values():
             actor.next_weights = weights
+        self._move_round(network, stage="")
+        self._move_move_on(network)
+        self._move_round(network)
 
     def _move_move_on(self, network: Network) -> None:
         """Server steps lead to new weights again."""
@@ -287,6 +211,13 @@ class Chaos:
                 task.carry(packet)
                 task.run()
 
+    def _move_finish(self, network: Network) -> None:
+        """All that was held back arrives, as it is."""
+        mine, self.late = [own for own in self.late if own[0] is network], []
+        for _, packet in mine:
+            network.deliver(packet)
+        network.run()
+
     def _move_retry(self, network: Network) -> None:
         """The hub goes on with an earlier session."""
         network.hub.session = self.dice.choice(list(network.hub.sessions.values()))
@@ -296,10 +227,10 @@ class Chaos:
         """A round that sends the updates of an earlier one again: named rightly, or not."""
         dice = self.dice
         sessions = [own for own in network.hub.sessions.values() if len(own.got["commit"]) == network.n]
-        session = dice.choice(sessions)
+        session = sessions[-1] if dice.random() < 0.8 else dice.choice(sessions)
         origin = session.origin
         clients = [client for client, _ in origin.roster]
-        kind = dice.choice(["right", "smaller", "larger", "other list", "other session", "told differently"])
+        kind = dice.choice(["right", "smaller", "smaller", "larger", "other list", "other session", "told differently"])
         self.did[kind] += 1
         shown = origin
         if kind == "smaller":
@@ -313,9 +244,10 @@ class Chaos:
             origin = shown = replace(origin, sid=dice.choice(network.announced).sid)
         elif kind == "told differently":
             shown = Lies(network, dice).origin(origin)
-        network.adversary.shown = shown  # type: ignore[attr-defined]
-        self._move_round(network, (origin, *session.parsed("commit")), clients)
-        network.adversary.shown = None  # type: ignore[attr-defined]
+        self.ears[network].shown = shown
+        stage = dice.choice(["", "", "certify", None])
+        self._move_round(network, (origin, *session.parsed("commit")), clients, stage)
+        self.ears[network].shown = None
 
     def _move_lose(self, network: Network) -> None:
         honest = f"aggregator {network.honest}"
@@ -326,10 +258,44 @@ class Chaos:
             if self.dice.random() < 0.15:
                 network.lose(f"client {i}")
 
+    def _move_lose_client(self, network: Network) -> None:
+        network.lose(*(f"client {i}" for i in self.dice.sample(network.honest_clients, self.dice.randint(1, 2))))
+
+    def _move_lose_aggregator(self, network: Network) -> None:
+        network.lose(f"aggregator {network.honest}")
+
     def _move_kill(self, network: Network) -> None:
         for name in sorted(network.actors):
-            if name not in network.corrupt and self.dice.random() < 0.4:
+            if name not in network.corrupt and self.dice.random() < (0.3 if name.startswith("client") else 0.8):
                 network.kill(name)
+
+    def _move_doom(self, network: Network) -> None:
+        """A party is to die, or its disk to fail, at some moment of a step that it takes next."""
+        dice = self.dice
+        name, steps = f"aggregator {network.honest}", WRITES["aggregator"]
+        if dice.random() < 0.5:
+            name = f"client {dice.choice(network.honest_clients)}"
+            steps = WRITES["client"] if network.manifest.sealed else (*WRITES["client"], "jump", "jump")
+        step = dice.choice(steps)
+        moment = dice.choice([*MOMENTS, "failed"])
+        if step == "jump":
+            self._move_left_behind(network, name)
+        network.kill(name, step, moment, loses=moment != "failed" and dice.random() < 0.4)
+        moves = {"bind": "set_up", "start": "set_up", "give_up": "give_up", "again": "again", "jump": "jump"}
+        if step == "settle":
+            self._move_give_up_and_settle(network)
+        elif step in moves:
+            getattr(self, f"_move_{moves[step]}")(network)
+        else:
+            self._move_round(network, stage="")
+
+    def _move_otherwise(self, network: Network) -> None:
+        """The honest aggregator is asked for a word once more, with something else than the first time."""
+        name, steps = f"aggregator {network.honest}", ("announce", "vote", "commit", "agree", "open", "certify")
+        asked = [packet for packet in self.ears[network].seen if packet.receiver == name and packet.step in steps]
+        for packet in asked[-4:]:
+            self.befell(network, packet, "twice")
+            network.deliver(self._lie(network, packet, ())[0])
 
     def _move_set_up(self, network: Network) -> None:
         """Under any label, with any leader, among some clients; and anything may happen between its phases."""
@@ -338,7 +304,7 @@ class Chaos:
         members = [i for i in network.clients if i == leader or dice.random() < 0.85]
         label = label_of_setup(dice.choice([1, 1, 2, 3]), leader)
         names = [f"client {i}" for i in members]
-        before = len(network.adversary.seen)
+        before = len(self.ears[network].seen)
         phases: list[Callable[[], list[Packet]]] = [
             lambda: network.hub.offer(label, names),
             network.hub.pass_on_sealed,
@@ -354,7 +320,7 @@ class Chaos:
         network.flight += self._gifts(network, names)
         network.flight += network.hub.ask([name for name in names if dice.random() < 0.7], "start", [])
         network.run()
-        self.old_setups[network.hub.setup.hex()] = list(network.adversary.seen[before:])
+        self.old_setups[network.hub.setup] = list(self.ears[network].seen[before:])
 
     def _gifts(self, network: Network, names: Sequence[str]) -> list[Packet]:
         """Ask holders for vouchers and one for its model, and hand both to those who lack it or are behind."""
@@ -386,7 +352,8 @@ class Chaos:
     def _move_revive(self, network: Network) -> None:
         """Requests for a set-up that is over."""
         named = self._some_named(network)
-        old = replace(named, setup=self.dice.choice(network.announced).setup, round=named.round + self.dice.randrange(3))
+        setup = self.dice.choice(network.announced).setup
+        old = replace(named, setup=setup, round=named.round + self.dice.randrange(3))
         step, action = self.dice.choice([("announce", ANNOUNCE), ("closing", CLOSING), ("give_up", GIVE_UP)])
         packets = network.hub.ask(network.hub.aggregators, step, [network.request(action, old).to_bytes()])
         for packet in packets:
@@ -404,17 +371,19 @@ class Chaos:
         made, dice = network.hub.made, self.dice
         network.flight += network.hub.ask(network.hub.clients, "vouch", [])
         network.run()
-        giver = dice.choice(list(network.clients.values()))
+        giver = max(network.clients.values(), key=lambda own: own.model.counter if own.model else -1)
+        if dice.random() < 0.3:
+            giver = dice.choice(list(network.clients.values()))
         words = made["vouch"]
         vouchers = [parts[0] for name, parts in words.items() if dice.random() < 0.9]
-        model = giver.model or INITIAL
+        model = giver.model or network.initial
         for name in network.hub.clients:
             network.flight.append(Packet(HUB, name, "jump", (model.to_bytes(), *vouchers)))
         network.run()
 
     def _move_disclose(self, network: Network) -> None:
         """A delivery that was, whole or with lies in it, and K_sid asked for in return."""
-        deliveries = [own for own in network.adversary.seen if own.step == "check" and own.sender == HUB]
+        deliveries = [own for own in self.ears[network].seen if own.step == "check" and own.sender == HUB]
         packet = self.dice.choice(deliveries)
         packet = replace(packet, step="disclose", receiver=f"client {self.dice.choice([*network.clients])}")
         network.carry(packet if self.dice.random() < 0.5 else self._lie(network, packet, ())[0])
@@ -429,37 +398,40 @@ class Chaos:
     def _move_task(self, network: Network) -> None:
         """Another task of the same parties, from the first weights or from those of now."""
         if len(self.tasks) < 2:
-            task = self.other_task(self.first, self.dice)
+            task = self.other_task(self.first)
             self.tasks = task.tasks
             self.attach(task)
         self._move_round(self.tasks[-1])
 
 
 MOVES: dict[str, int] = {
-    "round": 8, "settle": 3, "give_up": 2, "give_up_and_settle": 3, "late": 4, "retry": 3, "again": 3, "lose": 2,
-    "kill": 1, "set_up": 3, "old_set_up": 1, "revive": 1, "recover": 1, "jump": 1, "disclose": 1, "words": 1, "task": 2,
-    "move_on": 1,
+    "round": 8, "settle": 3, "settle_first": 2, "give_up": 2, "give_up_and_settle": 3, "late": 3, "finish": 4,
+    "retry": 3, "again": 3, "lose": 2, "kill": 1, "set_up": 3, "old_set_up": 1, "revive": 1, "recover": 1, "jump": 1,
+    "disclose": 2, "words": 1, "task": 2, "move_on": 1,
+    "otherwise": 1, "doom": 2, "left_behind": 1,
 }  # fmt: skip
 """What a schedule is made of, and how often."""
 
-
-class _Ear:
-    """Hears one network's packets, and lets the dice decide."""
-
-    def __init__(self, chaos: Chaos, network: Network) -> None:
-        self.chaos, self.network = chaos, network
-        self.seen: list[Packet] = []
-        self.shown: Origin | None = None
-
-    def decide(self, packet: Packet) -> Iterable[Packet]:
-        """What arrives instead."""
-        if self.shown is not None and packet.step in ("vote", "commit") and packet.sender == HUB:
-            packet = self._with_other_origin(packet, self.shown)
-        self.seen.append(packet)
-        return self.chaos.decide(self.network, packet, self.seen)
-
-    def _with_other_origin(self, packet: Packet, shown: Origin) -> Packet:
-        messages = packet.messages(self.network.manifest)
-        if not any(isinstance(message, Origin) for message in messages):
-            return packet
-        return packet.with_messages([shown if isinstance(message, Origin) else message for message in messages])
+PLANS: dict[str, tuple[str, ...]] = {
+    "anything": (),
+    "rounds": ("round|standstill", "finish|late|disclose", "settle|words|disclose|kill"),
+    "resubmission": (
+        "withheld",
+        "set_up|lose|give_up|late|kill|revive",
+        "settle|late",
+        "settle_first",
+        "round|withheld",
+    ),
+    "lost aggregator": ("withheld", "lose_aggregator", "set_up", "announce", "settle_first", "set_up", "round"),
+    "lost client": ("withheld", "lose_client", "set_up|late", "set_up", "round|withheld"),
+    "given up": ("signed", "give_up", "settle", "kill|late", "late|finish", "recover|round|give_up_and_settle"),
+    "terminal": ("signed", "set_up", "settle|settle|revive|old_set_up", "late|finish", "settle|round"),
+    "sent again": ("withheld", "words|set_up|kill|settle", "again", "again|finish"),
+    "two handlers": ("withheld", "signed|settle", "give_up", "settle", "round"),
+    "asked otherwise": ("withheld|signed|announce|round", "otherwise", "late|otherwise", "late|finish"),
+    "tasks": ("task", "withheld|round", "task", "settle_first|late", "round"),
+    "newcomers": ("left_behind|round", "finish", "set_up|jump|doom", "left_behind", "jump|set_up", "finish"),
+    "doomed": ("doom|round", "doom", "finish", "again|settle_first|jump"),
+    "recovery": ("withheld|signed", "recover|retry|words", "late|kill", "recover|give_up_and_settle", "round"),
+}
+"""What attacks are made of, each step one of some moves; a schedule varies them."""

@@ -146,7 +146,9 @@ class Liar(AggregatorActor):
 
     def do_bind(self, packet: Packet) -> None:
         messages = packet.messages(self.manifest)
-        self.bound = self.begun(self.setup).bind(None, of_kind(messages, AggregatorKey), one_of_kind(messages, HubRequest))
+        self.bound = self.begun(self.setup).bind(
+            None, of_kind(messages, AggregatorKey), one_of_kind(messages, HubRequest)
+        )
 
     def do_stream(self, packet: Packet) -> None:
         if self.bound is not None:

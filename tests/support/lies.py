@@ -61,9 +61,7 @@ class Lies:
         return aggregator in self.network.liars
 
     def _is_corrupt(self, message: Any) -> bool:
-        return message.signer in (
-            self.network.liars if message.role == "aggregator" else self.network.corrupt_clients
-        )
+        return message.signer in (self.network.liars if message.role == "aggregator" else self.network.corrupt_clients)
 
     def _context(self, message: Any) -> bytes:
         if isinstance(message, AggregatorKey):
