@@ -331,14 +331,19 @@ class Network:
         and goes on if it can. If it cannot, all give the session up.
         """
         session = self.hub.know(named)
-        self.flight += self.hub.ask(self.hub.aggregators, "words", [named.sid])
-        self.flight += self.hub.ask(self.hub.clients, "resend", [named.sid])
-        self.run()
-        session.gather()
+        self.look(session)
         if session.may_go_on():
             self.retry()
         else:
             self.give_up(named)
+
+    def look(self, session: HubSession) -> None:
+        """The hub asks everybody for what they said and sent in a session."""
+        self.flight += self.hub.ask(self.hub.aggregators, "words", [session.sid])
+        self.flight += self.hub.ask(self.hub.clients, "resend", [session.sid])
+        self.run()
+        if session.is_voted:
+            session.gather()
 
     def play_again(self) -> None:
         """What an honest hub does after a session that did not end: it is given up, the next round is announced, and
