@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from failing_disks import Killed
-from local_task import INITIAL, local_parties, put_all, set_up_in
+from local_task import INITIAL, local_parties, set_up_in
 from privateyes.aggregation import hub, messages
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.ledger import SessionEnd
@@ -32,7 +32,7 @@ from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan, draw_identities, set_up
 from privateyes.engines.local.quorum import Quorum
 from privateyes.engines.local.session import LocalInput, Session
-from privateyes.engines.local.stages import AGAIN, HUB
+from privateyes.engines.local.stages import AGAIN, HUB, put_memories
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, TrafficKey, Wire
 from privateyes.errors import (
@@ -78,7 +78,7 @@ def local(tmp_path, field):
                     store.ledger.end(entry)
                 self.parties.client_memories[own.number] = changed.memory
             self.parties.aggregator_memories.update(result.finished)
-            put_all(store, parties, result.finished, self.parties.client_memories)
+            put_memories(store, parties, result.finished, self.parties.client_memories)
 
         def run(self, *clients: int, delta=None, weight: int = 3):
             inputs = {
@@ -215,7 +215,7 @@ def test_neither_what_is_said_nor_what_is_computed_depends_on_the_number_of_thre
         for number, memory in first.aggregator_memories.items():  # the first version, and the one over it
             store.put_memory(f"aggregator {number}", memory.to_bytes(), 1)
             store.put_memory(f"aggregator {number}", memory.to_bytes(), memory.version)
-        put_all(store, parties, {}, first.client_memories)
+        put_memories(store, parties, {}, first.client_memories)
         wire, clock = Wire(parties.manifest), RoleClock(crew.seconds)
         result = Session(parties, wire, store, clock, crew).run(1, inputs)
         averages = {i: average.mean.tobytes() for i, average in result.averages.items()}
