@@ -112,7 +112,7 @@ class ClientActor(Actor):
         self.trains_anew = False  # whether every fresh update differs
         self.clips: Any = None
         self.weight = own.number + 1
-        self.has_initial = True
+        self.initial, self.has_initial = INITIAL, True
         self.next_weights = b""  # where the next server step leads, if not on
         self.accepted: list[Any] = []
         self.verified: list[tuple[Any, Delivery]] = []  # accepted, or about to be when the process died
@@ -230,11 +230,15 @@ class ClientActor(Actor):
             self.write("settle", changed.memory, self._erased(changed), changed.entries)
 
     def _erased(self, changed: Changed) -> dict[Name, None]:
-        """Updates that are never sent again: all sessions from their weights are void, or the weights have moved on."""
+        """Updates that are never sent again: all sessions from their weights are void, or the weights have moved on and
+        it is not the session that moved them.
+        """
         rows = {**{row.sid: row for row in self._rows()}, **{row.sid: row for row in changed.entries}}
         used = {row.weights for row in rows.values() if row.end is not SessionEnd.VOID}
-        before, now = self.held().state.weights, changed.memory.state.weights
-        gone = [row for row in rows.values() if row.weights not in used or row.weights == before != now]
+        memory = changed.memory
+        last = memory.accepted.sid if memory.accepted is not None else b""
+        past = [row for row in rows.values() if row.weights != memory.state.weights and row.sid != last]
+        gone = [*past, *(row for row in rows.values() if row.weights not in used)]
         return {("kept", row.sid): None for row in gone}
 
     def _rows(self) -> list[LedgerEntry]:
@@ -269,9 +273,9 @@ class ClientActor(Actor):
 
     def do_give(self, packet: Packet) -> list[bytes]:
         """Its own model, sealed to a client that lacks it."""
+        memory, keys = self.held(), packet.messages(self.manifest)
         model = self.model.to_bytes()
-        keys = packet.messages(self.manifest)
-        return [self.own.give_state(self.held(), key, model, read_model).to_bytes() for key in keys]
+        return [self.own.give_state(memory, key, model, read_model).to_bytes() for key in keys]
 
     def do_jump(self, packet: Packet) -> None:
         """To a public model, which anybody may show, with vouchers for it."""
@@ -282,7 +286,7 @@ class ClientActor(Actor):
 
     def do_seal(self, packet: Packet) -> list[bytes]:
         keys, own, memory = packet.messages(self.manifest), self.own, self.seen.get("memory", self.slot)
-        self.given = INITIAL if memory is None and self.has_initial else None
+        self.given = self.initial if memory is None and self.has_initial else None
         initial = None if self.given is None else self.given.state
         setup = ClientSetup(own.manifest, own.number, own.identity, memory, initial)
         setup.bind(keys)

@@ -44,6 +44,7 @@ from privateyes.engines.local.session import LocalInput, Session, SessionResult
 from privateyes.engines.local.stages import (
     AGAIN,
     CLIENTS,
+    OPENING,
     REFUSED,
     agreed_by_all,
     client_party,
@@ -274,19 +275,48 @@ class SecureExchange:
         """
         agreed = _agreed_and_waited_for(parties)
         again = agreed is not None and self._is_asked_to_send_again(agreed)
-        number = _next_round(parties) if agreed is None or again else agreed.round
+        number = self._round_to_announce(parties) if agreed is None or again else agreed.round
         record = TranscriptFile(self._transcript_path(f"round-{state.round + 1:04d}-session-{number:04d}"))
         wire = Wire(parties.manifest, record.add)
         session = Session(parties, wire, self._store, clock, self._crew, state.clips)
         try:
-            if agreed is not None and not again:
-                return session.finish_agreed(agreed.sid), wire
+            if agreed is not None and not again and (finished := self._finished(session, agreed.sid)) is not None:
+                return finished, wire
             session.give_up_outstanding()
-            if agreed is not None:
+            number = self._round_to_announce(parties)
+            if again and agreed is not None:
                 return session.run_again(number, agreed.chain), wire
             return session.run(number, local_inputs(parties, state, updates, self._seed)), wire
         finally:
             record.close()
+
+    def _finished(self, session: Session, sid: bytes) -> SessionResult | None:
+        """A session that all agreed on; None if a party's share of it cannot be read and the hub had not begun to open
+        it: then nobody opened it, and it is given up.
+        """
+        try:
+            return session.finish_agreed(sid)
+        except RunDirectoryError:
+            if self._store.stages(sid, OPENING):
+                raise
+            return None
+
+    def _round_to_announce(self, parties: LocalParties) -> int:
+        """Later than every round that any party has heard of: after a kill, some are ahead of others. A round that was
+        announced from the clients' state, and in which nobody has done anything since, is announced again.
+        """
+        last = {memory.session for memory in parties.aggregator_memories.values()}
+        (session, *others) = last
+        clients = parties.client_memories.values()
+        if not others and session is not None and session.voted is None and not session.given_up:
+            subject = (session.setup, session.state_id)
+            if all(
+                (memory.group.setup, memory.state_id) == subject and memory.last_round < session.round
+                for memory in clients
+            ):
+                return session.round
+        rounds = [session.round for session in last if session is not None]
+        return max([*rounds, *(memory.last_round for memory in clients)], default=-1) + 1
 
     def _is_asked_to_send_again(self, session: FollowedSession) -> bool:
         """Whether it was refused, and people decided that its updates are sent again; see continuing.py."""
@@ -430,13 +460,6 @@ def local_inputs(
 def training_state(state: ServerState) -> TrainingState:
     """What the clients' side of the protocol knows of a state."""
     return TrainingState(state.digest(), state.weights(), state.round)
-
-
-def _next_round(parties: LocalParties) -> int:
-    """Later than every round that any party has heard of: after a kill, some are ahead of others."""
-    rounds = [memory.session.round for memory in parties.aggregator_memories.values() if memory.session is not None]
-    rounds += [memory.last_round for memory in parties.client_memories.values()]
-    return max(rounds, default=-1) + 1
 
 
 def _agreed_and_waited_for(parties: LocalParties) -> FollowedSession | None:
