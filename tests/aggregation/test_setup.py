@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from privateyes.aggregation import setup as setup_module
 from privateyes.aggregation.keys import MAX_EPOCH, setup_id
 from privateyes.aggregation.memory import ClientMemory, TrainingState
 from privateyes.aggregation.messages import (
@@ -366,6 +367,15 @@ def test_the_leader_takes_back_only_the_key_that_it_made(second) -> None:
     with pytest.raises(RefusedError, match="not the one it made"):
         leader.receive_group_key(foreign)
     leader.receive_group_key(message)
+
+
+def test_what_is_sealed_is_bound_to_its_purpose_set_up_sender_and_receiver() -> None:
+    infos = [
+        info(*arguments)
+        for info in (setup_module._stream_key_info, setup_module._group_key_info, setup_module._state_info)
+        for arguments in ((bytes(32), 1, 2), (bytes([1]) * 32, 1, 2), (bytes(32), 3, 2), (bytes(32), 1, 3))
+    ]
+    assert len(set(infos)) == 12
 
 
 # The start
