@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from privateyes.aggregation import setup as setup_module
 from privateyes.aggregation.keys import MAX_EPOCH, setup_id
 from privateyes.aggregation.memory import ClientMemory, TrainingState
 from privateyes.aggregation.messages import (
@@ -27,6 +26,9 @@ from privateyes.aggregation.messages import (
 from privateyes.aggregation.setup import (
     AggregatorSetup,
     ClientSetup,
+    _group_key_info,
+    _state_info,
+    _stream_key_info,
     require_later,
     require_one_setup,
     require_vouchers,
@@ -372,7 +374,7 @@ def test_the_leader_takes_back_only_the_key_that_it_made(second) -> None:
 def test_what_is_sealed_is_bound_to_its_purpose_set_up_sender_and_receiver() -> None:
     infos = [
         info(*arguments)
-        for info in (setup_module._stream_key_info, setup_module._group_key_info, setup_module._state_info)
+        for info in (_stream_key_info, _group_key_info, _state_info)
         for arguments in ((bytes(32), 1, 2), (bytes([1]) * 32, 1, 2), (bytes(32), 3, 2), (bytes(32), 1, 3))
     ]
     assert len(set(infos)) == 12
