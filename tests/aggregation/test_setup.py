@@ -277,7 +277,10 @@ def test_nothing_is_unsealed_before_the_binding_stands_in_the_memory_or_once_ano
     for step in (lambda memory: own.receive(memory, sealed), own.start):
         with pytest.raises(RefusedError, match="is not the current one"):
             step(world.aggregator_memories[1])
-    own.receive(bound, sealed)
+    with pytest.raises(
+        RefusedError, match="private keys are gone"
+    ):  # another set-up replaced it: nothing is kept of it
+        own.receive(bound, sealed)
 
 
 def test_an_offer_that_is_not_bound_receives_and_starts_nothing(second) -> None:

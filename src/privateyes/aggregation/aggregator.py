@@ -49,7 +49,6 @@ from privateyes.aggregation.roster import (
     require_size,
     result_digest,
     roster_digest,
-    transcript_digest,
 )
 from privateyes.aggregation.session_rules import (
     LATER,
@@ -189,7 +188,7 @@ class Aggregator:
         notice = Abort(sid, self.number, reached).signed_by(self.identity, sid)
         if record.given_up:
             return Step(notice, None)
-        return Step(notice, memory.with_record(replace(record, given_up=True, salt=b"")))
+        return Step(notice, memory.with_record(replace(record, given_up=True, salt=b"", share_root=b"")))
 
     def _require_request(self, request: HubRequest, action: int) -> None:
         if not isinstance(request, HubRequest) or request.action != action:
@@ -220,7 +219,7 @@ class Aggregator:
         expected = {NO_SESSION} | ({origin.sid} if origin is not None and self._knows(memory, origin) else set())
         valid: dict[int, set[Header]] = {}
         rejected: dict[int, str] = {}
-        for header in headers:
+        for header in dict.fromkeys(headers):  # one signature to check, however often a header comes
             require_kind(header, Header)
             if len(valid.get(header.client, ())) > 1:  # left out already; more cost more signatures to check
                 continue
@@ -389,17 +388,15 @@ class Aggregator:
             raise AbortError("this aggregator's own commitment came back altered", "ask again")
         if len(set(digests)) != len(digests):
             raise AbortError("two aggregators sent the same commitment", "give the session up; one copied the other's")
-        agreed = (hub.commitment, *digests)
-        transcript = transcript_digest(record.sid, record.rho, agreed)
-        word = self._agreement(record, transcript)
+        agreed = replace(record, commitments=(hub.commitment, *digests))
         if record.commitments:
-            if record.transcript != transcript:
+            if record.transcript != agreed.transcript:
                 raise RefusedError("another transcript was signed for this session", "go on with it, or give it up")
-            return Step(word, None)
-        return Step(word, memory.with_record(replace(record, commitments=agreed)))
+            return Step(self._agreement(record), None)
+        return Step(self._agreement(agreed), memory.with_record(agreed))
 
-    def _agreement(self, record: SessionRecord, transcript: bytes) -> Agreement:
-        return Agreement(record.sid, self.number, transcript).signed_by(self.identity, record.sid)
+    def _agreement(self, record: SessionRecord) -> Agreement:
+        return Agreement(record.sid, self.number, record.transcript).signed_by(self.identity, record.sid)
 
     # Step 4
 
@@ -453,7 +450,7 @@ class Aggregator:
         return Words(
             vote=None if record.voted is None else self._vote(sid, record.voted),
             commitment=self._commitment(record) if record.rho else None,
-            agreement=self._agreement(record, record.transcript) if record.commitments else None,
+            agreement=self._agreement(record) if record.commitments else None,
             commitments=record.commitments,
             opening=self._opening_receipt(record) if sid in memory.opened else None,
             result=self._result(record) if record.result else None,
@@ -486,9 +483,9 @@ class Aggregator:
             raise RefusedError("this aggregator did not open that session, or it is finished", "deliver its result")
         if record.result:
             return Step(self._result(record), None)
-        others = [opening for opening in openings if own_share is None or opening.aggregator != self.number]
-        for opening in others:
+        for opening in openings:
             require_kind(opening, Opening)
+        others = [opening for opening in openings if own_share is None or opening.aggregator != self.number]
         receipts = [opening.receipt(self.manifest.bulk_hash, self.lanes) for opening in others]
         shares = [opening.share for opening in others]
         if own_share is not None:
@@ -532,7 +529,7 @@ class Aggregator:
         if {message.result for message in results} != {record.result}:
             raise AbortError("the aggregators signed different results", "compare their transcripts")
         if sid in memory.unfinished:
-            return memory.next(unfinished={key: own for key, own in memory.unfinished.items() if key != sid})
+            return memory.next(unfinished={other: own for other, own in memory.unfinished.items() if other != sid})
         return memory.with_record(replace(record, finished=True))
 
     def _require_one_of_each(self, messages: Sequence[FromAggregator], kind: type[Signed], sid: bytes) -> None:

@@ -46,7 +46,7 @@ class LedgerEntry:
 
     key: bytes = field(repr=False)
     data_set: bytes
-    weights: bytes
+    weights: bytes = field(repr=False)
     manifest: bytes
     setup: bytes
     round: int
