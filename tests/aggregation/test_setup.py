@@ -671,9 +671,10 @@ def test_a_state_that_was_altered_or_signed_by_another_client_is_refused(joining
     for altered in (replace(message, sealed=flipped), replace(message, sender=1)):
         with pytest.raises(MalformedError, match="does not verify"):
             joining.receive(altered, joining.vouchers)
-    resigned = replace(message, sender=1).signed_by(joining.world.client_keys[1], joining.second.id)
-    with pytest.raises(MalformedError, match="does not open"):
-        joining.receive(resigned, joining.vouchers)
+    for sender in (1, 5):
+        resigned = replace(message, sender=sender).signed_by(joining.world.client_keys[sender], joining.second.id)
+        with pytest.raises(MalformedError, match="does not open"):
+            joining.receive(resigned, joining.vouchers)
 
 
 def test_a_state_is_sealed_to_signed_keys_of_the_current_set_up_alone(joining) -> None:
