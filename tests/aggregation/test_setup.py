@@ -340,7 +340,8 @@ def test_the_leader_seals_only_to_signed_keys_of_the_manifests_clients(second, d
         "forged": {3: replace(key, public_key=second.clients[2].key().public_key)},
         "signed elsewhere": {3: key.signed_by(last, bytes(32))},
     }[damage]
-    with pytest.raises((RefusedError, MalformedError)):
+    refused = RefusedError if damage in ("misfiled", "set-up", "stranger", "nobody") else MalformedError
+    with pytest.raises(refused):
         second.clients[1].lead(keys, bytes(32))
     second.clients[1].lead({3: key}, bytes(32))
 
@@ -614,6 +615,14 @@ def test_one_more_client_than_may_be_corrupt_must_vouch(joining, corrupt, needed
         require_vouchers(manifest, 5, vouchers[: needed - 1], setup, state_id)
 
 
+def test_any_other_client_of_the_task_may_vouch_the_last_one_too(make_world) -> None:
+    world = make_world(n=2, m=4)
+    state_id = world.client_memories[4].state_id
+    for client in (1, 4):
+        voucher = world.clients[client].vouch(world.client_memories[client])
+        require_vouchers(world.manifest, 2, [voucher], world.setup, state_id)
+
+
 def test_a_client_that_was_away_jumps_to_a_later_state_in_the_write_that_starts_the_set_up(make_world) -> None:
     joining = Joining(make_world, known=True)
     joining.receive(joining.offer(), joining.vouchers)
@@ -756,6 +765,19 @@ def test_a_submission_during_the_set_up_is_still_followed_after_it(make_world) -
     world.client_memories[2] = own.start(world.client_memories[2])
     assert world.client_memories[2].followed == followed
     assert world.client_memories[2].group.setup == second.id
+
+
+def test_of_sessions_that_a_client_only_watched_the_last_one_is_followed_into_a_new_set_up(make_world) -> None:
+    world = make_world(n=2, m=4)
+    followed = []
+    for client in (1, 2, 3):
+        world.run(client, to="submit")
+        followed.append(world.sid)
+        world.set_up()
+    assert [session.sid for session in world.client_memories[4].followed] == followed[-1:]
+    # What it submitted to stays, and what it watched since; an older one that it only watched is gone.
+    assert [session.sid for session in world.client_memories[1].followed] == [followed[0], followed[2]]
+    assert [session.sid for session in world.client_memories[2].followed] == followed[1:]
 
 
 def _delivered_late(make_world):
