@@ -52,8 +52,8 @@ class Ticking(store.PartyStore):
         super().__init__(*disks(folder))
         for mirror in self._mirrors._mirrors:
             mirror.connection.execute("PRAGMA synchronous = OFF")  # the process dies here, not the machine
-            if kind == "forgetful":  # the clients' ledger and what they keep would hold them back, too
-                for table in ("kept_update", "kept", "ledger"):
+            if kind == "forgetful":  # what clients keep and what the session reached would hold them back, too
+                for table in ("kept_update", "kept", "ledger", "stage", "large"):
                     mirror.connection.execute(f"DELETE FROM {table}")
             mirror.connection.set_progress_handler(tick, 20)
 
