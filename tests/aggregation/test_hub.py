@@ -189,6 +189,19 @@ def test_a_sum_that_is_added_up_again_is_held_against_the_signed_transcript(worl
 # Deliveries
 
 
+def test_a_delivery_holds_the_sum_of_the_uploads_and_of_everything_opened(world) -> None:
+    world.run()
+    opened = [world.total.share, *(opening.share for opening in world.openings)]
+    expected = sum(share.astype(object) for share in opened) % world.prime
+    assert world.delivery.share.tolist() == expected.tolist()
+    assert world.delivery.commitments == (
+        world.hub_commitment.commitment,
+        *(message.commitment for message in world.commitments),
+    )
+    assert world.delivery.results == tuple(message.signature for message in world.results)
+    assert (world.delivery.sid, world.delivery.roster) == (world.sid, world.entries)
+
+
 def test_messages_in_any_order_give_the_same_delivery(world) -> None:
     world.run()
     expected = world.delivery.to_bytes()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from privateyes.aggregation.keys import (
+    MAX_EPOCH,
     MAX_JUMP,
+    MAX_ROUND,
     GroupKey,
     KeyChain,
     session_id,
@@ -109,6 +111,10 @@ def test_a_share_stream_is_of_one_client_aggregator_session_and_nonce() -> None:
     assert read() == read()
     others = [read(key=SETUP), read(sid=b"t"), read(client=2), read(aggregator=2), read(nonce=b"m")]
     assert len({read(), *others}) == 6
+
+
+def test_rounds_fit_eight_bytes_and_epochs_what_a_store_takes() -> None:
+    assert (MAX_ROUND, MAX_EPOCH) == (2**64 - 1, 2**63 - 1)
 
 
 def test_no_repr_shows_a_key() -> None:

@@ -145,6 +145,10 @@ def test_a_chain_is_void_once_all_of_its_sessions_are() -> None:
         assert not is_void(entries, FIRST.sid)
 
 
+def test_an_end_is_stored_as_its_number() -> None:
+    assert {end.name: int(end) for end in SessionEnd} == {"UNKNOWN": 0, "VOID": 1, "ACCEPTED": 2}
+
+
 # At a client
 
 

@@ -245,6 +245,9 @@ TEXT = _manifest().to_toml()
         ("roster_min = 3", "roster_min = 3.0", "roster_min = 3.0"),
         ("roster_min = 3", 'roster_min = "3"', "roster_min = '3'"),
         ("roster_min = 3", f"roster_min = {2**63}", "roster_min is too large"),
+        ('mode = "sealed"', 'mode = "sealed\\u007f"', "holds a control character"),
+        ('mode = "sealed"', 'mode = "sealed\\u001f"', "holds a control character"),
+        ('mode = "sealed"', 'mode = "sealed\\u0000"', "holds a control character"),
         ("leaders = [2, 3]", "leader = 2", "key leaders is missing"),
         ("leaders = [2, 3]", "leaders = 2", "leaders = 2"),
         ("leaders = [2, 3]", "leaders = [2, true]", r"leaders = \[2, True\]"),
@@ -281,6 +284,16 @@ def test_parties_that_are_no_tables_are_refused(value) -> None:
     head = TEXT[: TEXT.index("[[aggregators]]")]
     with pytest.raises((ConfigError, ParameterError)):
         manifest_from_toml(f"aggregators = {value}\nclients = {value}\n{head}")
+
+
+def test_a_number_of_63_bits_is_read_and_judged() -> None:
+    with pytest.raises(ParameterError, match="roster_min = 9223372036854775807"):
+        manifest_from_toml(TEXT.replace("roster_min = 3", f"roster_min = {2**63 - 1}"))
+
+
+def test_a_space_is_no_control_character() -> None:
+    with pytest.raises(ParameterError, match="' sealed~' is neither sealed nor public"):
+        manifest_from_toml(TEXT.replace('mode = "sealed"', 'mode = " sealed~"'))
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "0", "0.1"])

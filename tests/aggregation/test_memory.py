@@ -249,6 +249,8 @@ def test_records_are_found_in_the_last_session_and_among_the_unfinished() -> Non
     finished = replace(older, result=THREE)
     after = memory.with_record(finished)
     assert (after.session, after.unfinished, after.version) == (last, {older.sid: finished}, 4)
+    without = replace(memory, session=None).with_record(finished)
+    assert (without.session, without.unfinished) == (None, {older.sid: finished})
 
 
 def test_an_aggregator_remembers_its_current_set_up_and_every_terminal_one() -> None:
@@ -271,6 +273,7 @@ def test_a_client_finds_what_it_follows_and_names_its_state_in_the_current_set_u
     memory = ClientMemory(1, group, (), (), TrainingState(THREE, ONE, 4), frozenset({ONE}), (session,))
     assert memory.session(session.sid) is session
     assert memory.session(THREE) is None
+    assert memory.last_round == -1  # so that round 0 is not behind it
     assert memory.state_id == group.state_id(THREE)
 
 

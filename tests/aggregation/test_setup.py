@@ -26,6 +26,9 @@ from privateyes.aggregation.messages import (
 from privateyes.aggregation.setup import (
     AggregatorSetup,
     ClientSetup,
+    _group_key_info,
+    _state_info,
+    _stream_key_info,
     require_later,
     require_one_setup,
     require_vouchers,
@@ -337,7 +340,8 @@ def test_the_leader_seals_only_to_signed_keys_of_the_manifests_clients(second, d
         "forged": {3: replace(key, public_key=second.clients[2].key().public_key)},
         "signed elsewhere": {3: key.signed_by(last, bytes(32))},
     }[damage]
-    with pytest.raises((RefusedError, MalformedError)):
+    refused = RefusedError if damage in ("misfiled", "set-up", "stranger", "nobody") else MalformedError
+    with pytest.raises(refused):
         second.clients[1].lead(keys, bytes(32))
     second.clients[1].lead({3: key}, bytes(32))
 
@@ -369,6 +373,15 @@ def test_the_leader_takes_back_only_the_key_that_it_made(second) -> None:
     with pytest.raises(RefusedError, match="not the one it made"):
         leader.receive_group_key(foreign)
     leader.receive_group_key(message)
+
+
+def test_what_is_sealed_is_bound_to_its_purpose_set_up_sender_and_receiver() -> None:
+    infos = [
+        info(*arguments)
+        for info in (_stream_key_info, _group_key_info, _state_info)
+        for arguments in ((bytes(32), 1, 2), (bytes([1]) * 32, 1, 2), (bytes(32), 3, 2), (bytes(32), 1, 3))
+    ]
+    assert len(set(infos)) == 12
 
 
 # The start
@@ -602,6 +615,14 @@ def test_one_more_client_than_may_be_corrupt_must_vouch(joining, corrupt, needed
         require_vouchers(manifest, 5, vouchers[: needed - 1], setup, state_id)
 
 
+def test_any_other_client_of_the_task_may_vouch_the_last_one_too(make_world) -> None:
+    world = make_world(n=2, m=4)
+    state_id = world.client_memories[4].state_id
+    for client in (1, 4):
+        voucher = world.clients[client].vouch(world.client_memories[client])
+        require_vouchers(world.manifest, 2, [voucher], world.setup, state_id)
+
+
 def test_a_client_that_was_away_jumps_to_a_later_state_in_the_write_that_starts_the_set_up(make_world) -> None:
     joining = Joining(make_world, known=True)
     joining.receive(joining.offer(), joining.vouchers)
@@ -659,9 +680,10 @@ def test_a_state_that_was_altered_or_signed_by_another_client_is_refused(joining
     for altered in (replace(message, sealed=flipped), replace(message, sender=1)):
         with pytest.raises(MalformedError, match="does not verify"):
             joining.receive(altered, joining.vouchers)
-    resigned = replace(message, sender=1).signed_by(joining.world.client_keys[1], joining.second.id)
-    with pytest.raises(MalformedError, match="does not open"):
-        joining.receive(resigned, joining.vouchers)
+    for sender in (1, 5):
+        resigned = replace(message, sender=sender).signed_by(joining.world.client_keys[sender], joining.second.id)
+        with pytest.raises(MalformedError, match="does not open"):
+            joining.receive(resigned, joining.vouchers)
 
 
 def test_a_state_is_sealed_to_signed_keys_of_the_current_set_up_alone(joining) -> None:
@@ -743,6 +765,19 @@ def test_a_submission_during_the_set_up_is_still_followed_after_it(make_world) -
     world.client_memories[2] = own.start(world.client_memories[2])
     assert world.client_memories[2].followed == followed
     assert world.client_memories[2].group.setup == second.id
+
+
+def test_of_sessions_that_a_client_only_watched_the_last_one_is_followed_into_a_new_set_up(make_world) -> None:
+    world = make_world(n=2, m=4)
+    followed = []
+    for client in (1, 2, 3):
+        world.run(client, to="submit")
+        followed.append(world.sid)
+        world.set_up()
+    assert [session.sid for session in world.client_memories[4].followed] == followed[-1:]
+    # What it submitted to stays, and what it watched since; an older one that it only watched is gone.
+    assert [session.sid for session in world.client_memories[1].followed] == [followed[0], followed[2]]
+    assert [session.sid for session in world.client_memories[2].followed] == followed[1:]
 
 
 def _delivered_late(make_world):

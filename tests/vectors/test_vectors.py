@@ -144,7 +144,8 @@ def test_key_streams_begin_and_go_on_as_given(vectors, monkeypatch) -> None:
         data = bytearray(given["long_run_bytes"])
         KeyStream(key, label, role, context, given["part"]).fill(memoryview(data))
         assert data[:48].hex() == case["first_bytes"]
-        assert bytes.fromhex(case["bytes_around_chunk"]) == data[(1 << 18) - 16 : (1 << 18) + 16]
+        around = given["around_byte"]
+        assert bytes.fromhex(case["bytes_around"]) == data[around - 16 : around + 16]
         assert hashlib.sha256(data).hexdigest() == case["sha256"]
     wrap = given["counter_that_wraps"]
     material = bytes.fromhex(wrap["aes_key"] + wrap["initial_counter"])
@@ -162,11 +163,11 @@ def test_element_streams_begin_and_go_on_as_given(vectors) -> None:
         return ElementStream(field, key, labels, role, context, given["part"], scratch=scratch_words(field))
 
     for case in given["element_streams"]:
-        field, chunk = field_by_name(case["field"]), case["chunk_elements"]
+        field, around = field_by_name(case["field"]), case["around_element"]
         for entry in case["streams"]:
             values = stream(field, tuple(map(Label, entry["labels"]))).read(case["elements"])
             assert values[:6].tolist() == [int(value) for value in entry["first"]]
-            assert values[chunk - 2 : chunk + 2].tolist() == [int(value) for value in entry["around_chunk"]]
+            assert values[around - 2 : around + 2].tolist() == [int(value) for value in entry["around"]]
             assert hashlib.sha256(values.tobytes()).hexdigest() == entry["sha256"]
         three = case["three_masks_subtracted"]
         values = _elements(field, three["before"])

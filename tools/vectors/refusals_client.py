@@ -199,8 +199,10 @@ def _resending(cast: Session) -> Iterator[Case]:
     yield Case("resend: what was kept is damaged", ME, [SUBMIT, {"do": "resend", "encoded": damaged}], MALFORMED)
     calls = [SUBMIT, {"do": "settle", "messages": void(cast)}, {"do": "resend"}]
     yield Case("resend: a session that all n called void", ME, calls, REFUSED)
-    calls = [SUBMIT, {"do": "accept", "state": next_state(cast)}, {"do": "resend"}]
-    yield Case("resend: a session whose result was accepted", ME, calls, REFUSED)
+    first = bases()[FIRST_OF_FIXED]
+    jumped = jump(first, [voucher(first, i) for i in (2, 3)], counter=2)
+    calls = [SUBMIT, {"do": "accept", "state": next_state(first)}, jumped, {"do": "resend"}]
+    yield Case("resend: an accepted session, after a jump", ME, calls, REFUSED, FIRST_OF_FIXED)
 
 
 # Other states

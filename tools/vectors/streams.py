@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import derive_key
-from privateyes.crypto.streams import CHUNK_BYTES, ElementStream, KeyStream, scratch_words
+from privateyes.crypto.streams import ElementStream, KeyStream, scratch_words
 from vectors.values import numbers, secret
 
 LONG_BYTES = 600_000
+AROUND = 1 << 19
+"""Far into the run, where this implementation begins another chunk at the time of writing."""
 PAIRS = (
     (Label.SHARE_STREAM, Label.SHARE_STREAM_TAIL),
     (Label.MASK, Label.MASK_TAIL),
@@ -38,7 +40,7 @@ def _key_streams(key: bytes, context: bytes) -> list[dict[str, Any]]:
                 "aes_key": material[:32],
                 "initial_counter": material[32:],
                 "first_bytes": bytes(data[:48]),
-                "bytes_around_chunk": bytes(data[CHUNK_BYTES - 16 : CHUNK_BYTES + 16]),
+                "bytes_around": bytes(data[AROUND - 16 : AROUND + 16]),
                 "sha256": hashlib.sha256(data).digest(),
             }
         )
@@ -52,7 +54,7 @@ def _wrapping_counter() -> dict[str, Any]:
 
 
 def _element_streams(field: Field, key: bytes, context: bytes) -> dict[str, Any]:
-    chunk = CHUNK_BYTES // field.element_bytes
+    around = AROUND // field.element_bytes
     count = LONG_BYTES // field.element_bytes
     streams = []
     for pair in PAIRS:
@@ -62,7 +64,7 @@ def _element_streams(field: Field, key: bytes, context: bytes) -> dict[str, Any]
             {
                 "labels": [label.value for label in pair],
                 "first": numbers(values[:6]),
-                "around_chunk": numbers(values[chunk - 2 : chunk + 2]),
+                "around": numbers(values[around - 2 : around + 2]),
                 "sha256": hashlib.sha256(values.tobytes()).digest(),
             }
         )
@@ -73,7 +75,7 @@ def _element_streams(field: Field, key: bytes, context: bytes) -> dict[str, Any]
     return {
         "field": field.name,
         "elements": count,
-        "chunk_elements": chunk,
+        "around_element": around,
         "streams": streams,
         "three_masks_subtracted": {"before": before, "after": numbers(scaled)},
     }
@@ -89,6 +91,7 @@ def make() -> dict[str, Any]:
         "context": context,
         "part": 5,
         "long_run_bytes": LONG_BYTES,
+        "around_byte": AROUND,
         "key_streams": _key_streams(key, context),
         "counter_that_wraps": _wrapping_counter(),
         "element_streams": [_element_streams(field, key, context) for field in (COMPACT, WIDE)],
