@@ -65,9 +65,9 @@ def _play(network: Network, hub: HonestHub, seed: int, rounds: int = 3) -> int:
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}-{shape[1]}-{shape[2]}")
 def test_every_round_of_honest_parties_ends(make_honest, shape) -> None:
     accepted = 0
-    for seed in range(40):
+    for seed in range(25):
         accepted += _play(*make_honest(seed, shape), seed)
-    assert accepted > 60, "most rounds end well in the worst weather, too"
+    assert accepted > 40, "most rounds end well in the worst weather, too"
 
 
 class Vetoer(ClientActor):
@@ -78,9 +78,14 @@ class Vetoer(ClientActor):
         if answer is None:
             return None
         (submission,) = (Submission.from_bytes(part, self.manifest) for part in answer)
-        header = replace(submission.header, **{self.field: bytes([9]) * 32}).signed_by(self.own.identity, submission.header.sid)
+        header = replace(submission.header, **{self.field: bytes([9]) * 32}).signed_by(
+            self.own.identity, submission.header.sid
+        )
         self.made[header.hash()] = self.made[submission.header.hash()]
         return [replace(submission, header=header).to_bytes()]
+
+    def do_resend(self, packet):
+        """It does not help, either."""
 
 
 @pytest.fixture(params=["group_check", "session_key_hash"])
