@@ -60,12 +60,12 @@ def measure(case: Case) -> dict[str, float]:
     beginning = Round(case)
     rises = {"client, submission": _rise_mib(beginning.submit) - share_mib}
     end = beginning.finish()
-    rises["aggregator, result"] = _rise_mib(end.certify, end.opened())
+    rises["aggregator, result"] = _rise_mib(end.certify)
     rises["client, check"] = _rise_mib(end.check) - mean_mib
     del beginning, end
     roster, crew = Roster(case), Crew()
-    rises["aggregator, one core"] = _rise_mib(roster.with_lanes(None), roster.voted()) - share_mib
-    rises["aggregator, all cores"] = _rise_mib(roster.with_lanes(crew.lanes()), roster.voted()) - share_mib
+    rises["aggregator, one core"] = _rise_mib(roster.with_lanes(None)) - share_mib
+    rises["aggregator, all cores"] = _rise_mib(roster.with_lanes(crew.lanes())) - share_mib
     crew.close()
     shares = spool(roster.manifest.share_elements, case.clients, case.field.element_bytes, random_elements(case.field))
     adding = (roster.manifest, roster.sid, roster.entries, shares.__getitem__)

@@ -9,33 +9,27 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.aggregation import hub
-from privateyes.aggregation.aggregator import Aggregator
-from privateyes.aggregation.client import Client, SubmissionSecrets, Submitted
-from privateyes.aggregation.keys import KeyChain
-from privateyes.aggregation.memory import AggregatorMemory
-from privateyes.aggregation.messages import NO_SESSION, Delivery, Header, HubSum, Opening, Submission, Vote
-from privateyes.aggregation.states import Agreed, Announced, Opened, Step, Voted
+from privateyes.aggregation.client import Client, SubmissionSecrets, Submitted, Update
+from privateyes.aggregation.keys import KeyChain, session_id
+from privateyes.aggregation.memory import AggregatorMemory, BoundSetup, TrainingState
+from privateyes.aggregation.messages import ANNOUNCE, Delivery, Header, HubRequest, HubSum, Opening, Submission, Vote
+from privateyes.aggregation.privacy_section import Privacy
+from privateyes.aggregation.steps import OwnShare, Step
+from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import Elements, Field
 from privateyes.crypto.lanes import Lanes
 from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
-from privateyes.engines.local.parties import (
-    FIRST_EPOCH,
-    LocalParties,
-    SecurePlan,
-    draw_identities,
-    parties_from,
-    set_up_epoch,
-)
+from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from, set_up
 from privateyes.engines.local.wire import Wire
 
 T = TypeVar("T", bound=np.generic)
-Transition: TypeAlias = Callable[[Aggregator, AggregatorMemory, Any], Step[Any, Any]]
+INITIAL = TrainingState(bytes(32), bytes(32), 0)
 
 MODELS = {77_046: "ResNet-preact-8", 1_827_076: "LeNet", 11_689_512: "ResNet-18", 100_000_000: "1e8"}
 """d, and the model that has so many parameters."""
@@ -52,12 +46,18 @@ DISTINCT = 16
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One size of everything."""
+    """One size of everything.
+
+    Attributes:
+        norm_clip: limits the L2 norm of updates; None for no limit.
+    """
 
     dimension: int
     clients: int
     aggregators: int
     field: Field
+    bulk_hash: BulkHash = BulkHash.BLAKE3
+    norm_clip: float | None = None
 
     @property
     def memory_bytes(self) -> int:
@@ -70,12 +70,21 @@ class Case:
         assert bits is not None, "the benchmark's own parameters fit"
         encoding = FixedPoint(self.field, CLIP, bits, WEIGHT_MAX, self.clients)
         names = tuple(f"c{i:04d}" for i in range(self.clients))
-        return SecurePlan(names, self.dimension, self.aggregators, encoding, roster_min=ROSTER)
+        privacy = None if self.norm_clip is None else Privacy(self.norm_clip)
+        return SecurePlan(
+            names,
+            self.dimension,
+            self.aggregators,
+            encoding,
+            roster_min=ROSTER,
+            bulk_hash=self.bulk_hash,
+            privacy=privacy,
+        )
 
     def parties(self) -> LocalParties:
-        """Fresh parties, before any epoch."""
+        """Fresh parties, before any set-up."""
         plan = self.plan()
-        return parties_from(plan, draw_identities(plan))
+        return parties_from(plan, draw_identities(plan), INITIAL.digest)
 
 
 def random_update(dimension: int) -> NDArray[np.float32]:
@@ -96,16 +105,13 @@ class Round:
     def __init__(self, case: Case) -> None:
         self.parties = case.parties()
         self.manifest = self.parties.manifest
-        set_up_epoch(self.parties, bytes(32), Wire(self.manifest))
+        set_up(self.parties, INITIAL, Wire(self.manifest))
         self._before = dict(self.parties.client_memories)
         some = self._before[1]
-        state_id = some.group.state_id(some.state_digest)
-        self._steps = [
-            own.announce(self.parties.aggregator_memories[own.number], FIRST_EPOCH, 0, state_id)
-            for own in self.parties.aggregators
-        ]
-        self.announcements = [step.message for step in self._steps]
-        self.sid = self._steps[0].state.sid
+        setup = some.group.setup
+        request = HubRequest(ANNOUNCE, setup, 0, some.state_id).signed_by(self.parties.hub, setup)
+        self.announcements = self._each(lambda own, memory: own.announce(memory, request))
+        self.sid = session_id(setup, 0, some.state_id)
         self.delta = random_update(case.dimension)
 
     @property
@@ -114,17 +120,21 @@ class Round:
         return self.parties.clients[0]
 
     def submit(self, number: int = 1) -> Submitted:
-        """One client's whole submission, as often as wanted: nothing is remembered."""
-        memory = self._before[number]
-        return self.parties.clients[number - 1].submit(memory, self.announcements, self.delta, WEIGHT, fresh_secrets())
+        """One client's whole submission, as often as wanted: nothing is remembered. What a client keeps of its update
+        is not written anywhere here: a disk is no part of the protocol.
+        """
+        memory, update = self._before[number], Update(self.delta, WEIGHT)
+        client = self.parties.clients[number - 1]
+        return client.submit(memory, (), self.announcements, update, fresh_secrets(), lambda _piece: None)
 
-    def _each(self, steps: Sequence[Step[Any, Any]], transition: Transition) -> list[Step[Any, Any]]:
-        """The next step of every aggregator, from the one before; what it must remember is remembered."""
-        memories, done = self.parties.aggregator_memories, []
-        for own, step in zip(self.parties.aggregators, steps, strict=True):
+    def _each(self, transition: Callable[[Any, AggregatorMemory], Step[Any]]) -> list[Any]:
+        """Every aggregator's next word; what it must remember is remembered."""
+        memories, words = self.parties.aggregator_memories, []
+        for own in self.parties.aggregators:
+            step = transition(own, memories[own.number])
             memories[own.number] = step.memory or memories[own.number]
-            done.append(transition(own, memories[own.number], step.state))
-        return done
+            words.append(step.message)
+        return words
 
     def finish(self, clients: int = ROSTER) -> Finished:
         """The submissions of the first ``clients`` and the steps after them; once."""
@@ -133,23 +143,24 @@ class Round:
             done = self.submit(number)
             parties.client_memories[number] = done.memory
             submissions[number] = done.submission
-        headers = [hub.require_intact(submission) for submission in submissions.values()]
-        voted = self._each(self._steps, lambda own, memory, state: own.vote(memory, state, headers))
-        votes = [step.message for step in voted]
-        committed = self._each(
-            voted, lambda own, memory, state: own.commit(memory, state, votes, secrets.token_bytes(32))
-        )
-        commitments = [step.message for step in committed]
+        headers = [hub.require_intact(self.manifest, submission) for submission in submissions.values()]
+        votes = self._each(lambda own, memory: own.vote(memory, self.sid, headers))
+        own_shares: dict[int, OwnShare] = {}
+
+        def commit(own: Any, memory: AggregatorMemory) -> Step[Any]:
+            step = own.commit(memory, headers, votes, secrets.token_bytes(32))
+            own_shares[own.number] = step.share
+            return step
+
+        commitments = self._each(commit)
         entries = hub.choose_roster(self.manifest, votes)
         shares, first = {number: submission.share for number, submission in submissions.items()}, submissions[1]
         submissions.clear()
         total, hub_commitment = hub.add_shares(self.manifest, self.sid, entries, shares.pop)
-        agreed = self._each(committed, lambda own, memory, state: own.agree(memory, state, commitments, hub_commitment))
-        agreements = [step.message for step in agreed]
-        opened = self._each(agreed, lambda own, memory, state: own.open(memory, state, agreements))
-        openings = [step.message for step in opened]
-        certified = self._each(opened, lambda own, _, state: own.certify(state, openings, total))
-        results = [step.message for step in certified]
+        agreements = self._each(lambda own, memory: own.agree(memory, commitments, hub_commitment))
+        openings = self._each(lambda own, memory: own.open(memory, own_shares[own.number], agreements))
+        before = parties.aggregator_memories[1]
+        results = self._each(lambda own, memory: own.certify(memory, openings, total, own_shares[own.number]))
         sent = (
             self.manifest,
             headers[0].group_check,
@@ -158,7 +169,7 @@ class Round:
             (total, openings),
             results,
         )
-        return Finished(self, first, agreed[0].state, openings, total, sent, hub.deliver(*sent))
+        return Finished(self, first, before, own_shares[1], openings, total, sent, hub.deliver(*sent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,26 +179,24 @@ class Finished:
     Attributes:
         round: where it began.
         submission: client 1's.
-        agreed: aggregator 1's state before it opened.
+        opened: aggregator 1's memory before it certified, and its share.
         openings, total, delivery: as they were sent.
         sent: what the hub makes the delivery from.
     """
 
     round: Round
     submission: Submission
-    agreed: Agreed
+    opened: AggregatorMemory
+    own_share: OwnShare
     openings: list[Opening]
     total: HubSum
     sent: tuple[Any, ...]
     delivery: Delivery
 
-    def opened(self) -> Opened:
-        """Aggregator 1 before it certifies, as often as wanted."""
-        return Opened(self.agreed)
-
-    def certify(self, state: Opened) -> object:
+    def certify(self) -> object:
         """Check every opening and sign the result."""
-        return self.round.parties.aggregators[0].certify(state, self.openings, self.total)
+        own = self.round.parties.aggregators[0]
+        return own.certify(self.opened, self.openings, self.total, self.own_share)
 
     def deliver(self) -> object:
         """The hub checks the openings and makes the delivery."""
@@ -200,7 +209,7 @@ class Finished:
 
     def require_intact(self) -> object:
         """The hub holds client 1's share against its header."""
-        return hub.require_intact(self.submission)
+        return hub.require_intact(self.round.manifest, self.submission)
 
 
 class Roster:
@@ -212,10 +221,14 @@ class Roster:
         count = len(self.manifest.aggregators)
         own_hashes = {client.number: secrets.token_bytes(32) for client in self.parties.clients}
         chains = {client.number: KeyChain(0, secrets.token_bytes(32)) for client in self.parties.clients}
-        blank = AggregatorMemory(FIRST_EPOCH, FIRST_EPOCH, -1, NO_SESSION, frozenset(), chains, own_hashes)
-        step = self.parties.aggregators[0].announce(blank, FIRST_EPOCH, 0, bytes(32))
-        assert step.memory is not None, "announcing always changes the memory"
-        self.memory, self.sid = step.memory, step.state.sid
+        setup = secrets.token_bytes(32)
+        blank = AggregatorMemory(
+            version=2, current=BoundSetup(setup, 1, 1, started=True), chains=chains, sealed_hashes=own_hashes
+        )
+        request = HubRequest(ANNOUNCE, setup, 0, bytes(32)).signed_by(self.parties.hub, setup)
+        step = self.parties.aggregators[0].announce(blank, request)
+        assert step.memory is not None, "announcing a new session always changes the memory"
+        self.announced, self.sid = step.memory, session_id(setup, 0, bytes(32))
         check, key_hash = secrets.token_bytes(32), secrets.token_bytes(32)
         self.headers = {}
         for client in self.parties.clients:
@@ -230,23 +243,19 @@ class Roster:
             for own in self.parties.aggregators
         ]
 
-    def voted(self) -> Voted:
-        """The state before the commitment, as often as wanted."""
-        return Voted(self.sid, self.headers, self.entries, {})
+        voted = self.parties.aggregators[0].vote(self.announced, self.sid, list(self.headers.values()))
+        assert voted.memory is not None, "a first vote always changes the memory"
+        self.voted = voted.memory
 
-    def with_lanes(self, lanes: Lanes | None) -> Callable[[Voted], object]:
+    def with_lanes(self, lanes: Lanes | None) -> Callable[[], object]:
         """Aggregator 1's commitment: regenerate every client's stream, add them up, hash and sign the sum."""
-        own = self.parties.aggregators[0]
+        own, headers = self.parties.aggregators[0], list(self.headers.values())
         own = own if lanes is None else replace(own, lanes=lanes)
-        return lambda state: own.commit(self.memory, state, self.votes, secrets.token_bytes(32))
+        return lambda: own.commit(self.voted, headers, self.votes, secrets.token_bytes(32))
 
-    def announced(self) -> Announced:
-        """The state before the vote, as often as wanted."""
-        return Announced(self.sid)
-
-    def vote(self, state: Announced) -> object:
+    def vote(self) -> object:
         """Check every header."""
-        return self.parties.aggregators[0].vote(self.memory, state, list(self.headers.values()))
+        return self.parties.aggregators[0].vote(self.announced, self.sid, list(self.headers.values()))
 
 
 @dataclass(frozen=True, slots=True)

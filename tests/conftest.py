@@ -23,7 +23,7 @@ hypothesis.settings.register_profile("privateyes", deadline=None)
 hypothesis.settings.load_profile("privateyes")
 
 # Their assertions judge; a failed one shows its values, as in a test.
-pytest.register_assert_rewrite("judging", "network")
+pytest.register_assert_rewrite("judging", "network", "situations", "walk")
 
 
 def pytest_configure() -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from privateyes import files
-from privateyes.files import append_line, write_atomically
+from privateyes.files import append_line, overwrite, write_atomically
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -37,3 +38,22 @@ def test_lines_are_appended(tmp_path: Path) -> None:
     for line in (b"one", b"two"):
         append_line(tmp_path / "lines", line)
     assert (tmp_path / "lines").read_bytes() == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 16) - 1, 1 << 16, (1 << 17) + 5])
+def test_an_overwritten_file_is_zeros_on_disk_and_gone(tmp_path: Path, size: int) -> None:
+    path, linked = tmp_path / "a", tmp_path / "b"
+    path.write_bytes(b"\x5a" * size)
+    os.link(path, linked)
+    overwrite(path)
+    assert not path.exists()
+    assert len(linked.read_bytes()) >= size
+    assert not linked.read_bytes().strip(b"\0")
+
+
+def test_of_a_link_the_link_alone_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    overwrite(tmp_path / "b")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"content"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+_PIECE_BYTES: Final = 1 << 16
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -30,6 +33,20 @@ def append_line(path: Path, line: bytes) -> None:
         file.write(line + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def overwrite(path: Path) -> None:
+    """Write zeros over a file, force them to disk, and remove it; of a link, the link alone.
+
+    A copy-on-write file system or a flash drive may keep the old blocks all the same.
+    """
+    if not path.is_symlink():
+        with path.open("r+b") as file:
+            for _ in range(-(-path.stat().st_size // _PIECE_BYTES)):
+                file.write(bytes(_PIECE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    path.unlink()
 
 
 def force_directory(directory: Path) -> None:

@@ -1,288 +1,345 @@
-"""An aggregator's states are used once, in order, for the session that its memory names."""
+"""An aggregator says one word of each kind in a session, whatever is asked for, how often and in what order."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import pytest
-from privateyes.aggregation.snapshot import dump_committed, load_committed
 
-from privateyes.aggregation.aggregator import Point
-from privateyes.aggregation.keys import KeyChain
+from privateyes.aggregation.keys import MAX_ROUND
 from privateyes.aggregation.memory import AggregatorMemory
-from privateyes.aggregation.messages import OPENED, VOID, Header, HubCommitment, HubSum
-from privateyes.crypto.lanes import ONE_LANE, Lanes
-from privateyes.errors import AbortError, MalformedError, RefusedError
+from privateyes.aggregation.messages import (
+    ANNOUNCE,
+    BIND,
+    CLOSING,
+    GIVE_UP,
+    OPENED,
+    VOID,
+)
+from privateyes.errors import MalformedError, RefusedError
+from sessions import bound_anew, one, passed
+from world import World
+
+SALT = bytes([6]) * 32
+ZERO = bytes(32)
 
 
-@pytest.mark.parametrize("number", [-1, 0, 3, 4])
+@pytest.fixture
+def world() -> World:
+    """Four clients and two aggregators."""
+    return World(n=2)
+
+
+# Step 0: announcements
+
+
+def test_an_announcement_is_signed_for_its_set_up_and_stands_in_the_next_memory(world) -> None:
+    own, before = one(world)
+    step = own.announce(before, world.request(ANNOUNCE, 3, SALT))
+    said, session = step.message, step.memory.session
+    assert (said.setup, said.aggregator, said.round, said.state_id) == (world.setup, 1, 3, SALT)
+    said.require_signature_of(world.aggregator_keys[1].public_bytes, world.setup)
+    assert (session.setup, session.round, session.state_id) == (world.setup, 3, SALT)
+    assert session == type(session)(world.setup, 3, SALT)
+    assert step.memory.version == before.version + 1
+
+
+@pytest.mark.parametrize("number", [0, 3, 4])
 def test_rounds_strictly_increase(world, number) -> None:
     world.announce(4)
-    with pytest.raises(RefusedError, match="does not follow round 4"):
-        world.announce(number)
+    own, memory = one(world)
+    with pytest.raises(RefusedError, match=f"round {number} does not follow round 4"):
+        own.announce(memory, world.request(ANNOUNCE, number, SALT))
 
 
-@pytest.mark.parametrize("epoch", [0, 2])
-def test_only_the_current_epoch_is_announced(world, epoch) -> None:
-    with pytest.raises(RefusedError):
-        world.aggregators[1].announce(world.aggregator_memories[1], epoch, 1, bytes(32))
+def test_a_new_set_up_begins_with_any_round_again(world) -> None:
+    world.announce(4)
+    world.set_up()
+    world.announce(0)
+    assert world.aggregator_memories[1].session.round == 0
+    own, memory = one(world)
+    with pytest.raises(RefusedError, match="round 0 does not follow round 0"):
+        own.announce(memory, world.request(ANNOUNCE, 0, SALT))
 
 
-def test_one_round_is_announced_once_whatever_the_state(world) -> None:
-    world.announce(3)
-    with pytest.raises(RefusedError):
-        world.aggregators[1].announce(world.aggregator_memories[1], 1, 3, bytes(32))
+def test_the_last_round_of_all_is_announced_too(world) -> None:
+    own, memory = one(world)
+    last = own.announce(replace(memory, chains={}), world.request(ANNOUNCE, MAX_ROUND, ZERO))
+    assert last.memory.session.round == MAX_ROUND
+
+
+def test_a_jump_over_64_rounds_is_the_longest(world) -> None:
+    own, memory = one(world)
+    with pytest.raises(RefusedError, match="more than 64 rounds after 0"):
+        own.announce(memory, world.request(ANNOUNCE, 65, ZERO))
+    world.announce(64)
+    own, memory = one(world)
+    with pytest.raises(RefusedError, match="more than 64 rounds after 64"):
+        own.announce(memory, world.request(ANNOUNCE, 129))
+    world.announce(128)
+
+
+@pytest.mark.parametrize("to", ["submit", "vote", "commit", "agree", "open", "certify"])
+def test_the_last_announcement_is_repeated_to_the_byte_wherever_its_session_is(world, to) -> None:
+    world.run(to=to)
+    own, memory = one(world)
+    again = own.announce(memory, world.request(ANNOUNCE, world.round))
+    assert again.memory is None
+    assert again.message.to_bytes() == world.announcements[0].to_bytes()
+
+
+def test_an_announcement_is_not_repeated_after_its_session_was_given_up_nor_after_a_later_one(world) -> None:
+    world.announce()
+    world.give_up()
+    own, memory = one(world)
+    with pytest.raises(RefusedError, match="gave the session up"):
+        own.announce(memory, world.request(ANNOUNCE, world.round))
+    world.announce()
+    own, memory = one(world)
+    with pytest.raises(RefusedError, match="round 0 does not follow round 1"):
+        own.announce(memory, world.request(ANNOUNCE, 0))
+
+
+def test_only_the_started_current_set_up_is_announced_in(world) -> None:
+    world.announce()
+    old = world.request(ANNOUNCE, 5)
+    bound = bound_anew(world)
+    for request in (old, world.request(ANNOUNCE, 0, ZERO, bound.current.id), world.request(ANNOUNCE, 0, ZERO, SALT)):
+        with pytest.raises(RefusedError, match="not this aggregator's current one, or not started"):
+            world.aggregators[1].announce(bound, request)
+    # Not even the announcement that it made last.
+    with pytest.raises(RefusedError, match="not this aggregator's current one"):
+        world.aggregators[1].announce(bound, world.request(ANNOUNCE, world.round))
+
+
+def test_what_a_set_up_that_was_bound_meanwhile_would_announce_is_no_repetition(world) -> None:
+    """The same round and state under another set-up are another session."""
+    world.announce(0)
+    memory = world.aggregator_memories[1]
+    other = replace(memory.session, setup=SALT)
+    step = world.aggregators[1].announce(replace(memory, session=other), world.request(ANNOUNCE, 0))
+    assert step.memory.session.setup == world.setup
 
 
 def test_announcing_erases_the_keys_of_every_earlier_round(world) -> None:
+    first = world.aggregator_memories[1].chains
     world.announce(6)
-    for memory in world.aggregator_memories.values():
-        assert {chain.next_round for chain in memory.chains.values()} == {6}
+    assert set(first) == {1, 2, 3, 4}
+    for client, chain in world.aggregator_memories[1].chains.items():
+        assert chain == first[client].advance_to(6, world.setup)
+        assert chain.next_round == 6
 
 
-def test_committing_erases_the_keys_of_its_round(world) -> None:
-    world.run(to="commit")
-    for memory in world.aggregator_memories.values():
-        assert {chain.next_round for chain in memory.chains.values()} == {world.round + 1}
-
-
-STEPS = ["vote", "commit", "agree", "open"]
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_no_step_is_taken_in_a_session_that_a_later_announcement_closed(world, step) -> None:
-    before = {"vote": "submit", "commit": "vote", "agree": "commit", "open": "agree"}[step]
-    world.run(1, 2, to=before)
-    states, memories, submissions = dict(world.states), dict(world.aggregator_memories), world.submissions
-    kept = deepcopy(states)
+def test_announcing_closes_every_terminal_set_up_and_not_before(world) -> None:
     world.announce()
-    world.states, world.submissions = states, submissions
-    later = dict(world.aggregator_memories)
-    with pytest.raises(RefusedError, match="this session is closed"):
-        getattr(world, step)()
-    assert world.aggregator_memories == later
-    # Without that comparison the old memory would have come back, and with it the right to announce again.
-    world.aggregator_memories, world.states = memories, kept
-    getattr(world, step)()
+    world.set_up()
+    world.set_up()
+    memory = world.aggregator_memories[1]
+    assert list(memory.terminal.values()) == [False, False]
+    world.announce()
+    assert world.aggregator_memories[1].terminal == dict.fromkeys(memory.terminal, True)
 
 
-def test_a_transition_that_raises_erases_the_share_and_the_salt(world) -> None:
-    world.run(to="commit")
-    state = world.states[1]
-    share, salt = state.share, state.salt
-    assert share.any()
-    assert any(salt)
-    with pytest.raises(AbortError):
-        world.aggregators[1].agree(world.aggregator_memories[1], state, world.commitments[1:], world.hub_commitment)
-    assert not share.any()
-    assert state.salt == b""
+def test_a_session_that_was_opened_and_not_finished_is_kept_beside_the_next_one(world) -> None:
+    world.run()
+    record = world.aggregator_memories[1].session
+    world.announce()
+    memory = world.aggregator_memories[1]
+    assert memory.unfinished == {record.sid: record}
+    assert memory.opened == {record.sid: record.rho}
 
 
-def test_an_opening_that_is_refused_erases_the_share_and_the_salt(world) -> None:
-    world.run(to="agree")
-    state = world.states[1]
-    with pytest.raises(AbortError):
-        world.aggregators[1].open(world.aggregator_memories[1], state, world.agreements[1:])
-    assert not state.committed.share.any()
-    assert state.committed.salt == b""
+@pytest.mark.parametrize("end", ["finished", "given up", "announced"])
+def test_any_other_session_is_gone_with_the_next_announcement(world, end) -> None:
+    if end == "finished":
+        world.run()
+        world.finish_session()
+    else:
+        world.run(to="agree" if end == "given up" else "commit")
+    if end == "given up":
+        world.give_up()
+    world.announce()
+    assert world.aggregator_memories[1].unfinished == {}
 
 
-def test_a_state_of_another_step_is_refused_and_stays_usable(world) -> None:
-    world.run(to="commit")
-    with pytest.raises(RefusedError, match="follows Agreed, and the session is at Committed"):
-        world.aggregators[1].open(world.aggregator_memories[1], world.states[1], [])
-    for step in (world.agree, world.open, world.certify, world.deliver):
-        step()
-    assert np.array_equal(world.check(1).mean, world.mean_of(world.ideal()))
+def test_every_request_is_the_hubs_and_for_this_step(world) -> None:
+    world.run()
+    own, memory = one(world)
+    asked = {ANNOUNCE: own.announce, CLOSING: own.closing, GIVE_UP: own.give_up}
+    for action, ask in asked.items():
+        for other in {*asked, BIND, 0, 5} - {action}:
+            with pytest.raises(RefusedError, match="asked for something else"):
+                ask(memory, world.request(other, 1))
+        for wrong in (world.announcements[0], None, world.headers[0]):
+            with pytest.raises(RefusedError, match="asked for something else"):
+                ask(memory, wrong)
+        request = world.request(action, 1)
+        stranger = request.signed_by(world.aggregator_keys[2], world.setup)
+        elsewhere = request.signed_by(world.hub_key, ZERO)
+        for wrong in (stranger, elsewhere, replace(request, round=2), replace(request, state_id=ZERO)):
+            with pytest.raises(MalformedError, match="HubRequest does not verify"):
+                ask(memory, wrong)
 
 
-def test_the_number_of_lanes_changes_nothing_that_is_said(make_world) -> None:
-    world = make_world(d=300_000)
-    world.run(to="vote")
-    salts = {s: bytes([s]) * 32 for s in world.aggregators}
-    with ThreadPoolExecutor(3) as threads:
-        said = []
-        for lanes in (ONE_LANE, Lanes(2, threads.map), Lanes(3, threads.map), Lanes(99, map)):
-            step = replace(world.aggregators[1], lanes=lanes).commit(
-                world.aggregator_memories[1], deepcopy(world.states[1]), world.votes, salts[1]
-            )
-            said.append((step.message.to_bytes(), step.state.share.tobytes()))
-    assert len(set(said)) == 1
+# How sessions ended
 
 
-def test_an_aggregator_signs_where_it_stopped_and_nothing_else(world) -> None:
-    world.run(to="vote")
-    ended = world.aggregators[2].stop(world.aggregator_memories[2], Point.COMMIT)
-    notice = ended.message
-    notice.require_signature_of(world.manifest.aggregators[1].public_key, world.sid)
-    assert (notice.sid, notice.aggregator, notice.step) == (world.sid, 2, 3)
-    with pytest.raises(MalformedError):
-        replace(notice, step=4).require_signature_of(world.manifest.aggregators[1].public_key, world.sid)
+def _outcome(world: World, memory: AggregatorMemory, *named: Any) -> int:
+    closing = world.aggregators[1].closing(memory, world.request(CLOSING, *named))
+    closing.require_signature_of(world.aggregator_keys[1].public_bytes, closing.sid)
+    return int(closing.outcome)
 
 
-@pytest.mark.parametrize(("step", "messages"), [("commit", "votes"), ("agree", "commitments"), ("open", "agreements")])
-@pytest.mark.parametrize("damage", ["missing", "twice", "stranger", "another session", "misnamed", "forged"])
-def test_every_exchange_needs_exactly_one_signed_message_of_each_for_this_session(
-    make_world, step, messages, damage
-) -> None:
-    world = make_world(n=3)
-    world.run(to={"commit": "vote", "agree": "commit", "open": "agree"}[step])
-    honest = list(getattr(world, messages))
-    other = replace(honest[1], sid=bytes(32)).signed_by(world.aggregator_keys[2], bytes(32))
-    changed = {
-        "missing": honest[:2],
-        "twice": [honest[0], honest[0], honest[2]],
-        "stranger": [honest[0], honest[1], replace(honest[2], aggregator=4)],
-        "another session": [honest[0], other, honest[2]],
-        "misnamed": [honest[0], world.signed_by_aggregator(replace(honest[1], sid=bytes(32)), 2), honest[2]],
-        "forged": [honest[0], replace(honest[1], signature=honest[0].signature), honest[2]],
-    }[damage]
-    with pytest.raises(AbortError):
-        getattr(world, step)({1: changed})
-    with pytest.raises(RefusedError, match="used already"):
-        getattr(world, step)()
-
-
-def test_certifying_needs_every_opening(make_world) -> None:
-    world = make_world(n=3)
-    world.run(to="open")
-    with pytest.raises(AbortError):
-        world.certify({1: world.openings[:2]})
-    with pytest.raises(RefusedError, match="used already"):
-        world.certify()
-
-
-def test_the_hubs_messages_are_for_this_session_and_fit_each_other(world) -> None:
-    world.run(to="commit")
-    world.hub_commitment = HubCommitment(bytes(32), world.hub_commitment.commitment)
-    with pytest.raises(AbortError, match="another session"):
-        world.agree()
-
-
-def test_a_hub_sum_of_another_session_is_refused(world) -> None:
-    world.run(to="open")
-    world.total = HubSum(bytes(32), world.total.share)
-    with pytest.raises(AbortError, match="not the one that it committed to"):
-        world.certify()
+def _not_closed(world: World, memory: AggregatorMemory, *named: Any) -> None:
+    with pytest.raises(RefusedError, match="is not closed: it may still be opened"):
+        _outcome(world, memory, *named)
 
 
 def test_sessions_are_closed_as_they_ended(world) -> None:
     world.run(1, 2)
-    opened_round, opened_state = world.round, world.state_id
-    world.accept(bytes([1]) * 32)
-    world.run(1, 2, to="agree")
-    agreed_round, agreed_state = world.round, world.state_id
-    world.announce(agreed_round + 5)
-    for s, own in world.aggregators.items():
-        memory = world.aggregator_memories[s]
-        assert own.closing(memory, 1, opened_round, opened_state).outcome == OPENED
-        assert own.closing(memory, 1, agreed_round, agreed_state).outcome == VOID
-        assert own.closing(memory, 1, agreed_round + 3, agreed_state).outcome == VOID
-        for epoch, number in ((1, world.round), (1, world.round + 1), (2, 0)):
-            with pytest.raises(RefusedError, match="is not closed"):
-                own.closing(memory, epoch, number, world.state_id)
-
-
-def test_how_sessions_ended_is_remembered_across_epochs(world) -> None:
-    world.run(1, 2)
-    opened_round, opened_state = world.round, world.state_id
-    world.set_up(bytes(32))
-    for s, own in world.aggregators.items():
-        closing = own.closing(world.aggregator_memories[s], 1, opened_round, opened_state)
-        assert closing.outcome == OPENED
-        assert closing.sid in world.aggregator_memories[s].opened
-
-
-def test_no_repr_of_a_state_shows_a_share_or_a_salt(world) -> None:
-    world.run(to="agree")
-    for state in world.states.values():
-        for shown in (repr(state), repr(state.committed)):
-            assert repr(state.committed.salt) not in shown
-            assert "array" not in shown
-
-
-def test_keys_of_this_round_are_needed_to_commit(world) -> None:
-    world.run(to="vote")
+    opened = (world.round, world.state_id)
+    world.accept()
+    world.run(1, 2, to="commit")
+    committed = (world.round, world.state_id)
+    world.announce(committed[0] + 5)
     memory = world.aggregator_memories[1]
-    world.aggregator_memories[1] = replace(
-        memory, chains={i: KeyChain(world.round + 1, chain.key) for i, chain in memory.chains.items()}
-    )
-    with pytest.raises(RefusedError, match="keys are erased"):
-        world.commit()
+    assert _outcome(world, memory, *opened) == OPENED
+    assert _outcome(world, memory, *committed) == VOID
+    # Rounds that were never announced and never will be, and other states of earlier rounds.
+    for named in ((committed[0] + 3, committed[1]), (opened[0], ZERO)):
+        assert _outcome(world, memory, *named) == VOID
+    for number in (world.round, world.round + 1, MAX_ROUND):
+        _not_closed(world, memory, number)
+    _not_closed(world, memory, world.round, ZERO)
 
 
-def _another_sum(world) -> HubCommitment:
-    return HubCommitment(world.sid, bytes([7]) * 32)
+def test_an_opened_session_is_opened_while_it_is_the_last_one_and_after_it_is_finished(world) -> None:
+    world.run()
+    named = (world.round, world.state_id)
+    assert _outcome(world, world.aggregator_memories[1], *named) == OPENED
+    world.finish_session()
+    world.accept()
+    world.announce()
+    memory = world.aggregator_memories[1]
+    assert memory.record_of(world.delivery.sid) is None
+    assert _outcome(world, memory, *named) == OPENED
 
 
-def test_one_transcript_is_signed_for_a_session_whatever_is_reloaded(world) -> None:
-    world.run(to="commit")
-    own, committed = world.aggregators[1], dump_committed(world.states[1])
-    world.agree()
-    memory = AggregatorMemory.from_bytes(world.aggregator_memories[1].to_bytes())
-    again = load_committed(committed, 1, world.manifest)
-    with pytest.raises(RefusedError, match="another transcript was signed"):
-        own.agree(memory, again, world.commitments, _another_sum(world))
-    same = own.agree(memory, load_committed(committed, 1, world.manifest), world.commitments, world.hub_commitment)
-    assert same.message.to_bytes() == world.agreements[0].to_bytes()
-    # With that entry of its memory lost, the hub gets a second transcript after it has seen what the first one opened.
-    world.open()
-    forgetful = replace(world.aggregator_memories[1], transcript=b"")
-    second = own.agree(forgetful, load_committed(committed, 1, world.manifest), world.commitments, _another_sum(world))
-    assert second.message.transcript != world.agreements[0].transcript
-
-
-def test_nothing_is_opened_under_a_transcript_that_is_not_in_the_memory(world) -> None:
-    world.run(to="commit")
-    before = dict(world.aggregator_memories)
-    world.agree()
-    with pytest.raises(RefusedError, match="another transcript was signed"):
-        world.aggregators[1].open(before[1], world.states[1], world.agreements)
-
-
-def test_a_session_that_was_given_up_is_over_for_every_state_of_it(world) -> None:
-    world.run(to="commit")
-    own, committed = world.aggregators[1], dump_committed(world.states[1])
-    ended = own.stop(world.aggregator_memories[1], Point.COMMIT).memory
-    memory = AggregatorMemory.from_bytes(ended.to_bytes())
-    again = load_committed(committed, 1, world.manifest)
-    with pytest.raises(RefusedError, match="gave the session up"):
-        own.agree(memory, again, world.commitments, world.hub_commitment)
-    later = own.announce(memory, world.epoch, world.round + 1, world.state_id)
-    assert not later.memory.stopped
-    assert own.closing(later.memory, world.epoch, world.round, world.state_id).outcome == VOID
-
-
-@pytest.mark.parametrize("salt", [b"", bytes(31), bytes(33)])
-def test_a_salt_of_another_length_is_refused_before_anything_is_said(world, salt) -> None:
-    world.run(to="vote")
-    with pytest.raises(MalformedError, match="a salt has 32 bytes"):
-        world.aggregators[1].commit(world.aggregator_memories[1], world.states[1], world.votes, salt)
-
-
-def test_a_client_that_floods_the_vote_with_headers_is_left_out_after_its_second(world, monkeypatch) -> None:
-    world.run(to="submit")
-    flood = [
-        replace(world.submissions[2].header, nonce=bytes([k]) * 32).signed_by(world.client_keys[2], world.sid)
-        for k in range(50)
-    ]
-    checked = []
-    real = Header.require_signature_of
-    monkeypatch.setattr(
-        Header, "require_signature_of", lambda self, *rest: (checked.append(self), real(self, *rest))[1]
-    )
-    others = [world.submissions[i].header for i in (1, 3, 4)]
-    state = world.aggregators[1].vote(world.aggregator_memories[1], world.states[1], [*flood, *others]).state
-    assert sorted(state.headers) == [1, 3, 4]
-    assert len(checked) == 2 + 3
-
-
-def test_an_opening_that_has_not_left_yet_can_be_erased(world) -> None:
+def test_a_session_that_was_given_up_is_void_at_once_and_no_other_of_its_round(world) -> None:
     world.run(to="agree")
-    step = world.aggregators[1].open(world.aggregator_memories[1], world.states[1], world.agreements)
-    assert step.message.share.any()
-    step.state.erase()
-    assert not step.message.share.any()
+    _not_closed(world, world.aggregator_memories[1], world.round)
+    world.give_up()
+    memory = world.aggregator_memories[1]
+    assert _outcome(world, memory, world.round) == VOID
+    _not_closed(world, memory, world.round, ZERO)
+    _not_closed(world, memory, world.round + 1)
+
+
+def test_a_set_up_that_ended_is_closed_once_another_has_announced(world) -> None:
+    world.run(to="commit")
+    first, named = world.setup, (world.round, world.state_id, world.setup)
+    world.give_up()
+    world.set_up()
+    memory = world.aggregator_memories[1]
+    # That it was given up is not forgotten; a later round there is neither this nor that yet.
+    assert _outcome(world, memory, *named) == VOID
+    _not_closed(world, memory, world.round + 1, *named[1:])
+    world.announce()
+    memory = world.aggregator_memories[1]
+    for number in (0, 7, MAX_ROUND):
+        assert _outcome(world, memory, number, ZERO, first) == VOID
+    # Of two set-ups that ended, one may have announced and the other not.
+    second = world.setup
+    world.set_up()
+    memory = world.aggregator_memories[1]
+    assert _outcome(world, memory, *named) == VOID
+    _not_closed(world, memory, 0, world.state_id, second)
+    _not_closed(world, memory, 1, world.state_id, second)
+
+
+def test_an_opened_session_of_a_set_up_that_ended_is_opened(world) -> None:
+    world.run()
+    named = (world.round, world.state_id, world.setup)
+    for _ in range(2):
+        world.set_up()
+        assert _outcome(world, world.aggregator_memories[1], *named) == OPENED
+        world.announce()
+        assert _outcome(world, world.aggregator_memories[1], *named) == OPENED
+
+
+def test_of_a_set_up_that_it_does_not_remember_an_aggregator_says_nothing(world) -> None:
+    world.run()
+    with pytest.raises(RefusedError, match="does not remember that set-up"):
+        _outcome(world, world.aggregator_memories[1], world.round, world.state_id, SALT)
+
+
+# Giving up
+
+
+@pytest.mark.parametrize(("to", "point"), [("submit", 2), ("vote", 2), ("commit", 3), ("agree", 4)])
+def test_a_session_is_given_up_wherever_it_is_before_it_is_opened(world, to, point) -> None:
+    world.run(to=to)
+    own, before = one(world)
+    request = world.request(GIVE_UP, world.round)
+    step = own.give_up(before, request)
+    notice, memory = step.message, step.memory
+    assert (notice.sid, notice.aggregator, notice.step) == (world.sid, 1, point)
+    notice.require_signature_of(world.aggregator_keys[1].public_bytes, world.sid)
+    assert memory.version == before.version + 1
+    assert memory.session == replace(before.session, given_up=True, salt=b"", share_root=b"")
+    again = own.give_up(AggregatorMemory.from_bytes(memory.to_bytes()), request)
+    assert again.memory is None
+    assert again.message.to_bytes() == notice.to_bytes()
+
+
+@pytest.mark.parametrize("reached", ["announce", "vote", "commit", "agree"])
+def test_nothing_is_said_any_more_in_a_session_that_was_given_up(world, reached) -> None:
+    own, memory = world.aggregators[1], passed(world)[reached]
+    memory = own.give_up(memory, world.request(GIVE_UP, world.round)).memory
+    attempts = [
+        lambda: own.vote(memory, world.sid, world.headers),
+        lambda: own.commit(memory, world.headers, world.votes, SALT),
+        lambda: own.agree(memory, world.commitments, world.hub_commitment),
+        lambda: own.open(memory, world.shares[1], world.agreements),
+        lambda: own.words(memory, world.sid),
+        lambda: own.announce(memory, world.request(ANNOUNCE, world.round)),
+    ]
+    for attempt in attempts:
+        with pytest.raises(RefusedError, match="gave the session up"):
+            attempt()
+    with pytest.raises(RefusedError, match="did not open that session"):
+        own.certify(memory, world.openings, world.total)
+    with pytest.raises(RefusedError, match="signed no result"):
+        own.finish(memory, world.results)
+
+
+def test_what_was_opened_is_given_up_no_more(world) -> None:
+    memories, request = passed(world), world.request(GIVE_UP, 0)
+    finished = world.aggregators[1].finish(memories["certify"], world.results)
+    world.announce()
+    for memory in (memories["open"], memories["certify"], finished, world.aggregator_memories[1]):
+        with pytest.raises(RefusedError, match="the session was opened here"):
+            world.aggregators[1].give_up(memory, request)
+
+
+def test_only_the_last_session_is_given_up(world) -> None:
+    own, memory = one(world)
+    with pytest.raises(RefusedError, match="only the last announced session"):
+        own.give_up(memory, world.request(GIVE_UP, 0, ZERO))
+    world.announce()
+    world.announce()
+    own, memory = one(world)
+    for named in ((0,), (2,), (1, ZERO), (1, world.state_id, SALT)):
+        with pytest.raises(RefusedError, match="only the last announced session"):
+            own.give_up(memory, world.request(GIVE_UP, *named))
+    world.give_up()
+
+
+def test_the_last_session_is_given_up_after_its_set_up_ended_too(world) -> None:
+    world.run(to="agree")
+    request = world.request(GIVE_UP, world.round)
+    bound = bound_anew(world)
+    memory = world.aggregators[1].give_up(bound, request).memory
+    assert memory.session.given_up
+    assert _outcome(world, memory, world.round) == VOID

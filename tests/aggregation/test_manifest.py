@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from privateyes.aggregation.manifest import Manifest, Party, manifest_from_toml
 from privateyes.aggregation.privacy_section import Privacy
+from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.errors import ConfigError, ParameterError
@@ -25,7 +26,11 @@ def _manifest(**changes) -> Manifest:
         "encoding": FixedPoint(COMPACT, 1.5, 8, 20, 4),
         "roster_min": 3,
         "corrupt_clients": 1,
-        "leader": 2,
+        "leaders": (2, 3),
+        "hub_key": bytes([3]) * 32,
+        "initial_state": bytes([4]) * 32,
+        "settings": bytes([5]) * 32,
+        "bulk_hash": BulkHash.BLAKE3,
         "aggregators": _parties(1, 3),
         "clients": _parties(2, 5),
     }
@@ -53,6 +58,18 @@ def test_what_is_written_is_read_back(aggregators, clients, organisation, clip, 
     assert again.digest() == manifest.digest()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"leaders": (5, 1, 2)}, {"bulk_hash": BulkHash.SHA256}, {"mode": "public"}, {"privacy": Privacy(2.0)},
+        {"hub_key": bytes(32), "initial_state": b"\xff" * 32, "settings": bytes(32)},
+    ],
+)  # fmt: skip
+def test_every_other_value_is_read_back_too(changes) -> None:
+    manifest = _manifest(**changes)
+    assert manifest_from_toml(manifest.to_toml()) == manifest
+
+
 def test_every_field_enters_the_digest() -> None:
     base = _manifest()
     party = base.clients[0]
@@ -61,7 +78,14 @@ def test_every_field_enters_the_digest() -> None:
         replace(base, dimension=11),
         replace(base, roster_min=4),
         replace(base, corrupt_clients=0),
-        replace(base, leader=1),
+        replace(base, leaders=(3, 2)),
+        replace(base, leaders=(2,)),
+        replace(base, leaders=(2, 4)),
+        replace(base, hub_key=bytes(32)),
+        replace(base, initial_state=bytes(32)),
+        replace(base, settings=bytes(32)),
+        replace(base, bulk_hash=BulkHash.SHA256),
+        replace(base, mode="public"),
         replace(base, aggregators=base.aggregators[:2]),
         replace(base, aggregators=base.aggregators[::-1]),
         replace(base, clients=base.clients[::-1]),
@@ -77,9 +101,57 @@ def test_every_field_enters_the_digest() -> None:
     ]  # fmt: skip
     assert len({manifest.digest() for manifest in (base, *others)}) == len(others) + 1
     assert {f.name for f in fields(Manifest)} == {
-        "dimension", "encoding", "roster_min", "corrupt_clients", "leader", "aggregators", "clients", "mode",
-        "privacy",
+        "dimension", "encoding", "roster_min", "corrupt_clients", "leaders", "aggregators", "clients", "mode",
+        "privacy", "hub_key", "initial_state", "settings", "bulk_hash",
     }  # fmt: skip
+    assert {f.name for f in fields(FixedPoint)} == {
+        "field", "clip", "scale_bits", "weight_max", "roster_max", "noise_bound",
+    }  # fmt: skip
+    assert {f.name for f in fields(Party)} == {"name", "public_key", "organisation"}
+
+
+def test_values_that_trade_places_give_another_digest() -> None:
+    base = _manifest()
+    swapped = [
+        replace(base, hub_key=base.initial_state, initial_state=base.hub_key),
+        replace(base, initial_state=base.settings, settings=base.initial_state),
+        replace(base, aggregators=base.clients[:3], clients=(*base.aggregators, *base.clients[3:])),
+        replace(base, roster_min=4, corrupt_clients=1),
+        replace(base, roster_min=3, encoding=replace(base.encoding, roster_max=3)),
+    ]
+    assert len({manifest.digest() for manifest in (base, *swapped)}) == len(swapped) + 1
+
+
+def test_leaders_are_counted_so_that_none_is_taken_for_the_number_of_parties() -> None:
+    """Without the count, (2, 3) before 3 aggregators would read as (2,) before as many more."""
+    assert _manifest(leaders=(2, 3)).digest() != _manifest(leaders=(2,)).digest()
+    assert _manifest(leaders=(2, 3, 5)).digest() != _manifest(leaders=(2, 5)).digest()
+
+
+def test_first_weights_are_drawn_from_all_of_the_manifest_but_the_state_that_holds_them() -> None:
+    base = _manifest()
+    assert base.weights_seed(7) == replace(base, initial_state=bytes(32)).weights_seed(7)
+    others = [replace(base, settings=bytes(32)), replace(base, dimension=11), replace(base, clients=base.clients[::-1])]
+    seeds = {base.weights_seed(7), base.weights_seed(8), *(other.weights_seed(7) for other in others)}
+    assert len(seeds) == 5
+    assert base.digest() not in seeds
+
+
+@pytest.mark.parametrize(
+    ("roster_min", "roster_max", "fixed"), [(5, 5, True), (4, 5, False), (4, 4, False), (3, 5, False)]
+)
+def test_a_cohort_is_fixed_if_every_roster_holds_every_client(roster_min, roster_max, fixed) -> None:
+    manifest = _manifest(roster_min=roster_min, encoding=FixedPoint(COMPACT, 1.5, 8, 20, roster_max))
+    assert manifest.is_fixed_cohort == fixed
+
+
+def test_numbers_that_follow_from_the_manifest() -> None:
+    compact, wide = _manifest(), _manifest(encoding=FixedPoint(WIDE, 1.5, 8, 20, 4))
+    assert (compact.share_elements, compact.share_bytes) == (10 + 1 + 4, 60)
+    assert (wide.share_elements, wide.share_bytes) == (10 + 1 + 2, 104)
+    assert list(compact.aggregator_numbers) == [1, 2, 3]
+    assert compact.sealed
+    assert not _manifest(mode="public").sealed
 
 
 def test_names_that_look_alike_when_joined_are_told_apart() -> None:
@@ -99,13 +171,21 @@ def test_names_that_look_alike_when_joined_are_told_apart() -> None:
         ({"dimension": -3}, "dimension = -3"),
         ({"dimension": 2**40}, "longer key stream"),
         ({"mode": "open"}, "neither sealed nor public"),
-        ({"roster_min": 1}, "roster_min = 1"),
+        ({"roster_min": 1, "corrupt_clients": 0}, "roster_min = 1"),
         ({"roster_min": 5}, "roster_min = 5"),
         ({"clients": _parties(2, 3)}, "do not fit 3 clients"),
         ({"corrupt_clients": 2}, "fewer than 2 honest"),
         ({"corrupt_clients": -1}, "corrupt_clients = -1"),
-        ({"leader": 0}, "leader = 0"),
-        ({"leader": 6}, "leader = 6"),
+        ({"leaders": ()}, "is empty or names a client twice"),
+        ({"leaders": (2, 3, 2)}, "is empty or names a client twice"),
+        ({"leaders": (0,)}, "leaders: 0 is no client"),
+        ({"leaders": (2, 6)}, "leaders: 6 is no client"),
+        ({"hub_key": bytes(31)}, "not an Ed25519"),
+        ({"hub_key": _parties(1, 1)[0].public_key}, "the same key"),
+        ({"hub_key": _parties(2, 5)[4].public_key}, "the same key"),
+        ({"initial_state": bytes(31)}, "initial_state has 31 bytes"),
+        ({"initial_state": b""}, "initial_state has 0 bytes"),
+        ({"settings": bytes(33)}, "settings has 33 bytes"),
         ({"aggregators": _parties(1, 1)}, "1 aggregators"),
         ({"aggregators": _parties(1, 8)}, "8 aggregators"),
         ({"aggregators": ()}, "0 aggregators"),
@@ -122,6 +202,20 @@ def test_an_unsafe_combination_is_refused_with_a_remedy(changes, problem) -> Non
     assert refusal.value.remedy
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"roster_min": 2, "corrupt_clients": 0}, {"roster_min": 4, "corrupt_clients": 2}, {"leaders": (1, 5)},
+        {"aggregators": _parties(1, 2)}, {"aggregators": _parties(1, 7)}, {"dimension": 1},
+        {"clients": _parties(2, 2), "roster_min": 2, "corrupt_clients": 0, "leaders": (1,),
+         "encoding": FixedPoint(COMPACT, 1.5, 8, 20, 2)},
+    ],
+)  # fmt: skip
+def test_the_last_values_that_are_safe_are_taken(changes) -> None:
+    manifest = _manifest(**changes)
+    assert manifest_from_toml(manifest.to_toml()) == manifest
+
+
 def test_an_aggregator_and_a_client_may_share_a_name_but_no_key() -> None:
     assert _manifest().clients[0].name == _manifest().aggregators[0].name
 
@@ -132,13 +226,28 @@ TEXT = _manifest().to_toml()
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("version = 1", "version = 2", "manifest version 2"),
-        ("version = 1", "", "key version is missing"),
-        ("version = 1", "version = true", "version = True"),
-        ("leader = 2", "leader = 2\nextra = 1", "unknown key extra"),
-        ("leader = 2", "leader = 2\nleader = 2", "not valid TOML"),
-        ("leader = 2", "leader = 2.0", "leader = 2.0"),
-        ("leader = 2", 'leader = "2"', "leader = '2'"),
+        ("version = 2", "version = 1", "of version 1, whose recovery after lost stores was broken"),
+        ("version = 2", "version = 3", "manifest version 3"),
+        ("version = 2", "version = 0", "manifest version 0"),
+        ("version = 2", "", "key version is missing"),
+        ("version = 2", "version = true", "version = True"),
+        ("roster_min = 3", "roster_min = 3\nextra = 1", "unknown key extra"),
+        ("roster_min = 3", "roster_min = 3\nroster_min = 3", "not valid TOML"),
+        ("roster_min = 3", "roster_min = 3.0", "roster_min = 3.0"),
+        ("roster_min = 3", 'roster_min = "3"', "roster_min = '3'"),
+        ("roster_min = 3", f"roster_min = {2**63}", "roster_min is too large"),
+        ("leaders = [2, 3]", "leader = 2", "key leaders is missing"),
+        ("leaders = [2, 3]", "leaders = 2", "leaders = 2"),
+        ("leaders = [2, 3]", "leaders = [2, true]", r"leaders = \[2, True\]"),
+        ("leaders = [2, 3]", "leaders = [2, 5.0]", r"leaders = \[2, 5.0\]"),
+        ("leaders = [2, 3]", "leaders = [2, -1]", r"leaders = \[2, -1\]"),
+        ("leaders = [2, 3]", f"leaders = [2, {2**32}]", r"leaders = \[2, 4294967296\]"),
+        ('bulk_hash = "blake3"', "", "key bulk_hash is missing"),
+        ('bulk_hash = "blake3"', 'bulk_hash = "md5"', "'md5' is not a bulk hash"),
+        ("hub_key", "hubkey", "key hub_key is missing"),
+        ("initial_state", "initial", "key initial_state is missing"),
+        ("settings", "setting", "key settings is missing"),
+        ('settings = "05', 'settings = "xx', "settings is not hexadecimal"),
         ("clip = 1.5", 'clip = "1.5"', "clip = '1.5'"),
         ("clip = 1.5", f"clip = {10**400}", "clip is too large"),
         ('field = "compact"', 'field = "ring"', "'ring' is not a field"),

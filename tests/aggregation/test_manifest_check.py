@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.manifest_check import differences, fingerprint, independence_warnings, parameters
 from privateyes.aggregation.privacy_section import Privacy
+from privateyes.crypto.bulk import BulkHash
 
 
 @pytest.fixture
@@ -73,7 +75,12 @@ def test_every_field_that_differs_is_listed(manifest: Manifest) -> None:
         replace(manifest, dimension=8),
         replace(manifest, roster_min=3),
         replace(manifest, roster_min=3, corrupt_clients=1),
-        replace(manifest, leader=2),
+        replace(manifest, leaders=(2, 1)),
+        replace(manifest, leaders=(1,)),
+        replace(manifest, hub_key=bytes(32)),
+        replace(manifest, initial_state=bytes([1]) * 32),
+        replace(manifest, settings=bytes(32)),
+        replace(manifest, bulk_hash=BulkHash.SHA256),
         replace(manifest, mode="public"),
         replace(manifest, privacy=Privacy(4.0)),
         *[
@@ -90,7 +97,17 @@ def test_every_field_that_differs_is_listed(manifest: Manifest) -> None:
     for other in others:
         assert other.digest() != manifest.digest()
         assert differences(manifest, other), parameters(other)
-    assert differences(manifest, replace(manifest, leader=2)) == ["leader: 1 here, 2 there"]
+    assert differences(manifest, replace(manifest, leaders=(2, 3))) == ["leaders: 1, 2 here, 2, 3 there"]
+
+
+def test_everything_that_a_file_holds_beside_parties_is_a_parameter_by_its_key(manifest: Manifest) -> None:
+    table = tomllib.loads(replace(manifest, privacy=Privacy(4.0)).to_toml())
+    keys = set(table) - {"version", "aggregators", "clients"}
+    assert keys - {"privacy"} <= set(parameters(manifest))
+    for key in keys - {"privacy"}:
+        value = table[key]
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        assert parameters(manifest)[key] == shown
 
 
 def test_parties_that_only_one_copy_has_are_listed(manifest: Manifest) -> None:
@@ -100,9 +117,9 @@ def test_parties_that_only_one_copy_has_are_listed(manifest: Manifest) -> None:
 
 
 def test_the_lines_call_the_two_copies_as_they_are_told(manifest: Manifest) -> None:
-    others = replace(manifest, leader=2, aggregators=manifest.aggregators[:2])
+    others = replace(manifest, leaders=(2,), aggregators=manifest.aggregators[:2])
     assert differences(manifest, others, ("as pinned", "in the file")) == [
-        "leader: 1 as pinned, 2 in the file",
+        "leaders: 1, 2 as pinned, 2 in the file",
         "aggregator 3: 'a3' only as pinned",
     ]
 

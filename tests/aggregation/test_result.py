@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from privateyes.aggregation import result
-from privateyes.aggregation.messages import Delivery, ResultSignature
+from privateyes.aggregation.messages import Delivery
 from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import (
     Check,
@@ -22,32 +22,15 @@ from privateyes.aggregation.result import (
     result_mask,
     verify_disclosed,
 )
-from privateyes.aggregation.roster import result_digest, roster_digest, transcript_digest
-from privateyes.crypto.commitment import merkle_root
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.crypto.streams import scratch_words
 from privateyes.encoding.clips import ClipPlan
 from privateyes.encoding.fixed_point import exact_clip
 from privateyes.errors import DeliveryError, MalformedError, RefusedError
+from sessions import certified, result_of
 
 SHARED = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ZERO = bytes(32)
-
-
-def _result_of(delivery: Delivery) -> bytes:
-    rho = roster_digest(delivery.sid, delivery.group_check, delivery.roster)
-    transcript = transcript_digest(delivery.sid, rho, delivery.commitments)
-    return result_digest(delivery.sid, transcript, merkle_root(delivery.share), len(delivery.roster))
-
-
-def _certified(world: Any, delivery: Delivery) -> Delivery:
-    """With all aggregators' signatures on what the delivery now says."""
-    digest = _result_of(delivery)
-    signed = [
-        ResultSignature(delivery.sid, s, digest).signed_by(key, delivery.sid)
-        for s, key in world.aggregator_keys.items()
-    ]
-    return replace(delivery, results=tuple(message.signature for message in signed))
 
 
 def _key(world: Any) -> bytes:
@@ -69,7 +52,6 @@ def done(world):
 def public(make_world, request):
     world = make_world(n=2, m=4, field=request.param, mode="public")
     world.run(1, 2, 4)
-    world.headers = [submission.header for submission in world.submissions.values()]
     world.disclosure = world.clients[1].disclose(world.client_memories[1], world.delivery)
     return world
 
@@ -91,7 +73,7 @@ def test_rosters_within_the_manifest_pass_check_3(done, clients) -> None:
 
 def test_every_part_of_a_delivery_is_under_the_signatures(done) -> None:
     delivery = done.delivery
-    require_result_signatures(done.manifest, delivery.receipt())
+    require_result_signatures(done.manifest, delivery.receipt(done.manifest.bulk_hash))
     altered = [
         replace(delivery, sid=ZERO),
         replace(delivery, group_check=ZERO),
@@ -107,7 +89,7 @@ def test_every_part_of_a_delivery_is_under_the_signatures(done) -> None:
     ]
     for wrong in altered:
         with pytest.raises(DeliveryError) as refusal:
-            require_result_signatures(done.manifest, wrong.receipt())
+            require_result_signatures(done.manifest, wrong.receipt(done.manifest.bulk_hash))
         assert refusal.value.check == Check.SIGNATURES
 
 
@@ -195,6 +177,24 @@ def test_a_coordinate_is_accepted_up_to_its_bound_and_not_beyond(done, sign, pos
         else:
             average = open_result(done.manifest, _key(done), delivery)
             assert average.mean[position] == sign * bound / (ideal.total_weight * 2.0**done.encoding.scale_bits)
+
+
+@pytest.mark.parametrize("noise_bound", [0, 1, 7])
+def test_noise_widens_the_bound_of_a_coordinate_by_that_of_every_client(done, noise_bound) -> None:
+    """The manifest's bound is taken, exactly: one that is ignored refuses honest sums, a wider one widens a shift."""
+    encoding, size, ideal = replace(done.encoding, noise_bound=noise_bound), len(done.delivery.roster), done.ideal()
+    manifest = replace(done.manifest, encoding=encoding)
+    bound = done.encoding.sum_bound(size, ideal.total_weight) + size * noise_bound
+    for sign in (1, -1):
+        for beyond in (0, 1):
+            change = sign * (bound + beyond) - ideal.values[2]
+            delivery = _shifted(done, done.with_matching_tags({2: change}))
+            if not beyond:
+                open_result(manifest, _key(done), delivery)
+                continue
+            with pytest.raises(DeliveryError) as refusal:
+                open_result(manifest, _key(done), delivery)
+            assert refusal.value.check == Check.RANGE
 
 
 def test_each_tensor_is_held_to_its_own_clip(done) -> None:
@@ -327,9 +327,8 @@ def test_anyone_verifies_a_public_result_with_the_disclosed_key(public) -> None:
 
 
 def test_a_sealed_result_is_verified_by_nobody_else(done) -> None:
-    headers = [submission.header for submission in done.submissions.values()]
     with pytest.raises(RefusedError, match="sealed"):
-        verify_disclosed(done.manifest, done.delivery, headers, None)
+        verify_disclosed(done.manifest, done.delivery, done.headers, None)
 
 
 def _fails(world: Any, check: Check, **changes: Any) -> None:
@@ -343,11 +342,11 @@ def test_a_public_result_that_was_altered_is_refused_at_the_check_that_it_fails(
     altered = _shifted(public, {0: 1})
     _fails(public, Check.SIGNATURES, delivery=altered)
     # All aggregators sign again: the disclosure names another result; with one that names this, the tags decide.
-    _fails(public, Check.SIGNATURES, delivery=_certified(public, altered))
-    vouched = replace(public.disclosure, result=_result_of(altered)).signed_by(public.client_keys[1], public.sid)
-    _fails(public, Check.TAG, delivery=_certified(public, altered), disclosure=vouched)
+    _fails(public, Check.SIGNATURES, delivery=certified(public, altered))
+    vouched = replace(public.disclosure, result=result_of(public, altered)).signed_by(public.client_keys[1], public.sid)
+    _fails(public, Check.TAG, delivery=certified(public, altered), disclosure=vouched)
     _fails(
-        public, Check.ROSTER, delivery=_certified(public, replace(public.delivery, roster=public.delivery.roster[:1]))
+        public, Check.ROSTER, delivery=certified(public, replace(public.delivery, roster=public.delivery.roster[:1]))
     )
     _fails(public, Check.ROSTER, headers=public.headers[:-1])
     other = replace(public.headers[0], nonce=ZERO).signed_by(public.client_keys[1], public.sid)
@@ -357,19 +356,18 @@ def test_a_public_result_that_was_altered_is_refused_at_the_check_that_it_fails(
 def test_a_public_result_that_is_too_long_is_refused_by_anyone(make_world, field) -> None:
     """Signed by all aggregators and vouched for by a client: the manifest's limit decides."""
     world = _limited(make_world, field, "public")
-    world.headers = [submission.header for submission in world.submissions.values()]
     world.disclosure = world.clients[1].disclose(world.client_memories[1], world.delivery)
     longest = world.ideal().total_weight * 2**world.encoding.scale_bits
     long = _shifted(world, world.with_matching_tags({0: longest, 1: longest}))
-    vouched = replace(world.disclosure, result=_result_of(long)).signed_by(world.client_keys[1], world.sid)
-    _fails(world, Check.NORM, delivery=_certified(world, long), disclosure=vouched)
+    vouched = replace(world.disclosure, result=result_of(world, long)).signed_by(world.client_keys[1], world.sid)
+    _fails(world, Check.NORM, delivery=certified(world, long), disclosure=vouched)
 
 
 def test_a_member_under_another_group_key_or_another_session_key_fails_check_2(public) -> None:
     for changes in ({"group_check": ZERO}, {"session_key_hash": ZERO}):
         other = replace(public.headers[0], **changes).signed_by(public.client_keys[1], public.sid)
         roster = ((1, other.hash()), *public.delivery.roster[1:])
-        delivery = _certified(public, replace(public.delivery, roster=roster))
+        delivery = certified(public, replace(public.delivery, roster=roster))
         _fails(public, Check.GROUP_KEY, delivery=delivery, headers=[other, *public.headers[1:]])
     wrong = replace(public.disclosure, session_key=ZERO).signed_by(public.client_keys[1], public.sid)
     _fails(public, Check.GROUP_KEY, disclosure=wrong)
@@ -378,7 +376,7 @@ def test_a_member_under_another_group_key_or_another_session_key_fails_check_2(p
 def test_unsigned_headers_and_disclosures_are_refused(public) -> None:
     unsigned = replace(public.headers[0], signature=bytes(64))
     roster = ((1, unsigned.hash()), *public.delivery.roster[1:])
-    delivery = _certified(public, replace(public.delivery, roster=roster))
+    delivery = certified(public, replace(public.delivery, roster=roster))
     with pytest.raises(MalformedError):
         verify_disclosed(public.manifest, delivery, [unsigned, *public.headers[1:]], public.disclosure)
     for changes in ({"signature": bytes(64)}, {"client": 2}, {"session_key": ZERO}, {"result": ZERO}):

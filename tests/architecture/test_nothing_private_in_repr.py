@@ -24,10 +24,9 @@ from privateyes.engines.local.session import LocalInput
 from privateyes.federation.rounds import ClientUpdate
 from privateyes.training.local import LocalRound
 
-# Scripts of the MPC engine's own environment, which import what is not installed here; invented people; and what
-# is said aloud, or was read from a record of that.
+# Scripts of the MPC engine's own environment, which import what is not installed here; and invented people.
 ELSEWHERE = "privateyes.engines.mpc.inside."
-OPEN = ("privateyes.tasks.gaze.synthetic.", "privateyes.aggregation.messages", "privateyes.aggregation.evidence")
+OPEN = ("privateyes.tasks.gaze.synthetic.",)
 ARRAYS = {np.ndarray, torch.Tensor, memoryview, bytearray}
 SECRETS = ("key", "secret", "salt", "seed", "mask", "content")
 PUBLIC = ("public_key", "hub_key")

@@ -16,7 +16,7 @@ from privateyes.experiments import datafiles, run
 
 Call = Callable[..., Result]
 COMMANDS = [
-    [], ["demo"], ["train"], ["evaluate"], ["predict"], ["export"], ["report"], ["data"], ["data", "render"],
+    [], ["demo"], ["train"], ["evaluate"], ["predict"], ["export"], ["report"], ["clean"], ["data"], ["data", "render"],
     ["data", "check"], ["task", "verify"], ["transcript", "verify"],
 ]  # fmt: skip
 

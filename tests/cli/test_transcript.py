@@ -13,17 +13,25 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
-from privateyes.aggregation.states import Agreed, Opened, Step
 
-from privateyes.aggregation.aggregator import Aggregator, Point
+from audit_records import as_receipts, record_of, set_up_of, write_record
+from local_task import local_parties, set_up_in
+from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.memory import AggregatorMemory
-from privateyes.aggregation.messages import Agreement, HubCommitment, HubSum, Message, Opening
+from privateyes.aggregation.messages import (
+    Agreement,
+    HubCommitment,
+    HubSum,
+    Message,
+    Opening,
+)
+from privateyes.aggregation.steps import OwnShare, Step
 from privateyes.crypto.commitment import commit_to_sum
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.misbehaviour import AlteringAggregator
-from privateyes.engines.local.parties import SecurePlan, draw_identities, parties_from, set_up_epoch
+from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.transcript import TranscriptFile
@@ -33,34 +41,21 @@ from privateyes.errors import BlamedError
 Call = Callable[..., Result]
 
 
-def write(path: Path, messages: Sequence[Message]) -> Path:
-    """A record as a run writes it."""
-    lines = [json.dumps({"type": type(m).__name__, "bytes": m.to_bytes().hex()}) + "\n" for m in messages]
-    path.write_text("".join(lines))
-    return path
-
-
 def said_in(world: Any) -> list[Message]:
     """The session that a world is at, as its record has it."""
-    headers = [submission.header for submission in world.submissions.values()]
-    openings = [opening.receipt() for opening in world.openings]
-    return [
-        *world.announcements, *headers, *world.votes, *world.commitments, world.hub_commitment, *world.agreements,
-        *openings, world.total.receipt(), *world.results, world.delivery.receipt(),
-    ]  # fmt: skip
+    return as_receipts(world, record_of(world))
 
 
 @pytest.fixture
 def task(make_world: Any, tmp_path: Path) -> SimpleNamespace:
     """A task's folder with its manifest, the set-up and one honest session."""
-    world = make_world()
+    world = make_world(roster_min=4)
     folder = tmp_path / "transcripts"
     folder.mkdir()
     (tmp_path / "manifest.toml").write_text(world.manifest.to_toml())
-    sealed = [message for own in world.stream_keys.values() for message in own]
-    write(folder / "setup.jsonl", [*sealed, *world.group_keys])
+    write_record(folder / "setup.jsonl", set_up_of(world))
     world.run()
-    write(folder / "round-0001-session-0000.jsonl", said_in(world))
+    write_record(folder / "round-0001-session-0000.jsonl", said_in(world))
     return SimpleNamespace(world=world, path=tmp_path, folder=folder, manifest=tmp_path / "manifest.toml")
 
 
@@ -88,7 +83,7 @@ def test_a_manifest_that_comes_with_the_record_is_warned_of(call: Call, task: An
 def test_a_proven_fault_names_the_culprit_and_exits_with_1(call: Call, task: Any, tmp_path: Path) -> None:
     world = task.world
     second = world.signed_by_aggregator(replace(world.results[1], result=bytes(32)), 2)
-    write(task.folder / "more.jsonl", [second, world.clients[3].complain(world.sid, 5)])
+    write_record(task.folder / "more.jsonl", [second, world.clients[3].complain(world.sid, 5)])
     answer = tmp_path / "found.json"
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest, "--json", answer)
     assert result.exit_code == 1
@@ -98,6 +93,7 @@ def test_a_proven_fault_names_the_culprit_and_exits_with_1(call: Call, task: Any
     found = json.loads(answer.read_text())
     assert found["manifest"] == world.manifest.digest().hex()
     (session,) = found["sessions"]
+    assert session["setup"] == world.setup.hex()
     assert session["findings"][0]["level"] == "proven"
     assert session["findings"][0]["parties"] == ["aggregator 2"]
     assert session["roster"] == [1, 2, 3, 4]
@@ -108,14 +104,15 @@ def test_a_certified_result_that_all_clients_refuse_is_no_consistent_record(
 ) -> None:
     world = task.world
     complaints = [own.complain(world.sid, 5) for own in world.clients.values()]
-    write(task.folder / "more.jsonl", complaints)
+    write_record(task.folder / "more.jsonl", complaints)
     answer = tmp_path / "found.json"
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest, "--json", answer)
     assert result.exit_code == 1
     assert "certified, refused by 4 clients 4/4" in words(result)
     assert "consistent" not in result.stdout
     last = result.stdout.splitlines()[-1]
-    assert last.startswith("4 clients refused a certified result (round 0 of epoch 1, session ")
+    where = f"(round 0 of set-up {world.setup.hex()[:8]} (epoch 1), session {world.sid.hex()[:8]}, check 5)"
+    assert last.startswith(f"4 clients refused a certified result {where}: somebody")
     assert "altered the sum before it was committed" in last
     assert last.endswith("nobody is proven guilty of it")
     found = json.loads(answer.read_text())
@@ -126,7 +123,7 @@ def test_a_certified_result_that_all_clients_refuse_is_no_consistent_record(
 
 
 def test_a_refusal_of_what_the_record_does_not_have_says_so(call: Call, task: Any) -> None:
-    write(task.folder / "more.jsonl", [task.world.clients[2].complain(task.world.sid, 3)])
+    write_record(task.folder / "more.jsonl", [task.world.clients[2].complain(task.world.sid, 3)])
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 1
     assert "certified, refused by 1 client 4/4" in words(result)
@@ -140,10 +137,11 @@ def test_a_refusal_of_a_public_sum_that_passes_says_so(call: Call, make_world: A
     manifest.write_text(world.manifest.to_toml())
     disclosure = world.clients[1].disclose(world.client_memories[1], world.delivery)
     complaint = world.clients[2].complain(world.sid, 7)
-    record = write(tmp_path / "x.jsonl", [*said_in(world), world.delivery, disclosure, complaint])
+    record = write_record(tmp_path / "x.jsonl", [*said_in(world), world.delivery, disclosure, complaint])
+    write_record(tmp_path / "setup.jsonl", set_up_of(world))
     result = call("transcript", "verify", record, "--manifest", manifest)
     assert result.exit_code == 1
-    assert "the sum in the record passes; they were sent another one, hold other clips, or" in result.stdout
+    assert "the sum in the record passes; they were sent another one, or complain without reason" in result.stdout
     assert "false" not in result.stdout
 
 
@@ -151,13 +149,15 @@ def test_a_hub_whose_sum_is_wrong_is_suspected_and_not_one_of_several(
     call: Call, task: Any, make_world: Any, tmp_path: Path
 ) -> None:
     """The operators kept the uploads; the hub committed to another sum."""
-    world = make_world()
+    world = make_world(roster_min=4)
     world.run(to="commit")
     world.total = HubSum(world.sid, world.shifted(world.total.share, {0: 1}))
-    world.hub_commitment = HubCommitment(world.sid, commit_to_sum(world.sid, world.total.share))
+    total = commit_to_sum(world.sid, world.total.share, world.manifest.bulk_hash)
+    world.hub_commitment = HubCommitment(world.sid, total)
     for step in ("agree", "open", "certify", "deliver"):
         getattr(world, step)()
-    record = write(tmp_path / "kept.jsonl", [*said_in(world), *world.submissions.values()])
+    record = write_record(tmp_path / "kept.jsonl", [*said_in(world), *world.submissions.values()])
+    write_record(tmp_path / "setup.jsonl", set_up_of(world))
     answer = tmp_path / "found.json"
     result = call("transcript", "verify", record, "--manifest", task.manifest, "--json", answer)
     assert result.exit_code == 1
@@ -170,12 +170,33 @@ def test_a_hub_whose_sum_is_wrong_is_suspected_and_not_one_of_several(
     assert fault["level"] == "suspected"
 
 
-def test_a_forged_accusation_changes_nothing(call: Call, task: Any) -> None:
+def test_a_forged_accusation_is_held_against_whoever_wrote_it(call: Call, task: Any) -> None:
     forged = replace(task.world.results[1], result=bytes(32))
-    write(task.folder / "more.jsonl", [forged])
+    write_record(task.folder / "more.jsonl", [forged])
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
-    assert result.exit_code == 0
-    assert "set aside: 1 x ResultSignature in the name of aggregator 2" in words(result)
+    assert result.exit_code == 1
+    assert "suspected record recorder set aside: 1 x ResultSignature in the name of aggregator 2" in words(result)
+    assert "this proves nothing about aggregator 2" in words(result)
+    assert "the recorder, suspected" in words(result)
+    last = "0 faults proven, 1 of whoever wrote the record, altered it or lost a part of it"
+    assert result.stdout.splitlines()[-1] == last
+
+
+def test_an_altered_word_of_the_hub_exits_with_1(call: Call, task: Any) -> None:
+    path = task.folder / "round-0001-session-0000.jsonl"
+    altered = [
+        replace(message, commitment=bytes(32)) if isinstance(message, HubCommitment) else message
+        for message in said_in(task.world)
+    ]
+    write_record(path, altered)
+    result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
+    assert result.exit_code == 1
+    assert "a sum in the hub's name is not the one that T was signed over" in words(result)
+    last = (
+        "0 faults proven, 1 of the hub, or of whoever altered its unsigned word on the way, or whoever wrote the "
+        "record, altered it or lost a part of it"
+    )
+    assert result.stdout.splitlines()[-1] == last
 
 
 def test_inconsistent_statements_exit_with_1(call: Call, task: Any) -> None:
@@ -183,7 +204,7 @@ def test_inconsistent_statements_exit_with_1(call: Call, task: Any) -> None:
     kept = ("Announcement", "Header", "Vote", "RosterCommitment", "HubCommitment", "Agreement")
     others = [m for m in said_in(world) if type(m).__name__ in kept and m != world.agreements[1]]
     second = world.signed_by_aggregator(replace(world.agreements[1], transcript=bytes(32)), 2)
-    write(task.folder / "round-0001-session-0000.jsonl", [*others, second])
+    write_record(task.folder / "round-0001-session-0000.jsonl", [*others, second])
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 1
     assert "one of several" in words(result)
@@ -195,9 +216,11 @@ def test_an_abort_that_blames_nobody_is_told_as_such(call: Call, task: Any) -> N
     world = task.world
     world.accept(bytes([1]) * 32)
     world.run(to="vote")
-    notices = [own.stop(world.aggregator_memories[s], Point.ROSTER).message for s, own in world.aggregators.items()]
+    notices = world.give_up()
     headers = [submission.header for submission in world.submissions.values()]
-    write(task.folder / "round-0002-session-0001.jsonl", [*world.announcements, *headers, *world.votes, *notices])
+    write_record(
+        task.folder / "round-0002-session-0001.jsonl", [*world.announcements, *headers, *world.votes, *notices]
+    )
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 0
     assert "aborted at step 2" in words(result)
@@ -207,10 +230,10 @@ def test_an_abort_that_blames_nobody_is_told_as_such(call: Call, task: Any) -> N
 def test_a_session_of_another_task_is_told_and_not_judged(call: Call, task: Any, make_world: Any) -> None:
     other = make_world(m=3)
     other.run()
-    write(task.folder / "other.jsonl", [m for m in said_in(other) if type(m).__name__ == "Vote"])
+    write_record(task.folder / "other.jsonl", [m for m in said_in(other) if type(m).__name__ == "Vote"])
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 0
-    assert "1 session of another task, or forged: not judged" in result.stdout
+    assert "1 session of another task, forged, or without the sealing keys of its set-up: not judged" in result.stdout
 
 
 def test_the_wrong_manifest_is_an_error(call: Call, task: Any, make_world: Any, tmp_path: Path) -> None:
@@ -221,7 +244,7 @@ def test_the_wrong_manifest_is_an_error(call: Call, task: Any, make_world: Any, 
     assert "is of this manifest's task; give the manifest that the record was made under" in result.stderr
 
 
-GOOD = '{"type": "HubCommitment", "bytes": "0a"}'
+GOOD = '{"type": "HubCommitment", "bytes": "4a"}'
 DAMAGED = {
     "not JSON": ("round one\n", "line 1: not JSON; give a session's record"),
     "binary": ("\x00\x01\x02\n", "line 1: not JSON"),
@@ -238,7 +261,8 @@ DAMAGED = {
     "cut off text": ("round one", "line 1: not JSON"),
     "null": ("null\n", "not an object with the texts type and bytes"),
     "too short": (GOOD + "\n", "made under another manifest: give --manifest"),
-    "other kind": ('{"type": "Vote", "bytes": "0a00"}\n', "a message of kind 10 where Vote (8) was expected"),
+    "other kind": ('{"type": "Vote", "bytes": "4a00"}\n', "a message of kind 74 where Vote (72) was expected"),
+    "version 1": ('{"type": "Vote", "bytes": "0800"}\n', "a message of protocol version 1 where Vote of version 2"),
     "endless": ('{"type": "' + "x" * 300_000 + "\n", "longer than any message of this task"),
 }
 
@@ -260,7 +284,7 @@ def test_a_torn_last_line_is_noted_with_its_place_and_the_rest_is_judged(call: C
     """As a kill in the middle of a write leaves it. The line before it, whole, proves a fault all the same."""
     world = task.world
     second = world.signed_by_aggregator(replace(world.results[1], result=bytes(32)), 2)
-    path = write(task.folder / "more.jsonl", [second, world.clients[3].complain(world.sid, 5)])
+    path = write_record(task.folder / "more.jsonl", [second, world.clients[3].complain(world.sid, 5)])
     whole, torn = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(whole + torn[:kept])
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
@@ -304,7 +328,7 @@ def test_the_exit_code_is_the_verdict_whoever_stops_reading(task: Any, guilty: b
     """As in ``privateyes transcript verify ... | head -1``."""
     if guilty:
         second = task.world.signed_by_aggregator(replace(task.world.results[1], result=bytes(32)), 2)
-        write(task.folder / "more.jsonl", [second])
+        write_record(task.folder / "more.jsonl", [second])
     program = "from privateyes.cli.main import main; main()"
     arguments = ["transcript", "verify", str(task.folder), "--manifest", str(task.manifest)]
     reading, writing = os.pipe()
@@ -328,7 +352,7 @@ def test_a_record_without_a_whole_message_is_an_error(call: Call, task: Any, tmp
 def test_what_is_not_there_is_one_line_with_the_remedy(call: Call, task: Any, tmp_path: Path) -> None:
     empty = tmp_path / "elsewhere" / "deep"
     empty.mkdir(parents=True)
-    lonely = write(empty.parent / "x.jsonl", task.world.votes)
+    lonely = write_record(empty.parent / "x.jsonl", task.world.votes)
     folder = tmp_path / "elsewhere"
     for arguments, line in (
         ([tmp_path / "nowhere"], "does not exist"),
@@ -349,12 +373,13 @@ def test_what_is_not_there_is_one_line_with_the_remedy(call: Call, task: Any, tm
 
 
 def test_a_set_up_elsewhere_can_be_given(call: Call, task: Any, tmp_path: Path) -> None:
+    """Without the aggregators' sealing keys nothing shows that the session is of this manifest."""
     elsewhere = (task.folder / "setup.jsonl").rename(tmp_path / "kept.jsonl")
     without = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     given = call("transcript", "verify", task.folder, "--manifest", task.manifest, "--setup", elsewhere)
-    assert without.exit_code == given.exit_code == 0
-    count = [int(result.stdout.split()[0]) for result in (without, given)]
-    assert count[1] - count[0] == 12 + 4
+    assert (without.exit_code, given.exit_code) == (2, 0)
+    assert "and its set-up with --setup" in without.stderr
+    assert given.stdout.splitlines()[0].split()[0] == str(len(set_up_of(task.world)) + len(said_in(task.world)))
 
 
 # Real sessions among local parties, whose record is on disk
@@ -363,12 +388,13 @@ def test_a_set_up_elsewhere_can_be_given(call: Call, task: Any, tmp_path: Path) 
 class SwappingAggregator(Aggregator):
     """Opens another share than it committed to, and signs what it opens."""
 
-    def open(self, memory: AggregatorMemory, state: Agreed, agreements: Sequence[Agreement]) -> Step[Opened, Opening]:
-        step = Aggregator.open(self, memory, state, agreements)
-        share = step.message.share.copy()
-        share[0] = (int(share[0]) + 1) % self.manifest.field.prime
-        other = replace(step.message, share=share).signed_by(self.identity, step.message.sid)
-        return replace(step, message=other)
+    def open(self, memory: AggregatorMemory, share: OwnShare, agreements: Sequence[Agreement]) -> Step[Opening]:
+        step = Aggregator.open(self, memory, share, agreements)
+        other = step.message.share.copy()
+        other[0] = (int(other[0]) + 1) % self.manifest.field.prime
+        receipt = replace(step.message, share=other).receipt(self.manifest.bulk_hash)
+        signature = receipt.signed_by(self.identity, step.message.sid).signature
+        return replace(step, message=replace(step.message, share=other, signature=signature))
 
 
 @pytest.fixture
@@ -377,16 +403,17 @@ def session_of(tmp_path: Path) -> Callable[..., SessionResult]:
 
     def run(second: type[Aggregator], mode: str = "sealed") -> SessionResult:
         plan = SecurePlan(("a", "b", "c"), 7, 3, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2, mode=mode)
-        parties = parties_from(plan, draw_identities(plan))
-        set_up_epoch(parties, bytes(32), Wire(parties.manifest))
+        parties, store = local_parties(plan), PartyStore.create(tmp_path / "store")
+        setup, record = TranscriptFile(tmp_path / "setup.jsonl"), TranscriptFile(tmp_path / "session.jsonl")
+        set_up_in(store, parties, Wire(parties.manifest, setup.add))
         own = parties.aggregators[1]
         parties = parties.with_aggregator(second(own.manifest, own.number, own.identity))
         (tmp_path / "manifest.toml").write_text(parties.manifest.to_toml())
-        record, store = TranscriptFile(tmp_path / "session.jsonl"), PartyStore(tmp_path / "store")
         inputs = {number: LocalInput(np.full(7, 0.25, np.float32), 3, bytes(32)) for number in (1, 2, 3)}
         try:
             return Session(parties, Wire(parties.manifest, record.add), store, RoleClock()).run(1, inputs)
         finally:
+            setup.close()
             record.close()
             store.close()
 
@@ -421,7 +448,7 @@ def test_who_opens_something_else_than_it_committed_to_is_proven_guilty_by_the_r
     result, found = verified()
     assert result.exit_code == 1
     (session,) = found["sessions"]
-    assert session["outcome"] == "aborted"
+    assert session["outcome"] == "incomplete"  # it was agreed on, so nobody gives it up
     faults = [own for own in session["findings"] if own["level"] in ("proven", "inconsistent", "suspected")]
     assert [(own["level"], own["parties"]) for own in faults] == [("proven", ["aggregator 2"])]
     assert faults[0]["what"] == "opened something other than it committed to"

@@ -6,6 +6,7 @@ import hashlib
 import math
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from types import MappingProxyType
@@ -140,6 +141,7 @@ class World:
         self.epoch += 1
         manifest = self.manifest
         self.next_round = 0
+        self.old_chains = {s: chain for s, own in self.aggregator_memories.items() for chain in own.chains.values()}
         self.aggregator_setups = {
             s: AggregatorSetup(manifest, s, key, self.epoch, leader) for s, key in self.aggregator_keys.items()
         }
@@ -358,9 +360,14 @@ class World:
 
     def finish(self, to: str = "deliver") -> None:
         """All steps after the submissions, up to and including ``to``."""
-        for step in ("vote", "commit", "agree", "open", "certify", "deliver"):
+        self.finish_from("vote", to)
+
+    def finish_from(self, first: str, until: str = "deliver") -> None:
+        """The steps from one to another, both included."""
+        steps = ("vote", "commit", "agree", "open", "certify", "deliver")
+        for step in steps[steps.index(first) :]:
             getattr(self, step)()
-            if step == to:
+            if step == until:
                 return
 
     def check(self, client: int, delivery: Delivery | None = None) -> VerifiedAverage:
@@ -391,6 +398,10 @@ class World:
         """What the ideal functionality gives for a roster (all submitters by default)."""
         return aggregate(self.inputs, roster or tuple(self.inputs), self.manifest.roster_min)
 
+    def ideal_of(self, inputs: Mapping[int, IdealInput], roster: Sequence[int]) -> IdealOutput:
+        """The same for inputs of another session."""
+        return aggregate(inputs, tuple(roster), self.manifest.roster_min)
+
     def mean_of(self, output: IdealOutput) -> Any:
         """The decoded average of an ideal output, exact up to one float64 division."""
         values = np.array(output.values, dtype=np.int64)
@@ -406,7 +417,10 @@ class World:
         return with_matching_tags(self.field, self.d + 1, changes, key, self.sid)
 
     def signed_by_aggregator(self, message: Any, aggregator: int) -> Any:
-        """The message as a corrupt aggregator signs it."""
+        """The message as a corrupt aggregator signs it; an opening is signed with its root in the vector's place."""
+        if isinstance(message, Opening):
+            receipt = self.signed_by_aggregator(message.receipt(self.manifest.bulk_hash), aggregator)
+            return replace(message, signature=receipt.signature)
         return message.signed_by(self.aggregator_keys[aggregator], self.sid)
 
     def closings(self, round_number: int, setup: bytes | None = None) -> list[Any]:

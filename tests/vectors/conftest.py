@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,13 +29,16 @@ def vectors() -> Callable[[str], Any]:
 
 
 @pytest.fixture(scope="session")
-def reference() -> ModuleType:
-    """tests/vectors/reference.py."""
-    path = Path(__file__).with_name("reference.py")
-    spec = importlib.util.spec_from_file_location("second_implementation", path)
+def reference() -> SimpleNamespace:
+    """tests/vectors/reference: everything in its modules, by name."""
+    folder, name = Path(__file__).with_name("reference"), "second_implementation"
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
     if spec is None or spec.loader is None:
-        raise ImportError(path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+        raise ImportError(folder)
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[name] = package
+    spec.loader.exec_module(package)
+    modules = sorted(path.stem for path in folder.glob("[a-z]*.py"))
+    return SimpleNamespace(**{module: importlib.import_module(f"{name}.{module}") for module in modules})

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -15,8 +17,12 @@ def _generate(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
-def test_regenerating_the_vectors_changes_nothing() -> None:
-    done = _generate("--check")
+NAMES = sorted(path.stem for path in (ROOT / "vectors").glob("*.json"))
+
+
+@pytest.mark.parametrize("names", [[name for name in NAMES if name != "records"], ["records"]], ids=len)
+def test_regenerating_the_vectors_changes_nothing(names) -> None:
+    done = _generate("--check", "--only", *names)
     assert done.returncode == 0, done.stderr
 
 
@@ -27,7 +33,7 @@ def test_an_altered_a_missing_and_an_unknown_file_are_named(tmp_path) -> None:
     (folder / "fields.json").write_text(text.replace('"2147483647"', '"2147483646"', 1), encoding="utf-8")
     (folder / "challenges.json").unlink()
     (folder / "more.json").write_text("{}", encoding="utf-8")
-    done = _generate("--check", "--folder", str(folder))
+    done = _generate("--check", "--folder", str(folder), "--only", "challenges", "fields", "streams")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 3
     assert "fields.json, line 6" in done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,14 @@ from privateyes import errors
 from privateyes.aggregation import messages
 from privateyes.aggregation.challenge import TensorChallenge
 from privateyes.aggregation.keys import GroupKey, KeyChain, session_id, session_key_hash, setup_id, share_stream
+from privateyes.aggregation.ledger import LedgerEntry, SessionEnd, at_weights, chain_of, ended, is_void, require_unused
 from privateyes.aggregation.manifest import manifest_from_toml
-from privateyes.aggregation.messages import Message, SealedStreamKey, Signed
+from privateyes.aggregation.messages import NO_SESSION, Message, Opening, SealedStreamKey, Signed
 from privateyes.aggregation.roster import result_digest, roster_digest, transcript_digest
 from privateyes.crypto import statement as statements
 from privateyes.crypto import streams
-from privateyes.crypto.commitment import LEAF_BYTES, commit_to_share, commit_to_sum_root, merkle_root
+from privateyes.crypto.bulk import LEAF_CONTEXT, BulkHash
+from privateyes.crypto.commitment import LEAF_BYTES, commit_to_share, commit_to_sum_root, merkle_root, share_hash
 from privateyes.crypto.field import field_by_name
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.signature import SigningKey
@@ -182,10 +184,12 @@ def test_roots_and_commitments_are_as_given(vectors) -> None:
     for case in given["merkle_roots"]:
         size = case["length_bytes"]
         data = (pattern * (size // len(pattern) + 1))[:size]
-        assert merkle_root(np.frombuffer(data, dtype="<u4")).hex() == case["root"]
+        for bulk in BulkHash:
+            assert merkle_root(np.frombuffer(data, dtype="<u4"), bulk).hex() == case[bulk.value]
+    assert given["blake3_leaf_context"] == LEAF_CONTEXT
     sid = bytes.fromhex(given["sid"])
     case = given["share_hash"]
-    hashed = statements.digest(Label.SHARE_HASH, Role.CLIENT, sid, case["client"], bytes.fromhex(case["share"]))
+    hashed = share_hash(sid, case["client"], case["length_bytes"], bytes.fromhex(case["root"]))
     assert hashed.hex() == case["hash"]
     case = given["roster"]
     entries = tuple((client, bytes.fromhex(value)) for client, value in case["entries"])
@@ -295,20 +299,34 @@ def test_manifests_have_their_digest_and_unsafe_ones_are_refused(vectors) -> Non
         manifest = manifest_from_toml(case["toml"])
         assert manifest.digest().hex() == case["digest"], case["about"]
         assert manifest.share_elements == case["share_elements"]
-        for epoch, setup in case["setup_id_of_epoch"].items():
-            assert setup_id(manifest.digest(), int(epoch)).hex() == setup
+        assert manifest.is_fixed_cohort == case["fixed_cohort"]
+        privacy = manifest.privacy
+        assert (privacy and privacy.limit(manifest.encoding).bound) == case["norm_bound"]
+        for seed, expected in case["weights_seed"].items():
+            assert manifest.weights_seed(int(seed)).hex() == expected
+    digests = [case["digest"] for case in given["accepted"]]
+    assert len(set(digests)) == len(digests) - 1
+    assert digests[0] == digests[1]
+    first = given["accepted"][0]["toml"]
     for case in given["refused"]:
+        text = case["toml"] if "toml" in case else first.replace(case["old"], case["new"], 1)
+        assert text != first
         with pytest.raises(_error(case["error"])) as refusal:
-            manifest_from_toml(case["toml"])
+            manifest_from_toml(text)
         assert type(refusal.value).__name__ == case["error"], case["about"]
 
 
 def test_identifiers_and_keys_follow_from_each_other_as_given(vectors) -> None:
     given = vectors("identifiers")
     setup, key, state = (bytes.fromhex(given[name]) for name in ("setup_id", "group_key", "state_digest"))
-    assert setup_id(bytes.fromhex(given["manifest_digest"]), given["epoch"]) == setup
+    keys = [bytes.fromhex(text) for text in given["public_keys"]]
+    for case in given["setups"]:
+        chosen = [keys[position] for position in case["public_keys"]]
+        named = (bytes.fromhex(case["manifest_digest"]), int(case["epoch"]), case["leader"])
+        assert setup_id(*named, chosen).hex() == case["setup_id"], case["about"]
+    assert given["setups"][0]["setup_id"] == setup.hex()
     for mode, state_id in given["state_id"].items():
-        group = GroupKey(setup, given["epoch"], key, sealed=mode == "sealed")
+        group = GroupKey(setup, key, sealed=mode == "sealed")
         assert group.state_id(state).hex() == state_id
         assert group.check_value().hex() == given["group_check"]
     state_id = bytes.fromhex(given["state_id"]["sealed"])
@@ -316,10 +334,10 @@ def test_identifiers_and_keys_follow_from_each_other_as_given(vectors) -> None:
         assert session_id(setup, int(number), state_id).hex() == sid
     session = given["session"]
     sid, session_key = bytes.fromhex(session["sid"]), bytes.fromhex(session["session_key"])
-    assert GroupKey(setup, given["epoch"], key).session_key(sid) == session_key
+    assert GroupKey(setup, key).session_key(sid) == session_key
     assert session_key_hash(sid, session_key).hex() == session["session_key_hash"]
     sealed = given["sealed_key"]
-    message = SealedStreamKey(given["epoch"], sealed["client"], sealed["aggregator"], bytes.fromhex(sealed["sealed"]))
+    message = SealedStreamKey(setup, sealed["client"], sealed["aggregator"], bytes.fromhex(sealed["sealed"]))
     assert message.sealed_hash(setup).hex() == sealed["hash"]
 
 
@@ -382,9 +400,10 @@ def test_every_message_is_written_read_and_signed_as_given(vectors) -> None:
             again = KINDS[case["message"]].from_bytes(bytes.fromhex(case["bytes"]), manifest)
             assert again.to_bytes().hex() == case["bytes"]
             if "signed_statement" in case:
-                assert message.signed_statement(context).hex() == case["signed_statement"]
-                assert again.signed_by(key, context).signature == message.signature
-                again.require_signature_of(key.public_bytes, context)
+                signed = message.receipt(manifest.bulk_hash) if isinstance(message, Opening) else message
+                assert signed.signed_statement(context).hex() == case["signed_statement"]
+                assert signed.signed_by(key, context).signature == again.signature
+                signed.require_signature_of(key.public_bytes, context)
     assert seen == set(KINDS)
 
 
@@ -393,14 +412,85 @@ def test_bytes_that_are_no_message_are_refused_as_given(vectors) -> None:
     refused = set()
     for task in given["tasks"]:
         manifest = manifest_from_toml(task["manifest"])
-        for entry in task["malformed"]:
+        for entry in task["messages"]:
+            data = bytes.fromhex(entry["bytes"])
             refused.add(entry["message"])
-            for case in entry["cases"]:
-                with pytest.raises(_error(case["error"])):
-                    KINDS[entry["message"]].from_bytes(bytes.fromhex(case["bytes"]), manifest)
+            for case in entry["malformed"]:
+                altered = data[: case["from"]] + bytes.fromhex(case["by"]) + data[case["to"] :]
+                with pytest.raises(_error(case["error"])) as refusal:
+                    KINDS[entry["message"]].from_bytes(altered, manifest)
+                if "of protocol version 1" in case["about"]:
+                    assert "protocol version 1" in refusal.value.problem
     assert refused == set(KINDS)
+
+
+def test_messages_of_version_1_and_wrong_signatures_are_refused_as_given(vectors) -> None:
+    given = vectors("messages")
     manifest = manifest_from_toml(given["tasks"][0]["manifest"])
+    assert len(given["messages_of_version_1"]) == 5
+    for case in given["messages_of_version_1"]:
+        with pytest.raises(_error(case["error"]), match="a message of protocol version 1"):
+            KINDS[case["message"]].from_bytes(bytes.fromhex(case["bytes"]), manifest)
     for case in given["signatures_that_do_not_verify"]:
         message = KINDS[case["message"]].from_bytes(bytes.fromhex(case["bytes"]), manifest)
         with pytest.raises(_error(case["error"])):
             message.require_signature_of(bytes.fromhex(case["public_key"]), bytes.fromhex(case["context"]))
+
+
+# ledger.json
+
+
+def _named(value: str) -> bytes:
+    return hashlib.sha256(value.encode()).digest()
+
+
+class Ledger:
+    """The rows of ledger.json as entries; keys, data sets, weights and manifests are compared only."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.sessions = {
+            name: (bytes.fromhex(own["setup_id"]), own["round"], bytes.fromhex(own["state_id"]))
+            for name, own in given["sessions"].items()
+        }
+
+    def sid(self, name: str | None) -> bytes:
+        return NO_SESSION if name is None else session_id(*self.sessions[name])
+
+    def entries(self, rows: list[dict[str, Any]]) -> list[LedgerEntry]:
+        return [
+            LedgerEntry(
+                *(_named(row[name]) for name in ("key", "data_set", "weights", "manifest")),
+                *self.sessions[row["session"]], self.sid(row["origin"]), bytes(32), SessionEnd[row["end"].upper()],
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    def here(self, rows: list[dict[str, Any]]) -> tuple[LedgerEntry, ...]:
+        return at_weights(self.entries(rows), _named("W"), _named("mine"), _named("mine"))
+
+
+def _is_allowed(call: Any, *arguments: Any) -> bool:
+    try:
+        call(*arguments)
+    except errors.RefusedError:
+        return False
+    return True
+
+
+def test_a_ledger_allows_and_refuses_as_given(vectors) -> None:
+    given = vectors("ledger")
+    ledger = Ledger(given)
+    for name, session in given["sessions"].items():
+        assert ledger.sid(name).hex() == session["sid"]
+    for case in given["submit"]:
+        assert _is_allowed(require_unused, ledger.here(case["entries"])) == case["allowed"], case["about"]
+    for case in given["repeat"]:
+        named = (ledger.sid(case["origin"]), _named("mine"), _named("M"))
+        assert _is_allowed(chain_of, ledger.here(case["entries"]), *named) == case["allowed"], case["about"]
+    for case in given["ended"]:
+        entries, end = ledger.entries(case["entries"]), SessionEnd[case["end"].upper()]
+        changed = ended(entries, ledger.sid(case["session"]), end)
+        expected = [replace(entries[position], end=end) for position in case["changed"]]
+        assert list(changed) == expected, case["about"]
+    for case in given["chain_of_s_is_void"]:
+        assert is_void(ledger.entries(case["entries"]), ledger.sid("S")) == case["void"], case["about"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import json
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from privateyes.aggregation import messages
 from privateyes.aggregation.messages import (
+    BIND,
     Abort,
     AggregatorKey,
     Agreement,
@@ -19,9 +23,11 @@ from privateyes.aggregation.messages import (
     Disclosure,
     Header,
     HubCommitment,
+    HubRequest,
     HubSum,
     Message,
     Opening,
+    Origin,
     ResultSignature,
     RosterCommitment,
     SealedGroupKey,
@@ -32,11 +38,14 @@ from privateyes.aggregation.messages import (
     Vote,
     Voucher,
 )
+from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.sealing import SEALED_KEY_BYTES, SEALING_OVERHEAD_BYTES, SEALING_PUBLIC_KEY_BYTES
 from privateyes.crypto.signature import SigningKey
 from vectors.cast import Cast, Plot
 from vectors.values import elements, numbers, refusal, require, secret
 
+VERSION_1 = Path(__file__).parent.parent.parent / "vectors" / "inputs" / "version_1.json"
+LAST_OF_VERSION_1 = 24
 KEY, CONTEXT = SigningKey(secret("messages/signing key")), secret("messages/context")
 
 
@@ -46,7 +55,7 @@ def _digest(name: str) -> bytes:
 
 def every_message(cast: Cast) -> list[Message]:
     """One of each kind, with a share in the task's field."""
-    sid, field = CONTEXT, cast.field
+    sid, setup, field = CONTEXT, CONTEXT, cast.field
     count = cast.manifest.share_elements
     share = np.array([0, field.prime - 1, *elements(field.prime, "messages/share", count - 2)], dtype=field.dtype)
     entries = tuple((i, _digest(f"header {i}")) for i in (1, 2, 4))
@@ -55,23 +64,27 @@ def every_message(cast: Cast) -> list[Message]:
     sealed = secret("messages/sealed", SEALED_KEY_BYTES)
     public = secret("messages/public key", SEALING_PUBLIC_KEY_BYTES)
     header = Header(sid, 3, _digest("nonce"), _digest("kc"), _digest("ksid"), digests[:2], _digest("share hash"))
-    opening = _signed(Opening(sid, 2, _digest("salt"), share))
+    again = replace(header, origin=_digest("origin"))
+    opening = Opening(sid, 2, _digest("salt"), share)
+    opening = replace(opening, signature=_signed(opening.receipt(cast.manifest.bulk_hash)).signature)
     total = HubSum(sid, share)
     delivery = Delivery(sid, _digest("kc"), entries, digests, signatures, share)
     plain = [
-        AggregatorKey(2**64 - 1, 65_535, public), ClientKey(1, 2**32 - 1, public), SealedStreamKey(3, 1, 2, sealed),
-        SealedGroupKey(3, 1, 4, sealed), SealedState(3, 1, 4, sealed[:SEALING_OVERHEAD_BYTES]),
-        SealedState(3, 1, 4, sealed),
-        Announcement(2, 3, 2**40, _digest("state id")), header,
+        AggregatorKey(2**64 - 1, 2**32 - 1, 65_535, public), ClientKey(setup, 2**32 - 1, public),
+        SealedStreamKey(setup, 1, 2, sealed), SealedGroupKey(setup, 1, 4, sealed),
+        SealedState(setup, 1, 4, sealed[:SEALING_OVERHEAD_BYTES]), SealedState(setup, 1, 4, sealed),
+        Voucher(setup, 3, _digest("state id")), HubRequest(1, setup, 2**40, _digest("state id")),
+        HubRequest(BIND, setup, 0, bytes(32)), Announcement(setup, 2, 2**64 - 1, _digest("state id")), header, again,
         Vote(sid, 1, entries), Vote(sid, 1, ()), RosterCommitment(sid, 2, _digest("rho"), _digest("commitment")),
         Agreement(sid, 1, _digest("transcript")), ResultSignature(sid, 1, _digest("result")), Complaint(sid, 3, 5),
-        Closing(sid, 2, 0), Closing(sid, 2, 1), Voucher(2**63 - 1, 3, _digest("state id")),
-        Disclosure(sid, 3, _digest("result"), _digest("session key")), Abort(sid, 2, 4),
+        Closing(sid, 2, 0), Closing(sid, 2, 1), Disclosure(sid, 3, _digest("result"), _digest("session key")),
+        Abort(sid, 2, 4),
     ]  # fmt: skip
     signed = [_signed(message) for message in plain]
+    unsigned = [HubCommitment(sid, _digest("hub")), Origin(sid, _digest("kc"), entries)]
     bulk = [Submission(_signed(header), share), opening, total, delivery]
-    receipts = [opening.receipt(), total.receipt(), delivery.receipt()]
-    return [*signed, HubCommitment(sid, _digest("hub")), *bulk, *receipts]
+    receipts = [message.receipt(cast.manifest.bulk_hash) for message in (opening, total, delivery)]
+    return [*signed, *unsigned, *bulk, *receipts]
 
 
 def _signed(message: Any) -> Any:
@@ -90,11 +103,17 @@ def _written(value: Any) -> Any:
     return value
 
 
-def _positive(message: Message) -> dict[str, Any]:
+def _positive(message: Message, bulk: BulkHash) -> dict[str, Any]:
     out = {"message": type(message).__name__, "kind": message.kind, "fields": _written(message)}
-    if isinstance(message, Signed):
-        out["signed_statement"] = message.signed_statement(CONTEXT)
+    signed = message.receipt(bulk) if isinstance(message, Opening) else message
+    if isinstance(signed, Signed):
+        out["signed_statement"] = signed.signed_statement(CONTEXT)
     return {**out, "bytes": message.to_bytes()}
+
+
+def _without_64(message: Message) -> str:
+    known = message.kind - 64 <= LAST_OF_VERSION_1
+    return "a message of protocol version 1" if known else "its number without the 64, which version 1 did not have"
 
 
 def _malformed(message: Message, cast: Cast) -> list[tuple[str, bytes]]:
@@ -102,8 +121,11 @@ def _malformed(message: Message, cast: Cast) -> list[tuple[str, bytes]]:
     cases = [
         ("nothing", b""),
         ("only the kind", data[:1]),
-        ("another kind", bytes([message.kind % 24 + 1]) + data[1:]),
+        ("another kind", bytes([65 + (message.kind - 64) % 26]) + data[1:]),
         ("kind 0", b"\0" + data[1:]),
+        (_without_64(message), bytes([message.kind - 64]) + data[1:]),
+        ("kind 64", bytes([64]) + data[1:]),
+        ("kind 91, which nobody knows", bytes([91]) + data[1:]),
         ("the last byte is missing", data[:-1]),
         ("the first byte is missing", data[1:]),
         ("a byte too many", data + b"\0"),
@@ -127,12 +149,14 @@ def _malformed(message: Message, cast: Cast) -> list[tuple[str, bytes]]:
         cases += _bad_rosters(message, data)
     if isinstance(message, SealedState):
         cases += [
-            ("a sealed text shorter than the overhead of sealing", data[:17] + (1135).to_bytes(8, "big") + data[25:]),
-            ("a sealed text that is shorter than its count", data[:17] + (2**40).to_bytes(8, "big") + data[25:]),
-            ("the largest count", data[:17] + b"\xff" * 8 + data[25:]),
+            ("a sealed text shorter than the overhead of sealing", data[:41] + (1135).to_bytes(8, "big") + data[49:]),
+            ("a sealed text that is shorter than its count", data[:41] + (2**40).to_bytes(8, "big") + data[49:]),
+            ("the largest count", data[:41] + b"\xff" * 8 + data[49:]),
         ]
     if isinstance(message, Header | Delivery):
         cases += _bad_lists(message, data)
+    if isinstance(message, Submission):
+        cases.append(("a header of protocol version 1 in it", data[:1] + bytes([Header.kind - 64]) + data[2:]))
     return cases
 
 
@@ -174,17 +198,27 @@ def _bad_lists(message: Header | Delivery, data: bytes) -> list[tuple[str, bytes
     ]
 
 
-def _refused(message: Message, cast: Cast) -> dict[str, Any]:
+def _malformed_cases(message: Message, cast: Cast) -> list[dict[str, Any]]:
     kind = type(message)
     out = []
     for about, data in _malformed(message, cast):
         got = refusal(lambda data=data: kind.from_bytes(data, cast.manifest))
-        out.append({"about": about, "bytes": data, **require({"error": "MalformedError"}, got, f"{kind}: {about}")})
-    return {"message": kind.__name__, "cases": out}
+        expected = require({"error": "MalformedError"}, got, f"{kind}: {about}")
+        out.append({"about": about, **_edit(message.to_bytes(), data), **expected})
+    return out
 
 
-def _bad_signatures(messages: list[Message]) -> list[dict[str, Any]]:
-    message = next(message for message in messages if isinstance(message, Agreement))
+def _edit(data: bytes, altered: bytes) -> dict[str, Any]:
+    """The bytes of ``data`` from ``from`` to ``to`` are replaced by ``by``."""
+    shorter = min(len(data), len(altered))
+    same = next((at for at in range(shorter) if data[at] != altered[at]), shorter)
+    left = shorter - same
+    tail = next((at for at in range(left) if data[-1 - at] != altered[-1 - at]), left)
+    return {"from": same, "to": len(data) - tail, "by": altered[same : len(altered) - tail]}
+
+
+def _bad_signatures(everything: list[Message]) -> list[dict[str, Any]]:
+    message = next(message for message in everything if isinstance(message, Agreement))
     data = message.to_bytes()
     other = SigningKey(secret("messages/other key")).public_bytes
     cases = [
@@ -205,8 +239,20 @@ def _bad_signatures(messages: list[Message]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _of_version_1(cast: Cast) -> list[dict[str, Any]]:
+    """Whole messages of the earlier version, as its vectors had them."""
+    old = json.loads(VERSION_1.read_text(encoding="utf-8"))
+    out = []
+    for name, text in old.items():
+        kind, data = vars(messages)[name], bytes.fromhex(text)
+        got = refusal(lambda kind=kind, data=data: kind.from_bytes(data, cast.manifest))
+        out.append({"message": name, "bytes": data, **require({"error": "MalformedError"}, got, name)})
+    return out
+
+
 def _plot(field: str) -> Plot:
-    return Plot(f"messages-{field}", n=2, m=4, field=field, mode="sealed", submitting=())
+    bulk_hash = "blake3" if field == "compact" else "sha256"
+    return Plot(f"messages-{field}", n=2, m=4, field=field, mode="sealed", submitting=(), bulk_hash=bulk_hash)
 
 
 def make() -> dict[str, Any]:
@@ -215,14 +261,14 @@ def make() -> dict[str, Any]:
     compact = every_message(Cast(_plot("compact")))
     for field in ("compact", "wide"):
         cast = Cast(_plot(field))
-        messages = every_message(cast)
-        if field == "wide":
-            messages = [message for message in messages if hasattr(message, "share")]
+        listed = [message for message in every_message(cast) if field == "compact" or hasattr(message, "share")]
         tasks.append(
             {
                 "manifest": cast.manifest.to_toml(),
-                "messages": [_positive(message) for message in messages],
-                "malformed": [_refused(message, cast) for message in messages],
+                "messages": [
+                    {**_positive(message, cast.manifest.bulk_hash), "malformed": _malformed_cases(message, cast)}
+                    for message in listed
+                ],
             }
         )
     return {
@@ -231,5 +277,6 @@ def make() -> dict[str, Any]:
         "public_key": KEY.public_bytes,
         "context": CONTEXT,
         "tasks": tasks,
+        "messages_of_version_1": _of_version_1(Cast(_plot("compact"))),
         "signatures_that_do_not_verify": _bad_signatures(compact),
     }

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from privateyes.aggregation.aggregator import Point
 from privateyes.aggregation.audit import audit
-from privateyes.aggregation.messages import VOID, Closing, Message
-from vectors.cast import Cast
-from vectors.rounds import plots, said_in_order
+from privateyes.aggregation.messages import VOID, Abort, Closing, Message
+from privateyes.aggregation.steps import Point
+from vectors.bases import PUBLIC, SEALED, bases
+from vectors.cast import Session
+from vectors.rounds import ended_in_order, said_in_order
+from vectors.script import Table
 from vectors.values import require
 
 ZERO = bytes(32)
 CERTIFIED = "certified"
 ALL = ("aggregator 1", "aggregator 2", "aggregator 3")
 Faults = list[tuple[str, tuple[str, ...]]]
+FORGED: Faults = [("suspected", ("recorder",))]
+"""Whose signature does not verify is nobody's word; whoever wrote the record may have altered it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def _proven(party: str) -> Faults:
     return [("proven", (party,))]
 
 
-def _second_words(cast: Cast) -> list[tuple[str, Message, Faults]]:
+def _second_words(cast: Session) -> list[tuple[str, Message, Faults]]:
     """A second word of aggregator 2 where it may say one, signed by nobody yet; and who is named besides.
 
     A second roster or transcript also shows that somebody misled somebody; which of the named it was, nothing shows.
@@ -59,7 +63,7 @@ def _second_words(cast: Cast) -> list[tuple[str, Message, Faults]]:
     ]
 
 
-def _cases(cast: Cast) -> list[_Case]:
+def _cases(cast: Session) -> list[_Case]:
     header = cast.submissions[2].header
     guilty = "aggregator 2"
     out = [
@@ -69,54 +73,64 @@ def _cases(cast: Cast) -> list[_Case]:
         _Case("without its end", [], [], ("ResultSignature", "Delivery", "Closing"), "incomplete"),
         _Case(
             "given up by aggregator 3",
-            [cast.aggregators[3].stop(cast.aggregator_memories[3], Point.OPEN).message],
+            [cast.by_aggregator(Abort(cast.sid, 3, Point.OPEN), 3)],
             [],
             ("Opening", "ResultSignature", "Delivery", "Closing"),
             "aborted",
         ),
         _Case("a complaint", [cast.clients[1].complain(cast.sid, 5)], [], outcome="refused"),
-        _Case("two headers of client 2", [cast.by_client(replace(header, nonce=ZERO), 2)], _proven("client 2")),
-        _Case("a sum of the hub that nobody agreed on", [replace(cast.total, share=cast.delivery.share)], []),
-        _Case("a second header of client 2 without its signature", [replace(header, nonce=ZERO)], []),
-    ]
+        _Case("two headers of client 2, under the same stream keys", [cast.by_client(replace(header, nonce=ZERO), 2)],
+              _proven("client 2")),
+        _Case("two headers of client 2, the second under other stream keys: it may have lost its store",
+              [cast.by_client(replace(header, nonce=ZERO, sealed_hashes=(ZERO,) * 3), 2)], []),
+        _Case("a round announced twice by aggregator 2, from two states",
+              [cast.by_aggregator(replace(cast.announcements[1], state_id=ZERO), 2, cast.setup)], _proven(guilty)),
+        _Case("a sum of the hub that nobody agreed on", [replace(cast.total, share=cast.delivery.share)],
+              [("suspected", ("hub", "recorder"))]),
+        _Case("a second header of client 2 without its signature", [replace(header, nonce=ZERO)], FORGED),
+    ]  # fmt: skip
     for about, word, besides in _second_words(cast):
         signed = cast.by_aggregator(word, 2)
         out.append(_Case(f"{about} of aggregator 2", [signed], [*_proven(guilty), *besides]))
         forged = replace(signed, signature=cast.by_aggregator(word, 3).signature)  # type: ignore[call-arg]
-        out.append(_Case(f"{about} of aggregator 2, the second signed by aggregator 3", [forged], []))
+        out.append(_Case(f"{about} of aggregator 2, the second signed by aggregator 3", [forged], FORGED))
     return out
 
 
-def said(cast: Cast) -> list[Message]:
+def said(cast: Session) -> list[Message]:
     """The round's messages."""
-    return [message for _, _, message in said_in_order(cast)]
+    return [message for _, _, message in (*said_in_order(cast), *ended_in_order(cast))]
 
 
-def _receipts(cast: Cast) -> list[Message]:
-    openings = [opening.receipt() for opening in cast.openings]
-    return [*openings, cast.total.receipt(), cast.delivery.receipt()]
+def _receipts(cast: Session) -> list[Message]:
+    bulk = cast.manifest.bulk_hash
+    return [message.receipt(bulk) for message in (*cast.openings, cast.total, cast.delivery)]
 
 
-def _written(case: _Case, cast: Cast) -> dict[str, Any]:
+def _written(case: _Case, cast: Session, table: Table) -> dict[str, Any]:
     kept = [message for message in said(cast) if type(message).__name__ not in case.without]
-    found = audit(cast.manifest, [*kept, *case.added])
+    found = audit(cast.manifest, [*cast.keys.offered, *kept, *case.added])
     (session,) = [session for session in found.sessions if session.sid == cast.sid]
     faults = sorted({(str(fault.level), fault.parties) for fault in found.faults})
     got = {"outcome": str(session.outcome), "faults": [{"level": level, "parties": list(who)} for level, who in faults]}
     wrong = [{"level": level, "parties": list(who)} for level, who in sorted(case.faults)]
     return {
         "about": case.about,
-        "base": cast.plot.name,
+        "base": cast.name,
         "without": list(case.without),
-        "added": [message.to_bytes() for message in case.added],
+        "added": [table.add(message) for message in case.added],
         "expected": require({"outcome": case.outcome, "faults": wrong}, got, case.about),
     }
 
 
 def make() -> dict[str, Any]:
     """Records of the sealed and the public compact round with three aggregators."""
-    casts = [Cast(plot).play() for plot in plots(3)[:2]]
+    table = Table()
+    offered = {name: [table.add(message) for message in bases()[name].keys.offered] for name in (SEALED, PUBLIC)}
+    cases = [_written(case, bases()[name], table) for name in offered for case in _cases(bases()[name])]
     return {
         "about": "records of sessions, docs/protocol.md, Records and blame",
-        "cases": [_written(case, cast) for cast in casts for case in _cases(cast)],
+        "messages": dict(sorted(table.messages.items())),
+        "offered": offered,
+        "cases": cases,
     }

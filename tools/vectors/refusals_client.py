@@ -1,40 +1,40 @@
-"""What a client refuses, and whoever checks a public round."""
+"""What a client refuses up to its submission, and when it settles, accepts or jumps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from privateyes.aggregation.challenge import TensorChallenge
-from privateyes.aggregation.messages import VOID, Closing, Delivery, ResultSignature
-from privateyes.aggregation.roster import result_digest, roster_digest, transcript_digest
-from privateyes.crypto.commitment import merkle_root
-from vectors.cast import WEIGHT_MAX, Cast
+from privateyes.aggregation.memory import TrainingState
+from privateyes.aggregation.messages import OPENED, VOID, Announcement, Closing, Origin, RosterCommitment, Voucher
+from privateyes.aggregation.roster import roster_digest
+from vectors.bases import AGAIN, FIRST_OF_FIXED, MOVED, PUBLIC, SEALED, bases
+from vectors.cast import WEIGHT_MAX, Session
 from vectors.script import Case
-from vectors.values import bits32
+from vectors.values import bits32, bits64, numbers, secret
 
 ME = {"client": 1}
 REFUSED, MALFORMED, TRAINING = {"error": "RefusedError"}, {"error": "MalformedError"}, {"error": "TrainingError"}
+PARAMETER = {"error": "ParameterError"}
 ZERO = bytes(32)
 SUBMIT = {"do": "submit"}
+CLIPS = {"lengths": [7], "clips": bits64([0.5])}
 
 
-def cases(sealed: Cast, public: Cast) -> list[Case]:
+def cases() -> list[Case]:
     """In the order of the steps."""
-    submitting = [*_announcements(sealed), *_updates(sealed), *_resubmitting(sealed), *_settling(sealed)]
-    checking = [*_session(sealed, public), *_roster(sealed), *_signatures(sealed), *_tags(sealed), *_bounds(sealed)]
-    return [*submitting, *checking, *_disclosing(sealed, public), *_auditing(sealed, public)]
-
-
-def _failed(check: int) -> dict[str, Any]:
-    return {"error": "DeliveryError", "check": check}
+    sealed = bases()[SEALED]
+    return [
+        *_announcements(sealed), *_updates(sealed), *_resubmitting(sealed), *_settling(sealed), *_sending_again(),
+        *_resending(sealed), *_accepting(sealed), *_jumping(sealed),
+    ]  # fmt: skip
 
 
 # Steps 0 and 1
 
 
-def _announcements(cast: Cast) -> Iterator[Case]:
+def _announcements(cast: Session) -> Iterator[Case]:
     one, two, three = cast.announcements
 
     def all_signed(**changes: Any) -> list[Any]:
@@ -46,15 +46,17 @@ def _announcements(cast: Cast) -> Iterator[Case]:
         ("none", [], REFUSED),
         ("one twice, another missing", [one, two, two], REFUSED),
         ("one too many", [one, two, three, three], REFUSED),
+        ("of another kind", [one, two, cast.results[2]], REFUSED),
         ("an altered round", [one, replace(two, round=9), three], MALFORMED),
         ("an altered signature", [one, two, replace(three, signature=bytes(64))], MALFORMED),
         ("signed by another aggregator", [one, cast.by_aggregator(two, 3, cast.setup), three], MALFORMED),
         ("under another set-up", [one, cast.by_aggregator(two, 2, ZERO), three], MALFORMED),
         ("two rounds, each signed", [one, all_signed(round=9)[1], three], REFUSED),
         ("two states, each signed", [one, all_signed(state_id=ZERO)[1], three], REFUSED),
-        ("another epoch, signed by all", all_signed(epoch=2), REFUSED),
+        ("another set-up named, signed by one", [one, all_signed(setup=ZERO)[1], three], REFUSED),
+        ("another set-up named, signed by all", all_signed(setup=ZERO), REFUSED),
         ("another training state, signed by all", all_signed(state_id=ZERO), REFUSED),
-        ("a jump over more than 1024 rounds, signed by all", all_signed(round=1025), REFUSED),
+        ("a jump over more than 64 rounds, signed by all", all_signed(round=65), REFUSED),
     ]
     for about, messages, expected in cases:
         for do in ("observe", "submit"):
@@ -62,10 +64,13 @@ def _announcements(cast: Cast) -> Iterator[Case]:
     yield Case("observe: a round twice", ME, [{"do": "observe"}, {"do": "observe"}], REFUSED)
     earlier = {"do": "observe", "messages": all_signed(round=2)}
     yield Case("observe: an earlier round, signed by all", ME, [{"do": "observe"}, earlier], REFUSED)
+    moved = bases()[MOVED]
+    before = {"do": "observe", "messages": bases()[AGAIN].announcements}
+    yield Case("observe: a round of the set-up before", ME, [before], MALFORMED, moved.name)
 
 
-def _updates(cast: Cast) -> Iterator[Case]:
-    delta = cast.delta(1)
+def _updates(cast: Session) -> Iterator[Case]:
+    delta = cast.cast.delta(1)
     nan, infinite = delta.copy(), delta.copy()
     nan[3], infinite[6] = float("nan"), float("inf")
     for about, change in (
@@ -78,217 +83,200 @@ def _updates(cast: Cast) -> Iterator[Case]:
         ("a weight above the manifest's", {"weight": WEIGHT_MAX + 1}),
     ):
         yield Case(f"submit: {about}", ME, [{**SUBMIT, **change}], TRAINING)
+    yield Case("submit: clips for each tensor in a public task", ME, [{**SUBMIT, "clips": CLIPS}], PARAMETER, PUBLIC)
+    short = {"lengths": [6], "clips": CLIPS["clips"]}
+    yield Case("submit: clips for another model", ME, [{**SUBMIT, "clips": short}], PARAMETER)
 
 
-def _resubmitting(cast: Cast) -> Iterator[Case]:
+def _resubmitting(cast: Session) -> Iterator[Case]:
     again = {"do": "submit", "messages": cast.next_announcements()}
     yield Case("submit: a second time in one round", ME, [SUBMIT, SUBMIT], REFUSED)
-    yield Case("submit: again from the same state, nothing said about the first", ME, [SUBMIT, again], REFUSED)
+    yield Case("submit: again from the same weights, nothing said about the first", ME, [SUBMIT, again], REFUSED)
     opened = {"do": "settle", "messages": cast.closings()}
-    yield Case("submit: again from the same state, the first was opened", ME, [SUBMIT, opened, again], REFUSED)
-    lie = [cast.closings()[0], *_void(cast)[1:]]
-    mixed = {"do": "settle", "messages": lie}
+    yield Case("submit: again from the same weights, the first was opened", ME, [SUBMIT, opened, again], REFUSED)
+    mixed = {"do": "settle", "messages": [cast.closings()[0], *void(cast)[1:]]}
     yield Case("submit: again, though one aggregator says opened", ME, [SUBMIT, mixed, again], REFUSED)
+    yield Case("submit: again after a restart", ME, [SUBMIT, {"do": "reload"}, again], REFUSED)
+    yield Case("submit: a fresh update after an opened session", ME, [SUBMIT], REFUSED, AGAIN)
+    yield Case("submit: a fresh update after an opened session of the set-up before", ME, [SUBMIT], REFUSED, MOVED)
 
 
-def _void(cast: Cast) -> list[Any]:
+def void(cast: Session) -> list[Any]:
+    """Every aggregator's word that the session is void."""
     return [cast.by_aggregator(Closing(cast.sid, s, VOID), s) for s in cast.aggregators]
 
 
-def _settling(cast: Cast) -> Iterator[Case]:
-    one, two, three = _void(cast)
+def _settling(cast: Session) -> Iterator[Case]:
+    one, two, three = void(cast)
     foreign = cast.by_aggregator(replace(two, sid=ZERO), 2, ZERO)
+    misnamed = cast.by_aggregator(replace(two, sid=ZERO), 2)
     cases: list[tuple[str, list[Any], dict[str, Any]]] = [
         ("one is missing", [one, three], REFUSED),
         ("none", [], REFUSED),
         ("one twice, another missing", [one, two, two], REFUSED),
+        ("one too many", [one, two, three, three], REFUSED),
+        ("of another kind", [one, two, cast.results[2]], REFUSED),
         ("altered from opened to void", [one, replace(cast.closings()[1], outcome=VOID), three], MALFORMED),
         ("of another session", [one, foreign, three], MALFORMED),
+        ("that names another session, signed for this one", [one, misnamed, three], REFUSED),
         ("an outcome that does not exist, signed",
          [one, cast.by_aggregator(replace(two, outcome=2), 2), three], MALFORMED),
+        ("an outcome that does not exist, beside one that is opened",
+         [cast.by_aggregator(replace(one, outcome=OPENED), 1), cast.by_aggregator(replace(two, outcome=2), 2), three],
+         MALFORMED),
     ]  # fmt: skip
     for about, messages, expected in cases:
         yield Case(f"settle: {about}", ME, [SUBMIT, {"do": "settle", "messages": messages}], expected)
 
 
-# Step 5
+# An update that is sent again
 
 
-def result_of(delivery: Delivery) -> bytes:
-    """The digest of what a delivery says."""
-    rho = roster_digest(delivery.sid, delivery.group_check, delivery.roster)
-    transcript = transcript_digest(delivery.sid, rho, delivery.commitments)
-    return result_digest(delivery.sid, transcript, merkle_root(delivery.share), len(delivery.roster))
+def _sending_again() -> Iterator[Case]:
+    done, moved = bases()[AGAIN], bases()[MOVED]
+    first, origin = done.first, done.origin
+    if origin is None:
+        raise RuntimeError("a repeat names its origin")
 
+    def again(
+        announced: list[Announcement] = done.announcements,
+        named: Origin = origin,
+        commitments: list[RosterCommitment] = first.commitments,
+    ) -> dict[str, Any]:
+        return {"do": "repeat", "messages": [*announced, *commitments, named]}
 
-def certified(cast: Cast, delivery: Delivery) -> Delivery:
-    """The delivery with all n signatures on what it now says: as if every aggregator were corrupt."""
-    result = result_of(delivery)
-    signed = [
-        cast.by_aggregator(ResultSignature(delivery.sid, s, result), s, delivery.sid).signature
-        for s in cast.aggregators
-    ]
-    return replace(delivery, results=tuple(signed))
+    def committed(named: Origin) -> list[RosterCommitment]:
+        rho = roster_digest(named.sid, named.group_check, named.roster)
+        changed = [replace(message, sid=named.sid, rho=rho) for message in first.commitments]
+        return [done.by_aggregator(message, message.aggregator, named.sid) for message in changed]
 
-
-def _check(about: str, delivery: Delivery, check: int, client: int = 1) -> Case:
-    first = SUBMIT if client != 5 else {"do": "observe"}
-    calls = [first, {"do": "check", "messages": [delivery]}]
-    return Case(f"check: {about}", {"client": client}, calls, _failed(check))
-
-
-def _session(cast: Cast, public: Cast) -> Iterator[Case]:
-    delivery = cast.delivery
-    yield _check("another session's id", replace(delivery, sid=ZERO), 1)
-    yield _check("another session's id, signed by all", certified(cast, replace(delivery, sid=ZERO)), 1)
-    yield _check("another task's delivery", public.delivery, 1)
-    calls = [SUBMIT, {"do": "accept", "state_digest": ZERO.hex()}, {"do": "check"}]
-    yield Case("check: a delivery that was accepted before", ME, calls, _failed(1))
-    void = {"do": "settle", "messages": _void(cast)}
-    yield Case("check: a session that all n called void", ME, [SUBMIT, void, {"do": "check"}], _failed(1))
-    yield Case("check: no round was announced", ME, [{"do": "check"}], _failed(1))
-    yield _check("another kc", replace(delivery, group_check=ZERO), 2)
-    yield _check("another kc, signed by all", certified(cast, replace(delivery, group_check=ZERO)), 2)
-
-
-def _roster(cast: Cast) -> Iterator[Case]:
-    delivery = cast.delivery
-    entries = dict(delivery.roster)
-
-    def with_roster(roster: Mapping[int, bytes]) -> Delivery:
-        return certified(cast, replace(delivery, roster=tuple(sorted(roster.items()))))
-
-    four, five = cast.submissions[4].header.hash(), ZERO
-    yield _check("a roster below R_min", with_roster({1: entries[1]}), 3)
-    yield _check("a roster of nobody", with_roster({}), 3)
-    yield _check("a roster above R_max", with_roster({**entries, 4: four, 5: five}), 3)
-    yield _check("a client that is not in the manifest", with_roster({**entries, 6: five}), 3)
-    yield _check("client 0", with_roster({**entries, 0: five}), 3)
-    yield _check("another header of this client", with_roster({**entries, 1: ZERO}), 3)
-    yield _check("another header of a client that was left out", with_roster({**entries, 4: ZERO}), 3, client=4)
-    yield _check("listed without having submitted", with_roster({**entries, 5: five}), 3, client=5)
-
-
-def _signatures(cast: Cast) -> Iterator[Case]:
-    delivery = cast.delivery
-    one, two, three = delivery.results
-    shifted = cast.shifted(delivery.share, {0: 1})
-    entries = delivery.roster
-    yield _check("a signature is missing", replace(delivery, results=(one, two)), 4)
-    yield _check("a signature too many", replace(delivery, results=(one, two, three, three)), 4)
-    yield _check("an altered signature", replace(delivery, results=(one, two, bytes(64))), 4)
-    yield _check("signatures in another order", replace(delivery, results=(two, one, three)), 4)
-    yield _check("a commitment is missing", replace(delivery, commitments=delivery.commitments[:-1]), 4)
-    yield _check("an altered commitment", replace(delivery, commitments=(*delivery.commitments[:-1], ZERO)), 4)
-    yield _check("the sum altered after it was signed", replace(delivery, share=shifted), 4)
-    yield _check("a member removed after it was signed", replace(delivery, roster=entries[:2]), 4)
-    altered = replace(delivery, roster=(entries[0], (2, ZERO), entries[2]))
-    yield _check("a member's header altered after it was signed", altered, 4)
-
-
-def _tags(cast: Cast) -> Iterator[Case]:
-    delivery, p, d = cast.delivery, cast.prime, cast.plot.dimension
-
-    def with_changes(changes: Mapping[int, int]) -> Delivery:
-        return certified(cast, replace(delivery, share=cast.shifted(delivery.share, changes)))
-
-    changes: list[tuple[str, Mapping[int, int]]] = [
-        ("the first value", {0: 1}), ("the last value", {d - 1: 1}), ("the weight", {d: 1}),
-        ("the first tag", {d + 1: 1}),
-        ("the last tag", {d + cast.field.tags: p - 1}), ("two values that cancel", {1: 1, 2: p - 1}),
-        ("-Z in place of Z", {t: -2 * int(value) % p for t, value in enumerate(delivery.share)}),
-        ("2Z in place of Z", {t: int(value) for t, value in enumerate(delivery.share)}),
-        ("zero in place of Z", {t: -int(value) % p for t, value in enumerate(delivery.share)}),
+    one, two = first.commitments
+    elsewhere = replace(origin, sid=ZERO)
+    without = replace(origin, roster=origin.roster[1:])
+    altered = replace(origin, roster=(*origin.roster[:2], (3, ZERO)))
+    longer = replace(origin, roster=(*origin.roster, (4, ZERO)))
+    mine = replace(origin, roster=((1, ZERO), *origin.roster[1:]))
+    other_kc = replace(origin, group_check=ZERO)
+    misnamed = done.by_aggregator(replace(two, sid=ZERO), 2, first.sid)
+    cases: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
+        ("an announcement is missing", [again(announced=done.announcements[:1])], REFUSED),
+        ("the round before", [again(announced=first.announcements)], REFUSED),
+        ("a session that this client never submitted to", [again(named=elsewhere, commitments=committed(elsewhere))],
+         REFUSED),
+        ("a roster without this client, signed by all", [again(named=without, commitments=committed(without))],
+         REFUSED),
+        ("a roster with another header of this client, signed by all",
+         [again(named=mine, commitments=committed(mine))], REFUSED),
+        ("a roster with another header of client 3", [again(named=altered)], REFUSED),
+        ("a roster with one client more", [again(named=longer)], REFUSED),
+        ("the roster under another kc", [again(named=other_kc)], REFUSED),
+        ("a commitment to it is missing", [again(commitments=[one])], REFUSED),
+        ("one commitment twice", [again(commitments=[one, one])], REFUSED),
+        ("a commitment to another roster, signed",
+         [again(commitments=[one, done.by_aggregator(replace(two, rho=ZERO), 2, first.sid)])], REFUSED),
+        ("a commitment that names another session, signed for this one", [again(commitments=[one, misnamed])], REFUSED),
+        ("a commitment of this session", [again(commitments=[one, done.commitments[1]])], MALFORMED),
+        ("an altered commitment", [again(commitments=[one, replace(two, rho=ZERO)])], MALFORMED),
+        ("signed by another aggregator",
+         [again(commitments=[one, done.by_aggregator(two, 1, first.sid)])], MALFORMED),
+        ("the kept update was damaged", [{"do": "repeat", "encoded": numbers([1, 2, 3, 4])}], MALFORMED),
+        ("the kept update is too short", [{"do": "repeat", "encoded": numbers([1, 2, 3])}], MALFORMED),
+        ("a session that all n called void", [{"do": "settle", "messages": void(first)}, {"do": "repeat"}], REFUSED),
+        ("a second time in one round", [{"do": "repeat"}, {"do": "repeat"}], REFUSED),
     ]  # fmt: skip
-    for about, change in changes:
-        yield _check(f"{about}, signed by all", with_changes(change), 5)
-    entries = delivery.roster
-    fewer = replace(delivery, roster=entries[:2])
-    yield _check("|R| too small, signed by all", certified(cast, fewer), 5)
-    more = replace(delivery, roster=(*entries, (4, cast.submissions[4].header.hash())))
-    yield _check("|R| too large, signed by all", certified(cast, more), 5)
+    for about, calls, expected in cases:
+        yield Case(f"repeat: {about}", ME, calls, expected, AGAIN)
+    second = Origin(done.sid, done.group.check_value(), done.entries)
+    calls = [again(announced=moved.announcements, named=second, commitments=done.commitments)]
+    yield Case("repeat: the second session of the chain is named", ME, calls, REFUSED, MOVED)
+    later = again(announced=done.next_announcements())
+    calls = [{"do": "settle", "messages": void(first)}, {"do": "submit"}, later]
+    yield Case("repeat: after a fresh update from these weights", ME, calls, REFUSED, AGAIN)
 
 
-def _matching(cast: Cast, changes: Mapping[int, int]) -> Delivery:
-    """The delivery shifted so that the tags fit: needs K, so a corrupt client, and every aggregator."""
-    coordinates = cast.plot.dimension + 1
-    shift = cast.shifted(cast.field.zeros(coordinates), changes)
-    accumulator = TensorChallenge(cast.field, coordinates, cast.session_key, cast.sid).accumulator()
-    accumulator.update(shift)
-    tags = {coordinates + index: int(tag) for index, tag in enumerate(accumulator.tags(pads=0))}
-    return certified(cast, replace(cast.delivery, share=cast.shifted(cast.delivery.share, {**changes, **tags})))
+def _resending(cast: Session) -> Iterator[Case]:
+    damaged = numbers(range(cast.plot.dimension))
+    yield Case("resend: what was kept is damaged", ME, [SUBMIT, {"do": "resend", "encoded": damaged}], MALFORMED)
+    calls = [SUBMIT, {"do": "settle", "messages": void(cast)}, {"do": "resend"}]
+    yield Case("resend: a session that all n called void", ME, calls, REFUSED)
+    calls = [SUBMIT, {"do": "accept", "state": next_state(cast)}, {"do": "resend"}]
+    yield Case("resend: a session whose result was accepted", ME, calls, REFUSED)
 
 
-def _bounds(cast: Cast) -> Iterator[Case]:
-    d, size = cast.plot.dimension, len(cast.delivery.roster)
-    accepted = cast.check(1)
-    total = accepted.total_weight
-    for about, weight in (
-        ("0", 0), ("below |R|", size - 1), ("above |R| w_max", size * WEIGHT_MAX + 1), ("negative", -total),
-    ):  # fmt: skip
-        yield _check(
-            f"a total weight that is {about}, tags and signatures fit", _matching(cast, {d: weight - total}), 6
-        )
-    encoding = cast.manifest.encoding
-    bound = encoding.sum_bound(size, total)
-    value = round(float(accepted.mean[0]) * total * 2**encoding.scale_bits)
-    for about, wanted in (("just above the bound", bound + 1), ("just below minus the bound", -bound - 1)):
-        altered = _matching(cast, {0: wanted - value})
-        yield _check(f"a coordinate {about}, tags and signatures fit", altered, 7)
+# Other states
 
 
-# Public rounds
+def written_state(state: TrainingState) -> dict[str, Any]:
+    """A training state as JSON."""
+    return {"digest": state.digest.hex(), "weights": state.weights.hex(), "counter": state.counter}
 
 
-def _disclosing(sealed: Cast, public: Cast) -> Iterator[Case]:
-    calls = [SUBMIT, {"do": "disclose", "messages": [sealed.delivery]}]
-    yield Case("disclose: a sealed task", ME, calls, REFUSED)
-    delivery = public.delivery
-    unsigned = replace(delivery, results=(*delivery.results[:2], bytes(64)))
-    short = replace(delivery, results=delivery.results[:2])
-    for about, wrong, check in (
-        ("before all have signed the result", unsigned, 4), ("a signature is missing", short, 4),
-        ("another session", replace(delivery, sid=ZERO), 1), ("another kc", replace(delivery, group_check=ZERO), 2),
-    ):  # fmt: skip
-        calls = [SUBMIT, {"do": "disclose", "messages": [wrong]}]
-        yield Case(f"disclose: {about}", ME, calls, _failed(check), public=True)
-    void = {"do": "settle", "messages": _void(public)}
-    calls = [SUBMIT, void, {"do": "disclose"}]
-    yield Case("disclose: a session that all n called void", ME, calls, _failed(1), public=True)
-    yield Case("disclose: no round was announced", ME, [{"do": "disclose"}], _failed(1), public=True)
+def next_state(cast: Session, **changes: Any) -> dict[str, Any]:
+    """The training state after the session's."""
+    digest, weights = (secret(f"{cast.plot.name}/{name} after") for name in ("state", "weights"))
+    return written_state(replace(TrainingState(digest, weights, cast.cast.state.counter + 1), **changes))
 
 
-def _auditing(sealed: Cast, public: Cast) -> Iterator[Case]:
-    cast, delivery = public, public.delivery
-    headers = [cast.submissions[i].header for i in (1, 2, 3)]
-    disclosure = cast.disclose(1)
-    shifted = certified(cast, replace(delivery, share=cast.shifted(delivery.share, {0: 1})))
-    vouched = cast.by_client(replace(disclosure, result=result_of(shifted)), 1)
-    wrong_key = cast.by_client(replace(disclosure, session_key=ZERO), 1)
-    unsigned = replace(delivery, share=cast.shifted(delivery.share, {0: 1}))
-    other = cast.by_client(replace(headers[1], group_check=ZERO), 2)
-    roster = ((1, headers[0].hash()), (2, other.hash()), (3, headers[2].hash()))
-    mixed = certified(cast, replace(delivery, roster=roster))
-    forged = replace(headers[1], signature=bytes(64))
-    forged_roster = ((1, headers[0].hash()), (2, forged.hash()), (3, headers[2].hash()))
-    stranger = cast.by_client(replace(disclosure, client=6), 1)
-    foreign = cast.by_client(replace(disclosure, sid=ZERO), 1, ZERO)
+def _accepting(cast: Session) -> Iterator[Case]:
+    state = cast.cast.state
+    for about, changes in (
+        ("a state that counts no round more", {"counter": state.counter}),
+        ("a state that counts two rounds more", {"counter": state.counter + 2}),
+        ("the state itself", {"digest": state.digest}),
+    ):
+        calls = [SUBMIT, {"do": "accept", "state": next_state(cast, **changes)}]
+        yield Case(f"accept: {about}", ME, calls, REFUSED)
+    calls = [SUBMIT, {"do": "accept", "state": next_state(cast), "sid": ZERO.hex()}]
+    yield Case("accept: the result of a session that this client does not follow", ME, calls, REFUSED)
+
+
+def jump(cast: Session, vouchers: list[Any], **changes: Any) -> dict[str, Any]:
+    """The call by which a client jumps to the state that the vouchers of ``vouchers_for`` name."""
+    return {"do": "jump", "messages": vouchers, "state": next_state(cast, **changes)}
+
+
+def voucher(cast: Session, client: int, signer: int | None = None, **changes: Any) -> Any:
+    """A client's word for ``next_state``."""
+    digest = bytes.fromhex(next_state(cast)["digest"])
+    message = replace(Voucher(cast.setup, client, cast.group.state_id(digest)), **changes)
+    return cast.by_client(message, signer or client, cast.setup)
+
+
+def _jumping(sealed: Session) -> Iterator[Case]:
+    """One client of three may be corrupt, so two others must vouch."""
+    cast = bases()[FIRST_OF_FIXED]
+    two, three = (voucher(cast, i) for i in (2, 3))
+    of_two = (two, three)
     cases: list[tuple[str, list[Any], dict[str, Any]]] = [
-        ("a key of another session", [delivery, *headers, foreign], REFUSED),
-        ("a key disclosed by nobody in the manifest", [delivery, *headers, stranger], REFUSED),
-        ("a disclosure without a signature", [delivery, *headers, replace(disclosure, signature=bytes(64))], MALFORMED),
-        ("a wrong key, signed by a client", [delivery, *headers, wrong_key], _failed(2)),
-        ("a header is missing", [delivery, *headers[:2], disclosure], _failed(3)),
-        ("a header other than the roster's", [delivery, headers[0], other, headers[2], disclosure], _failed(3)),
-        ("a member under another kc, signed by all", [mixed, headers[0], other, headers[2], disclosure], _failed(2)),
-        ("a member's header without a signature", [certified(cast, replace(delivery, roster=forged_roster)),
-                                                   headers[0], forged, headers[2], disclosure], MALFORMED),
-        ("a sum that the aggregators did not sign", [unsigned, *headers, disclosure], _failed(4)),
-        ("another result, signed by all, than the one that was disclosed", [shifted, *headers, disclosure], _failed(4)),
-        ("a sum that was altered, signed by all and disclosed", [shifted, *headers, vouched], _failed(5)),
-    ]  # fmt: skip
-    for about, messages, expected in cases:
-        yield Case(f"verify: {about}", {}, [{"do": "verify", "messages": messages}], expected, public=True)
-    own = [sealed.submissions[i].header for i in (1, 2, 3)]
-    messages = [sealed.delivery, *own, sealed.by_client(replace(disclosure, sid=sealed.sid), 1)]
-    yield Case("verify: a sealed task", {}, [{"do": "verify", "messages": messages}], REFUSED)
+        ("nobody vouches", [], REFUSED),
+        ("one client vouches, and one may be corrupt", [two], REFUSED),
+        ("one client vouches twice", [two, two], REFUSED),
+        ("the client itself is one of two", [two, voucher(cast, 1)], REFUSED),
+        ("a client that is not in the manifest is one of two", [two, voucher(cast, 4, 3)], REFUSED),
+        ("client 0 is one of two", [two, voucher(cast, 0, 3)], REFUSED),
+        ("one vouches for another state", [two, voucher(cast, 3, state_id=ZERO)], REFUSED),
+        ("one vouches in another set-up", [two, voucher(cast, 3, setup=ZERO)], REFUSED),
+        ("a voucher signed by another client", [two, voucher(cast, 3, 2)], MALFORMED),
+        ("a voucher without a signature", [two, replace(three, signature=bytes(64))], MALFORMED),
+        ("a voucher signed for another set-up", [two, cast.by_client(three, 3, ZERO)], MALFORMED),
+    ]
+    for about, vouchers, expected in cases:
+        yield Case(f"jump: {about}", ME, [jump(cast, vouchers)], expected, FIRST_OF_FIXED)
+    same = jump(cast, list(of_two), counter=cast.cast.state.counter)
+    yield Case("jump: to a state that is not later", ME, [same], REFUSED, FIRST_OF_FIXED)
+    calls = [jump(cast, list(of_two)), jump(cast, list(of_two))]
+    yield Case("jump: a second time to the same state", ME, calls, REFUSED, FIRST_OF_FIXED)
+    calls = [jump(sealed, [voucher(sealed, i) for i in (2, 3)])]
+    yield Case("jump: in a sealed task, outside a set-up", ME, calls, REFUSED)
+    calls = [SUBMIT, jump(cast, list(of_two), weights=cast.cast.state.weights), again_from(cast)]
+    yield Case("submit: after a jump to a state with the same weights", ME, calls, REFUSED, FIRST_OF_FIXED)
+
+
+def again_from(cast: Session) -> dict[str, Any]:
+    """A submission in the next round, announced from ``next_state``."""
+    state_id = cast.group.state_id(bytes.fromhex(next_state(cast)["digest"]))
+    announced = [
+        cast.by_aggregator(replace(message, round=cast.round + 1, state_id=state_id), message.aggregator, cast.setup)
+        for message in cast.announcements
+    ]
+    return {"do": "submit", "messages": announced}

@@ -1,82 +1,109 @@
-"""sealing.json: sealed keys that open. Sealing is randomised, so the sealed bytes are frozen under vectors/inputs/."""
+"""sealing.json: sealed keys that open. Sealing is randomised, so the sealed bytes are frozen under vectors/inputs/.
+
+They are those of two set-ups of one task (setups.py), so whatever changes H(manifest) or a set-up id freezes them anew.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
-
-from privateyes.aggregation.keys import setup_id
+from privateyes.aggregation import setup
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.sealing import UnsealingKey, seal
 from privateyes.crypto.statement import statement
-from vectors.cast import Cast, Plot
-from vectors.values import refusal, require, secret
+from vectors.cast import Cast, Plot, SetUp
+from vectors.keys import seeds_of, unsealing_key
+from vectors.values import refusal, require
 from vectors.writing import render
 
 FROZEN = Path(__file__).parent.parent.parent / "vectors" / "inputs" / "sealed.json"
-PLOT = Plot("sealing", n=2, m=3, field="compact", mode="sealed", submitting=(1, 2, 3))
+PLOT = Plot("set-ups", n=2, m=4, field="compact", mode="sealed", submitting=(1, 2, 3), roster_min=3, corrupt_clients=1)
+TAKING_PART = {1: (1, 2, 3, 4), 2: (2, 3, 4)}
+"""The clients of each set-up, by its epoch. The leader is the first; client 4 is given a training state."""
+STATES = {1: 0, 2: 5}
+"""The accepted rounds behind the training state that client 4 is given."""
 
 
-def unsealing_key(mlkem_seed: bytes, x25519_key: bytes) -> UnsealingKey:
-    """A party's sealing key from seeds; the implementation itself only draws fresh ones."""
-    mlkem, x25519 = MLKEM768PrivateKey.from_seed_bytes(mlkem_seed), X25519PrivateKey.from_private_bytes(x25519_key)
-    key = UnsealingKey.__new__(UnsealingKey)
-    key._private = MLKEM768X25519PrivateKey(mlkem, x25519)
-    key.public_bytes = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
-    return key
+@dataclass(frozen=True)
+class Sealed:
+    """What is sealed, to whom, and under which info."""
+
+    name: str
+    recipient: str
+    info: bytes
+    text: bytes
 
 
-def _seeds(name: str) -> tuple[bytes, bytes]:
-    return secret(f"sealing/{name}/mlkem", 64), secret(f"sealing/{name}/x25519")
+@cache
+def set_ups() -> tuple[Cast, dict[int, SetUp]]:
+    """The task and its two set-ups: the usual leader's, and one that the second leads while the first is away."""
+    cast = Cast(PLOT)
+    return cast, {1: cast.keys, 2: SetUp(cast, 2, 2)}
 
 
 def recipient(name: str) -> UnsealingKey:
-    """A fresh copy of a recipient's key."""
-    return unsealing_key(*_seeds(name))
+    """A fresh copy of a recipient's key, for example of ``1/client 2``: the epoch, then the party."""
+    epoch, party = name.split("/")
+    return unsealing_key(*seeds_of(f"{PLOT.name}/set-up {epoch}/{party}"))
 
 
-def setup_of_frozen() -> bytes:
-    """The set-up id under which the frozen keys were sealed."""
-    return setup_id(Cast(PLOT).manifest.digest(), 1)
+def training_state(epoch: int) -> bytes:
+    """The state that client 4 is given: the one that the manifest pins, and a later one."""
+    cast, _ = set_ups()
+    return cast.secret("state" if epoch == 1 else "later state", 50)
 
 
-def cases() -> list[dict[str, Any]]:
-    """Who sealed which key to whom, without the sealed bytes."""
-    setup = setup_of_frozen()
-    stream = statement(Label.STREAM_KEY, Role.CLIENT, setup, 1, 1)
-    group = statement(Label.GROUP_KEY, Role.CLIENT, setup, 1, 2)
-    newcomer = statement(Label.GROUP_KEY, Role.CLIENT, setup, 1, 3)
-    state = statement(Label.SEALED_STATE, Role.CLIENT, setup, 1, 3)
-    return [
-        {"name": "stream key", "recipient": "aggregator 1", "info": stream, "text": secret("sealing/stream key")},
-        {"name": "group key", "recipient": "client 2", "info": group, "text": secret("sealing/group key")},
-        {
-            "name": "newcomer's group key",
-            "recipient": "client 3",
-            "info": newcomer,
-            "text": secret("sealing/group key"),
-        },
-        {"name": "training state", "recipient": "client 3", "info": state, "text": secret("sealing/state", 50)},
-    ]
+def cases() -> list[Sealed]:
+    """Everything that is sealed in the two set-ups."""
+    cast, made = set_ups()
+    out = []
+    for epoch, keys in made.items():
+        leader = keys.leader
+        for i in TAKING_PART[epoch]:
+            for s in cast.aggregators:
+                info = statement(Label.STREAM_KEY, Role.CLIENT, keys.id, i, s)
+                named = (f"{epoch}/stream key {i} {s}", f"{epoch}/aggregator {s}")
+                out.append(Sealed(*named, info, keys.stream_key(i, s)))
+        for i in TAKING_PART[epoch]:
+            info = statement(Label.GROUP_KEY, Role.CLIENT, keys.id, leader, i)
+            out.append(Sealed(f"{epoch}/group key {i}", f"{epoch}/client {i}", info, keys.group.key))
+        info = statement(Label.SEALED_STATE, Role.CLIENT, keys.id, leader, 4)
+        out.append(Sealed(f"{epoch}/training state", f"{epoch}/client 4", info, training_state(epoch)))
+    return out
 
 
 def freeze() -> None:
     """Seal everything anew."""
-    out = {}
-    for case in cases():
-        public = unsealing_key(*_seeds(case["recipient"])).public_bytes
-        out[case["name"]] = seal(case["text"], public, case["info"]).hex()
+    out = {case.name: seal(case.text, recipient(case.recipient).public_bytes, case.info) for case in cases()}
     FROZEN.write_text(render(out), encoding="utf-8")
 
 
 def frozen() -> dict[str, bytes]:
     """The sealed bytes, by name."""
     return {name: bytes.fromhex(text) for name, text in json.loads(FROZEN.read_text(encoding="utf-8")).items()}
+
+
+@contextmanager
+def pinned() -> Iterator[None]:
+    """In here, the parties of a set-up seal what is frozen."""
+    sealed = frozen()
+    by_info = {case.info: (case.text, sealed[case.name]) for case in cases()}
+
+    def pinned_seal(text: bytes, _: bytes, info: bytes) -> bytes:
+        expected, out = by_info[info]
+        if text != expected:
+            raise RuntimeError("another text is sealed than was frozen")
+        return out
+
+    with mock.patch.object(setup, "seal", pinned_seal):
+        yield
 
 
 def _refused(key: UnsealingKey, sealed: bytes, info: bytes) -> list[dict[str, Any]]:
@@ -97,21 +124,19 @@ def _refused(key: UnsealingKey, sealed: bytes, info: bytes) -> list[dict[str, An
 
 
 def make() -> dict[str, Any]:
-    """The frozen bytes, verified; and altered ones."""
-    sealed_by_name = frozen()
-    opened, refused = [], []
+    """Some of the frozen bytes, verified like all of them; and altered ones."""
+    sealed_by_name, opened = frozen(), []
     for case in cases():
-        mlkem_seed, x25519_key = _seeds(case["recipient"])
-        key = unsealing_key(mlkem_seed, x25519_key)
-        sealed = sealed_by_name[case["name"]]
-        if key.unseal_text(sealed, case["info"]) != case["text"]:
-            raise RuntimeError(f"the frozen {case['name']} does not open; run with --freeze")
-        recipient = {"mlkem768_seed": mlkem_seed, "x25519_private": x25519_key, "public_key": key.public_bytes}
-        opened.append({"name": case["name"], **recipient, "info": case["info"], "sealed": sealed, "text": case["text"]})
-        if case["name"] == "stream key":
-            refused = _refused(key, sealed, case["info"])
+        key, sealed = recipient(case.recipient), sealed_by_name[case.name]
+        if key.unseal_text(sealed, case.info) != case.text:
+            raise RuntimeError(f"the frozen {case.name} does not open; run with --freeze")
+        if case.name in ("1/stream key 1 1", "1/group key 2", "1/training state"):
+            mlkem_seed, x25519_key = seeds_of(f"{PLOT.name}/set-up {case.recipient}")
+            seeds = {"mlkem768_seed": mlkem_seed, "x25519_private": x25519_key, "public_key": key.public_bytes}
+            opened.append({"name": case.name, **seeds, "info": case.info, "sealed": sealed, "text": case.text})
+    first = next(case for case in cases() if case.name == opened[0]["name"])
     return {
-        "about": "HPKE (RFC 9180) with MLKEM768-X25519, HKDF-SHA-256, AES-256-GCM, docs/protocol.md, Setup 2 to 4",
+        "about": "HPKE (RFC 9180) with MLKEM768-X25519, HKDF-SHA-256, AES-256-GCM, docs/protocol.md, Setup",
         "opened": opened,
-        "refused_by_the_first_recipient": refused,
+        "refused_by_the_first_recipient": _refused(recipient(first.recipient), opened[0]["sealed"], first.info),
     }

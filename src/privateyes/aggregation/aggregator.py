@@ -188,7 +188,7 @@ class Aggregator:
         notice = Abort(sid, self.number, reached).signed_by(self.identity, sid)
         if record.given_up:
             return Step(notice, None)
-        return Step(notice, memory.with_record(replace(record, given_up=True, salt=b"")))
+        return Step(notice, memory.with_record(replace(record, given_up=True, salt=b"", share_root=b"")))
 
     def _require_request(self, request: HubRequest, action: int) -> None:
         if not isinstance(request, HubRequest) or request.action != action:
@@ -219,7 +219,7 @@ class Aggregator:
         expected = {NO_SESSION} | ({origin.sid} if origin is not None and self._knows(memory, origin) else set())
         valid: dict[int, set[Header]] = {}
         rejected: dict[int, str] = {}
-        for header in headers:
+        for header in dict.fromkeys(headers):  # one signature to check, however often a header comes
             require_kind(header, Header)
             if len(valid.get(header.client, ())) > 1:  # left out already; more cost more signatures to check
                 continue
@@ -483,9 +483,9 @@ class Aggregator:
             raise RefusedError("this aggregator did not open that session, or it is finished", "deliver its result")
         if record.result:
             return Step(self._result(record), None)
-        others = [opening for opening in openings if own_share is None or opening.aggregator != self.number]
-        for opening in others:
+        for opening in openings:
             require_kind(opening, Opening)
+        others = [opening for opening in openings if own_share is None or opening.aggregator != self.number]
         receipts = [opening.receipt(self.manifest.bulk_hash, self.lanes) for opening in others]
         shares = [opening.share for opening in others]
         if own_share is not None:
@@ -529,7 +529,7 @@ class Aggregator:
         if {message.result for message in results} != {record.result}:
             raise AbortError("the aggregators signed different results", "compare their transcripts")
         if sid in memory.unfinished:
-            return memory.next(unfinished={key: own for key, own in memory.unfinished.items() if key != sid})
+            return memory.next(unfinished={other: own for other, own in memory.unfinished.items() if other != sid})
         return memory.with_record(replace(record, finished=True))
 
     def _require_one_of_each(self, messages: Sequence[FromAggregator], kind: type[Signed], sid: bytes) -> None:

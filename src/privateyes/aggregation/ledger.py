@@ -13,7 +13,7 @@ changed the rows at these weights since they were read: two tasks could otherwis
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from privateyes.aggregation.keys import session_id
@@ -44,9 +44,9 @@ class LedgerEntry:
         end: what became of it.
     """
 
-    key: bytes
+    key: bytes = field(repr=False)
     data_set: bytes
-    weights: bytes
+    weights: bytes = field(repr=False)
     manifest: bytes
     setup: bytes
     round: int

@@ -170,13 +170,13 @@ class TrainingState:
     """What a client knows of a training state.
 
     Attributes:
-        digest: H(state), over everything that the next round depends on.
+        digest: H(state), over everything that the next round depends on; it would confirm a guess of the state.
         weights: W, over the weights alone: what an update depends on.
         counter: how many accepted rounds led to it.
     """
 
-    digest: bytes
-    weights: bytes
+    digest: bytes = field(repr=False)
+    weights: bytes = field(repr=False)
     counter: int
 
 

@@ -31,7 +31,7 @@ A receipt stands for its message in a session's record: what was signed can be c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Annotated, ClassVar, Self, TypeAlias, get_args, get_type_hints
 
@@ -120,7 +120,7 @@ def _layout(message: type[Message]) -> tuple[tuple[str, Codec], ...]:
 @cache
 def _cached_layout(message: type[Message]) -> tuple[tuple[str, Codec], ...]:
     hints = get_type_hints(message, include_extras=True)
-    return tuple((field.name, get_args(hints[field.name])[1]) for field in fields(message))  # type: ignore[arg-type]
+    return tuple((part.name, get_args(hints[part.name])[1]) for part in fields(message))  # type: ignore[arg-type]
 
 
 class Signed(Message):
@@ -309,7 +309,7 @@ class Submission(Message):
 
     kind = 71
     header: Header
-    share: Share
+    share: Share = field(repr=False)
 
     def pieces(self) -> list[bytes | memoryview]:
         """The kind byte, the header and the share."""
@@ -393,7 +393,7 @@ class OpeningReceipt(Signed):
     kind, label, role = 83, Label.OPENING, Role.AGGREGATOR
     sid: Digest
     aggregator: U16
-    salt: Salt
+    salt: Salt = field(repr=False)
     share_root: Digest
     signature: Signature = UNSIGNED
 
@@ -405,8 +405,8 @@ class Opening(Message):
     kind = 76
     sid: Digest
     aggregator: U16
-    salt: Salt
-    share: Share
+    salt: Salt = field(repr=False)
+    share: Share = field(repr=False)
     signature: Signature = UNSIGNED
 
     def receipt(self, bulk: BulkHash, lanes: Lanes = ONE_LANE) -> OpeningReceipt:
@@ -421,7 +421,7 @@ class HubSum(Message):
 
     kind = 77
     sid: Digest
-    share: Share
+    share: Share = field(repr=False)
 
     def receipt(self, bulk: BulkHash, lanes: Lanes = ONE_LANE) -> HubSumReceipt:
         """What the record keeps."""
@@ -458,7 +458,7 @@ class Delivery(Message):
     roster: Roster
     commitments: Digests
     results: Signatures
-    share: Share
+    share: Share = field(repr=False)
 
     def receipt(self, bulk: BulkHash, lanes: Lanes = ONE_LANE) -> DeliveryReceipt:
         """What the record keeps; the result signatures can be checked against it."""
@@ -509,5 +509,5 @@ class Disclosure(Signed):
     sid: Digest
     client: U32
     result: Digest
-    session_key: Digest
+    session_key: Digest = field(repr=False)
     signature: Signature = UNSIGNED

@@ -66,12 +66,12 @@ class Privacy:
             self._require_all_of_noise()
 
     def _require_nothing_of_noise(self) -> None:
-        for key in ("unit", "norm_bound", "releases", "delta"):
-            if getattr(self, key):
+        for name in ("unit", "norm_bound", "releases", "delta"):
+            if getattr(self, name):
                 why = (
-                    "norm_clip and scale_bits say it" if key == "norm_bound" else "without noise nobody is promised it"
+                    "norm_clip and scale_bits say it" if name == "norm_bound" else "without noise nobody is promised it"
                 )
-                raise ParameterError(f'privacy.{key} does not go with noise = "{NO_NOISE}": {why}', "remove it")
+                raise ParameterError(f'privacy.{name} does not go with noise = "{NO_NOISE}": {why}', "remove it")
 
     def _require_all_of_noise(self) -> None:
         if self.unit not in UNITS:
@@ -167,10 +167,10 @@ def privacy_from_table(table: Mapping[str, Any]) -> Privacy:
             "[privacy]: quantile, a clip that follows the updates, needs noise, and this version cannot add any",
             "remove it",
         )
-    values = {key: _value(key, value) for key, value in table.items()}
-    for key in ("norm_clip", "noise"):
-        if key not in values:
-            raise ConfigError(f"[privacy]: key {key} is missing", f"add {key}, {_KINDS[key][1]}")
+    values = {name: _value(name, value) for name, value in table.items()}
+    for name in ("norm_clip", "noise"):
+        if name not in values:
+            raise ConfigError(f"[privacy]: key {name} is missing", f"add {name}, {_KINDS[name][1]}")
     return Privacy(**values)
 
 
@@ -184,13 +184,13 @@ _KINDS: Final[Mapping[str, tuple[type, str]]] = {
 }
 
 
-def _value(key: str, value: Any) -> Any:
-    if key not in _KINDS:
-        raise ConfigError(f"[privacy]: unknown key {key}", "remove it")
-    kind, what = _KINDS[key]
+def _value(name: str, value: Any) -> Any:
+    if name not in _KINDS:
+        raise ConfigError(f"[privacy]: unknown key {name}", "remove it")
+    kind, what = _KINDS[name]
     fits = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
     if not fits:
-        raise ConfigError(f"[privacy]: {key} = {value!r}", f"give {what}")
+        raise ConfigError(f"[privacy]: {name} = {value!r}", f"give {what}")
     if isinstance(value, int) and value.bit_length() > 63:  # one of thousands of digits could not even be shown
-        raise ConfigError(f"[privacy]: {key} is too large", "give a smaller number")
+        raise ConfigError(f"[privacy]: {name} is too large", "give a smaller number")
     return kind(value)

@@ -11,6 +11,7 @@ terminal: nothing is unsealed, announced, voted on or committed to there, and it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from privateyes.aggregation.keys import MAX_EPOCH, GroupKey, KeyChain, setup_id
 from privateyes.aggregation.manifest import Manifest
@@ -46,7 +47,7 @@ def _state_info(setup: bytes, sender: int, recipient: int) -> bytes:
 
 def _still_held(unsealing: UnsealingKey | None) -> UnsealingKey:
     if unsealing is None:
-        raise RefusedError("the set-up has started, and its private keys are gone", "make a new set-up")
+        raise RefusedError("the set-up has started or was replaced, and its private keys are gone", "make a new set-up")
     return unsealing
 
 
@@ -169,6 +170,8 @@ class AggregatorSetup:
 
     def _require_current(self, memory: AggregatorMemory) -> bytes:
         setup = _bound(self._setup)
+        if memory.current.id != setup:
+            self._unsealing, self._received = None, {}  # it never becomes current again
         if memory.current.id != setup or memory.current.started:
             raise RefusedError(
                 "this set-up is not the current one, or it has started", "go on with the current one, or make a new one"
@@ -307,12 +310,13 @@ class ClientSetup:
             secret: K, 32 fresh random bytes.
 
         Raises:
-            RefusedError: this client is not the leader, or led before.
+            RefusedError: this client is not the leader, led before, or started the set-up.
             MalformedError: a signature does not verify.
         """
         setup = _bound(self._setup)
         if self._number != self._leader or self._group_key is not None:
             raise RefusedError("only the set-up's leader makes the group key, and once")
+        _still_held(self._unsealing)  # once started, K is gone from here, and another one must not follow it
         if len(secret) != KEY_BYTES:
             raise MalformedError(f"a group key has {KEY_BYTES} bytes, not {len(secret)}")
         sealed = []
@@ -392,7 +396,7 @@ class ClientSetup:
     def start(self, memory: ClientMemory | None) -> ClientMemory:
         """Begin to use the set-up, in one write: the older chains are gone with it.
 
-        From this object the private half, the first chain keys and K are gone.
+        From this object the private half, the first chain keys, K and the older memory are gone.
 
         Args:
             memory: as it is stored now. Sessions whose end it does not know carry over, unless the client jumps.
@@ -402,16 +406,16 @@ class ClientSetup:
                 started before.
         """
         setup = _bound(self._setup)
-        if (memory is None) is not (self._memory is None):
-            raise RefusedError("the client's memory of the task is missing, or is new", "give it as it is now")
         if memory is not None and setup in memory.started:
             raise RefusedError("this client started that set-up before", "make a new set-up")
+        _still_held(self._unsealing)
+        if (memory is None) is not (self._memory is None):
+            raise RefusedError("the client's memory of the task is missing, or is new", "give it as it is now")
         if not self._chains:
             raise RefusedError("no stream keys were sealed", "finish the set-up first")
         group = self._group()
-        _still_held(self._unsealing)
         started = self._first(group) if memory is None else self._following(group, memory)
-        self._unsealing, self._chains, self._group_key = None, (), None
+        self._unsealing, self._chains, self._group_key, self._memory = None, (), None, None
         return started
 
     def _first(self, group: GroupKey) -> ClientMemory:
@@ -427,17 +431,21 @@ class ClientSetup:
         )
 
     def _following(self, group: GroupKey, memory: ClientMemory) -> ClientMemory:
-        jumped = {}
+        # Of the sessions that this client only watched, the last may still end; with each goes its set-up's K.
+        watched = [session for session in memory.followed if not session.submitted][-1:]
+        changes: dict[str, Any] = {
+            "followed": tuple(session for session in memory.followed if session.submitted or session in watched)
+        }
         if self._state is not None:
             require_later(memory, self._state)
-            jumped = {"state": self._state, "followed": (), "accepted": None}
+            changes = {"state": self._state, "followed": (), "accepted": None}
         return memory.next(
             group=group,
             chains=self._chains,
             sealed_hashes=self._sealed_hashes,
             started=memory.started | {group.setup},
             last_round=-1,
-            **jumped,
+            **changes,
         )
 
 

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from privateyes import __version__
 from privateyes.cli import (
     calibrate,
+    clean,
     compare,
     demo,
     evaluate,
@@ -102,6 +103,7 @@ app.command("calibrate")(calibrate.command)
 app.command("predict")(predict.command)
 app.command("export")(export.command)
 app.command("report")(report.command)
+app.command("clean")(clean.command)
 app.command("models")(models.command)
 app.add_typer(data_app, name="data")
 task_app = typer.Typer(

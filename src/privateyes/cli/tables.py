@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from privateyes.cli.console import make_console
+from privateyes.experiments.clean import Remnant
 from privateyes.experiments.evaluate import Evaluation
 from privateyes.experiments.learned import PARTIES
 from privateyes.tasks.gaze.check import CheckReport
@@ -45,6 +47,22 @@ def print_evaluation(evaluation: Evaluation) -> None:
     mean = float(np.mean(list(evaluation.error.values())))
     table.add_row("mean", str(sum(evaluation.images.values())), _error(mean, unit), "")
     make_console().print(table)
+
+
+def print_remnants(directory: Path, remnants: Sequence[Remnant]) -> None:
+    """What can be removed from a run's directory, and how large it is."""
+    console = make_console()
+    if not remnants:
+        console.print(f"{directory}: nothing to remove", highlight=False, markup=False, soft_wrap=True)
+        return
+    table = Table(title=escape(str(directory)), box=box.SIMPLE, title_justify="left")
+    table.add_column("path", overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("what it is")
+    for remnant in remnants:
+        path = escape("\n".join(map(str, (remnant.path.relative_to(directory), *remnant.mirrors))))
+        table.add_row(path, human_bytes(remnant.size_bytes), remnant.kind.value)
+    console.print(table)
 
 
 def print_check(report: CheckReport) -> None:

@@ -191,7 +191,8 @@ def open_run(path: Path, spec: ExperimentSpec, environment: Mapping[str, Any], r
         if before != environment.get("data_sha256"):
             problem = f"the data file has changed since the run in {path} began"
             raise RunDirectoryError(problem, "restore the file, or start a new run with another --out")
-        run.drop_uncovered_metrics()
+        if run.read_json("results.json") is None:  # `privateyes clean` removes checkpoints of a finished run
+            run.drop_uncovered_metrics()
         return run
     is_new = not path.exists()
     try:
@@ -223,6 +224,26 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def nobody_at_work_in(directory: Path) -> Iterator[None]:
+    """Keep every other process out of the run to which a directory belongs, if it belongs to one.
+
+    A task's folder lies three levels below its run's (aggregation/<fold>/<way>); the run's lock is the only one.
+
+    Args:
+        directory: a run's directory, a folder within one, or any other folder.
+
+    Raises:
+        RunDirectoryError: another process works in the run.
+    """
+    for candidate in (directory, *directory.resolve().parents[:3]):
+        if (candidate / EXPERIMENT).is_file():
+            with exclusive(candidate):
+                yield
+            return
+    yield
 
 
 def _remove_beginnings(path: Path, is_new: bool) -> None:

@@ -12,6 +12,7 @@ from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit.findings import HUB, RECORDER, Level
 from privateyes.aggregation.messages import (
     CLOSING,
+    NO_SESSION,
     Agreement,
     DeliveryReceipt,
     Header,
@@ -47,6 +48,16 @@ def test_two_sums_before_anybody_signed_t_are_suspected(make_world: Any) -> None
     record = [*set_up_of(world), *record_of(world)]
     assert faults(world, record) == ()
     assert suspected(world, [*record, HubCommitment(world.sid, OTHER)]) == {HUB_OR_RECORDER}
+
+
+def test_a_hub_that_was_given_two_votes_is_not_suspected_of_two_sums(make: Any) -> None:
+    """A corrupt aggregator votes again when the hub has lost its disk; another roster has another sum."""
+    case = make()
+    world = case.world
+    second = resigned(world, world.votes[1], entries=world.votes[1].entries[:-1])
+    found = suspected(world, [*as_receipts(world, case.said), second, HubCommitment(world.sid, OTHER)])
+    assert HUB_OR_RECORDER not in found
+    assert (Level.PROVEN, ("aggregator 2",)) in found
 
 
 def test_an_altered_agreement_is_suspected(make: Any) -> None:
@@ -175,8 +186,8 @@ def test_a_roster_to_be_sent_again_that_is_not_the_one_committed_to_is_suspected
     rest = [message for message in task.said if message is not origin]
     for altered in (replace(origin, roster=origin.roster[:-1]), replace(origin, group_check=OTHER)):
         assert suspected(task, [*rest, altered]) == {HUB_OR_RECORDER}
-    stray = replace(origin, sid=OTHER)
-    assert suspected(task, [*task.said, stray]) == {HUB_OR_RECORDER}
+    for sid in (OTHER, NO_SESSION):
+        assert suspected(task, [*task.said, replace(origin, sid=sid)]) == {HUB_OR_RECORDER}
 
 
 def test_a_roster_of_a_session_in_another_file_is_not_held_against_anybody(task: Any) -> None:

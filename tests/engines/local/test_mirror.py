@@ -72,7 +72,7 @@ def test_a_promise_is_never_taken_back(tmp_path) -> None:
 
 def test_taking_over_replaces_all_rows_in_their_order_and_nothing_that_is_the_mirrors_own(tmp_path) -> None:
     rows: list[tuple[bytes | str | int, ...]] = [
-        (b"key", b"eyes", b"W", b"m", bytes([sid]), b"", b"", "unknown") for sid in (3, 1, 2)
+        (b"key", b"eyes", b"W", b"m", b"setup", "7", b"state", bytes([sid]), b"", b"", 0) for sid in (3, 1, 2)
     ]
     newer = made(tmp_path / "x", ledger=rows, identity=[("a", b"seed")])
     older = made(tmp_path / "y", replace(HEAD, id=b"\2", position=Position(1, 1)), identity=[("b", b"other")])
@@ -156,6 +156,13 @@ def test_a_mirror_that_dies_inside_its_making_is_not_there(tmp_path, monkeypatch
             found.close()
         steps += 1
     assert steps > 20
+
+
+def test_a_mirror_that_is_made_is_found_again_after_a_power_cut(tmp_path, monkeypatch) -> None:
+    forced: list[Path] = []
+    monkeypatch.setattr(mirror_module, "force_directory", forced.append)
+    made(tmp_path / "x").close()
+    assert forced == [tmp_path / "x", tmp_path]
 
 
 def test_where_no_mirror_is_it_is_said_why(tmp_path) -> None:

@@ -13,6 +13,7 @@ from failing_disks import Killed, copy, kill, lose
 from privateyes.engines.local import mirrors as mirrors_module
 from privateyes.engines.local import sealed_file
 from privateyes.engines.local.mirror import BODIES_NAME, STORE_NAME, Mirror
+from privateyes.engines.local.mirrors import Mirrors
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError, RunDirectoryError
 
@@ -42,9 +43,9 @@ def said_in(*folders: Path) -> int:
 
 
 def keep(store: PartyStore, stage: str, body: bytes) -> None:
-    (written,) = store.write_large({("a", stage): [body]})
+    (written,) = store.write_large(b"sid", {("a", stage): [body]})
     with store.transaction():
-        store.put_large(b"sid", written)
+        store.put_large(written)
 
 
 def rows_of(folder: Path) -> list[list[tuple[object, ...]]]:
@@ -234,6 +235,32 @@ def test_a_dead_mirror_is_replaced_in_the_same_folder(store, folders) -> None:
     assert said_in(*folders) == 1
 
 
+@pytest.mark.parametrize("act", ["replace", "remove"])
+def test_a_replacement_in_the_same_folder_that_was_killed_half_way_is_ended(store, folders, monkeypatch, act) -> None:
+    store.close()
+    lose(folders[1])
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    degraded = PartyStore(*folders)
+    with monkeypatch.context() as patched:
+        patched.setattr(Mirrors, "_drop", die)
+        with pytest.raises(Killed):
+            degraded.replace_mirror(folders[1], folders[1])
+    kill(degraded)
+    with closing(PartyStore(*folders)) as reopened:
+        assert reopened.missing_mirrors() == (str(folders[1]),)
+        if act == "replace":
+            reopened.replace_mirror(folders[1], folders[1])
+        else:
+            reopened.remove_mirror(folders[1])
+        assert reopened.missing_mirrors() == ()
+        say(reopened, 1)
+    lose(folders[0])
+    assert said_in(*folders) == 1
+
+
 def test_a_live_mirror_that_is_replaced_is_erased(store, folders, tmp_path) -> None:
     identity = store.identities()["client a"]
     assert identity in (folders[0] / STORE_NAME).read_bytes()
@@ -318,6 +345,31 @@ def test_mirrors_are_known_by_what_they_are_and_not_by_where_they_are(store, fol
     lose(moved[0])
     with closing(PartyStore(*moved)) as reopened:
         assert reopened.missing_mirrors() == (str(moved[0]),)
+
+
+def test_a_live_mirror_in_the_folder_of_a_dead_one_is_not_taken_for_it(store, folders, tmp_path) -> None:
+    say(store, 1)
+    store.close()
+    lose(folders[2])
+    folders[0].rename(folders[2])
+    with closing(PartyStore(folders[2], folders[1])) as moved:
+        assert moved.missing_mirrors() == (str(folders[2]),)
+        moved.replace_mirror(folders[2], tmp_path / "d")
+        assert moved.missing_mirrors() == ()
+        assert moved.memory_version("a") == 1
+    assert said_in(folders[2], tmp_path / "d") == 1
+
+
+def test_the_set_is_not_changed_inside_a_transaction(store, folders, tmp_path) -> None:
+    with store.transaction():
+        store.put_memory("a", b"one", 1)
+        for act in (store.add_mirror, lambda folder: store.replace_mirror(folders[0], folder)):
+            with pytest.raises(RunDirectoryError, match="a transaction is open already"):
+                act(tmp_path / "d")
+    assert store.memory("a") == b"one"
+    store.add_mirror(tmp_path / "d")
+    with store.transaction(), pytest.raises(RunDirectoryError, match="a transaction is open already"):
+        store.remove_mirror(tmp_path / "d")
 
 
 def changes_killed_at(base: Path, step: int, patch: pytest.MonkeyPatch) -> tuple[list[Path], bool]:

@@ -11,7 +11,7 @@ from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.parties import SecurePlan, draw_identities, set_up
 from privateyes.engines.local.wire import Place, Wire
-from privateyes.errors import ParameterError
+from privateyes.errors import ConfigError, ParameterError
 
 PLAN = SecurePlan(("x", "y", "z"), 5, 2, FixedPoint(COMPACT, 1.0, 8, 10, 3), roster_min=2)
 
@@ -22,6 +22,12 @@ def test_every_party_has_a_name_and_a_key_of_its_own() -> None:
     assert list(identities.data_sets) == ["client x", "client y", "client z"]
     assert len({*identities.keys.values(), *identities.data_sets.values()}) == 9
     assert draw_identities(PLAN) != identities
+
+
+@pytest.mark.parametrize("name", ["x\u202e", " x", "", "x\n", "x" * 201])
+def test_a_client_that_would_be_seen_as_another_is_refused_before_any_key_is_drawn(name) -> None:
+    with pytest.raises(ConfigError, match=r"\[\[clients\]\] number 2: name"):
+        replace(PLAN, clients=("y", name, "z")).require_safe()
 
 
 def test_the_same_identities_give_the_same_manifest() -> None:

@@ -164,6 +164,16 @@ def test_a_copy_is_equal_and_private_and_replaces_what_was_there(tmp_path: Path)
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_copy_and_its_folder_are_forced_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sealed([tmp_path / "a"], [b"body"])
+    forced = []
+    monkeypatch.setattr(
+        sealed_file.os, "fsync", lambda number: forced.append(Path(f"/proc/self/fd/{number}").resolve())
+    )
+    copy_sealed(tmp_path / "a", tmp_path / "b")
+    assert forced == [(tmp_path / "b").resolve(), tmp_path.resolve()]
+
+
 def test_a_copy_onto_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")

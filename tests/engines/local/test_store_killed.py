@@ -5,19 +5,16 @@ one is an older copy: it never says two things, its ledger loses no entry, and n
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import sqlite3
 from contextlib import suppress
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from failing_disks import Fuse, Killed, copy, kill, lose
-from privateyes.engines.local import majority
-from privateyes.engines.local.ledger_rows import ACCEPTED, UNKNOWN, LedgerRow
+from privateyes.aggregation.ledger import LedgerEntry, SessionEnd
+from privateyes.aggregation.messages import NO_SESSION
 from privateyes.engines.local.mirror import Mirror
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
@@ -25,15 +22,6 @@ from privateyes.errors import RunDirectoryError
 ROUNDS = 2
 PARTY, KEY, DATA_SET = "client a", b"key", b"eyes"
 SCENARIOS = [("all are there", None)] + [(fate, disk) for disk in range(3) for fate in ("is dead", "is an old copy")]
-
-
-class Unforced(sqlite3.Connection):
-    """The process dies here, not the machine."""
-
-    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        if statement.startswith("PRAGMA synchronous"):
-            statement = "PRAGMA synchronous = OFF"
-        return super().execute(statement, *values)
 
 
 class Heard:
@@ -59,9 +47,14 @@ class Heard:
         assert store.generation >= self.generation
         assert store.memory_version(PARTY) >= self.version
         for number, words in enumerate(self.words):
-            rows = store.ledger.at(bytes([number]), KEY, DATA_SET)
-            assert words <= {row.header_hash for row in rows}
-            assert number >= self.accepted or [row.outcome for row in rows] == [ACCEPTED]
+            entries = store.ledger.at(bytes([number]), KEY, DATA_SET)
+            assert words <= {entry.header_hash for entry in entries}
+            assert number >= self.accepted or [entry.end for entry in entries] == [SessionEnd.ACCEPTED]
+
+
+def entry_of(number: int, word: bytes) -> LedgerEntry:
+    weights = bytes([number])
+    return LedgerEntry(KEY, DATA_SET, weights, b"manifest", b"setup", number, b"state", NO_SESSION, word)
 
 
 def submit(store: PartyStore, number: int, heard: Heard) -> None:
@@ -73,7 +66,7 @@ def submit(store: PartyStore, number: int, heard: Heard) -> None:
         kept = sink.finish()
     with store.transaction():
         store.put_memory(PARTY, b"submitted", store.memory_version(PARTY) + 1)
-        store.ledger.append(LedgerRow(KEY, DATA_SET, weights, b"manifest", weights, b"none", word))
+        store.ledger.append(entry_of(number, word), [])
         store.kept.put_update(kept)
         store.kept.put(PARTY, weights, weights, word)
         heard.on_its_tongue = number, word
@@ -86,7 +79,8 @@ def accept(store: PartyStore, number: int) -> None:
     with store.transaction():
         store.put_memory(PARTY, b"accepted", store.memory_version(PARTY) + 1)
         store.put_accepted(weights, number + 1, written, "{}")
-        store.ledger.settle(KEY, weights, ACCEPTED)
+        (entry,) = store.ledger.at(weights, KEY, DATA_SET)
+        store.ledger.end(replace(entry, end=SessionEnd.ACCEPTED))
         store.kept.erase(PARTY, weights)
     store.fold_journal()
 
@@ -100,13 +94,13 @@ def train(folders: list[Path], heard: Heard) -> None:
             if not store.ledger.at(bytes([number]), KEY, DATA_SET):
                 submit(store, number, heard)
                 heard.note(store)
-            (row,) = store.ledger.at(bytes([number]), KEY, DATA_SET)
-            if row.outcome == UNKNOWN:
+            (entry,) = store.ledger.at(bytes([number]), KEY, DATA_SET)
+            if entry.end is SessionEnd.UNKNOWN:
                 update = store.kept.update(PARTY, bytes([number]))
                 assert update is not None
-                assert hashlib.sha256(update).digest() == row.header_hash
-                assert store.kept.at(PARTY, bytes([number])) == {bytes([number]): row.header_hash}
-                heard.word(number, row.header_hash)
+                assert hashlib.sha256(update).digest() == entry.header_hash
+                assert store.kept.at(PARTY, bytes([number])) == {bytes([number]): entry.header_hash}
+                heard.word(number, entry.header_hash)
                 accept(store, number)
                 if number == 0:
                     heard.keep_copies()
@@ -128,11 +122,7 @@ def strike(fate: str, disk: int | None, heard: Heard) -> None:
 def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
     """A step before and after every write of every mirror, and in every start."""
     fuse = Fuse()
-    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Unforced))
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    fuse.around(monkeypatch, os, ["fsync"])
-    fuse.around(monkeypatch, Mirror, ["promise", "begin", "commit", "fold_journal"])
-    fuse.around(monkeypatch, majority, ["copy_sealed"])
+    fuse.at_every_write(monkeypatch)
     return fuse
 
 

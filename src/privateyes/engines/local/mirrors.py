@@ -18,7 +18,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,8 +73,7 @@ class Mirrors:
         Raises:
             RunDirectoryError: a disk is full or fails, or another process has opened the store. Nothing may be sent.
         """
-        if self._writing:
-            raise self._mirrors[0].unwritable("a transaction is open already")
+        self._require_idle()
         try:
             with transaction_in(self._mirrors):
                 position = self._common_position()
@@ -100,6 +99,20 @@ class Mirrors:
         finally:
             for mirror in self._mirrors:
                 mirror.force(True)
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """The transaction that is open, or else one of its own: nobody writes between what is read and written inside.
+
+        Raises:
+            RunDirectoryError: as ``transaction``.
+        """
+        with nullcontext() if self._writing else self.transaction():
+            yield
+
+    def _require_idle(self) -> None:
+        if self._writing:  # before SQLite refuses it, and ends the transaction that is open
+            raise self._mirrors[0].unwritable("a transaction is open already")
 
     def _common_position(self) -> Position:
         """Where all mirrors are.
@@ -181,6 +194,7 @@ class Mirrors:
         Raises:
             RunDirectoryError: the store is in one folder; the folder holds something; or a disk is full or fails.
         """
+        self._require_idle()
         head = self.head
         if len(head.members) < FEWEST_MIRRORS:
             raise RunDirectoryError(
@@ -235,6 +249,7 @@ class Mirrors:
         return min(found, key=lambda member: member.id in reached)
 
     def _drop(self, dropped: Member) -> None:
+        self._require_idle()
         members = [member for member in self.head.members if member.id != dropped.id]
         if len(members) < FEWEST_MIRRORS:
             raise RunDirectoryError(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from privateyes.aggregation.client import VerifiedAverage
 from privateyes.aggregation.costs import round_costs
 from privateyes.aggregation.manifest import manifest_from_toml
-from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, TrainingState
+from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, FollowedSession, TrainingState
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
 from privateyes.encoding.clips import Segment, segments
@@ -41,7 +41,16 @@ from privateyes.engines.local.parties import (
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
-from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, REFUSED, agreed_by_all, client_party
+from privateyes.engines.local.stages import (
+    AGAIN,
+    CLIENTS,
+    OPENING,
+    REFUSED,
+    agreed_by_all,
+    client_party,
+    followed_by,
+    put_memories,
+)
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.stored_state import dump_state, load_state
 from privateyes.engines.local.transcript import TranscriptFile
@@ -101,17 +110,33 @@ class SecureExchange:
     def _own_store(self, folders: Sequence[Path]) -> PartyStore:
         """The store in these folders; a new one, with keys of its own, where nothing was ever said under others."""
         if any(PartyStore.exists(folder) for folder in folders):
-            return PartyStore(*folders)
+            opened = PartyStore(*folders)
+            self._name_folders(folders)
+            return opened
+        named = store_folders(self._directory)
+        if any(PartyStore.exists(folder) for folder in named):
+            raise RunDirectoryError(
+                f"{self._directory} has its store in {_listed(named)}, and there is none in {_listed(folders)}",
+                "name the folders that it is in: a store stays where it was made",
+            )
         if any((self._directory / TRANSCRIPTS_NAME).glob("round-*")):
             raise RunDirectoryError(
                 f"{self._directory} holds transcripts of rounds, but the parties' keys are gone",
                 "use a new run directory: a new set-up would overwrite the task's record",
             )
         self._directory.mkdir(parents=True, exist_ok=True)
-        if list(folders) != [self._directory]:
-            write_atomically(self._directory / FOLDERS_NAME, json.dumps([str(folder) for folder in folders]).encode())
+        self._name_folders(folders)
         clients = [client_name(name) for name in self._plan.clients]
         return PartyStore.create(*folders, parties=self._plan.party_names(), data_sets=clients)
+
+    def _name_folders(self, folders: Sequence[Path]) -> None:
+        """Write down where the store is, if it is not in the task's own folder."""
+        if list(folders) != store_folders(self._directory):
+            write_atomically(self._directory / FOLDERS_NAME, json.dumps([str(folder) for folder in folders]).encode())
+
+    def missing_mirrors(self) -> tuple[str, ...]:
+        """The folders of mirrors that could not be read: the store goes on without them."""
+        return self._store.missing_mirrors()
 
     def _identities(self) -> Identities:
         return Identities(self._store.identities(), self._store.data_sets())
@@ -209,7 +234,7 @@ class SecureExchange:
                 body = self._store.memory(aggregator_name(own.number))
                 parties.aggregator_memories[own.number] = AggregatorMemory.from_bytes(body)
         wire = Wire(parties.manifest)
-        set_up(parties, state, wire, self._put_aggregators)
+        set_up(parties, state, wire, lambda bound: self._put_bound(parties, bound))
         pinned = parties.manifest.to_toml()
         write_atomically(self._directory / MANIFEST_NAME, pinned.encode())
         write_atomically(self._directory / SETTINGS_NAME, self._plan.settings)
@@ -221,21 +246,12 @@ class SecureExchange:
         record.close()
         with self._store.transaction():
             self._store.put_manifest(pinned)
-            self._write_aggregators(parties.aggregator_memories)
-            self._write_clients(parties, parties.client_memories)
+            put_memories(self._store, parties, parties.aggregator_memories, parties.client_memories)
         return parties, sum(entry.bytes for entry in wire.traffic.values())
 
-    def _put_aggregators(self, memories: Mapping[int, AggregatorMemory]) -> None:
+    def _put_bound(self, parties: LocalParties, memories: Mapping[int, AggregatorMemory]) -> None:
         with self._store.transaction():
-            self._write_aggregators(memories)
-
-    def _write_aggregators(self, memories: Mapping[int, AggregatorMemory]) -> None:
-        for number, memory in memories.items():
-            self._store.put_memory(aggregator_name(number), memory.to_bytes(), memory.version)
-
-    def _write_clients(self, parties: LocalParties, memories: Mapping[int, ClientMemory]) -> None:
-        for number, memory in memories.items():
-            self._store.put_memory(client_party(parties, number), memory.to_bytes(), memory.version)
+            put_memories(self._store, parties, memories, {})
 
     def _restore(self, parties: LocalParties) -> LocalParties:
         for aggregator in parties.aggregators:
@@ -257,33 +273,55 @@ class SecureExchange:
 
         What was said is kept, however it ends.
         """
-        agreed, number = _agreed_and_waited_for(parties), _next_round(parties)
-        again = None if agreed is None else self._asked_to_send_again(parties, agreed)
-        if agreed is not None and again is None:
-            number -= 1
+        agreed = _agreed_and_waited_for(parties)
+        again = agreed is not None and self._is_asked_to_send_again(agreed)
+        number = self._round_to_announce(parties) if agreed is None or again else agreed.round
         record = TranscriptFile(self._transcript_path(f"round-{state.round + 1:04d}-session-{number:04d}"))
         wire = Wire(parties.manifest, record.add)
         session = Session(parties, wire, self._store, clock, self._crew, state.clips)
         try:
-            if again is not None:
-                return session.run_again(number, again), wire
-            if agreed is not None:
-                return session.finish_agreed(agreed), wire
+            if agreed is not None and not again and (finished := self._finished(session, agreed.sid)) is not None:
+                return finished, wire
             session.give_up_outstanding()
+            number = self._round_to_announce(parties)
+            if again and agreed is not None:
+                return session.run_again(number, agreed.chain), wire
             return session.run(number, local_inputs(parties, state, updates, self._seed)), wire
         finally:
             record.close()
 
-    def _asked_to_send_again(self, parties: LocalParties, sid: bytes) -> bytes | None:
-        """The first session of a chain that people decided to send again, once; see continuing.py."""
-        followed = next(
-            session for memory in parties.client_memories.values() if (session := memory.session(sid)) is not None
-        )
-        first = followed.chain
-        if not self._store.stages(first, AGAIN):
+    def _finished(self, session: Session, sid: bytes) -> SessionResult | None:
+        """A session that all agreed on; None if a party's share of it cannot be read and the hub had not begun to open
+        it: then nobody opened it, and it is given up.
+        """
+        try:
+            return session.finish_agreed(sid)
+        except RunDirectoryError:
+            if self._store.stages(sid, OPENING):
+                raise
             return None
-        self._store.remove_stage(first, HUB, AGAIN)
-        return first
+
+    def _round_to_announce(self, parties: LocalParties) -> int:
+        """Later than every round that any party has heard of: after a kill, some are ahead of others. A round that was
+        announced from the clients' state, and in which nobody has done anything since, is announced again.
+        """
+        last = {memory.session for memory in parties.aggregator_memories.values()}
+        (session, *others) = last
+        clients = parties.client_memories.values()
+        if not others and session is not None and session.voted is None and not session.given_up:
+            subject = (session.setup, session.state_id)
+            if all(
+                (memory.group.setup, memory.state_id) == subject and memory.last_round < session.round
+                for memory in clients
+            ):
+                return session.round
+        rounds = [session.round for session in last if session is not None]
+        return max([*rounds, *(memory.last_round for memory in clients)], default=-1) + 1
+
+    def _is_asked_to_send_again(self, session: FollowedSession) -> bool:
+        """Whether it was refused, and people decided that its updates are sent again; see continuing.py."""
+        refused = self._store.stages(session.sid, REFUSED)
+        return bool(refused and self._store.stages(session.chain, AGAIN))
 
     def _step(self, state: ServerState, result: SessionResult, parties: LocalParties) -> ServerState:
         """Every client takes the server step on the average that it verified; all must reach one state.
@@ -333,15 +371,15 @@ class SecureExchange:
         written = self._store.write_state(dump_state(following))
         with self._store.transaction():
             self._store.put_accepted(before, following.round, written, _dump_report(report))
-            self._write_clients(parties, {number: changed.memory for number, changed in moved.items()})
-            self._write_aggregators(result.finished)
+            clients = {number: changed.memory for number, changed in moved.items()}
+            put_memories(self._store, parties, result.finished, clients)
             for number, changed in moved.items():
                 for entry in changed.entries:
                     self._store.ledger.end(entry)
                 self._store.kept.erase(client_party(parties, number), parties.client_memories[number].state.weights)
             self._store.clear_stages()
         self._store.fold_journal()
-        parties.client_memories.update({number: changed.memory for number, changed in moved.items()})
+        parties.client_memories.update(clients)
         parties.aggregator_memories.update(result.finished)
 
     def _report(
@@ -394,9 +432,18 @@ def store_folders(folder: Path) -> list[Path]:
     if not named.is_file():
         return [folder]
     try:
-        return [Path(text) for text in json.loads(named.read_bytes())]
-    except (ValueError, TypeError):
-        raise RunDirectoryError(f"{named} does not say where the store is", "name the mirrors in it again") from None
+        found = json.loads(named.read_bytes())
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not found or not all(isinstance(text, str) and text for text in found):
+        raise RunDirectoryError(
+            f"{named} does not say where the store is", 'write the mirrors into it again, such as ["/a", "/b", "/c"]'
+        )
+    return [Path(text) for text in found]
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(str(folder) for folder in folders)
 
 
 def local_inputs(
@@ -415,17 +462,10 @@ def training_state(state: ServerState) -> TrainingState:
     return TrainingState(state.digest(), state.weights(), state.round)
 
 
-def _next_round(parties: LocalParties) -> int:
-    """Later than every round that any party has heard of: after a kill, some are ahead of others."""
-    rounds = [memory.session.round for memory in parties.aggregator_memories.values() if memory.session is not None]
-    rounds += [memory.last_round for memory in parties.client_memories.values()]
-    return max(rounds, default=-1) + 1
-
-
-def _agreed_and_waited_for(parties: LocalParties) -> bytes | None:
-    """A session that can be opened, or was, and whose result some client waits for."""
-    waited_for = {session.sid for memory in parties.client_memories.values() for session in memory.followed}
-    return next((sid for sid in sorted(waited_for) if agreed_by_all(parties, sid) is not None), None)
+def _agreed_and_waited_for(parties: LocalParties) -> FollowedSession | None:
+    """The last session that can be opened, or was, and whose result some client waits for."""
+    waited_for = reversed(followed_by(parties))
+    return next((session for session in waited_for if agreed_by_all(parties, session.sid) is not None), None)
 
 
 def _deviation(

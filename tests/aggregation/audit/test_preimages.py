@@ -1,0 +1,119 @@
+"""What signed hashes stand for is found where parties spoke once, and within a budget where they spoke twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from audit_records import forged, resigned, without
+from hostile_records import HostileTask, first, product_of_commitments
+from privateyes.aggregation.audit import audit, preimages
+from privateyes.aggregation.audit.evidence import SessionEvidence, collect
+from privateyes.aggregation.audit.findings import Level
+from privateyes.aggregation.audit.preimages import Budget, Preimages, find_preimages
+from privateyes.aggregation.messages import Delivery, HubCommitment, Message, RosterCommitment
+
+
+def session_of(world: Any, messages: list[Message]) -> SessionEvidence:
+    (session,) = collect(world.manifest, messages).judged
+    return session
+
+
+@pytest.fixture
+def counted() -> Iterator[Any]:
+    """How many transcripts are hashed."""
+    with mock.patch.object(preimages, "transcript_digest", wraps=preimages.transcript_digest) as hashed:
+        yield hashed
+
+
+def found_in(world: Any, messages: list[Message], budget: int = 100_000) -> Preimages:
+    return find_preimages(world.manifest, session_of(world, messages), Budget(budget))
+
+
+def test_words_that_were_said_once_cost_nothing_of_the_budget(make: Any) -> None:
+    case = make()
+    record = without(case.said, Delivery)
+    found = found_in(case.world, record, budget=0)
+    assert found.voted in found.rosters
+    assert set(found.transcripts) == {case.world.agreements[0].transcript}
+    assert not found.unsearched
+
+
+def test_however_many_sums_the_hub_names_the_right_one_is_found(make: Any, counted: Any) -> None:
+    case = make()
+    sums = [HubCommitment(case.world.sid, number.to_bytes(32, "big")) for number in range(500)]
+    found = found_in(case.world, [*without(case.said, Delivery), *sums], budget=0)
+    assert case.world.agreements[0].transcript in found.transcripts
+    assert counted.call_count <= 501
+
+
+def second_words(world: Any, number: int) -> list[Any]:
+    """More commitments of aggregators 1 and 2, all signed by them."""
+    return [
+        resigned(world, word, commitment=(mark * 2 + own).to_bytes(32, "big"))
+        for own, word in enumerate(world.commitments[:2])
+        for mark in range(number)
+    ]
+
+
+def test_words_that_were_said_twice_are_searched_within_the_budget(make: Any, counted: Any) -> None:
+    case = make()
+    world = case.world
+    record = [*second_words(world, 9), *without(case.said, Delivery)]
+    transcript = world.agreements[0].transcript
+    enough = found_in(world, record)
+    assert transcript in enough.transcripts
+    assert counted.call_count == 100  # the last of ten by ten
+    counted.reset_mock()
+    spent = found_in(world, record, budget=40)
+    assert (spent.unsearched, transcript in spent.transcripts) == (True, False)
+    assert counted.call_count <= 40
+
+
+def test_what_is_not_searched_is_told_and_the_second_words_are_proven_all_the_same(make: Any) -> None:
+    case = make()
+    world = case.world
+    record = [*second_words(world, 9), *without(case.said, Delivery)]
+    with mock.patch.object(Budget, "spend", return_value=False):
+        found = audit(world.manifest, record)
+    assert {fault.parties for fault in found.faults if fault.level is Level.PROVEN} == {
+        ("aggregator 1",),
+        ("aggregator 2",),
+    }
+    noted = [finding.what for finding in found.everything if finding.level is Level.NOTED]
+    assert any("not searched further" in what for what in noted)
+
+
+def test_one_budget_serves_all_sessions_of_a_record() -> None:
+    budget = Budget(10)
+    assert [budget.spend(4) for _ in range(4)] == [True, True, False, False]
+
+
+def test_the_product_of_six_aggregators_commitments_is_never_made(counted: Any) -> None:
+    """20^6 combinations stand in 65 kB; without the budget this test would not end."""
+    task = HostileTask()
+    found = audit(task.manifest, first(product_of_commitments(task), 10_000))
+    assert counted.call_count < 110_000
+    assert any("not searched further" in finding.what for finding in found.everything)
+
+
+def test_a_roster_is_found_among_votes_that_were_given_twice(make: Any) -> None:
+    case = make()
+    world = case.world
+    second = resigned(world, world.votes[1], entries=world.votes[1].entries[:-1])
+    found = found_in(world, [*without(case.said, Delivery), second])
+    assert found.voted is None
+    assert world.commitments[0].rho in found.rosters
+    assert found_in(world, [*without(case.said, Delivery), second], budget=0).unsearched
+
+
+def test_commitments_that_nobody_signed_give_no_transcript(make: Any) -> None:
+    case = make()
+    world = case.world
+    fakes = [forged(world, replace(word)) for word in world.commitments]
+    found = found_in(world, [*without(case.said, Delivery, RosterCommitment), *fakes])
+    assert (found.rosters, found.transcripts) == ({}, {})
