@@ -85,7 +85,9 @@ DAMAGES = {
     "lost": lambda packet: None,
     "another kind": lambda packet: replace(packet, parts=(*packet.parts[:-1], b"\0" + packet.parts[-1][1:])),
     "cut": lambda packet: replace(packet, parts=packet.parts[:-1]),
-    "signed by nobody": lambda packet: replace(packet, parts=tuple(part[:-1] + b"\0" for part in packet.parts)),
+    "signed by nobody": lambda packet: replace(
+        packet, parts=tuple(part[:-1] + bytes((part[-1] ^ 1,)) for part in packet.parts)
+    ),
 }
 
 
