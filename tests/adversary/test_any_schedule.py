@@ -174,4 +174,4 @@ def test_without_a_guard_some_schedule_breaks_its_promise(guard) -> None:
     plan, doubles, off, promise = GUARDS[guard]
     schedules = Schedules(doubles)
     with off():
-        assert any(re.search(promise, "; ".join(schedules.run(seed, plan))) for seed in range(400))
+        assert any(re.search(promise, "; ".join(schedules.run(seed, plan))) for seed in range(1000))
