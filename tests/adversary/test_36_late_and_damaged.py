@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from actors import AggregatorActor
 from isolation import less, open_with, opened_sum, sum_of
 from privateyes.aggregation import aggregator as aggregator_code
 from privateyes.aggregation.messages import ANNOUNCE, GIVE_UP, VOID
-from privateyes.errors import AbortError, RefusedError
+from privateyes.errors import AbortError, PrivateyesError, RefusedError
 
 HONEST = 1
 
@@ -75,3 +76,78 @@ def test_without_that_check_a_session_is_void_and_opened(make_world, case, monke
         world.settle(client, closings)
     second = open_with(world, 1, 2)
     assert less(first, second) == victim
+
+
+# Over the network, with a hub that asks again
+
+
+DAMAGES = {
+    "lost": lambda packet: None,
+    "another kind": lambda packet: replace(packet, parts=(*packet.parts[:-1], b"\0" + packet.parts[-1][1:])),
+    "cut": lambda packet: replace(packet, parts=packet.parts[:-1]),
+    "signed by nobody": lambda packet: replace(
+        packet, parts=tuple(part[:-1] + bytes((part[-1] ^ 1,)) for part in packet.parts)
+    ),
+}
+
+
+def _disturb_once(network, step: str, change) -> None:
+    """The first request of a step to the honest aggregator."""
+    done = []
+
+    def disturb(packet):
+        first = not done
+        done.append(packet)
+        return change(packet) if first else packet
+
+    network.adversary.on(step, disturb, "hub", f"aggregator {network.honest}")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("step", ["announce", "commit", "agree", "open", "certify"])
+def test_a_hub_that_asks_again_ends_the_session(coalition, step, damage) -> None:
+    _disturb_once(coalition, step, DAMAGES[damage])
+    coalition.play()
+    assert coalition.nobody_accepted()
+    coalition.retry()
+    assert coalition.every_honest_client_accepted(coalition.ideal())
+    assert coalition.round == 0
+    coalition.require_sound()
+
+
+class Touchy(AggregatorActor):
+    """A test double whose session ends with the first error, as in version 1: its share is gone."""
+
+    def receive(self, packet):
+        try:
+            return super().receive(packet)
+        except PrivateyesError:
+            if packet.step == "open":
+                self.disk.put("share", self.memory.session.sid, None)
+            raise
+
+
+def test_if_an_error_ended_the_session_one_damaged_message_would_leave_it_neither_opened_nor_void(
+    make_network, case
+) -> None:
+    network = make_network(**case, actor_type=Touchy)
+    _disturb_once(network, "open", DAMAGES["cut"])
+    network.play()
+    for _ in range(3):
+        network.retry()
+    assert not network.closing(f"aggregator {network.honest}", network.announced[-1])
+    network.play()
+    assert network.nobody_accepted(), "and no client submits from its model again"
+
+
+def test_an_aggregator_that_lost_its_store_gives_nothing_up(coalition) -> None:
+    """It would say that it never opens what it may have opened."""
+    coalition.play(until="check")
+    name, named = f"aggregator {coalition.honest}", coalition.announced[-1]
+    coalition.lose(name)
+    assert not coalition.ask(name, "give_up", coalition.request(GIVE_UP, named))
+    coalition.flight.clear()
+    coalition.set_up()
+    assert not coalition.ask(name, "give_up", coalition.request(GIVE_UP, named))
+    assert not coalition.closing(name, named)
+    coalition.require_sound()

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from isolation import less, open_with, sum_of
+from privateyes.aggregation import client as client_code
 from privateyes.aggregation.ledger import SessionEnd, at_weights
+from privateyes.aggregation.messages import Submission
 from privateyes.errors import RefusedError
 from world import state_after
 
@@ -75,3 +77,39 @@ def test_with_a_ledger_for_each_task_the_difference_of_two_tasks_is_one_clients_
     victim = sum_of(world, 3)
     second = open_with(second_task, 1, 2)
     assert less(first, second) == victim
+
+
+def _step_to(network, weights: bytes) -> None:
+    """The next accepted round leads to these weights."""
+    for actor in network.clients.values():
+        actor.next_weights = weights
+
+
+@pytest.mark.parametrize("back", [0, 1])
+def test_a_step_to_weights_of_the_past_ends_the_submissions(coalition, back) -> None:
+    first = coalition.clients[1].model.weights
+    for _ in range(back):
+        coalition.play()
+    _step_to(coalition, first)
+    coalition.play(1, 2, 3)
+    assert coalition.clients[1].model.weights == first
+    assert coalition.clients[1].model.counter == back + 1, "it is another state"
+    before = len(coalition.words_of("client 2", Submission))
+    coalition.play(2, 3, 4)
+    assert len(coalition.words_of("client 2", Submission)) == before
+    assert "from these weights" in str(coalition.refusal_of("client 2"))
+    coalition.require_sound()
+
+
+def test_without_the_ledger_a_server_rate_of_zero_gives_one_clients_update_away(coalition, monkeypatch) -> None:
+    monkeypatch.setattr(client_code, "require_unused", lambda rows: None)
+    _step_to(coalition, coalition.clients[1].model.weights)
+    sums = []
+    for roster in ((1, 2, 3), (2, 3, 4)):
+        coalition.play(*roster)
+        sums.append(coalition.opened_sum(coalition.announced[-1]))
+    known, victim = coalition.input_of(4), coalition.input_of(1)
+    stolen = [a - b + c for a, b, c in zip(*sums, [*known.values, known.weight], strict=True)]
+    assert stolen == [*victim.values, victim.weight]
+    with pytest.raises(AssertionError, match="two opened sums of different rosters"):
+        coalition.require_sound()

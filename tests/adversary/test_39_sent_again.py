@@ -148,3 +148,65 @@ def test_without_the_aggregators_check_leaving_a_suspect_out_isolates_it(make_wo
     world.commit(origin=origin)
     world.finish_from("agree", until="open")
     assert less(first, opened_sum(world)) == victim
+
+
+# Over the network
+
+
+@pytest.fixture
+def spoilt(coalition):
+    """A corrupt hub or client spoils the tags, which names nobody: everybody refuses the sum that was opened."""
+    coalition.hub.shift = lambda share: coalition.shifted(share, {0: 1})
+    coalition.play(1, 2, 3)
+    coalition.hub.shift = lambda share: share
+    assert coalition.nobody_accepted()
+    assert len(coalition.opened) == 1
+    coalition.first = coalition.session
+    return coalition
+
+
+def test_after_a_sum_that_everybody_refused_the_same_updates_are_accepted(spoilt) -> None:
+    expected = spoilt.ideal(1, 2, 3)
+    spoilt.send_again(spoilt.first)
+    assert spoilt.every_honest_client_accepted(expected)
+    spoilt.require_sound()
+
+
+def test_also_in_another_set_up_and_as_often_as_it_takes(spoilt) -> None:
+    for leader in (2, 1):
+        spoilt.set_up(leader)
+        spoilt.hub.shift = lambda share: spoilt.shifted(share, {0: 1})
+        spoilt.send_again(spoilt.first)
+    spoilt.hub.shift = lambda share: share
+    spoilt.send_again(spoilt.first)
+    assert all(spoilt.clients[i].accepted for i in (1, 2, 3))
+    assert len(spoilt.opened) == 4
+    spoilt.require_sound()
+
+
+def test_a_repeat_that_is_void_frees_nothing_and_may_be_repeated(spoilt) -> None:
+    spoilt.send_again(spoilt.first, until="open")
+    spoilt.flight.clear()
+    repeat = spoilt.announced[-1]
+    spoilt.give_up(repeat)
+    spoilt.void(repeat)
+    spoilt.play(1, 2, 3)
+    assert "from these weights" in str(spoilt.refusal_of("client 1")), "the first session of the chain is not void"
+    spoilt.send_again(spoilt.first)
+    assert all(spoilt.clients[i].accepted for i in (1, 2, 3))
+    spoilt.require_sound()
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_with_an_aggregator_that_lost_its_store_only_a_fixed_cohort_goes_on(make_network, case, fixed) -> None:
+    network = make_network(**case, roster_min=4 if fixed else 3)
+    network.hub.shift = lambda share: network.shifted(share, {0: 1})
+    network.play()
+    network.hub.shift = lambda share: share
+    first, expected = network.session, network.ideal()
+    network.lose(f"aggregator {network.honest}")
+    network.set_up()
+    network.send_again(first)
+    assert network.every_honest_client_accepted(expected) is fixed
+    assert network.nobody_accepted() is not fixed
+    network.require_sound()

@@ -6,8 +6,10 @@ import secrets
 
 import pytest
 
-from privateyes.aggregation.messages import BIND, HubRequest
+from privateyes.aggregation import setup as set_up_code
+from privateyes.aggregation.messages import ANNOUNCE, BIND, HubRequest, Opening
 from privateyes.aggregation.setup import AggregatorSetup, ClientSetup, require_one_setup
+from privateyes.crypto.sealing import UnsealingKey
 from privateyes.errors import RefusedError
 from world import INITIAL
 
@@ -87,3 +89,50 @@ def test_a_client_starts_no_set_up_twice_whoever_leads_it(world) -> None:
     with pytest.raises(RefusedError, match="started that set-up before"):
         later.start(started)
     assert memory.group.setup in started.started
+
+
+def _replay(network, packets) -> None:
+    """Everything that the honest aggregator was sent in an old set-up, once more and in order."""
+    for packet in packets:
+        if packet.receiver == f"aggregator {network.honest}":
+            network.deliver(packet)
+    network.flight.clear()
+
+
+def _replay_after_an_opening(network, loses: bool):
+    """A session of a recorded set-up is opened to one roster; then the set-up is replayed, and another is asked for."""
+    network.set_up()
+    packets = list(network.adversary.seen)
+    network.play(until="vote")
+    other, first = network.solo(2, 3, 4), network.solo(1, 2, 3)
+    first.run(until="certify")
+    if loses:
+        network.lose(first.name)
+    _replay(network, packets)
+    network.ask(first.name, "announce", network.request(ANNOUNCE, network.announced[-1]))
+    for step in ("vote", "commit", "agree", "open"):
+        if getattr(other, step)() is None:
+            break
+    return first, other
+
+
+@pytest.mark.parametrize("loses", [False, True])
+def test_the_packets_of_a_whole_old_set_up_lead_nowhere(coalition, loses) -> None:
+    _replay_after_an_opening(coalition, loses)
+    assert len({opening.to_bytes() for opening in coalition.honest_word(Opening)}) == 1
+    coalition.require_sound()
+
+
+def test_with_a_sealing_key_that_serves_twice_a_lost_store_opens_the_old_session_to_another_roster(
+    coalition, monkeypatch
+) -> None:
+    """The old packets lead the double back to the old set-up, its keys and its first round."""
+    key = UnsealingKey()
+    monkeypatch.setattr(set_up_code, "UnsealingKey", lambda: key)
+    first, other = _replay_after_an_opening(coalition, loses=True)
+    known, victim = coalition.input_of(4), coalition.input_of(1)
+    own = [*known.values, known.weight]
+    stolen = [a - b + c for a, b, c in zip(first.read(), other.read(), own, strict=True)]
+    assert stolen == [*victim.values, victim.weight]
+    with pytest.raises(AssertionError, match="two different RosterCommitment"):
+        coalition.require_sound()

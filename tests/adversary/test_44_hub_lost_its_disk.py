@@ -10,6 +10,7 @@ import pytest
 
 from isolation import opened_sum, rebuilt, sum_of
 from privateyes.aggregation import hub
+from privateyes.aggregation.messages import OPENED, VOID, Closing
 from privateyes.errors import AbortError, MalformedError
 
 
@@ -71,3 +72,79 @@ def test_without_that_check_it_would_open_and_no_aggregator_could_certify(agreed
     agreed.open()
     with pytest.raises(AbortError, match="the hub's sum is not the one that it committed to"):
         agreed.certify()
+
+
+# Over the network
+
+
+STAGES = ["agree", "open", "certify", "check"]
+
+
+@pytest.fixture
+def coalition(coalition):
+    """With an honest hub: it has the aggregators forget a session when every client has the result, and no earlier."""
+    coalition.hub.careful = True
+    return coalition
+
+
+@pytest.mark.parametrize("lost_at", STAGES)
+def test_it_asks_everybody_and_goes_on_wherever_it_was(coalition, lost_at) -> None:
+    coalition.play(1, 2, 3, until=lost_at)
+    expected, named = coalition.ideal(1, 2, 3), coalition.announced[-1]
+    coalition.flight.clear()
+    coalition.hub.lose()
+    coalition.recover(named)
+    assert coalition.every_honest_client_accepted(expected)
+    coalition.require_sound()
+
+
+def test_what_one_aggregator_opened_before_is_opened_by_the_others_too(coalition) -> None:
+    coalition.play(1, 2, 3, until="open")
+    expected, named = coalition.ideal(1, 2, 3), coalition.announced[-1]
+    coalition.deliver(coalition.flight.pop(0))
+    coalition.flight.clear()
+    coalition.hub.lose()
+    coalition.recover(named)
+    assert coalition.every_honest_client_accepted(expected)
+    coalition.require_sound()
+
+
+def test_a_client_that_has_the_result_still_sends_its_bytes_for_those_that_have_not(coalition) -> None:
+    coalition.play(1, 2, 3, until="check")
+    expected, named = coalition.ideal(1, 2, 3), coalition.announced[-1]
+    coalition.deliver(next(packet for packet in coalition.flight if packet.receiver == "client 1"))
+    coalition.flight.clear()
+    coalition.hub.lose()
+    coalition.recover(named)
+    assert coalition.every_honest_client_accepted(expected)
+    coalition.require_sound()
+
+
+def test_without_the_bytes_of_a_corrupt_client_all_give_up_and_the_next_round_goes_on(coalition) -> None:
+    coalition.play(until="open")
+    named = coalition.announced[-1]
+    coalition.flight.clear()
+    coalition.hub.lose()
+    coalition.adversary.on("resend", lambda packet: None, sender="client 4")
+    coalition.recover(named)
+    coalition.void(named)
+    assert [word.outcome for word in coalition.honest_word(Closing)] == [VOID]
+    coalition.play(1, 2, 3)
+    assert coalition.every_honest_client_accepted(coalition.ideal(1, 2, 3))
+    coalition.require_sound()
+
+
+def test_if_it_gave_up_without_asking_a_session_would_be_opened_by_some_and_void_for_the_others(coalition) -> None:
+    """Then nobody can finish it, and no client may submit from its model again."""
+    coalition.play(until="open")
+    named, name = coalition.announced[-1], f"aggregator {coalition.honest}"
+    coalition.deliver(next(packet for packet in coalition.flight if packet.receiver == name))
+    coalition.flight.clear()
+    coalition.hub.lose()
+    coalition.give_up(named)
+    coalition.recover(named)
+    coalition.void(named)
+    words = [message for _, message in coalition.said if isinstance(message, Closing)]
+    assert {word.outcome for word in words} == {OPENED, VOID}
+    coalition.play()
+    assert coalition.nobody_accepted()

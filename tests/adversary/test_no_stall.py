@@ -65,9 +65,9 @@ def _play(network: Network, hub: HonestHub, seed: int, rounds: int = 3) -> int:
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}-{shape[1]}-{shape[2]}")
 def test_every_round_of_honest_parties_ends(make_honest, shape) -> None:
     accepted = 0
-    for seed in range(40):
+    for seed in range(25):
         accepted += _play(*make_honest(seed, shape), seed)
-    assert accepted > 60, "most rounds end well in the worst weather, too"
+    assert accepted > 40, "most rounds end well in the worst weather, too"
 
 
 class Vetoer(ClientActor):

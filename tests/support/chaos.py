@@ -36,6 +36,7 @@ class Chaos(Faults):
         super().__init__(dice)
         self.first, self.tasks, self.other_task = network, network.tasks, other_task
         self.ears: dict[Network, Ear] = {}
+        self.spoils = False
         self.old_setups: dict[bytes, list[Packet]] = defaultdict(list)
         self.attach(network)
         # Every schedule favours a few of the moves, so that each is seen often and together with few others.
@@ -53,7 +54,7 @@ class Chaos(Faults):
 
     def play(self, moves: int, plan: str = "") -> None:
         """The schedule: one plan after the other, mostly of one kind."""
-        usual = plan or self.dice.choice(list(PLANS))
+        usual = plan or self.dice.choice([*PLANS, "sent again", "sent again", "left behind"])
         if usual == "two handlers":
             self.calm, self.kinds = 0.7, ("race",)
         while moves > 0:
@@ -85,8 +86,14 @@ class Chaos(Faults):
         """A round whose end the clients do not see."""
         self._move_round(network, stage=self.dice.choice(["check", "check", "open", "certify"]))
 
+    def _move_spoilt(self, network: Network) -> None:
+        """A round whose sum is opened, and refused by all."""
+        self.spoils = True
+        self._move_round(network, stage="")
+        self.spoils = False
+
     def _move_left_behind(self, network: Network, client: str = "") -> None:
-        """A round of which one client hears nothing."""
+        """A round whose end one client does not hear of."""
         self.deaf = client or f"client {self.dice.choice(network.honest_clients)}"
         self._move_round(network, stage="")
         self.deaf = ""
@@ -112,11 +119,13 @@ class Chaos(Faults):
             self._mend(network)
         number = dice.randrange(4) if dice.random() < 0.05 else None
         network.announce(*chosen, round_number=number, source=source, setup=self._some_setup(network))
-        if dice.random() < 0.1:
-            change = self._shift(network)
+        if self.spoils or dice.random() < 0.1:
+            change = {0: 1} if self.spoils else self._shift(network)  # without the tags that would fit
             network.hub.shift = lambda share: network.shifted(share, change)
         network.run(stage if stage is not None else dice.choice(STAGES))
         network.hub.shift = lambda share: share
+        if not network.manifest.sealed and dice.random() < 0.3:
+            self._move_disclose(network)
         left, network.flight[:] = list(network.flight), []
         if dice.random() < 0.8:
             self.late += [(network, packet) for packet in left]
@@ -228,9 +237,10 @@ class Chaos(Faults):
         dice = self.dice
         sessions = [own for own in network.hub.sessions.values() if len(own.got["commit"]) == network.n]
         session = sessions[-1] if dice.random() < 0.8 else dice.choice(sessions)
-        origin = session.origin
+        origin, *commitments = session.source or (session.origin, *session.parsed("commit"))  # the chain's first
         clients = [client for client, _ in origin.roster]
-        kind = dice.choice(["right", "smaller", "smaller", "larger", "other list", "other session", "told differently"])
+        kinds = ["right", "right", "smaller", "smaller", "larger", "other list", "other session", "told differently"]
+        kind = dice.choice(kinds)
         self.did[kind] += 1
         shown = origin
         if kind == "smaller":
@@ -246,7 +256,7 @@ class Chaos(Faults):
             shown = Lies(network, dice).origin(origin)
         self.ears[network].shown = shown
         stage = dice.choice(["", "", "certify", None])
-        self._move_round(network, (origin, *session.parsed("commit")), clients, stage)
+        self._move_round(network, (origin, *commitments), clients, stage)
         self.ears[network].shown = None
 
     def _move_lose(self, network: Network) -> None:
@@ -325,10 +335,12 @@ class Chaos(Faults):
     def _gifts(self, network: Network, names: Sequence[str]) -> list[Packet]:
         """Ask holders for vouchers and one for its model, and hand both to those who lack it or are behind."""
         made, dice = network.hub.made, self.dice
-        giver = dice.choice(names)
+        giver = self._giver(network, names)
         for name in names:
             network.flight += network.hub.ask([name], "vouch", [])
-        receivers = [name for name in names if name != giver and dice.random() < 0.3]
+        ahead = self._counter(network, giver)
+        behind = [name for name in names if self._counter(network, name) < ahead]
+        receivers = [name for name in names if name != giver and dice.random() < (0.8 if name in behind else 0.2)]
         packets = []
         for name in receivers:
             if name in made["seal"]:
@@ -338,6 +350,16 @@ class Chaos(Faults):
                 packets.append(Packet(HUB, name, "state", (*made["give"].pop(giver, ()), *vouchers)))
         network.run()
         return packets
+
+    @staticmethod
+    def _counter(network: Network, name: str) -> int:
+        model = network.actors[name].model
+        return -1 if model is None else int(model.counter)
+
+    def _giver(self, network: Network, names: Sequence[str]) -> str:
+        """Mostly who is ahead of the others."""
+        ahead = max(names, key=lambda name: self._counter(network, name))
+        return ahead if self.dice.random() < 0.7 else self.dice.choice(names)
 
     def _move_old_set_up(self, network: Network) -> None:
         """The packets of a whole old set-up once more, to one party or to all."""
@@ -371,9 +393,7 @@ class Chaos(Faults):
         made, dice = network.hub.made, self.dice
         network.flight += network.hub.ask(network.hub.clients, "vouch", [])
         network.run()
-        giver = max(network.clients.values(), key=lambda own: own.model.counter if own.model else -1)
-        if dice.random() < 0.3:
-            giver = dice.choice(list(network.clients.values()))
+        giver = network.actors[self._giver(network, network.hub.clients)]
         words = made["vouch"]
         vouchers = [parts[0] for name, parts in words.items() if dice.random() < 0.9]
         model = giver.model or network.initial
@@ -384,6 +404,8 @@ class Chaos(Faults):
     def _move_disclose(self, network: Network) -> None:
         """A delivery that was, whole or with lies in it, and K_sid asked for in return."""
         deliveries = [own for own in self.ears[network].seen if own.step == "check" and own.sender == HUB]
+        if not deliveries:
+            return
         packet = self.dice.choice(deliveries)
         packet = replace(packet, step="disclose", receiver=f"client {self.dice.choice([*network.clients])}")
         network.carry(packet if self.dice.random() < 0.5 else self._lie(network, packet, ())[0])
@@ -426,12 +448,13 @@ PLANS: dict[str, tuple[str, ...]] = {
     "lost client": ("withheld", "lose_client", "set_up|late", "set_up", "round|withheld"),
     "given up": ("signed", "give_up", "settle", "kill|late", "late|finish", "recover|round|give_up_and_settle"),
     "terminal": ("signed", "set_up", "settle|settle|revive|old_set_up", "late|finish", "settle|round"),
-    "sent again": ("withheld", "words|set_up|kill|settle", "again", "again|finish"),
+    "sent again": ("spoilt|withheld", "words|set_up|kill|settle|lose_aggregator", "again", "again|finish"),
     "two handlers": ("withheld", "signed|settle", "give_up", "settle", "round"),
     "asked otherwise": ("withheld|signed|announce|round", "otherwise", "late|otherwise", "late|finish"),
     "tasks": ("task", "withheld|round", "task", "settle_first|late", "round"),
     "newcomers": ("left_behind|round", "finish", "set_up|jump|doom", "left_behind", "jump|set_up", "finish"),
     "doomed": ("doom|round", "doom", "finish", "again|settle_first|jump"),
+    "left behind": ("left_behind", "jump|set_up", "round", "jump|set_up"),
     "recovery": ("withheld|signed", "recover|retry|words", "late|kill", "recover|give_up_and_settle", "round"),
 }
 """What attacks are made of, each step one of some moves; a schedule varies them."""

@@ -118,6 +118,7 @@ class ClientActor(Actor):
         self.verified: list[tuple[Any, Delivery]] = []  # accepted, or about to be when the process died
         self.made: dict[bytes, Made] = {}
         self.given: Model | None = None
+        self.jumps = 0
         super().__init__(f"client {own.number}", own, disk)
 
     def restart(self) -> None:
@@ -281,6 +282,7 @@ class ClientActor(Actor):
         """To a public model, which anybody may show, with vouchers for it."""
         model, vouchers = Model.from_bytes(packet.subject()), packet.messages(self.manifest)
         self.write("jump", self.own.jump(self.held(), vouchers, model.state), {("model", self.slot): model})
+        self.jumps += 1
 
     # Set-up
 
@@ -314,5 +316,6 @@ class ClientActor(Actor):
     def do_start(self, packet: Packet) -> None:
         memory = self.begun(self.setup).start(self.seen.get("memory", self.slot))
         changes: dict[Name, Any] = {} if self.given is None else {("model", self.slot): self.given}
+        self.jumps += self.given is not None and self.seen.get("memory", self.slot) is not None
         self.write("start", memory, changes)
         self.setup = self.given = None

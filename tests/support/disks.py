@@ -80,6 +80,10 @@ class Disk:
         """Empty the ledger; for tests."""
         self._view = View(self._view.bodies, ())
 
+    def clear(self) -> None:
+        """Begin anew, as on the day when the party's key was made; for tests."""
+        self._view = View({}, ())
+
     def lose(self) -> None:
         """Everything is gone; a new store stands in its place."""
         self._view, self.of_its_key = View({}, ()), False

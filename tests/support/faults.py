@@ -38,7 +38,7 @@ class Faults:
         haste: how often something that was held back arrives with another packet.
         loses: how often a disk goes with its process.
         kinds: what befalls packets in this schedule; in some it is all, in some it is little.
-        deaf: who hears nothing at all for now.
+        deaf: who does not hear how rounds go for now.
         late: what was held back.
         cells: how often which fault befell which step of an honest party.
     """
@@ -56,7 +56,7 @@ class Faults:
 
     def decide(self, network: Network, packet: Packet, seen: Sequence[Packet]) -> Iterable[Packet]:
         """What arrives instead of this packet. What the adversary's parties tell each other needs no disturbance."""
-        if self.deaf == packet.receiver:
+        if self.deaf == packet.receiver and packet.step in ("check", "observe"):
             return []
         own = packet.sender in network.corrupt and packet.receiver in network.corrupt
         calm = self.calm if self.calm == 1.0 or packet.step not in RARE else self.calm - 0.2

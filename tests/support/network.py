@@ -289,6 +289,13 @@ class Network:
             self.actors[name].disk.lose()
             self.restart(name)
 
+    def make_newcomer(self, client: int) -> None:
+        """A client that was never in the task, and whose store is the one of its key."""
+        actor = self.clients[client]
+        actor.disk.clear()
+        actor.has_initial = False
+        actor.restart()
+
     # What the hub asks for
 
     def request(self, action: int, named: Named) -> HubRequest:
@@ -309,6 +316,18 @@ class Network:
         """The hub asks everyone to give a session up."""
         self.flight += self.hub.ask(self.hub.aggregators, "give_up", [self.request(GIVE_UP, named).to_bytes()])
         self.run(until)
+
+    def send_again(self, session: HubSession, *submitters: int, until: str = "") -> None:
+        """A round in which clients send the updates of an earlier session again; by default those of its roster."""
+        source = (session.origin, *session.parsed("commit"))
+        self.announce(*(submitters or [client for client, _ in session.entries]), source=source)
+        self.run(until)
+
+    def opened_sum(self, named: Named, group: GroupKey | None = None) -> list[int]:
+        """Y and W of an opened session, as whoever holds all openings, C and the group key reads them."""
+        session = self.hub.sessions[named.sid]
+        shares = [opening.share for opening in session.parsed("open")]
+        return self.read(self.add(session.total.share, *shares), len(session.entries), group, named.sid)
 
     def repeat_words(self, name: str, named: Named) -> None:
         """The hub asks an aggregator for the words that it did not get, and goes on."""
@@ -339,9 +358,11 @@ class Network:
 
     def look(self, session: HubSession) -> None:
         """The hub asks everybody for what they said and sent in a session."""
+        patient, self.patient = self.patient, True
         self.flight += self.hub.ask(self.hub.aggregators, "words", [session.sid])
         self.flight += self.hub.ask(self.hub.clients, "resend", [session.sid])
         self.run()
+        self.patient = patient
         if session.is_voted:
             session.gather()
 

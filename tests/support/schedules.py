@@ -18,7 +18,7 @@ from liars import Accomplice, Liar
 from network import Network
 from privateyes.aggregation import messages, result
 from privateyes.aggregation.client import Client
-from privateyes.aggregation.messages import VOID, Closing, Disclosure
+from privateyes.aggregation.messages import NO_SESSION, VOID, Closing, Disclosure
 from privateyes.crypto import signature
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.crypto.signature import SigningKey
@@ -133,9 +133,17 @@ class Schedules:
             closings = task.honest_word(Closing)
             self.happened["void"] += sum(closing.outcome == VOID for closing in closings)
             self.happened["opened"] += len(task.opened)
+            self.happened["opened again"] += sum(self._is_repeat(task, sid, rho) for sid, rho in task.opened)
             self.happened["stopped"] += len(task.failures)
             self.happened["accepted"] += sum(len(task.clients[i].accepted) for i in task.honest_clients)
+            self.happened["jumped"] += sum(task.clients[i].jumps for i in task.honest_clients)
             self.happened["disclosed"] += sum(isinstance(message, Disclosure) for _, message in task.said)
+
+    @staticmethod
+    def _is_repeat(task: Network, sid: bytes, rho: bytes) -> bool:
+        entries = task.aggregators[task.honest].rosters[sid, rho]
+        made = [task.clients[client].made.get(header) for client, header in entries]
+        return any(own is not None and own.origin != NO_SESSION for own in made)
 
 
 @contextmanager
