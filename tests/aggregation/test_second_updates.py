@@ -1,4 +1,4 @@
-"""However a client is asked, it sends one update from each model: a second one only after everyone called the first void,
+"""However a client is asked, it sends one update from each model: a second one only after all called the first void,
 or the same one to the same roster.
 """
 
