@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from privateyes.aggregation.states import Committed
 
 from privateyes.aggregation.messages import Agreement, Opening
 from privateyes.errors import AbortError, RefusedError

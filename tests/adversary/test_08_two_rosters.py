@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from privateyes.aggregation.states import Announced, Voted
 
 from privateyes.aggregation.keys import KeyChain
 from privateyes.aggregation.messages import Opening, RosterCommitment

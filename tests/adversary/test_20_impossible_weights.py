@@ -23,8 +23,8 @@ def test_a_weight_that_is_no_whole_number_in_the_bounds_is_refused_before_anythi
     world = make_world(n=2)
     world.announce()
     before = world.client_memories[1]
+    update = Update(world.delta(1), weight)
     with pytest.raises(TrainingError, match="is not a whole number in"):
-        update = Update(world.delta(1), weight)
         world.clients[1].submit(before, (), world.announcements, update, FRESH, lambda piece: None)
     world.submit(1)
 

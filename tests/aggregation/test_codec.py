@@ -142,5 +142,13 @@ def test_a_reader_hands_out_no_more_than_there_is(manifest) -> None:
     reader.finish()
 
 
+def test_the_rest_is_what_was_not_taken_and_ends_the_message(manifest) -> None:
+    reader = Reader(b"abc", manifest, "a test")
+    reader.take(1)
+    assert bytes(reader.rest()) == b"bc"
+    assert bytes(reader.rest()) == b""
+    reader.finish()
+
+
 def test_reading_through_a_reader_gives_read_only_memory(manifest) -> None:
     assert Reader(bytearray(b"abc"), manifest, "a test").take(3).readonly

@@ -1,46 +1,149 @@
 """The byte formulas equal what crosses the wire."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from privateyes.aggregation.costs import message_delays, messages_in_turn, round_costs
+from local_task import local_parties, set_up_in
+from privateyes.aggregation.costs import message_delays, messages_in_turn, round_costs, setup_costs
+from privateyes.aggregation.messages import Delivery
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local.parties import SecurePlan, draw_identities, parties_from, set_up_epoch
-from privateyes.engines.local.session import LocalInput, RoleClock, Session
+from privateyes.engines.local.clock import RoleClock
+from privateyes.engines.local.parties import LocalParties, SecurePlan
+from privateyes.engines.local.session import LocalInput, Session
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, Wire
+
+NAMES = ("a", "b", "c", "d")
+
+
+class Task:
+    """Parties of a local task whose every byte is counted."""
+
+    def __init__(
+        self, folder: Path, field: Field, aggregators: int, mode: str = "sealed", dimension: int = 100
+    ) -> None:
+        encoding = FixedPoint(field, 1.0, 10, 5, 4)
+        plan = SecurePlan(NAMES, dimension, aggregators, encoding, roster_min=3, mode=mode)
+        self.parties: LocalParties = local_parties(plan)
+        self.manifest, self.store = self.parties.manifest, PartyStore.create(folder)
+        self.setting_up = Wire(self.manifest)
+        set_up_in(self.store, self.parties, self.setting_up)
+
+    def session(self) -> tuple[Session, Wire]:
+        wire = Wire(self.manifest)
+        return Session(self.parties, wire, self.store, RoleClock()), wire
+
+
+def _inputs(count: int) -> Mapping[int, LocalInput]:
+    return {i: LocalInput(np.full(100, 0.1, np.float32), 2, bytes(32)) for i in range(1, count + 1)}
+
+
+def _sum_of(wire: Wire, sender: Place, receiver: Place, *messages: str) -> int:
+    return sum(
+        entry.bytes
+        for key, entry in wire.traffic.items()
+        if (key.sender, key.receiver) == (sender, receiver) and key.message in messages
+    )
 
 
 @pytest.mark.parametrize("field", [COMPACT, WIDE], ids=lambda field: field.name)
 @pytest.mark.parametrize(("aggregators", "submitting"), [(2, 4), (3, 4), (5, 3)])
 @pytest.mark.parametrize("mode", ["sealed", "public"])
-def test_the_formulas_equal_the_counted_traffic(
+def test_the_formulas_of_a_round_equal_the_counted_traffic(
     field: Field, aggregators: int, submitting: int, mode: str, tmp_path: Path
 ) -> None:
-    names = ("a", "b", "c", "d")
-    encoding = FixedPoint(field, 1.0, 10, 5, 4)
-    plan = SecurePlan(names, 100, aggregators, encoding, roster_min=3, mode=mode)
-    parties = parties_from(plan, draw_identities(plan))
-    set_up_epoch(parties, bytes(32), Wire(parties.manifest))
-    wire, store = Wire(parties.manifest), PartyStore(tmp_path / "parties.sqlite")
-    inputs = {i: LocalInput(np.full(100, 0.1, np.float32), 2, bytes(32)) for i in range(1, submitting + 1)}
-    Session(parties, wire, store, RoleClock()).run(0, inputs)
-    store.close()
+    task = Task(tmp_path, field, aggregators, mode)
+    session, wire = task.session()
+    session.run(0, _inputs(submitting))
+    task.store.close()
 
-    costs = round_costs(parties.manifest, submitted=submitting, roster=submitting)
+    costs = round_costs(task.manifest, submitted=submitting, roster=submitting)
 
     assert wire.bytes_between(Place.CLIENT, Place.HUB) == submitting * costs.client_up + costs.disclosure
     assert (
         wire.bytes_between(Place.HUB, Place.CLIENT)
-        == len(names) * costs.client_down + (len(names) - 1) * costs.disclosure
+        == len(NAMES) * costs.client_down + (len(NAMES) - 1) * costs.disclosure
     )
     assert wire.bytes_between(Place.AGGREGATOR, Place.HUB) == aggregators * costs.aggregator_up
     assert wire.bytes_between(Place.HUB, Place.AGGREGATOR) == aggregators * costs.aggregator_down
 
     # In the order of first use: what goes along with another message costs no delay of its own.
-    hops = [key.message for key in wire.traffic if key.message not in ("HubCommitment", "HubSum")]
-    assert hops == [message for message, count in messages_in_turn(parties.manifest) for _ in range(count)]
-    assert message_delays(parties.manifest) == len(hops) == (14 if mode == "sealed" else 16)
+    along = {("HubCommitment", Place.AGGREGATOR), ("HubSum", Place.AGGREGATOR), ("ResultSignature", Place.AGGREGATOR)}
+    hops = [key.message for key in wire.traffic if (key.message, key.receiver) not in along]
+    assert hops == [message for message, count in messages_in_turn(task.manifest) for _ in range(count)]
+    assert message_delays(task.manifest) == len(hops) == (15 if mode == "sealed" else 17)
+
+
+@pytest.mark.parametrize("aggregators", [2, 3, 5])
+def test_the_formulas_of_a_set_up_equal_the_counted_traffic(aggregators: int, tmp_path: Path) -> None:
+    task = Task(tmp_path, COMPACT, aggregators)
+    task.store.close()
+    wire, m = task.setting_up, len(NAMES)
+    costs = setup_costs(task.manifest, clients=m)
+
+    assert wire.bytes_between(Place.AGGREGATOR, Place.HUB) == aggregators * costs.aggregator_up
+    assert wire.bytes_between(Place.CLIENT, Place.HUB) == m * costs.client_up + costs.leader_up
+    # The offers go from the hub to everybody else; the wire counts all of their copies as going to clients.
+    down = wire.bytes_between(Place.HUB, Place.CLIENT) + wire.bytes_between(Place.HUB, Place.AGGREGATOR)
+    assert down == m * costs.client_down + costs.leader_down + aggregators * costs.aggregator_down
+    bind = _sum_of(wire, Place.HUB, Place.AGGREGATOR, "HubRequest", "SealedStreamKey")
+    offers = (aggregators - 1) * costs.aggregator_up
+    assert bind == aggregators * (costs.aggregator_down - offers)
+
+
+def test_the_formulas_of_updates_that_are_sent_again_equal_the_counted_traffic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first session's result is altered on the way, so that every client refuses it."""
+    task, n = Task(tmp_path, COMPACT, 3), 3
+    session, wire = task.session()
+    carry = Wire.carry
+
+    def altered(self, message, sender, receiver, copies=1):
+        if isinstance(message, Delivery):
+            share = np.array(message.share)
+            share[0] ^= 1
+            message = Delivery(message.sid, message.group_check, message.roster, message.commitments,
+                               message.results, share)  # fmt: skip
+        return carry(self, message, sender, receiver, copies)
+
+    monkeypatch.setattr(Wire, "carry", altered)
+    refused = session.run(0, _inputs(3))
+    monkeypatch.undo()
+    assert len(refused.refusals) == len(NAMES)
+
+    session, wire = task.session()
+    result = session.run_again(1, refused.sid)
+    task.store.close()
+    assert sorted(result.averages) == [1, 2, 3, 4]
+    costs = round_costs(task.manifest, submitted=3, roster=3)
+    besides = {
+        (Place.HUB, Place.CLIENT): 3 * costs.again_client_down,
+        (Place.HUB, Place.AGGREGATOR): n * costs.again_aggregator_down,
+    }
+    # Aggregators were asked how the first session ended, too.
+    closings = {path: _sum_of(wire, *path, "Closing") for path in besides}
+    asked = _sum_of(wire, Place.HUB, Place.AGGREGATOR, "HubRequest") // 2
+    down = len(NAMES) * costs.client_down + besides[Place.HUB, Place.CLIENT]
+    assert wire.bytes_between(Place.HUB, Place.CLIENT) - closings[Place.HUB, Place.CLIENT] == down
+    down = n * costs.aggregator_down + besides[Place.HUB, Place.AGGREGATOR]
+    assert wire.bytes_between(Place.HUB, Place.AGGREGATOR) - asked == down
+    assert wire.bytes_between(Place.CLIENT, Place.HUB) == 3 * costs.client_up
+
+
+@pytest.mark.parametrize("aggregators", [2, 7])
+def test_the_number_of_vectors_depends_on_the_aggregators_and_not_on_the_clients(tmp_path: Path, aggregators) -> None:
+    manifests = [Task(tmp_path / str(d), WIDE, aggregators, dimension=d).manifest for d in (100, 101)]
+    for count in (3, 4):
+        short, long = (round_costs(manifest, submitted=count, roster=count) for manifest in manifests)
+        word = WIDE.element_bytes
+        assert long.client_up - short.client_up == long.client_down - short.client_down == word
+        assert long.aggregator_up - short.aggregator_up == word
+        assert long.aggregator_down - short.aggregator_down == aggregators * word
+        assert long.again_client_down == short.again_client_down

@@ -135,7 +135,7 @@ def test_each_tensor_with_its_own_clip_ends_in_the_exact_sum_on_its_own_grid(mak
             assert np.array_equal(average.mean[part.span], part.encoding.decode(sums[part.span], 1 + 2 + 3))
 
 
-@pytest.mark.parametrize(("d", "field"), [(70_001, COMPACT), (65_536, COMPACT), (65_535, COMPACT), (40_000, WIDE)])
+@pytest.mark.parametrize(("d", "field"), [(140_001, COMPACT), (131_072, COMPACT), (131_071, COMPACT), (80_000, WIDE)])
 def test_vectors_of_several_chunks_end_in_the_ideal_sum(make_world, d, field) -> None:
     world = make_world(n=2, m=2, d=d, field=field)
     world.run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from privateyes.aggregation import messages
 from privateyes.aggregation.codec import Fixed, Listed, RosterEntries, ShareVector, Text, Unsigned
-from privateyes.aggregation.messages import Header, Message, Opening, OpeningReceipt, Signed, Submission
+from privateyes.aggregation.messages import NO_SESSION, Header, Message, Opening, OpeningReceipt, Signed, Submission
+from privateyes.crypto.bulk import BulkHash
+from privateyes.crypto.commitment import merkle_root
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.crypto.labels import Label
 from privateyes.crypto.signature import SigningKey
@@ -93,12 +95,37 @@ def test_every_message_reads_back_what_it_wrote(manifests, data) -> None:
 
 
 def test_every_kind_of_message_has_its_own_number_and_every_signed_one_its_own_label() -> None:
-    assert len(KINDS) == 24
-    assert len({kind.kind for kind in KINDS}) == len(KINDS)
-    # An opening's receipt carries the opening's own signature.
-    assert len({kind.label for kind in SIGNED}) == len(SIGNED) - 1
-    assert OpeningReceipt.label is Opening.label
+    assert len(KINDS) == 26
+    assert {kind.kind for kind in KINDS} == set(range(65, 91))
+    # An opening carries its receipt's signature.
+    assert len({kind.label for kind in SIGNED}) == len(SIGNED) == 18
+    assert OpeningReceipt.label is Label.OPENING
+    assert Opening not in SIGNED
     assert all(isinstance(kind.label, Label) for kind in SIGNED)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_message_of_version_1_is_named_as_one_and_any_other_number_as_another_kind(manifests, kind) -> None:
+    encoded = _smallest(kind, manifests["compact"]).to_bytes()
+    for number in range(256):
+        if number == kind.kind:
+            continue
+        expected = "a message of protocol version 1 where" if 1 <= number <= 24 else f"a message of kind {number} where"
+        with pytest.raises(MalformedError, match=expected) as refusal:
+            kind.from_bytes(bytes([number]) + encoded[1:], manifests["compact"])
+        assert bool(refusal.value.remedy) == (1 <= number <= 24)
+
+
+def test_the_header_in_a_submission_is_one_of_this_version_too(manifests) -> None:
+    encoded = _smallest(Submission, manifests["compact"]).to_bytes()
+    with pytest.raises(MalformedError, match="of protocol version 1 where Header"):
+        Submission.from_bytes(encoded[:1] + bytes([Header.kind - 64]) + encoded[2:], manifests["compact"])
+
+
+@pytest.mark.parametrize("data", [b"", b"\x47"])
+def test_a_submission_without_a_share_is_refused(manifests, data) -> None:
+    with pytest.raises(MalformedError, match=r"submission is (empty|too short)"):
+        Submission.from_bytes(data, manifests["compact"])
 
 
 @QUICK
@@ -152,7 +179,7 @@ def test_a_word_that_is_no_element_is_refused_at_every_position(manifests, kind,
     manifest = manifests[field]
     prime, size = manifest.field.prime, manifest.field.element_bytes
     encoded = _smallest(kind, manifest).to_bytes()
-    start = len(encoded) - manifest.share_elements * size - (64 if issubclass(kind, Signed) else 0)
+    start = len(encoded) - manifest.share_elements * size - (64 if kind is Opening else 0)
     for position in range(manifest.share_elements):
         at = start + position * size
         for word in (prime - 1, prime, prime + 1, 2 ** (8 * size) - 1):
@@ -253,6 +280,96 @@ def test_two_different_messages_of_one_kind_have_two_signed_statements(manifests
     unsigned = {f.name: getattr(left, f.name) for f in fields(left)} | {"signature": right.signature}
     same = _same(kind(**unsigned), right)
     assert (left.signed_statement(CONTEXT) == right.signed_statement(CONTEXT)) == same
+
+
+def _others(kind, name):
+    """Values of one field other than those of the smallest message."""
+    codec = dict(messages._layout(kind))[name]
+    match codec:
+        case Unsigned(size):
+            return [0, 2, 2 ** (8 * size) - 1]
+        case Fixed(size):
+            return [bytes([1]) + bytes(size - 1), bytes(size - 1) + bytes([1])]
+        case Text(least):
+            return [bytes(least + 1), bytes(least - 1) + b"\x01"]
+        case Listed(item):
+            value = bytes(item.size)
+            return [(), (value,), (value,) * 3, (value[:-1] + b"\x01", value), (value, value[:-1] + b"\x01")]
+        case RosterEntries():
+            one, other = bytes(32), bytes(31) + b"\x01"
+            return [(), ((1, one),), ((1, other), (3, one)), ((1, one), (3, other)), ((1, one), (4, one))]
+    raise AssertionError(codec)
+
+
+@pytest.mark.parametrize("kind", SIGNED, ids=lambda kind: kind.__name__)
+def test_every_field_enters_what_is_signed(manifests, kind) -> None:
+    manifest = manifests["compact"]
+    message = _smallest(kind, manifest)
+    names = [name for name, _ in messages._layout(kind) if name != "signature"]
+    statements = [message.signed_statement(CONTEXT)]
+    for name in names:
+        others = [replace(message, **{name: value}) for value in _others(kind, name)]
+        assert all(other != message for other in others)
+        statements += [other.signed_statement(CONTEXT) for other in others]
+    assert len(names) >= 3
+    assert len(set(statements)) == len(statements)
+    assert replace(message, signature=bytes([1]) * 64).signed_statement(CONTEXT) == statements[0]
+
+
+def test_every_field_of_a_header_enters_its_hash(manifests) -> None:
+    manifest = manifests["compact"]
+    header = _smallest(Header, manifest)
+    others = [
+        replace(header, **{name: value}) for name, _ in messages._layout(Header) for value in _others(Header, name)
+    ]
+    assert len({own.hash() for own in (header, *others)}) == len(others) + 1
+    assert {name for name, _ in messages._layout(Header)} >= {"origin", "nonce", "signature"}
+
+
+def test_a_sealed_key_is_named_by_client_aggregator_set_up_and_all_its_bytes(manifests) -> None:
+    message = _smallest(messages.SealedStreamKey, manifests["compact"])
+    others = [
+        replace(message, client=2),
+        replace(message, aggregator=2),
+        replace(message, sealed=bytes(1167) + b"\x01"),
+    ]
+    names = [own.sealed_hash(CONTEXT) for own in (message, *others)]
+    assert len({*names, message.sealed_hash(bytes(32))}) == 5
+
+
+def test_who_signed_is_read_from_the_field_that_names_the_party() -> None:
+    assert messages.SealedGroupKey(bytes(32), 3, 9, bytes(1168)).signer == 3
+    assert messages.SealedState(bytes(32), 4, 9, bytes(1168)).signer == 4
+    assert messages.HubRequest(1, bytes(32), 5, bytes(32)).signer == 0
+    assert messages.Vote(bytes(32), 7, ()).signer == 7
+    assert messages.Complaint(bytes(32), 8, 1).signer == 8
+
+
+def test_a_fresh_header_names_no_session() -> None:
+    header = Header(bytes(32), 1, bytes(32), bytes(32), bytes(32), (), bytes(32))
+    assert header.origin == NO_SESSION == bytes(32)
+
+
+@pytest.mark.parametrize("bulk", BulkHash)
+def test_a_receipt_has_its_messages_fields_and_the_root_under_the_manifests_hash(manifests, bulk) -> None:
+    manifest = manifests["compact"]
+    share = manifest.field.zeros(manifest.share_elements)
+    share[3] = 7
+    root = merkle_root(share, bulk)
+    opening = messages.Opening(bytes([1]) * 32, 2, bytes([3]) * 32, share, bytes([4]) * 64)
+    assert opening.receipt(bulk) == OpeningReceipt(bytes([1]) * 32, 2, bytes([3]) * 32, root, bytes([4]) * 64)
+    assert messages.HubSum(CONTEXT, share).receipt(bulk) == messages.HubSumReceipt(CONTEXT, root)
+    lists = (CONTEXT, ((1, bytes(32)),), (bytes(32),) * 3, (bytes(64),) * 2)
+    delivery = messages.Delivery(bytes([1]) * 32, *lists, share)
+    assert delivery.receipt(bulk) == messages.DeliveryReceipt(bytes([1]) * 32, *lists, root)
+
+
+def test_the_bulk_hash_is_part_of_what_an_opening_signs(manifests) -> None:
+    """A receipt under the other hash is another statement, so a hub cannot swap it."""
+    manifest = manifests["compact"]
+    opening = _smallest(Opening, manifest)
+    first, second = (opening.receipt(bulk).signed_statement(CONTEXT) for bulk in BulkHash)
+    assert first != second
 
 
 def test_what_was_parsed_cannot_change_behind_the_readers_back(manifests) -> None:

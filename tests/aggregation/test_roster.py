@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privateyes.aggregation.roster import intersect, require_size, result_digest, roster_digest, transcript_digest
+from privateyes.aggregation.messages import NO_SESSION, Header
+from privateyes.aggregation.roster import (
+    intersect,
+    require_one_kind_of_header,
+    require_size,
+    result_digest,
+    roster_digest,
+    transcript_digest,
+)
 from privateyes.errors import AbortError
 
 ENTRIES = st.dictionaries(st.integers(1, 6), st.sampled_from([b"a", b"b"])).map(
@@ -66,3 +76,41 @@ def test_the_result_binds_transcript_sum_and_roster_size() -> None:
         result_digest(b"r", b"t", b"z", 3),
     }
     assert len(digests) == 5
+
+
+def _header(client: int, **changes) -> Header:
+    plain = Header(bytes(32), client, bytes(32), bytes([1]) * 32, bytes([2]) * 32, (), bytes(32), NO_SESSION)
+    return replace(plain, **changes)
+
+
+def test_headers_that_differ_in_what_a_client_does_alone_make_one_roster() -> None:
+    require_one_kind_of_header([_header(1)])
+    require_one_kind_of_header([_header(1), _header(2, nonce=bytes([3]) * 32, share_hash=bytes([4]) * 32)])
+    again = {"origin": bytes([5]) * 32}
+    require_one_kind_of_header([_header(1, **again), _header(2, **again)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"group_check": bytes(32)}, "different group keys"),
+        ({"session_key_hash": bytes(32)}, "different group keys"),
+        ({"origin": bytes([5]) * 32}, "mixes fresh updates"),
+    ],
+)
+def test_a_roster_of_two_kinds_of_headers_is_refused(changes, problem) -> None:
+    for headers in ([_header(1), _header(2, **changes)], [_header(1, **changes), _header(2), _header(3)]):
+        with pytest.raises(AbortError, match=problem) as refusal:
+            require_one_kind_of_header(headers)
+        assert refusal.value.remedy
+
+
+def test_updates_of_two_sessions_are_not_sent_again_together() -> None:
+    with pytest.raises(AbortError, match="mixes fresh updates"):
+        require_one_kind_of_header([_header(1, origin=bytes([5]) * 32), _header(2, origin=bytes([6]) * 32)])
+
+
+def test_no_vote_is_no_empty_roster() -> None:
+    with pytest.raises(AbortError, match="there is no vote"):
+        intersect([])
+    assert intersect([()]) == ()

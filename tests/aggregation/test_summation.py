@@ -24,9 +24,8 @@ QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCh
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks and pieces of 64 bytes, lanes that meet every 320 bytes, so that a short vector has many of all."""
+    """Chunks of 64 bytes, and lanes that meet every 320 bytes, so that a short vector has many of both."""
     monkeypatch.setattr(summation, "CHUNK_BYTES", 64)
-    monkeypatch.setattr(summation, "_PIECE_BYTES", 64)
     monkeypatch.setattr(summation, "_BLOCK_BYTES", 320)
 
 
@@ -62,7 +61,7 @@ def test_streams_on_any_number_of_lanes_add_up_as_integers(small_chunks, field, 
     assert total.tolist() == expected
 
 
-@pytest.mark.parametrize("size", [0, 1, 65_536, 524_288, 524_289])
+@pytest.mark.parametrize("size", [0, 1, 131_072, 524_288, 524_289])
 def test_sizes_around_a_chunk_and_a_meeting_of_lanes_give_the_same(field, size) -> None:
     size //= field.element_bytes // 4
     alone, together = field.zeros(size), field.zeros(size)

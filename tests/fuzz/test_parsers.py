@@ -25,15 +25,16 @@ import hypothesis
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from privateyes.aggregation.snapshot import dump_agreed, dump_committed, load_agreed, load_committed
 
 from privateyes.aggregation import messages
 from privateyes.aggregation.audit.evidence import MESSAGE_TYPES, read_message
+from privateyes.aggregation.kept import KeptSubmission
 from privateyes.aggregation.manifest import manifest_from_toml
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import Message, Signed
 from privateyes.cli.records import read_messages
 from privateyes.crypto.field import COMPACT, WIDE
+from privateyes.engines.local.stages import Again
 from privateyes.errors import ConfigError, DataError, MalformedError, ParameterError
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +103,7 @@ def _message_targets() -> dict[str, Target]:
             corpus = [bytes.fromhex(entry["bytes"]) for entry in entries]
             corpus += [
                 bytes.fromhex(case["bytes"])
-                for entry in task["malformed"]
+                for entry in task.get("malformed", ())
                 if entry["message"] == name
                 for case in entry["cases"]
             ]
@@ -117,18 +118,19 @@ def _message_targets() -> dict[str, Target]:
 def _stored_targets(make_world: Any, field: Any) -> dict[str, Target]:
     world = make_world(n=2, m=4, d=5, field=field)
     world.run(1, 2, 4, to="agree")
-    state, manifest = world.states[1], world.manifest
-    committed, agreed = dump_committed(state.committed), dump_agreed(state)
+    manifest, kept = world.manifest, [world.kept[client].to_bytes() for client in (1, 2, 4)]
     memories = [world.aggregator_memories[1].to_bytes(), world.client_memories[1].to_bytes()]
-    world.set_up(world.client_memories[1].state_digest)
+    world.set_up()
     memories += [world.aggregator_memories[2].to_bytes(), world.client_memories[3].to_bytes()]
     name = field.name
     return {
-        f"load_committed, {name}": Target(
-            lambda data: load_committed(data, 1, manifest), dump_committed, (committed, committed[:-1])
+        f"KeptSubmission, {name}": Target(
+            lambda data: KeptSubmission.from_bytes(data, manifest), KeptSubmission.to_bytes, (*kept, kept[0][:-1])
         ),
-        f"load_agreed, {name}": Target(
-            lambda data: load_agreed(data, state.committed, manifest), dump_agreed, (agreed,)
+        f"Again, {name}": Target(
+            lambda data: Again.from_bytes(data, manifest),
+            Again.to_bytes,
+            (Again(world.origin, tuple(world.commitments)).to_bytes(),),
         ),
         f"AggregatorMemory, {name}": Target(
             AggregatorMemory.from_bytes, AggregatorMemory.to_bytes, tuple(memories[::2]), exact=False, texts=True
@@ -144,7 +146,11 @@ def _stored_targets(make_world: Any, field: Any) -> dict[str, Target]:
 
 def _text_targets(folder: Path) -> dict[str, Target]:
     given = json.loads((ROOT / "vectors" / "manifests.json").read_text(encoding="utf-8"))
-    texts = tuple(case["toml"].encode() for group in ("accepted", "refused") for case in given[group])
+    first = given["accepted"][0]["toml"]
+    texts = [case["toml"] for case in given["accepted"]]
+    texts += [
+        case["toml"] if "toml" in case else first.replace(case["old"], case["new"], 1) for case in given["refused"]
+    ]
     messages_given = json.loads((ROOT / "vectors" / "messages.json").read_text(encoding="utf-8"))["tasks"][0]
     manifest, path = manifest_from_toml(messages_given["manifest"]), folder / "session.jsonl"
     lines = tuple(
@@ -165,7 +171,7 @@ def _text_targets(folder: Path) -> dict[str, Target]:
         "manifest": Target(
             lambda data: manifest_from_toml(data.decode(errors="replace")),
             lambda value: value.to_toml().encode(),
-            texts,
+            tuple(text.encode() for text in texts),
             (ConfigError, ParameterError),
             exact=False,
             texts=True,
@@ -194,7 +200,7 @@ def targets(make_world, tmp_path_factory) -> dict[str, Target]:
 
 
 NAMES = [f"{name}, {field.name}" for field in (COMPACT, WIDE) for name in (
-    *KINDS, "load_committed", "load_agreed", "AggregatorMemory", "ClientMemory", "Field.from_bytes",
+    *KINDS, "KeptSubmission", "Again", "AggregatorMemory", "ClientMemory", "Field.from_bytes",
 )] + ["manifest", "a record's lines", "read_message"]  # fmt: skip
 
 
@@ -257,7 +263,7 @@ def test_a_lax_parser_would_be_found(targets, damaged) -> None:
     }
     for what, double in doubles.items():
         chance, found = random.Random(1), False
-        for _ in range(200):
+        for _ in range(2000):
             try:
                 judge(double, damaged(chance, double.corpus, double.texts))
             except (AssertionError, MalformedError, UnicodeDecodeError):

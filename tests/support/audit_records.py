@@ -121,6 +121,12 @@ class RecordedWorld(World):
         super().set_up(leader)
         self.said += set_up_of(self)
 
+    def commit(self, *told: Any, **named: Any) -> None:
+        """As in a world; an aggregator that repeats its word has its share already."""
+        before = dict(self.shares)
+        super().commit(*told, **named)
+        self.shares = {s: before[s] if share is None else share for s, share in self.shares.items()}
+
     def keep(self, *more: Message) -> None:
         """Write the session down that the world is at, and more."""
         self.said += [*as_receipts(self, record_of(self)), *more]

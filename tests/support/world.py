@@ -141,6 +141,7 @@ class World:
         self.epoch += 1
         manifest = self.manifest
         self.next_round = 0
+        self.old_chains = {s: chain for s, own in self.aggregator_memories.items() for chain in own.chains.values()}
         self.aggregator_setups = {
             s: AggregatorSetup(manifest, s, key, self.epoch, leader) for s, key in self.aggregator_keys.items()
         }
@@ -359,9 +360,14 @@ class World:
 
     def finish(self, to: str = "deliver") -> None:
         """All steps after the submissions, up to and including ``to``."""
-        for step in ("vote", "commit", "agree", "open", "certify", "deliver"):
+        self.finish_from("vote", to)
+
+    def finish_from(self, first: str, until: str = "deliver") -> None:
+        """The steps from one to another, both included."""
+        steps = ("vote", "commit", "agree", "open", "certify", "deliver")
+        for step in steps[steps.index(first) :]:
             getattr(self, step)()
-            if step == to:
+            if step == until:
                 return
 
     def check(self, client: int, delivery: Delivery | None = None) -> VerifiedAverage:
@@ -391,6 +397,10 @@ class World:
     def ideal(self, *roster: int) -> IdealOutput:
         """What the ideal functionality gives for a roster (all submitters by default)."""
         return aggregate(self.inputs, roster or tuple(self.inputs), self.manifest.roster_min)
+
+    def ideal_of(self, inputs: Mapping[int, IdealInput], roster: Sequence[int]) -> IdealOutput:
+        """The same for inputs of another session."""
+        return aggregate(inputs, tuple(roster), self.manifest.roster_min)
 
     def mean_of(self, output: IdealOutput) -> Any:
         """The decoded average of an ideal output, exact up to one float64 division."""

@@ -264,6 +264,8 @@ def _leading() -> Iterator[Setting]:
     yield "lead: a key filed under another client", LEADER, _client(misfiled), REFUSED
     yield "lead: a client that is not this set-up's leader", CLIENT, _client({"do": "lead"}), REFUSED
     yield "lead: a second time", LEADER, _client({"do": "lead"}, {"do": "lead"}), REFUSED
+    started = _client({"do": "seal"}, {"do": "lead"}, {"do": "receive_group_key"}, START, {"do": "lead"})
+    yield "lead: after the start, when the first group key is forgotten", LEADER, started, REFUSED
     for about, secret in (("no group key", ""), ("a group key of 31 bytes", "00" * 31)):
         yield f"lead: {about}", LEADER, _client({"do": "lead", "secret": secret}), MALFORMED
     own = honest(1, SealedGroupKey, recipient=1)

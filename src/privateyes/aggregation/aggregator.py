@@ -220,7 +220,7 @@ class Aggregator:
         expected = {NO_SESSION} | ({origin.sid} if origin is not None and self._knows(memory, origin) else set())
         valid: dict[int, set[Header]] = {}
         rejected: dict[int, str] = {}
-        for header in headers:
+        for header in dict.fromkeys(headers):  # one signature to check, however often a header comes
             require_kind(header, Header)
             if len(valid.get(header.client, ())) > 1:  # left out already; more cost more signatures to check
                 continue

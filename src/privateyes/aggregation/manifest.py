@@ -7,6 +7,7 @@ that clients train with are pinned too, so that a hub can supply neither.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ MANIFEST_VERSION: Final = 2
 MAX_AGGREGATORS: Final = 7
 SEALED_MODE: Final = "sealed"
 PUBLIC_MODE: Final = "public"
+_HEXADECIMAL: Final = re.compile(r"(?:[0-9a-f]{2})*")  # one way to write a key, for every parser
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,10 +330,12 @@ class _Table:
 
     def hexadecimal(self, key: str) -> bytes:
         digits = self.text(key)
-        try:
-            return bytes.fromhex(digits)
-        except ValueError:
-            raise ConfigError(f"{self.where}: {key} is not hexadecimal", "copy it as it was given to you") from None
+        if not _HEXADECIMAL.fullmatch(digits):
+            raise ConfigError(
+                f"{self.where}: {key} is not hexadecimal, in pairs of the digits 0-9 and a-f",
+                "copy it as it was given to you",
+            )
+        return bytes.fromhex(digits)
 
     def integers(self, key: str) -> tuple[int, ...]:
         values = self._value(key, (list,), "a list of whole numbers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -78,10 +79,10 @@ def _warnings(manifest: Manifest) -> Iterator[str]:
 
 
 def _by_organisation(parties: tuple[Party, ...]) -> dict[str, list[str]]:
-    """Names by organisation; case and spaces do not make two of one."""
+    """Names by organisation; case, spaces and other widths of letters do not make two of one."""
     found: dict[str, list[str]] = defaultdict(list)
     for party in parties:
-        key = " ".join(party.organisation.casefold().split())
+        key = " ".join(unicodedata.normalize("NFKC", party.organisation).casefold().split())
         if key:
             found[key].append(party.name)
     return dict(found)

@@ -41,6 +41,16 @@ _UNSEEN: Final = {
 }
 
 
+# What programs may show as nothing at all (Unicode, Default_Ignorable_Code_Point, as far as no category above has it),
+# and the blank Braille pattern.
+_IGNORED: Final = frozenset(
+    {
+        0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10),
+        *range(0xE0100, 0xE01F0),
+    }
+)  # fmt: skip
+
+
 def require_flat(text: str) -> None:
     """Refuse a text that is not as flat as a manifest.
 
@@ -82,17 +92,21 @@ def require_plain_name(text: str, where: str) -> None:
         where: what the error begins with, such as ``[[clients]] number 3: name``.
 
     Raises:
-        ConfigError: the name is empty, too long, begins or ends with a space, or has such a character.
+        ConfigError: the name is empty, too long, begins or ends with a space, has such a character, or could be written
+            with fewer: only the composed form (NFC) is taken, so that what looks the same is the same.
     """
     remedy = "use 1 to 200 printable characters"
     if not text or len(text) > LONGEST_NAME:
         raise ConfigError(f"{where} has {len(text)} characters", remedy)
     for character in text:
-        unseen = _UNSEEN.get(unicodedata.category(character))
+        ignored = "a character that is shown as nothing" if ord(character) in _IGNORED else None
+        unseen = _UNSEEN.get(unicodedata.category(character), ignored)
         if unseen is not None:
             raise ConfigError(f"{where}: {text!a} holds {unseen}", remedy)
     if text != text.strip():
         raise ConfigError(f"{where}: {text!r} begins or ends with a space", "remove the space")
+    if unicodedata.combining(text[0]) or text != unicodedata.normalize("NFC", text):
+        raise ConfigError(f"{where}: {text!a} is not written in composed characters (Unicode NFC)", "type it anew")
 
 
 def _not_flat(number: int, line: str) -> ConfigError:

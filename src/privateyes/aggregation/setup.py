@@ -11,6 +11,7 @@ terminal: nothing is unsealed, announced, voted on or committed to there, and it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from privateyes.aggregation.keys import MAX_EPOCH, GroupKey, KeyChain, setup_id
 from privateyes.aggregation.manifest import Manifest
@@ -46,7 +47,7 @@ def _state_info(setup: bytes, sender: int, recipient: int) -> bytes:
 
 def _still_held(unsealing: UnsealingKey | None) -> UnsealingKey:
     if unsealing is None:
-        raise RefusedError("the set-up has started, and its private keys are gone", "make a new set-up")
+        raise RefusedError("the set-up has started or was replaced, and its private keys are gone", "make a new set-up")
     return unsealing
 
 
@@ -169,6 +170,8 @@ class AggregatorSetup:
 
     def _require_current(self, memory: AggregatorMemory) -> bytes:
         setup = _bound(self._setup)
+        if memory.current.id != setup:
+            self._unsealing, self._received = None, {}  # it never becomes current again
         if memory.current.id != setup or memory.current.started:
             raise RefusedError(
                 "this set-up is not the current one, or it has started", "go on with the current one, or make a new one"
@@ -428,17 +431,21 @@ class ClientSetup:
         )
 
     def _following(self, group: GroupKey, memory: ClientMemory) -> ClientMemory:
-        jumped = {}
+        # Of the sessions that this client only watched, the last may still end; with each goes its set-up's K.
+        watched = [session for session in memory.followed if not session.submitted][-1:]
+        changes: dict[str, Any] = {
+            "followed": tuple(session for session in memory.followed if session.submitted or session in watched)
+        }
         if self._state is not None:
             require_later(memory, self._state)
-            jumped = {"state": self._state, "followed": (), "accepted": None}
+            changes = {"state": self._state, "followed": (), "accepted": None}
         return memory.next(
             group=group,
             chains=self._chains,
             sealed_hashes=self._sealed_hashes,
             started=memory.started | {group.setup},
             last_round=-1,
-            **jumped,
+            **changes,
         )
 
 

@@ -17,8 +17,7 @@ from privateyes.crypto.streams import CHUNK_BYTES, ElementStream, scratch_words
 OpenStream: TypeAlias = Callable[[Elements], ElementStream]
 """Makes a stream over a scratch buffer that it shares with others of its lane."""
 
-_PIECE_BYTES: Final = 2 * CHUNK_BYTES  # of vectors that come from memory, which is read faster in longer stretches
-_BLOCK_BYTES: Final = 8 * CHUNK_BYTES  # what a lane does between two meetings: long enough that waiting costs little
+_BLOCK_BYTES: Final = 4 * CHUNK_BYTES  # what a lane does between two meetings: long enough that waiting costs little
 
 
 def add_streams(prime_field: Field, total: Elements, streams: Sequence[OpenStream], lanes: Lanes) -> None:
@@ -60,7 +59,7 @@ def _add_in_chunks(streams: Sequence[ElementStream], total: Elements) -> None:
 
 def add_vectors(prime_field: Field, total: Elements, vectors: Sequence[Elements]) -> None:
     """``total += sum of vectors``, in place, a piece at a time so that it stays in the processor's cache."""
-    size = _PIECE_BYTES // total.itemsize
+    size = CHUNK_BYTES // total.itemsize
     for start in range(0, total.size, size):
         kernels.add_vectors(
             prime_field, total[start : start + size], [vector[start : start + size] for vector in vectors]

@@ -60,18 +60,20 @@ def continue_(
     """
     from privateyes.cli.continue_tables import print_nothing_waits, print_refused
     from privateyes.engines.local import continuing
+    from privateyes.experiments.record import nobody_at_work_in
 
     waiting = False
-    for folder in continuing.task_folders(directory):
-        found = continuing.look(folder)
-        if found is None:
-            print_nothing_waits(folder)
-            continue
-        print_refused(folder, found)
-        if send_again:
-            continuing.send_again(folder)
-            typer.echo(f"{folder}: the session will be sent again; go on with `privateyes train --resume`")
-        elif not found.asked_again:
-            waiting = True
+    with nobody_at_work_in(directory):
+        for folder in continuing.task_folders(directory):
+            found = continuing.look(folder)
+            if found is None:
+                print_nothing_waits(folder)
+                continue
+            print_refused(folder, found)
+            if send_again:
+                continuing.send_again(folder)
+                typer.echo(f"{folder}: the session will be sent again; go on with `privateyes train --resume`")
+            elif not found.asked_again:
+                waiting = True
     if waiting:
         raise typer.Exit(1)

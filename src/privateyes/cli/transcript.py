@@ -25,8 +25,10 @@ def verify(
 ) -> None:
     """Check the record of sessions offline: what was certified, why others ended, and what is proven about whom.
 
-    Nothing in the record is trusted but signatures by the manifest's keys. A folder is the record of the whole task:
-    what follows from the rest and is absent was left out. Without the set-up's sealing keys a session is not judged.
+    Nothing in the record is trusted but signatures by the manifest's keys. A
+    folder is the record of the whole task: what follows from the rest and is
+    absent was left out. Without the set-up's sealing keys a session is not
+    judged.
 
     Exit codes:
 

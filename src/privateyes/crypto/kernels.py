@@ -46,48 +46,51 @@ def _emit_product_high(typing_context: Any, left: Any, right: Any) -> Any:  # no
 _product_high: Any = intrinsic(_emit_product_high)
 
 
+# A masked word is at most p, so the largest of them tells whether any was rejected.
+
+
 @njit(nogil=True, cache=True)
 def _add_words_31(elements: Elements, words: Elements) -> bool:
-    rejected = np.uint32(0)
+    largest = np.uint32(0)
     for t in range(elements.size):
         word = np.uint32(words[t] & P31)
-        rejected |= np.uint32(word == P31)
+        largest = max(largest, word)
         total = np.uint32(elements[t] + word)
         elements[t] = min(total, np.uint32(total - P31))
-    return bool(rejected)
+    return bool(largest == P31)
 
 
 @njit(nogil=True, cache=True)
 def _subtract_words_31(elements: Elements, words: Elements) -> bool:
-    rejected = np.uint32(0)
+    largest = np.uint32(0)
     for t in range(elements.size):
         word = np.uint32(words[t] & P31)
-        rejected |= np.uint32(word == P31)
+        largest = max(largest, word)
         total = np.uint32(elements[t] + np.uint32(P31 - word))
         elements[t] = min(total, np.uint32(total - P31))
-    return bool(rejected)
+    return bool(largest == P31)
 
 
 @njit(nogil=True, cache=True)
 def _add_words_61(elements: Elements, words: Elements) -> bool:
-    rejected = np.uint64(0)
+    largest = np.uint64(0)
     for t in range(elements.size):
         word = words[t] & P61
-        rejected |= np.uint64(word == P61)
+        largest = max(largest, word)
         total = elements[t] + word
         elements[t] = min(total, total - P61)
-    return bool(rejected)
+    return bool(largest == P61)
 
 
 @njit(nogil=True, cache=True)
 def _subtract_words_61(elements: Elements, words: Elements) -> bool:
-    rejected = np.uint64(0)
+    largest = np.uint64(0)
     for t in range(elements.size):
         word = words[t] & P61
-        rejected |= np.uint64(word == P61)
+        largest = max(largest, word)
         total = elements[t] + (P61 - word)
         elements[t] = min(total, total - P61)
-    return bool(rejected)
+    return bool(largest == P61)
 
 
 @njit(nogil=True, cache=True)
@@ -233,28 +236,28 @@ def _dot_61(left: Elements, right: Elements) -> Any:
 
 @njit(nogil=True, cache=True)
 def _subtract_scaled_words_31(elements: Elements, words: Elements, factor: Any) -> bool:
-    rejected = np.uint32(0)
+    largest = np.uint32(0)
     for t in range(elements.size):
         word = np.uint32(words[t] & P31)
-        rejected |= np.uint32(word == P31)
+        largest = max(largest, word)
         product = np.uint64(word) * factor
         folded = (product & _P31_WIDE) + (product >> _SHIFT31)
         # Below 3p, so one more folding leaves at most p + 1; the unsigned minimum then subtracts p where it fits.
         total = np.uint64(elements[t]) + _P31_WIDE + _P31_WIDE - folded
         total = (total & _P31_WIDE) + (total >> _SHIFT31)
         elements[t] = np.uint32(min(total, total - _P31_WIDE))
-    return bool(rejected)
+    return bool(largest == P31)
 
 
 @njit(nogil=True, cache=True)
 def _subtract_scaled_words_61(elements: Elements, words: Elements, factor: Any) -> bool:
-    rejected = np.uint64(0)
+    largest = np.uint64(0)
     for t in range(elements.size):
         word = words[t] & P61
-        rejected |= np.uint64(word == P61)
+        largest = max(largest, word)
         total = elements[t] + P61 - _multiply_61(word, factor)
         elements[t] = min(total, total - P61)
-    return bool(rejected)
+    return bool(largest == P61)
 
 
 @njit(nogil=True, cache=True)

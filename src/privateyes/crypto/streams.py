@@ -21,7 +21,7 @@ from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import KEY_BYTES, Part, derive_key
 from privateyes.errors import ParameterError
 
-CHUNK_BYTES: Final = 1 << 18
+CHUNK_BYTES: Final = 1 << 19
 """Vectors are processed in pieces of this size: large enough to amortise a call, small enough for the cache."""
 
 _BLOCK_BYTES: Final = 16

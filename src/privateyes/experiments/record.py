@@ -226,6 +226,26 @@ def exclusive(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def nobody_at_work_in(directory: Path) -> Iterator[None]:
+    """Keep every other process out of the run to which a directory belongs, if it belongs to one.
+
+    A task's folder lies three levels below its run's (aggregation/<fold>/<way>); the run's lock is the only one.
+
+    Args:
+        directory: a run's directory, a folder within one, or any other folder.
+
+    Raises:
+        RunDirectoryError: another process works in the run.
+    """
+    for candidate in (directory, *directory.resolve().parents[:3]):
+        if (candidate / EXPERIMENT).is_file():
+            with exclusive(candidate):
+                yield
+            return
+    yield
+
+
 def _remove_beginnings(path: Path, is_new: bool) -> None:
     """Nothing is left of a run that could not begin."""
     with suppress(OSError):

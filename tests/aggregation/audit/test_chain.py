@@ -202,6 +202,9 @@ def test_gaps_of_any_size_are_told_in_one_line(world: Any) -> None:
 
 def test_gaps_in_labels_are_told() -> None:
     world = RecordedWorld()
+    world.set_up()
+    assert told(whole(world, world.said)) == []
+    world.said = world.said[: len(world.said) // 2]
     world.epoch = 4
     world.set_up()
     found = whole(world, world.said)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
@@ -15,19 +16,23 @@ from hypothesis import strategies as st
 from audit_records import (
     ALL,
     OTHER,
+    RecordedWorld,
     against_parties,
     as_receipts,
+    come_back,
     faults,
     forged,
     record_of,
     resigned,
     set_up_of,
+    submit_as_another_life,
     without,
 )
 from privateyes.aggregation.audit import audit
-from privateyes.aggregation.audit.evidence import MESSAGE_TYPES
+from privateyes.aggregation.audit.evidence import MESSAGE_TYPES, collect
 from privateyes.aggregation.audit.findings import HUB, RECORDER, Audit, Finding, Level, Outcome, joined
 from privateyes.aggregation.messages import (
+    CLOSING,
     Abort,
     AggregatorKey,
     Agreement,
@@ -35,6 +40,7 @@ from privateyes.aggregation.messages import (
     Complaint,
     Delivery,
     DeliveryReceipt,
+    Header,
     HubCommitment,
     Message,
     Opening,
@@ -47,7 +53,7 @@ from privateyes.aggregation.messages import (
     Vote,
 )
 from privateyes.crypto.labels import Role
-from privateyes.errors import AbortError, RefusedError
+from privateyes.errors import AbortError, PrivateyesError, RefusedError
 
 # Honest sessions
 
@@ -331,6 +337,129 @@ def _two_commitments(data: Any, world: Any, words: dict[int, Any]) -> list[Any]:
         if step is not None:
             said.append(step.message)
     return said
+
+
+# Lost stores
+
+
+class Losses:
+    """Honest parties that are restarted, lose stores and repeat their words, in any order; all is written down."""
+
+    def __init__(self) -> None:
+        self.world = RecordedWorld(roster_min=2, mode="public")
+
+    def attempt(self, act: Callable[[], Any]) -> None:
+        """Do something; a party that refuses has said what it said before."""
+        try:
+            more = act()
+        except PrivateyesError:
+            more = None
+        self.world.keep(*(more or []))
+
+    def go_on(self, step: str) -> None:
+        """A session, up to a step."""
+        self.attempt(lambda: self.world.run(to=step))
+
+    def ask_again(self, step: str) -> None:
+        """Ask for all words of the session again, up to a step."""
+        self.attempt(lambda: self.world.finish(step) if step != "submit" else None)
+
+    def end(self, _: str) -> None:
+        """Give the session up, and show the clients how every session of the set-up ended."""
+        world = self.world
+        self.attempt(world.give_up)
+        for number in range(world.next_round):
+            closings: list[Message] = []
+            for s, own in world.aggregators.items():
+                with suppress(RefusedError):
+                    closings.append(own.closing(world.aggregator_memories[s], world.request(CLOSING, number)))
+            world.keep(*closings)
+            for client in world.clients:
+                with suppress(RefusedError):
+                    world.settle(client, closings)
+
+    def accept(self, _: str) -> None:
+        """Every client takes the result, and one says so; one publishes the key."""
+        world = self.world
+
+        def taken() -> list[Message]:
+            said = [world.clients[2].disclose(world.client_memories[2], world.delivery)]
+            world.accept(bytes([world.round]))
+            return [*said, *(own.vouch(world.client_memories[i]) for i, own in world.clients.items())]
+
+        if hasattr(world, "delivery"):
+            self.attempt(taken)
+
+    def lose_aggregator(self, label: str) -> None:
+        """Aggregator 2 loses its store; a set-up is made with its identity key, under the same label or the next."""
+        del self.world.aggregator_memories[2]
+        self.set_up(label)
+
+    def lose_client(self, label: str) -> None:
+        """Client 3 loses its store, and is started from nothing in the next set-up. It should not be."""
+        del self.world.client_memories[3]
+        self.world.ledgers[3] = []
+        self.set_up(label)
+
+    def set_up(self, label: str) -> None:
+        """Another set-up; the label says nothing."""
+        self.world.epoch -= label in ("vote", "agree", "certify")
+        self.attempt(lambda: self.world.set_up(leader=1 + (label in ("commit", "agree"))))
+
+    def come_back(self, _: str) -> None:
+        """Client 3 loses its store and repeats the current set-up, with a leader that was restarted in its middle."""
+
+        def again() -> Sequence[Message]:
+            come_back(self.world, 3, self.world.aggregator_memories[1].current.leader)
+            return self.world.came_back  # type: ignore[no-any-return]
+
+        self.attempt(again)
+        self.attempt(lambda: [submit_as_another_life(self.world, 3).header])
+
+
+STEPS = ("submit", "vote", "commit", "agree", "open", "certify", "deliver")
+ACTS = (
+    "go_on",
+    "go_on",
+    "go_on",
+    "ask_again",
+    "end",
+    "accept",
+    "lose_aggregator",
+    "lose_client",
+    "set_up",
+    "come_back",
+)
+
+
+@settings(max_examples=60)
+@given(acts=st.lists(st.tuples(st.sampled_from(ACTS), st.sampled_from(STEPS)), min_size=2, max_size=10))
+def test_whatever_stores_are_lost_nobody_honest_is_named(acts: Any) -> None:
+    losses = Losses()
+    losses.go_on("submit")
+    for act, step in acts:
+        getattr(losses, act)(step)
+    world = losses.world
+    assert audit(world.manifest, world.said).faults == ()
+    named = {fault.parties for fault in audit(world.manifest, world.said, whole=True).faults}
+    assert named <= {(RECORDER,)}  # a client that came back is at an older state than the others
+
+
+def test_lost_stores_bring_about_what_version_1_called_proof() -> None:
+    """The schedule above is no idle one: second headers, second keys, and a round of one label announced twice."""
+    losses = Losses()
+    losses.go_on("submit")
+    losses.come_back("")
+    losses.lose_aggregator("vote")
+    losses.go_on("vote")
+    world = losses.world
+    found = collect(world.manifest, world.said)
+    headers = [session.signed.of(Header).get(3, ()) for session in found.judged]
+    assert max(map(len, headers)) == 2
+    announced = [word for setup in found.placed for word in setup.signed.all_of(Announcement) if word.aggregator == 2]
+    assert [(setup.epoch, word.round) for setup, word in zip(found.placed, announced, strict=True)] == [(1, 0), (1, 0)]
+    assert len({word.state_id for word in announced}) == 2
+    assert audit(world.manifest, world.said).faults == ()
 
 
 # Printing

@@ -49,6 +49,16 @@ def test_two_sums_before_anybody_signed_t_are_suspected(make_world: Any) -> None
     assert suspected(world, [*record, HubCommitment(world.sid, OTHER)]) == {HUB_OR_RECORDER}
 
 
+def test_a_hub_that_was_given_two_votes_is_not_suspected_of_two_sums(make: Any) -> None:
+    """A corrupt aggregator votes again when the hub has lost its disk; another roster has another sum."""
+    case = make()
+    world = case.world
+    second = resigned(world, world.votes[1], entries=world.votes[1].entries[:-1])
+    found = suspected(world, [*as_receipts(world, case.said), second, HubCommitment(world.sid, OTHER)])
+    assert HUB_OR_RECORDER not in found
+    assert (Level.PROVEN, ("aggregator 2",)) in found
+
+
 def test_an_altered_agreement_is_suspected(make: Any) -> None:
     case = make()
     record = as_receipts(case.world, case.said)

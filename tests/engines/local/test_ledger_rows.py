@@ -1,14 +1,21 @@
-"""The ledger only grows, and an outcome is written once; what was sent is kept until it is erased."""
+"""The ledger only grows, over what its writer read alone, and an end is written once; what was sent is kept until it is
+erased.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from privateyes.aggregation.ledger import LedgerEntry, SessionEnd, require_unused
+from privateyes.aggregation.messages import NO_SESSION
 from privateyes.engines.local import sealed_file
-from privateyes.engines.local.ledger_rows import ACCEPTED, UNKNOWN, VOID, LedgerRow
+from privateyes.engines.local.ledger_rows import LedgerRows
 from privateyes.engines.local.mirror import BODIES_NAME
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError, RunDirectoryError
@@ -26,8 +33,16 @@ def store(folders: list[Path]) -> Iterator[PartyStore]:
     opened.close()
 
 
-def row(key: bytes = b"key", data_set: bytes = b"eyes", weights: bytes = b"W", sid: bytes = b"1") -> LedgerRow:
-    return LedgerRow(key, data_set, weights, b"manifest", sid, b"none", b"header")
+def entry(
+    key: bytes = b"key", data_set: bytes = b"eyes", weights: bytes = b"W", number: int = 1, setup: bytes = b"setup"
+) -> LedgerEntry:
+    return LedgerEntry(key, data_set, weights, b"manifest", setup, number, b"state", NO_SESSION, b"header")
+
+
+def add(store: PartyStore, *entries: LedgerEntry) -> None:
+    """Each as by a task that has read the ledger right before."""
+    for each in entries:
+        store.ledger.append(each, store.ledger.at(each.weights, each.key, each.data_set))
 
 
 def keep(store: PartyStore, party: str, weights: bytes, *pieces: bytes) -> None:
@@ -39,78 +54,154 @@ def keep(store: PartyStore, party: str, weights: bytes, *pieces: bytes) -> None:
 
 def test_an_entry_is_found_by_its_weights_and_its_key_or_its_data_set_in_order(folders) -> None:
     store = PartyStore.create(*folders)
-    rows = [
-        row(sid=b"3"),
-        row(sid=b"1"),
-        row(key=b"other", sid=b"2"),
-        row(data_set=b"faces", sid=b"4"),
-        row(key=b"other", data_set=b"faces"),
-        row(weights=b"V", sid=b"5"),
+    entries = [
+        entry(number=3),
+        entry(),
+        entry(key=b"other", number=2),
+        entry(data_set=b"faces", number=4),
+        entry(key=b"other", data_set=b"faces"),
+        entry(weights=b"V", number=5),
     ]
-    for each in rows:
-        store.ledger.append(each)
-    assert store.ledger.at(b"W", b"key", b"eyes") == rows[:4]
-    assert store.ledger.at(b"W", b"key", b"") == [rows[0], rows[1], rows[3]]
-    assert store.ledger.at(b"W", b"", b"eyes") == rows[:3]
-    assert store.ledger.at(b"V", b"key", b"eyes") == rows[5:]
+    add(store, *entries)
+    assert store.ledger.at(b"W", b"key", b"eyes") == entries[:4]
+    assert store.ledger.at(b"W", b"key", b"") == [entries[0], entries[1], entries[3]]
+    assert store.ledger.at(b"W", b"", b"eyes") == entries[:3]
+    assert store.ledger.at(b"V", b"key", b"eyes") == entries[5:]
     assert store.ledger.at(b"U", b"key", b"eyes") == []
+    assert store.ledger.from_weights(b"W") == entries[:5]
+    assert store.ledger.of_session(b"other", entries[1].sid) == [entries[4]]
+    assert store.ledger.of_session(b"third", entries[1].sid) == []
     store.close()
     again = PartyStore(*folders)
-    assert again.ledger.at(b"W", b"key", b"eyes") == rows[:4]
+    assert again.ledger.at(b"W", b"key", b"eyes") == entries[:4]
     again.close()
 
 
+def test_every_value_of_an_entry_is_read_back(store) -> None:
+    whole = LedgerEntry(
+        b"key", b"eyes", b"W", b"manifest", b"setup", 2**64 - 1, b"state", b"origin", b"header", SessionEnd.ACCEPTED
+    )
+    add(store, whole)
+    assert store.ledger.from_weights(b"W") == [whole]
+
+
 def test_a_session_has_one_entry_of_a_key(store) -> None:
-    store.ledger.append(row())
+    add(store, entry())
     with pytest.raises(RefusedError, match="already"):
-        store.ledger.append(row(weights=b"V"))
-    assert store.ledger.at(b"W", b"key", b"eyes") == [row()]
+        add(store, entry(weights=b"V"))
+    assert store.ledger.at(b"W", b"key", b"eyes") == [entry()]
     assert store.ledger.at(b"V", b"key", b"eyes") == []
 
 
-@pytest.mark.parametrize("outcome", [VOID, ACCEPTED])
-def test_an_outcome_is_written_once_and_nothing_else_of_an_entry_changes(store, outcome) -> None:
-    store.ledger.append(row())
-    store.ledger.append(row(sid=b"2"))
-    store.ledger.settle(b"key", b"1", outcome)
-    store.ledger.settle(b"key", b"1", outcome)
-    for other in {UNKNOWN, VOID, ACCEPTED} - {outcome}:
-        with pytest.raises(RefusedError, match="no entry"):
-            store.ledger.settle(b"key", b"1", other)
-    assert store.ledger.at(b"W", b"key", b"") == [row()._replace(outcome=outcome), row(sid=b"2")]
-    for key, sid in ((b"other", b"1"), (b"key", b"3")):
-        with pytest.raises(RefusedError, match="no entry"):
-            store.ledger.settle(key, sid, outcome)
+def two_tasks(folder: Path) -> set[bytes]:
+    """Whom two tasks with keys of their own submit for that share a data set, and read its ledger at the same time."""
+    first = PartyStore.create(folder)
+    second = PartyStore(folder)
+    both = [(store, store.ledger.at(b"W", key, b"eyes"), key) for store, key in ((first, b"one"), (second, b"two"))]
+    submitted = set()
+    for store, seen, key in both:
+        require_unused(seen)
+        with suppress(RefusedError), store.transaction():
+            store.ledger.append(entry(key=key, setup=key), seen)
+            submitted.add(key)
+    first.close()
+    second.close()
+    return submitted
 
 
-def test_an_outcome_that_there_is_not_is_not_stored(store) -> None:
+def test_of_two_tasks_that_find_the_weights_unused_one_submits(tmp_path) -> None:
+    assert two_tasks(tmp_path) == {b"one"}
+
+
+def test_if_what_was_seen_is_not_compared_both_submit_from_one_model(tmp_path, monkeypatch) -> None:
+    append = LedgerRows.append
+    monkeypatch.setattr(
+        LedgerRows,
+        "append",
+        lambda self, entry, _: append(self, entry, self.at(entry.weights, entry.key, entry.data_set)),
+    )
+    assert two_tasks(tmp_path) == {b"one", b"two"}
+
+
+def test_outside_a_transaction_too_nobody_writes_between_the_comparison_and_the_entry(tmp_path, monkeypatch) -> None:
+    first, second = PartyStore.create(tmp_path), PartyStore(tmp_path)
+    second._connection.execute("PRAGMA busy_timeout = 1")
+    at = LedgerRows.at
+
+    def overtaken(self: LedgerRows, *of: bytes) -> list[LedgerEntry]:
+        found = at(self, *of)
+        with monkeypatch.context() as patched:
+            patched.setattr(LedgerRows, "at", at)
+            with pytest.raises(RunDirectoryError, match="cannot be written"):
+                second.ledger.append(entry(key=b"two", setup=b"two"), [])
+        return found
+
+    monkeypatch.setattr(LedgerRows, "at", overtaken)
+    first.ledger.append(entry(), [])
+    assert at(first.ledger, b"W", b"key", b"eyes") == [entry()]
+    first.close()
+    second.close()
+
+
+def test_an_entry_is_refused_if_one_in_its_way_was_settled_since_and_not_for_anything_else(store) -> None:
+    add(store, entry(), entry(key=b"stranger", data_set=b"faces"))
+    seen = store.ledger.from_weights(b"W")
+    add(store, entry(key=b"stranger", data_set=b"faces", number=2), entry(weights=b"V", number=2))
+    store.ledger.append(entry(number=3), seen)
+    seen = store.ledger.from_weights(b"W")
+    store.ledger.end(replace(entry(), end=SessionEnd.VOID))
+    with pytest.raises(RefusedError, match="another task has submitted from these weights, or settled what was"):
+        store.ledger.append(entry(number=4), seen)
+    assert [one.round for one in store.ledger.at(b"W", b"key", b"eyes")] == [1, 3]
+
+
+@pytest.mark.parametrize("end", [SessionEnd.VOID, SessionEnd.ACCEPTED])
+def test_an_end_is_written_once_and_nothing_else_of_an_entry_changes(store, end) -> None:
+    add(store, entry(), entry(number=2), entry(key=b"other"))
+    store.ledger.end(replace(entry(), end=end))
+    store.ledger.end(replace(entry(), end=end))
+    for other in set(SessionEnd) - {end}:
+        with pytest.raises(RefusedError, match="no entry"):
+            store.ledger.end(replace(entry(), end=other))
+    assert store.ledger.at(b"W", b"key", b"eyes") == [
+        replace(entry(), end=end),
+        entry(number=2),
+        entry(key=b"other"),
+    ]
+    for unknown in (entry(key=b"third"), entry(number=3)):
+        with pytest.raises(RefusedError, match="no entry"):
+            store.ledger.end(replace(unknown, end=end))
+
+
+def test_an_end_that_there_is_not_is_not_stored(store) -> None:
+    lost: Any = 3
     with pytest.raises(RunDirectoryError):
-        store.ledger.append(row()._replace(outcome="lost"))
-    store.ledger.append(row())
+        add(store, replace(entry(), end=lost))
+    add(store, entry())
     with pytest.raises(RunDirectoryError):
-        store.ledger.settle(b"key", b"1", "lost")
-    assert store.ledger.at(b"W", b"key", b"eyes") == [row()]
+        store.ledger.end(replace(entry(), end=lost))
+    assert store.ledger.at(b"W", b"key", b"eyes") == [entry()]
 
 
 def test_an_entry_and_the_memory_are_stored_together_or_not_at_all(store) -> None:
     def submit(version: int) -> None:
         with store.transaction():
-            store.ledger.append(row())
+            add(store, entry())
             store.put_memory("client a", b"body", version)
 
     with pytest.raises(RefusedError):
         submit(7)
     assert store.ledger.at(b"W", b"key", b"eyes") == []
     submit(1)
-    assert store.ledger.at(b"W", b"key", b"eyes") == [row()]
+    assert store.ledger.at(b"W", b"key", b"eyes") == [entry()]
 
 
 def test_an_entry_survives_the_end_of_its_session(store) -> None:
-    store.ledger.append(row())
+    add(store, entry())
     keep(store, "client a", b"W", b"q")
     store.clear_stages()
     store.kept.erase("client a", b"W")
-    assert store.ledger.at(b"W", b"key", b"eyes") == [row()]
+    assert store.ledger.at(b"W", b"key", b"eyes") == [entry()]
 
 
 def test_an_update_is_kept_once_for_all_sessions_of_a_chain(folders) -> None:

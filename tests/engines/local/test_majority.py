@@ -12,8 +12,9 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from failing_disks import Killed, copy, kill, lose
+from privateyes.aggregation.ledger import LedgerEntry
+from privateyes.aggregation.messages import NO_SESSION
 from privateyes.engines.local import majority
-from privateyes.engines.local.ledger_rows import LedgerRow
 from privateyes.engines.local.majority import settle
 from privateyes.engines.local.mirror import BODIES_NAME, STORE_NAME, Head, Mirror, Position, make_mirror
 from privateyes.engines.local.store import PartyStore
@@ -33,13 +34,10 @@ def made(folders: list[Path]) -> list[Path]:
     return folders
 
 
-def row(number: int) -> LedgerRow:
-    return LedgerRow(b"key", b"eyes", b"W", b"manifest", bytes([number]), b"none", b"header")
-
-
 def submit(store: PartyStore, number: int) -> None:
+    entry = LedgerEntry(b"key", b"eyes", b"W", b"manifest", b"setup", number, b"state", NO_SESSION, b"header")
     with store.transaction():
-        store.ledger.append(row(number))
+        store.ledger.append(entry, store.ledger.at(b"W", b"key", b"eyes"))
 
 
 def submit_in(folders: list[Path], number: int) -> None:
@@ -49,7 +47,7 @@ def submit_in(folders: list[Path], number: int) -> None:
 
 def ledger_in(*folders: Path) -> set[int]:
     with closing(PartyStore(*folders)) as store:
-        return {entry.sid[0] for entry in store.ledger.at(b"W", b"key", b"eyes")}
+        return {entry.round for entry in store.ledger.at(b"W", b"key", b"eyes")}
 
 
 def killed_at_commit(patch: pytest.MonkeyPatch, commits: int, act: Callable[[], object]) -> None:
@@ -131,9 +129,9 @@ def test_a_mirror_that_was_away_is_brought_up_before_anything_goes_on(made, tmp_
     lose(made[2])
     with closing(PartyStore(*made)) as store:
         submit(store, 1)
-        written = store.write_large({("a", "committed"): [b"body"]})
+        written = store.write_large(b"sid", {("a", "committed"): [b"body"]})
         with store.transaction():
-            store.put_large(b"sid", written[0])
+            store.put_large(written[0])
     copy(tmp_path / "away", made[2])
     PartyStore(*made).close()
     lose(made[0])
@@ -286,9 +284,9 @@ def test_every_start_has_a_number_of_its_own_and_generations_only_grow(made) -> 
 
 def with_body(folders: list[Path]) -> None:
     with closing(PartyStore(*folders)) as store:
-        written = store.write_large({("a", "committed"): [b"body" * 1000]})
+        written = store.write_large(b"sid", {("a", "committed"): [b"body" * 1000]})
         with store.transaction():
-            store.put_large(b"sid", written[0])
+            store.put_large(written[0])
 
 
 @pytest.mark.parametrize("damage", ["missing", "torn", "longer"])
@@ -316,7 +314,7 @@ def test_the_rows_of_the_newest_mirror_win_though_its_bodies_are_gone(made, tmp_
     third = copy(made[2], tmp_path / "third")
     lose(made[2])
     with closing(PartyStore(*made)) as store:
-        assert [entry.sid for entry in store.ledger.at(b"W", b"key", b"")] == [b"\1"]
+        assert [entry.round for entry in store.ledger.at(b"W", b"key", b"")] == [1]
         with pytest.raises(RunDirectoryError, match=r"a\.committed is not what the party stored"):
             store.large(b"sid", "a", "committed")
     copy(third, made[2])

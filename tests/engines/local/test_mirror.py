@@ -72,7 +72,7 @@ def test_a_promise_is_never_taken_back(tmp_path) -> None:
 
 def test_taking_over_replaces_all_rows_in_their_order_and_nothing_that_is_the_mirrors_own(tmp_path) -> None:
     rows: list[tuple[bytes | str | int, ...]] = [
-        (b"key", b"eyes", b"W", b"m", bytes([sid]), b"", b"", "unknown") for sid in (3, 1, 2)
+        (b"key", b"eyes", b"W", b"m", b"setup", "7", b"state", bytes([sid]), b"", b"", 0) for sid in (3, 1, 2)
     ]
     newer = made(tmp_path / "x", ledger=rows, identity=[("a", b"seed")])
     older = made(tmp_path / "y", replace(HEAD, id=b"\2", position=Position(1, 1)), identity=[("b", b"other")])

@@ -43,9 +43,9 @@ def said_in(*folders: Path) -> int:
 
 
 def keep(store: PartyStore, stage: str, body: bytes) -> None:
-    (written,) = store.write_large({("a", stage): [body]})
+    (written,) = store.write_large(b"sid", {("a", stage): [body]})
     with store.transaction():
-        store.put_large(b"sid", written)
+        store.put_large(written)
 
 
 def rows_of(folder: Path) -> list[list[tuple[object, ...]]]:

@@ -69,8 +69,8 @@ def test_a_party_that_is_missing_is_named(tmp_path: Path, pinned: str) -> None:
     [
         ("clip = 1.0", "clip = ", "not valid TOML"),
         ("clip = 1.0\n", "", "key clip is missing"),
-        ("leader = 1", "leader = 1\nextra = true", "unknown key extra"),
-        ("version = 1", "version = 2", "manifest version 2 is not 1"),
+        ("leaders = [", "extra = true\nleaders = [", "unknown key extra"),
+        ("version = 2", "version = 3", "manifest version 3 is not 2"),
         ("roster_min = 2", "roster_min = 1", "roster_min = 1"),
     ],
 )

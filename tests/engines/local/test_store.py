@@ -70,7 +70,6 @@ def test_what_a_transaction_stored_is_there_after_reopening(folders) -> None:
     assert (second.memory("a"), second.memory_version("a")) == (b"one", 1)
     assert second.manifest() == "leader = 1"
     assert second.stages(b"sid", "agreed") == {"a": b"body"}
-    assert second.openings() == [b"sid"]
     assert second.large(b"sid", "a", "committed") == b"a large body"
     assert second.accepted_after(b"before") == (b"after", "{}")
     assert second.accepted_round() == 4

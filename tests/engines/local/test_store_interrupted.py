@@ -28,7 +28,7 @@ from privateyes.federation.server_step import FedAvg
 
 D = 40
 PLAN = SecurePlan(("a", "b", "c"), D, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=3)
-TABLES = ("task", "memory", "stage", "large", "accepted", "mirror")
+TABLES = ("task", "memory", "stage", "large", "accepted", "ledger", "kept", "kept_update", "mirror")
 FRAME_HEADER, WAL_HEADER, PAGE = 24, 32, 4096
 FRAME = FRAME_HEADER + PAGE
 
@@ -114,20 +114,15 @@ def moments(tmp_path_factory: pytest.TempPathFactory) -> list[Moment]:
         directory = tmp_path_factory.mktemp("recorded")
         with closing(SecureExchange(PLAN, FedAvg(), directory, seed=5)) as exchange:
             with patched.context() as also:
-                also.setattr(PartyStore, "put_stage", _full_at_agreement)
+                also.setattr(secure.Session, "_agree", _full)
                 with pytest.raises(RunDirectoryError):
                     exchange.exchange(start(), updates())
             exchange.exchange(start(), updates())
     return RecordingStore.moments
 
 
-_put_stage = PartyStore.put_stage
-
-
-def _full_at_agreement(self: PartyStore, sid: bytes, party: str, stage: str, body: bytes) -> None:
-    if stage == "agreed":
-        raise RunDirectoryError("the disk is full")
-    _put_stage(self, sid, party, stage, body)
+def _full(*_: object) -> None:
+    raise RunDirectoryError("the disk is full")
 
 
 def transactions(moments: list[Moment]) -> Iterator[tuple[Moment, Moment]]:
@@ -145,7 +140,8 @@ def test_the_recorded_sessions_have_every_kind_of_transaction(moments: list[Mome
     assert [moment.what for moment in moments].count("folded") >= 2
     for table in TABLES:
         assert any(before.rows[table] != after.rows[table] for before, after in pairs)
-    assert any(before.rows["large"] and not after.rows["large"] for before, after in pairs)
+    for table in ("large", "kept", "kept_update"):
+        assert any(before.rows[table] and not after.rows[table] for before, after in pairs)
     assert any(len(after.journal) - len(before.journal) > 3 * FRAME for before, after in pairs)
 
 
@@ -236,18 +232,35 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_torn_body_of_an_opened_session_is_refused_and_its_session_finished_once_it_is_whole(
+def test_a_torn_share_of_an_opened_session_is_refused_and_its_session_finished_once_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: bytes, damage: str
 ) -> None:
     killed_at(tmp_path, monkeypatch, "_certify")
-    files = bodies(tmp_path)
-    assert [file.name for file in files] == ["aggregator-1.committed", "aggregator-2.committed", "hub.sum"]
-    for file in files:
+    shares = [file for file in bodies(tmp_path) if file.name.endswith(".share")]
+    assert [file.name for file in shares] == ["aggregator-1.share", "aggregator-2.share"]
+    for file in shares:
         whole = file.read_bytes()
         file.write_bytes(DAMAGES[damage](whole))
         with pytest.raises(RunDirectoryError, match=f"{file.name} is not what the party stored") as caught:
             run(tmp_path)
         assert "\n" not in str(caught.value)
+        file.write_bytes(whole)
+    assert run(tmp_path).vector.tobytes() == expected
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_torn_sum_of_an_opened_session_is_added_up_again_as_long_as_every_update_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: bytes, damage: str
+) -> None:
+    killed_at(tmp_path, monkeypatch, "_certify")
+    *updates_of_clients, last = [file for file in bodies(tmp_path) if not file.name.endswith(".share")]
+    assert (len(updates_of_clients), last.name) == (3, "hub.sum")
+    last.write_bytes(DAMAGES[damage](last.read_bytes()))
+    for file in updates_of_clients:
+        whole = file.read_bytes()
+        file.write_bytes(DAMAGES[damage](whole))
+        with pytest.raises(RunDirectoryError, match=f"{file.name} is not what the party stored"):
+            run(tmp_path)
         file.write_bytes(whole)
     assert run(tmp_path).vector.tobytes() == expected
 

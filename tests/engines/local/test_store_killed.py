@@ -9,6 +9,7 @@ import os
 import secrets
 import sqlite3
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import pytest
 
 from failing_disks import Fuse, Killed, copy, kill, lose
+from privateyes.aggregation.ledger import LedgerEntry, SessionEnd
+from privateyes.aggregation.messages import NO_SESSION
 from privateyes.engines.local import majority
-from privateyes.engines.local.ledger_rows import ACCEPTED, UNKNOWN, LedgerRow
 from privateyes.engines.local.mirror import Mirror
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
@@ -59,9 +61,14 @@ class Heard:
         assert store.generation >= self.generation
         assert store.memory_version(PARTY) >= self.version
         for number, words in enumerate(self.words):
-            rows = store.ledger.at(bytes([number]), KEY, DATA_SET)
-            assert words <= {row.header_hash for row in rows}
-            assert number >= self.accepted or [row.outcome for row in rows] == [ACCEPTED]
+            entries = store.ledger.at(bytes([number]), KEY, DATA_SET)
+            assert words <= {entry.header_hash for entry in entries}
+            assert number >= self.accepted or [entry.end for entry in entries] == [SessionEnd.ACCEPTED]
+
+
+def entry_of(number: int, word: bytes) -> LedgerEntry:
+    weights = bytes([number])
+    return LedgerEntry(KEY, DATA_SET, weights, b"manifest", b"setup", number, b"state", NO_SESSION, word)
 
 
 def submit(store: PartyStore, number: int, heard: Heard) -> None:
@@ -73,7 +80,7 @@ def submit(store: PartyStore, number: int, heard: Heard) -> None:
         kept = sink.finish()
     with store.transaction():
         store.put_memory(PARTY, b"submitted", store.memory_version(PARTY) + 1)
-        store.ledger.append(LedgerRow(KEY, DATA_SET, weights, b"manifest", weights, b"none", word))
+        store.ledger.append(entry_of(number, word), [])
         store.kept.put_update(kept)
         store.kept.put(PARTY, weights, weights, word)
         heard.on_its_tongue = number, word
@@ -86,7 +93,8 @@ def accept(store: PartyStore, number: int) -> None:
     with store.transaction():
         store.put_memory(PARTY, b"accepted", store.memory_version(PARTY) + 1)
         store.put_accepted(weights, number + 1, written, "{}")
-        store.ledger.settle(KEY, weights, ACCEPTED)
+        (entry,) = store.ledger.at(weights, KEY, DATA_SET)
+        store.ledger.end(replace(entry, end=SessionEnd.ACCEPTED))
         store.kept.erase(PARTY, weights)
     store.fold_journal()
 
@@ -100,13 +108,13 @@ def train(folders: list[Path], heard: Heard) -> None:
             if not store.ledger.at(bytes([number]), KEY, DATA_SET):
                 submit(store, number, heard)
                 heard.note(store)
-            (row,) = store.ledger.at(bytes([number]), KEY, DATA_SET)
-            if row.outcome == UNKNOWN:
+            (entry,) = store.ledger.at(bytes([number]), KEY, DATA_SET)
+            if entry.end is SessionEnd.UNKNOWN:
                 update = store.kept.update(PARTY, bytes([number]))
                 assert update is not None
-                assert hashlib.sha256(update).digest() == row.header_hash
-                assert store.kept.at(PARTY, bytes([number])) == {bytes([number]): row.header_hash}
-                heard.word(number, row.header_hash)
+                assert hashlib.sha256(update).digest() == entry.header_hash
+                assert store.kept.at(PARTY, bytes([number])) == {bytes([number]): entry.header_hash}
+                heard.word(number, entry.header_hash)
                 accept(store, number)
                 if number == 0:
                     heard.keep_copies()

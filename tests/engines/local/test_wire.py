@@ -52,7 +52,7 @@ def test_of_messages_with_a_vector_the_receipt_is_recorded_and_a_public_delivery
     assert kinds == ["OpeningReceipt", "HubSumReceipt", last]
     data = wire.transcript[-1][1]
     if world.manifest.sealed:
-        assert DeliveryReceipt.from_bytes(data, world.manifest) == world.delivery.receipt()
+        assert DeliveryReceipt.from_bytes(data, world.manifest) == world.delivery.receipt(world.manifest.bulk_hash)
     else:
         assert Delivery.from_bytes(data, world.manifest).share.tobytes() == world.delivery.share.tobytes()
     assert not {Opening.__name__, HubSum.__name__} & set(kinds)

@@ -95,7 +95,7 @@ def audit(manifest: Manifest, messages: Iterable[Message], whole: bool = False) 
         _of_session(cases[session.sid], whole) if session.is_judged else _not_judged(session, whole)
         for session in evidence.sessions.values()
     ]
-    findings = list(_of_no_session(evidence, cases))
+    findings = list(_of_no_session(evidence, cases, whole))
     if whole:
         certified = {found.sid for found in sessions if found.outcome.is_certified}
         findings += chain(evidence, cases, certified)
@@ -109,14 +109,14 @@ def _order(found: SessionAudit) -> tuple[bool, int, bytes, int, bytes]:
     return found.setup is None, found.epoch or 0, found.setup or b"", found.round or 0, found.sid
 
 
-def _of_no_session(evidence: Evidence, cases: dict[bytes, Case]) -> Iterator[Finding]:
+def _of_no_session(evidence: Evidence, cases: dict[bytes, Case], whole: bool) -> Iterator[Finding]:
     yield from offers(evidence)
     for setup in evidence.placed:
         yield from announcements(setup)
         yield from secrets_of(setup)
         yield from set_aside(setup.set_aside, "set-up, step 0")
     yield from set_aside(evidence.set_aside, "set-up 2")
-    yield from unplaced(evidence)
+    yield from unplaced(evidence, whole)
     yield from nonces(evidence)
     yield from keys_of_setups(evidence)
     yield from repeats(cases)

@@ -14,13 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from privateyes.aggregation.audit.evidence import Evidence, SetupEvidence, is_possible
-from privateyes.aggregation.audit.findings import (
-    RECORDER,
-    Finding,
-    Level,
-    aggregator_party,
-    client_party,
-)
+from privateyes.aggregation.audit.findings import RECORDER, Finding, Level, aggregator_party, client_party
 from privateyes.aggregation.messages import (
     AggregatorKey,
     Announcement,
@@ -106,10 +100,11 @@ def _repeated(numbers: Iterable[int]) -> list[int]:
     return sorted(number for number, count in Counter(numbers).items() if count > 1)
 
 
-def unplaced(evidence: Evidence) -> Iterator[Finding]:
+def unplaced(evidence: Evidence, whole: bool) -> Iterator[Finding]:
     """Set-ups of which nothing shows that they are of the pinned manifest: not judged.
 
-    Where nothing at all verifies, the messages were altered or made up, or belong to parties of another task.
+    Parties of this manifest may speak in those of another task; the whole record of this one has none. Where nothing
+    at all verifies, the messages were altered or made up, or belong to parties of another task.
     """
     count, altered = 0, Counter[bytes]()
     for setup in evidence.setups.values():
@@ -121,13 +116,15 @@ def unplaced(evidence: Evidence) -> Iterator[Finding]:
             altered[setup.id] = setup.set_aside.total()
     if count:
         text = (
-            f"{count} set-ups without the sealing keys that they were made from, so of another task or manifest, or "
-            "with a part of the record missing: not judged"
+            f"set-ups without the sealing keys that they were made from: {count}; of another task or manifest, or those"
+            " keys are left out: not judged"
         )
-        yield Finding(Level.NOTED, "set-up 2", text)
+        yield (
+            Finding(Level.SUSPECTED, "set-up 2", text, (RECORDER,)) if whole else Finding(Level.NOTED, "set-up 2", text)
+        )
     if altered:
         text = (
-            f"{altered.total()} messages in {len(altered)} set-ups in which nothing is signed by a party of this "
-            "manifest: altered, forged, or of another task"
+            f"set-ups in which nothing is signed by a party of this manifest: {len(altered)}, with {altered.total()} "
+            "messages; altered, forged, or of another task"
         )
         yield Finding(Level.SUSPECTED, "set-up 2", text, (RECORDER,))

@@ -1,9 +1,9 @@
 """What nobody signs, held against what signatures pin; and what does not verify.
 
-A message that does not verify proves nothing about the party that it names. But an honest record has none: somebody
-forged or altered it, on its way or when it was written down. The same goes for a word of the hub that is not the one
-that the aggregators signed T over, for a delivery that every client refuses, and for a roster to be sent again that is
-not the one that was committed to. All of these make the recorder suspected, and the hub too where the word is its own.
+A message that does not verify proves nothing about the party that it names. But who writes down what verifies alone has
+none: somebody forged or altered it, on its way or in the record. The same goes for a word of the hub that is not the
+one that the aggregators signed T over, for a delivery that every client refuses, and for a roster to be sent again that
+is not the one that was committed to. All of these make the recorder suspected, and the hub where the word is its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from privateyes.aggregation.audit.evidence import Evidence
 from privateyes.aggregation.audit.findings import HUB, RECORDER, Finding, Level
 from privateyes.aggregation.audit.preimages import Case
-from privateyes.aggregation.messages import NO_SESSION, Agreement, Header, ResultSignature, RosterCommitment
+from privateyes.aggregation.messages import NO_SESSION, Agreement, Header, ResultSignature, RosterCommitment, Vote
 from privateyes.aggregation.result import Check
 from privateyes.aggregation.roster import roster_digest
 
@@ -32,9 +32,13 @@ def set_aside(aside: Counter[tuple[str, str]], step: str) -> Iterator[Finding]:
 def hub_sums(case: Case) -> Iterator[Finding]:
     """The hub's words on its sum against each other and against com_0 under T.
 
-    Whatever other parties did, an honest hub names one sum for a session, and the aggregators sign T over it. Where a
-    signed T is known by its hash alone, nothing is said here; commitments.py says what that comes to.
+    An honest hub names one sum for a session, and the aggregators sign T over it: the sum follows from the votes and
+    from shares that their headers pin. An aggregator that voted twice may have brought another one about, and is named
+    for that. Where a signed T is known by its hash alone, nothing is said here; commitments.py says what that comes to.
     """
+    votes = case.session.signed.of(Vote)
+    if any(len(words) > 1 for words in votes.values()):
+        return
     named = case.session.hub_commitments
     signed = {word.transcript for word in case.session.signed.all_of(Agreement)}
     if not signed and len(named) > 1:
@@ -81,5 +85,5 @@ def origins(evidence: Evidence) -> Iterator[Finding]:
         rho = roster_digest(origin.sid, origin.group_check, origin.roster)
         wrong += rho not in signed if signed else origin.sid not in named
     if wrong:
-        text = f"{wrong} rosters to be sent again are not the ones that were committed to, or of no session here"
+        text = f"rosters to be sent again that are not the ones committed to, or of no session here: {wrong}"
         yield Finding(Level.SUSPECTED, "step 1", text, (HUB, RECORDER))

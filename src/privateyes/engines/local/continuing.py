@@ -129,21 +129,21 @@ class _Task:
         ]
 
     def refused(self) -> Refused | None:
-        """The chain of sessions that was opened, and that a client still waits for."""
+        """The chain of sessions that was opened, and that a client still waits for; if the last of them was refused."""
         followed = {
             session.sid: session
             for memory in self.clients.values()
             for session in memory.followed
-            if session.submitted and any(session.sid in own.opened for own in self.aggregators)
+            if session.submitted and self._is_opened(session.sid)
         }
-        refusals = {sid: self._store.stages(sid, REFUSED).get(CLIENTS) for sid in followed}
-        last = next((sid for sid in reversed(followed) if refusals[sid] is not None), None)
-        if last is None:
+        last = next(reversed(followed), None)
+        refusals = None if last is None else self._store.stages(last, REFUSED).get(CLIENTS)
+        if last is None or refusals is None:
             return None
         sid = followed[last].chain
         chain = tuple(other for other, session in followed.items() if session.chain == sid)
         names = [party.name for party in self.manifest.clients]
-        checks = json.loads(refusals[last] or b"{}")
+        checks = json.loads(refusals)
         roster = self._roster(sid)
         return Refused(
             manifest=self.manifest,
@@ -155,6 +155,10 @@ class _Task:
             asked_again=bool(self._store.stages(sid, AGAIN)),
             ways=tuple(self._ways(sid, roster)),
         )
+
+    def _is_opened(self, sid: bytes) -> bool:
+        """Whether an aggregator opened it, or the hub may have let one do so."""
+        return bool(self._store.stages(sid, OPENING)) or any(sid in own.opened for own in self.aggregators)
 
     def _roster(self, sid: bytes) -> tuple[int, ...]:
         body = self._store.stages(sid, OPENING).get(HUB)

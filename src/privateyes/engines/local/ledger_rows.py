@@ -36,12 +36,19 @@ class LedgerRows:
         Raises:
             RefusedError: another handler wrote at these weights in between; or this key has an entry of this session.
         """
+        with self._mirrors.joined():
+            self._require_as_seen(entry, seen)
+            self._insert(entry)
+
+    def _require_as_seen(self, entry: LedgerEntry, seen: Sequence[LedgerEntry]) -> None:
         known = self.at(entry.weights, entry.key, entry.data_set)
         if set(known) != set(at_weights(seen, entry.weights, entry.key, entry.data_set)):
             raise RefusedError(
                 "another task has submitted from these weights, or settled what was, since the ledger was read",
                 "read it again",
             )
+
+    def _insert(self, entry: LedgerEntry) -> None:
         values = (
             entry.key, entry.data_set, entry.weights, entry.manifest, entry.setup, str(entry.round), entry.state_id,
             entry.sid, entry.origin, entry.header_hash, int(entry.end),

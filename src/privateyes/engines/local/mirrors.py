@@ -18,7 +18,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +99,16 @@ class Mirrors:
         finally:
             for mirror in self._mirrors:
                 mirror.force(True)
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """The transaction that is open, or else one of its own: nobody writes between what is read and written inside.
+
+        Raises:
+            RunDirectoryError: as ``transaction``.
+        """
+        with nullcontext() if self._writing else self.transaction():
+            yield
 
     def _require_idle(self) -> None:
         if self._writing:  # before SQLite refuses it, and ends the transaction that is open

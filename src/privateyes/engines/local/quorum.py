@@ -74,8 +74,10 @@ class Quorum:
         request = HubRequest(GIVE_UP, setup, round_number, state_id).signed_by(self.parties.hub, setup)
         request = self.wire.tell(request, Place.HUB, Place.AGGREGATOR, copies=len(self.parties.aggregators))
         steps = self.take(lambda own, memory: own.give_up(memory, request))
+        unfinished = {sid for memory in self.parties.aggregator_memories.values() for sid in memory.unfinished}
         with self.store.transaction():
-            self.store.clear_stages_of([aggregator_name(own.number) for own in self.parties.aggregators])
+            aggregators = [aggregator_name(own.number) for own in self.parties.aggregators]
+            self.store.clear_stages_of(aggregators, but=unfinished)
             self.put_memories(steps)
         self.take_memories(steps)
         self.store.fold_journal()

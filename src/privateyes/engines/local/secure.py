@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from privateyes.aggregation.client import VerifiedAverage
 from privateyes.aggregation.costs import round_costs
 from privateyes.aggregation.manifest import manifest_from_toml
-from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, TrainingState
+from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, FollowedSession, TrainingState
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
 from privateyes.encoding.clips import Segment, segments
@@ -41,7 +41,7 @@ from privateyes.engines.local.parties import (
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
-from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, REFUSED, agreed_by_all, client_party
+from privateyes.engines.local.stages import AGAIN, CLIENTS, OPENING, REFUSED, agreed_by_all, client_party, followed_by
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.stored_state import dump_state, load_state
 from privateyes.engines.local.transcript import TranscriptFile
@@ -257,33 +257,55 @@ class SecureExchange:
 
         What was said is kept, however it ends.
         """
-        agreed, number = _agreed_and_waited_for(parties), _next_round(parties)
-        again = None if agreed is None else self._asked_to_send_again(parties, agreed)
-        if agreed is not None and again is None:
-            number -= 1
+        agreed = _agreed_and_waited_for(parties)
+        again = agreed is not None and self._is_asked_to_send_again(agreed)
+        number = self._round_to_announce(parties) if agreed is None or again else agreed.round
         record = TranscriptFile(self._transcript_path(f"round-{state.round + 1:04d}-session-{number:04d}"))
         wire = Wire(parties.manifest, record.add)
         session = Session(parties, wire, self._store, clock, self._crew, state.clips)
         try:
-            if again is not None:
-                return session.run_again(number, again), wire
-            if agreed is not None:
-                return session.finish_agreed(agreed), wire
+            if agreed is not None and not again and (finished := self._finished(session, agreed.sid)) is not None:
+                return finished, wire
             session.give_up_outstanding()
+            number = self._round_to_announce(parties)
+            if again and agreed is not None:
+                return session.run_again(number, agreed.chain), wire
             return session.run(number, local_inputs(parties, state, updates, self._seed)), wire
         finally:
             record.close()
 
-    def _asked_to_send_again(self, parties: LocalParties, sid: bytes) -> bytes | None:
-        """The first session of a chain that people decided to send again, once; see continuing.py."""
-        followed = next(
-            session for memory in parties.client_memories.values() if (session := memory.session(sid)) is not None
-        )
-        first = followed.chain
-        if not self._store.stages(first, AGAIN):
+    def _finished(self, session: Session, sid: bytes) -> SessionResult | None:
+        """A session that all agreed on; None if a party's share of it cannot be read and the hub had not begun to open
+        it: then nobody opened it, and it is given up.
+        """
+        try:
+            return session.finish_agreed(sid)
+        except RunDirectoryError:
+            if self._store.stages(sid, OPENING):
+                raise
             return None
-        self._store.remove_stage(first, HUB, AGAIN)
-        return first
+
+    def _round_to_announce(self, parties: LocalParties) -> int:
+        """Later than every round that any party has heard of: after a kill, some are ahead of others. A round that was
+        announced from the clients' state, and in which nobody has done anything since, is announced again.
+        """
+        last = {memory.session for memory in parties.aggregator_memories.values()}
+        (session, *others) = last
+        clients = parties.client_memories.values()
+        if not others and session is not None and session.voted is None and not session.given_up:
+            subject = (session.setup, session.state_id)
+            if all(
+                (memory.group.setup, memory.state_id) == subject and memory.last_round < session.round
+                for memory in clients
+            ):
+                return session.round
+        rounds = [session.round for session in last if session is not None]
+        return max([*rounds, *(memory.last_round for memory in clients)], default=-1) + 1
+
+    def _is_asked_to_send_again(self, session: FollowedSession) -> bool:
+        """Whether it was refused, and people decided that its updates are sent again; see continuing.py."""
+        refused = self._store.stages(session.sid, REFUSED)
+        return bool(refused and self._store.stages(session.chain, AGAIN))
 
     def _step(self, state: ServerState, result: SessionResult, parties: LocalParties) -> ServerState:
         """Every client takes the server step on the average that it verified; all must reach one state.
@@ -415,17 +437,10 @@ def training_state(state: ServerState) -> TrainingState:
     return TrainingState(state.digest(), state.weights(), state.round)
 
 
-def _next_round(parties: LocalParties) -> int:
-    """Later than every round that any party has heard of: after a kill, some are ahead of others."""
-    rounds = [memory.session.round for memory in parties.aggregator_memories.values() if memory.session is not None]
-    rounds += [memory.last_round for memory in parties.client_memories.values()]
-    return max(rounds, default=-1) + 1
-
-
-def _agreed_and_waited_for(parties: LocalParties) -> bytes | None:
-    """A session that can be opened, or was, and whose result some client waits for."""
-    waited_for = {session.sid for memory in parties.client_memories.values() for session in memory.followed}
-    return next((sid for sid in sorted(waited_for) if agreed_by_all(parties, sid) is not None), None)
+def _agreed_and_waited_for(parties: LocalParties) -> FollowedSession | None:
+    """The last session that can be opened, or was, and whose result some client waits for."""
+    waited_for = reversed(followed_by(parties))
+    return next((session for session in waited_for if agreed_by_all(parties, session.sid) is not None), None)
 
 
 def _deviation(

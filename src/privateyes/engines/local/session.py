@@ -49,6 +49,7 @@ from privateyes.engines.local.ledger_rows import KeptUpdate
 from privateyes.engines.local.parties import LocalParties, aggregator_name
 from privateyes.engines.local.quorum import Quorum
 from privateyes.engines.local.stages import (
+    AGAIN,
     CLIENTS,
     CLIPPED,
     HUB,
@@ -59,6 +60,7 @@ from privateyes.engines.local.stages import (
     HubSession,
     agreed_by_all,
     client_party,
+    followed_by,
     kept_submission,
     load_session,
 )
@@ -169,11 +171,29 @@ class Session:
                 "see what `privateyes task continue` offers",
             )
         again = Again.from_bytes(body, self._parties.manifest)
+        self._finish_refused()
         new_sid, announcements = self._announce(round_number)
         self._settle_earlier()
         result = SessionResult(new_sid)
         uploaded = self._submit_again(announcements, again, result)
         return self._from_roster(round_number, uploaded, result)
+
+    def _finish_refused(self) -> None:
+        """Show the aggregators the result signatures of the last session, which every client has refused: nobody needs
+        its words any more but its roster, which the hub keeps.
+        """
+        memories = self._parties.aggregator_memories
+        last = memories[1].session
+        words = None if last is None else agreed_by_all(self._parties, last.sid)
+        results = [said.result for said in words or () if said.result is not None]
+        if len(results) < len(memories):
+            return
+        finished = {own.number: own.finish(memories[own.number], results) for own in self._parties.aggregators}
+        with self._store.transaction():
+            for number, memory in finished.items():
+                if memory is not None:
+                    self._store.put_memory(aggregator_name(number), memory.to_bytes(), memory.version)
+        memories.update({number: memory for number, memory in finished.items() if memory is not None})
 
     def finish_agreed(self, sid: bytes) -> SessionResult:
         """Finish a session on which all aggregators agreed before the process died: it may have been opened.
@@ -233,7 +253,10 @@ class Session:
         setup, state_id = any_client.group.setup, any_client.state_id
         request = self._request(ANNOUNCE, setup, round_number, state_id)
         steps = self._quorum.take(lambda own, memory: own.announce(memory, request))
-        unfinished = {sid for step in steps if step.memory is not None for sid in step.memory.unfinished}
+        memories = [
+            step.memory or self._quorum.memory_of(own) for own, step in zip(parties.aggregators, steps, strict=True)
+        ]
+        unfinished = {sid for memory in memories for sid in memory.unfinished}
         with self._store.transaction():
             aggregators = [aggregator_name(own.number) for own in parties.aggregators]
             void = self._store.clear_stages_of(aggregators, but=unfinished)
@@ -348,6 +371,10 @@ class Session:
         parties, roster = self._parties, dict(again.origin.roster)
         taking_part = [client for client in parties.clients if client.number in roster]
         seen = {client.number: self._ledger_of(client) for client in taking_part}
+        named = self._wire.carry(again.origin, Place.HUB, Place.CLIENT, copies=len(taking_part))
+        committed = [
+            self._wire.carry(message, Place.HUB, Place.CLIENT, copies=len(taking_part)) for message in again.commitments
+        ]
         done = {}
         for client in taking_part:
             kept = kept_submission(self._store, parties, client.number, again.origin.sid)
@@ -363,7 +390,7 @@ class Session:
                     announcements,
                     kept,
                     secrets.token_bytes(HASH_BYTES),
-                    (again.origin, again.commitments),
+                    (named, committed),
                 )
         self._keep_submissions(announcements, done, (), seen, result)
         return self._upload(done, again.origin)
@@ -468,9 +495,11 @@ class Session:
     ) -> None:
         sid = result.sid
         if not self._store.stages(sid, OPENING):
+            again = Again(Origin(sid, session.group_check, session.entries), tuple(commitments))
+            chain = next(other.chain for other in followed_by(self._parties) if other.sid == sid)
             with self._store.transaction():  # from here on the hub never gives this session up
-                again = Again(Origin(sid, session.group_check, session.entries), tuple(commitments))
                 self._store.put_stage(sid, HUB, OPENING, again.to_bytes())
+                self._store.remove_stage(chain, HUB, AGAIN)  # what people decided holds until something is opened
         opened = self._quorum.take(lambda own, memory: own.open(memory, shares[own.number], agreements))
         self._quorum.keep(opened)
         openings = self._send_openings(opened, shares)
@@ -511,7 +540,7 @@ class Session:
         self._quorum.keep(certified)
         for step in certified:
             self._wire.record(step.message)
-        return [self._wire.carry(step.message, Place.AGGREGATOR, Place.HUB) for step in certified]
+        return [self._quorum.forward(step.message) for step in certified]
 
     def _check(self, delivery: Delivery, result: SessionResult) -> None:
         memories = self._parties.client_memories

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,7 @@ from privateyes.aggregation import hub
 from privateyes.aggregation.codec import Reader
 from privateyes.aggregation.kept import Kept, KeptSubmission
 from privateyes.aggregation.manifest import Manifest
+from privateyes.aggregation.memory import FollowedSession
 from privateyes.aggregation.messages import (
     Agreement,
     HubCommitment,
@@ -74,14 +76,24 @@ def agreed_by_all(parties: LocalParties, sid: bytes) -> list[Words] | None:
     return words if hub.agreed_transcript(parties.manifest, agreements) is not None else None
 
 
+def followed_by(parties: LocalParties) -> list[FollowedSession]:
+    """The sessions whose end a client does not know, in their order, as one that submitted knows them, if one did."""
+    known: dict[bytes, FollowedSession] = {}
+    for memory in parties.client_memories.values():
+        for session in memory.followed:
+            if session.sid not in known or session.submitted:
+                known[session.sid] = session
+    return sorted(known.values(), key=lambda session: session.round)
+
+
 def load_session(
     store: PartyStore, parties: LocalParties, words: Sequence[Words], lanes: Lanes = ONE_LANE
 ) -> StoredSession:
-    """Read back a session that all aggregators agreed on. Where the hub's sum is lost, it is added up again from what
-    the clients kept, and held against com_0 under T.
+    """Read back a session that all aggregators agreed on. Where the hub's sum is lost or damaged, it is added up again
+    from what the clients kept, and held against com_0 under T.
 
     Raises:
-        RunDirectoryError: a share or an update is missing, or a file was damaged.
+        RunDirectoryError: a share is missing or damaged, or an update that is needed.
         MalformedError: a stored word is damaged.
         AbortError: the sum is not the one that was agreed on.
     """
@@ -93,7 +105,9 @@ def load_session(
         shares[own.number] = own.own_share(_elements(parties, store.large(sid, aggregator_name(own.number), SHARE)))
     votes = [said.vote for said in words if said.vote is not None]
     entries = hub.choose_roster(parties.manifest, votes)
-    body = store.large(sid, HUB, SUM)
+    body = None
+    with suppress(RunDirectoryError):
+        body = store.large(sid, HUB, SUM)
     if body is not None:
         total = HubSum(sid, _elements(parties, body))
         commitment = HubCommitment(sid, words[0].commitments[0])
