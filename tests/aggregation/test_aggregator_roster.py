@@ -136,6 +136,11 @@ def test_a_client_that_floods_the_vote_with_headers_is_left_out_after_its_second
     step = own.vote(memory, world.sid, [*flood, *(world.submissions[i].header for i in (1, 3, 4))])
     assert [client for client, _ in step.message.entries] == [1, 3, 4]
     assert len(checked) == 2 + 3
+    # Nor does the same header, again and again, cost more than one signature.
+    checked.clear()
+    step = own.vote(memory, world.sid, [flood[0]] * 50)
+    assert [client for client, _ in step.message.entries] == [2]
+    assert len(checked) == 1
 
 
 def test_what_is_no_header_is_refused(world) -> None:
