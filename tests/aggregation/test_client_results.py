@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -190,6 +191,20 @@ def test_only_the_one_chain_that_is_not_settled_is_sent_again(again) -> None:
                 again.send(ledger=ledger)
     harmless = [replace(entry, round=9, key=ZERO, data_set=ZERO), replace(entry, round=9, end=SessionEnd.VOID)]
     assert again.send(ledger=[*harmless, entry])
+
+
+def test_an_update_is_sent_again_with_the_key_and_in_the_task_that_it_was_sent_with(again) -> None:
+    (entry,) = again.world.ledgers[1]
+    fields = {"key": ZERO, "data_set": ZERO, "weights": ZERO, "manifest": ZERO}
+    for others in product(*([{}, {name: value}] for name, value in fields.items())):
+        changes = {name: value for other in others for name, value in other.items()}
+        for end in SessionEnd:
+            ledger = [replace(entry, end=end, **changes)]
+            if set(changes) <= {"data_set"} and end is not SessionEnd.VOID:
+                assert again.send(ledger=ledger).entry.chain == again.origin.sid
+                continue
+            with pytest.raises(RefusedError):
+                again.send(ledger=ledger)
 
 
 def test_a_client_that_was_not_counted_has_nothing_to_repeat(again) -> None:
