@@ -238,7 +238,7 @@ def _measure_adding(case: Case, roster: Roster, effort: Effort) -> dict[str, flo
     return {f"{name}_ns": per_element(timing.cpu, *sizes) for name, timing in timings.items()}
 
 
-def _root_of_nothing(vector: Elements, bulk: object, lanes: object, finish: Callable[[slice], None]) -> bytes:
+def _root_of_nothing(vector: Elements, _bulk: object, _lanes: object, finish: Callable[[slice], None]) -> bytes:
     """Adds what is left to add, and hashes nothing."""
     step = LEAF_BYTES // vector.itemsize
     for start in range(0, vector.size, step):

@@ -125,7 +125,7 @@ class Round:
         """
         memory, update = self._before[number], Update(self.delta, WEIGHT)
         client = self.parties.clients[number - 1]
-        return client.submit(memory, (), self.announcements, update, fresh_secrets(), lambda piece: None)
+        return client.submit(memory, (), self.announcements, update, fresh_secrets(), lambda _piece: None)
 
     def _each(self, transition: Callable[[Any, AggregatorMemory], Step[Any]]) -> list[Any]:
         """Every aggregator's next word; what it must remember is remembered."""

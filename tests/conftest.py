@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+import coverage_table
 from doubles import LaxClient
 from privateyes.aggregation.client import Client
 from privateyes.crypto.field import COMPACT, WIDE, Field
@@ -32,6 +33,17 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the random schedules met, if they ran (tests/adversary/test_any_schedule.py)."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    kept = [value for report in reports for name, value in report.user_properties if name == coverage_table.CELLS]
+    lines = coverage_table.table(kept)
+    if lines:
+        terminalreporter.section("schedules: steps and faults")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -33,9 +33,10 @@ def make_network(make_world: type[World]) -> Callable[..., Network]:
         client_type: type[Client] = Client,
         aggregator_type: type[Aggregator] = Aggregator,
         actor_type: type[AggregatorActor] = AggregatorActor,
+        tolerated: int = 1,
         **shape: Any,
     ) -> Network:
-        shape = {"roster_min": 3, "corrupt_clients": 1, **shape}
+        shape = {"roster_min": 3, "corrupt_clients": tolerated, **shape}
         key = (n, field.name, *sorted(shape.items()))
         types = {"client_type": client_type, "aggregator_type": aggregator_type}
         world = make_world(n=n, field=field, initial=INITIAL.state, set_up=key not in known, **types, **shape)

@@ -85,7 +85,7 @@ def test_a_session_that_a_later_round_overtook_before_t_is_void_too(coalition) -
 
 
 def test_a_new_set_up_does_not_let_an_aggregator_open_what_it_calls_void(coalition) -> None:
-    """Between a set-up's start and its first round a session of the last one may still be opened: it is not void."""
+    """Between the start of a set-up and its first round, a session of the last one may still be opened: not void."""
     named, held = _play_until_t_is_signed(coalition, 1, 2, 3)
     coalition.set_up()
     name = f"aggregator {coalition.honest}"

@@ -22,8 +22,7 @@ FRESH = SubmissionSecrets(bytes(32), bytes(32))
 def test_a_weight_that_is_no_whole_number_in_the_bounds_is_refused_before_anything_is_sent(make_world, weight) -> None:
     world = make_world(n=2)
     world.announce()
-    before = world.client_memories[1]
-    update = Update(world.delta(1), weight)
+    before, update = world.client_memories[1], Update(world.delta(1), weight)
     with pytest.raises(TrainingError, match="is not a whole number in"):
         world.clients[1].submit(before, (), world.announcements, update, FRESH, lambda piece: None)
     world.submit(1)

@@ -67,13 +67,10 @@ def test_what_crosses_the_network_in_the_honest_names_is_noise_too(make_network,
     """The honest opening and Z, with every corrupt share and the mask taken off, are the sum and nothing more."""
     network = make_network(**case, d=D)
     View(network, 1.0)
-    shares = [opening.share for opening in network.session.parsed("open")]
+    total, shares = network.session.total.share, [opening.share for opening in network.session.parsed("open")]
     assert all(_chi_square(share[:D], network.prime) < LIMIT for share in shares)
     honest = network.ideal()
-    assert network.read(network.add(network.session.total.share, *shares), masks=4) == [
-        *honest.values,
-        honest.total_weight,
-    ]
+    assert network.read(network.add(total, *shares), masks=4) == [*honest.values, honest.total_weight]
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

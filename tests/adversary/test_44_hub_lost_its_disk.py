@@ -1,5 +1,5 @@
-"""44. The hub loses its disk after all aggregators agreed: it asks for their words, adds the shares up again from what the
-clients send once more, and opens. On other bytes it does not.
+"""44. The hub loses its disk after all aggregators agreed: it asks for their words, adds the shares up again from what
+the clients send once more, and opens. On other bytes it does not.
 """
 
 from __future__ import annotations

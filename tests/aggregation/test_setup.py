@@ -274,7 +274,9 @@ def test_nothing_is_unsealed_before_the_binding_stands_in_the_memory_or_once_ano
     for step in (lambda memory: own.receive(memory, sealed), own.start):
         with pytest.raises(RefusedError, match="is not the current one"):
             step(world.aggregator_memories[1])
-    with pytest.raises(RefusedError, match="private keys are gone"):  # another set-up replaced it: nothing is kept of it
+    with pytest.raises(
+        RefusedError, match="private keys are gone"
+    ):  # another set-up replaced it: nothing is kept of it
         own.receive(bound, sealed)
 
 

@@ -66,11 +66,11 @@ def test_every_difference_is_listed_and_exits_with_1(
 ) -> None:
     other = tmp_path / "hub.toml"
     stranger = replace(manifest.aggregators[1], public_key=bytes(31) + b"\x01")
-    theirs = replace(manifest, leader=2, aggregators=(manifest.aggregators[0], stranger, manifest.aggregators[2]))
+    theirs = replace(manifest, leaders=(2,), aggregators=(manifest.aggregators[0], stranger, manifest.aggregators[2]))
     other.write_text(theirs.to_toml())
     result = call("task", "verify", pinned, "--against", other)
     assert result.exit_code == 1
-    assert "differs: leader: 1 here, 2 there" in result.stdout
+    assert "differs: leaders: " in result.stdout
     assert "differs: aggregator 2: key " in result.stdout
     assert "2 differences: do not join" in result.stdout
 
@@ -83,15 +83,15 @@ def _edited(text: str, old: str, new: str) -> str:
 UNSAFE = {
     "roster of one": ("roster_min = 2", "roster_min = 1", "2 <= roster_min"),
     "wrapping scale": ("scale_bits = 16", "scale_bits = 29", "could wrap"),
-    "no leader": ("leader = 1", "leader = 9", "name a client from 1 to 4"),
+    "no leader": ("leaders = [1, ", "leaders = [9, ", "clients from 1 to 4"),
     "too many corrupt": ("corrupt_clients = 0", "corrupt_clients = 1", "raise roster_min or lower corrupt_clients"),
     "unknown mode": ('mode = "sealed"', 'mode = "open"', "neither sealed nor public"),
     "ring": ('field = "compact"', 'field = "ring"', "field"),
     "two names": ('name = "a2"', 'name = "a1"', "give each its own"),
-    "no hex": ('public_key = "', 'public_key = "zz', "copy the key as it was given to you"),
-    "unknown key": ("leader = 1", "leader = 1\nbackdoor = 1", "unknown key backdoor"),
-    "missing key": ("leader = 1\n", "", "key leader is missing"),
-    "no TOML": ("leader = 1", "leader =", "not valid TOML"),
+    "no hex": ('public_key = "', 'public_key = "zz', "copy it as it was given to you"),
+    "unknown key": ("weight_max = 50", "weight_max = 50\nbackdoor = 1", "unknown key backdoor"),
+    "missing key": ("weight_max = 50\n", "", "key weight_max is missing"),
+    "no TOML": ("weight_max = 50", "weight_max =", "not valid TOML"),
     "wrong type": ("dimension = 7", 'dimension = "7"', "a whole number"),
 }
 
@@ -111,9 +111,8 @@ def test_duplicate_keys_and_a_single_aggregator_are_refused(call: Call, pinned: 
     text = pinned.read_text()
     first, second = (party.public_key.hex() for party in manifest.clients[:2])
     pinned.write_text(text.replace(second, first))
-    assert (
-        "two parties have the same key; give every client and aggregator a key" in call("task", "verify", pinned).stderr
-    )
+    refused = call("task", "verify", pinned).stderr
+    assert "two parties have the same key; give the hub, every client and every aggregator a key" in refused
     head, *tables = text.split("\n[[")
     alone = [table for table in tables if not table.startswith("aggregators") or '"a1"' in table]
     pinned.write_text("\n[[".join([head, *alone]))

@@ -14,15 +14,12 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from audit_records import RecordedWorld, as_receipts, record_of, resigned, set_up_of
+from audit_records import as_receipts, record_of, set_up_of, write_record
 from local_task import local_parties, set_up_in
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.memory import AggregatorMemory
 from privateyes.aggregation.messages import (
-    CLOSING,
-    OPENED,
     Agreement,
-    Closing,
     HubCommitment,
     HubSum,
     Message,
@@ -44,13 +41,6 @@ from privateyes.errors import BlamedError
 Call = Callable[..., Result]
 
 
-def write(path: Path, messages: Sequence[Message]) -> Path:
-    """A record as a run writes it."""
-    lines = [json.dumps({"type": type(m).__name__, "bytes": m.to_bytes().hex()}) + "\n" for m in messages]
-    path.write_text("".join(lines))
-    return path
-
-
 def said_in(world: Any) -> list[Message]:
     """The session that a world is at, as its record has it."""
     return as_receipts(world, record_of(world))
@@ -63,9 +53,9 @@ def task(make_world: Any, tmp_path: Path) -> SimpleNamespace:
     folder = tmp_path / "transcripts"
     folder.mkdir()
     (tmp_path / "manifest.toml").write_text(world.manifest.to_toml())
-    write(folder / "setup.jsonl", set_up_of(world))
+    write_record(folder / "setup.jsonl", set_up_of(world))
     world.run()
-    write(folder / "round-0001-session-0000.jsonl", said_in(world))
+    write_record(folder / "round-0001-session-0000.jsonl", said_in(world))
     return SimpleNamespace(world=world, path=tmp_path, folder=folder, manifest=tmp_path / "manifest.toml")
 
 
@@ -93,7 +83,7 @@ def test_a_manifest_that_comes_with_the_record_is_warned_of(call: Call, task: An
 def test_a_proven_fault_names_the_culprit_and_exits_with_1(call: Call, task: Any, tmp_path: Path) -> None:
     world = task.world
     second = world.signed_by_aggregator(replace(world.results[1], result=bytes(32)), 2)
-    write(task.folder / "more.jsonl", [second, world.clients[3].complain(world.sid, 5)])
+    write_record(task.folder / "more.jsonl", [second, world.clients[3].complain(world.sid, 5)])
     answer = tmp_path / "found.json"
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest, "--json", answer)
     assert result.exit_code == 1
@@ -114,7 +104,7 @@ def test_a_certified_result_that_all_clients_refuse_is_no_consistent_record(
 ) -> None:
     world = task.world
     complaints = [own.complain(world.sid, 5) for own in world.clients.values()]
-    write(task.folder / "more.jsonl", complaints)
+    write_record(task.folder / "more.jsonl", complaints)
     answer = tmp_path / "found.json"
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest, "--json", answer)
     assert result.exit_code == 1
@@ -133,7 +123,7 @@ def test_a_certified_result_that_all_clients_refuse_is_no_consistent_record(
 
 
 def test_a_refusal_of_what_the_record_does_not_have_says_so(call: Call, task: Any) -> None:
-    write(task.folder / "more.jsonl", [task.world.clients[2].complain(task.world.sid, 3)])
+    write_record(task.folder / "more.jsonl", [task.world.clients[2].complain(task.world.sid, 3)])
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 1
     assert "certified, refused by 1 client 4/4" in words(result)
@@ -147,8 +137,8 @@ def test_a_refusal_of_a_public_sum_that_passes_says_so(call: Call, make_world: A
     manifest.write_text(world.manifest.to_toml())
     disclosure = world.clients[1].disclose(world.client_memories[1], world.delivery)
     complaint = world.clients[2].complain(world.sid, 7)
-    record = write(tmp_path / "x.jsonl", [*said_in(world), world.delivery, disclosure, complaint])
-    write(tmp_path / "setup.jsonl", set_up_of(world))
+    record = write_record(tmp_path / "x.jsonl", [*said_in(world), world.delivery, disclosure, complaint])
+    write_record(tmp_path / "setup.jsonl", set_up_of(world))
     result = call("transcript", "verify", record, "--manifest", manifest)
     assert result.exit_code == 1
     assert "the sum in the record passes; they were sent another one, or complain without reason" in result.stdout
@@ -166,8 +156,8 @@ def test_a_hub_whose_sum_is_wrong_is_suspected_and_not_one_of_several(
     world.hub_commitment = HubCommitment(world.sid, total)
     for step in ("agree", "open", "certify", "deliver"):
         getattr(world, step)()
-    record = write(tmp_path / "kept.jsonl", [*said_in(world), *world.submissions.values()])
-    write(tmp_path / "setup.jsonl", set_up_of(world))
+    record = write_record(tmp_path / "kept.jsonl", [*said_in(world), *world.submissions.values()])
+    write_record(tmp_path / "setup.jsonl", set_up_of(world))
     answer = tmp_path / "found.json"
     result = call("transcript", "verify", record, "--manifest", task.manifest, "--json", answer)
     assert result.exit_code == 1
@@ -182,7 +172,7 @@ def test_a_hub_whose_sum_is_wrong_is_suspected_and_not_one_of_several(
 
 def test_a_forged_accusation_is_held_against_whoever_wrote_it(call: Call, task: Any) -> None:
     forged = replace(task.world.results[1], result=bytes(32))
-    write(task.folder / "more.jsonl", [forged])
+    write_record(task.folder / "more.jsonl", [forged])
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 1
     assert "suspected record recorder set aside: 1 x ResultSignature in the name of aggregator 2" in words(result)
@@ -198,7 +188,7 @@ def test_an_altered_word_of_the_hub_exits_with_1(call: Call, task: Any) -> None:
         replace(message, commitment=bytes(32)) if isinstance(message, HubCommitment) else message
         for message in said_in(task.world)
     ]
-    write(path, altered)
+    write_record(path, altered)
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 1
     assert "a sum in the hub's name is not the one that T was signed over" in words(result)
@@ -209,108 +199,12 @@ def test_an_altered_word_of_the_hub_exits_with_1(call: Call, task: Any) -> None:
     assert result.stdout.splitlines()[-1] == last
 
 
-# A folder is the record of a whole task
-
-
-@pytest.fixture
-def rounds(tmp_path: Path) -> SimpleNamespace:
-    """A task's folder with three rounds: one that is given up, and two that are accepted."""
-    world = RecordedWorld(roster_min=4)
-    write(tmp_path / "setup.jsonl", world.said)
-    (tmp_path / "manifest.toml").write_text(world.manifest.to_toml())
-    files = []
-    for number, run in enumerate([world.void_round, world.accepted_round, world.accepted_round]):
-        world.said = []
-        run()
-        files.append(write(tmp_path / f"round-0001-session-{number:04d}.jsonl", world.said))
-    return SimpleNamespace(world=world, folder=tmp_path, files=files, manifest=tmp_path / "manifest.toml")
-
-
-def test_a_whole_task_is_consistent(call: Call, rounds: Any) -> None:
-    result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest)
-    assert result.exit_code == 0
-    assert "missing" not in words(result)
-
-
-@pytest.mark.parametrize(
-    ("number", "code", "text"),
-    [
-        (0, 0, "missing record rounds 0 of set-up"),
-        (1, 1, "suspected record recorder a certified session before round 2 of set-up"),
-        (2, 0, ""),  # what came last leaves no trace
-    ],
-)
-def test_a_file_that_is_missing_is_told_as_far_as_anything_shows_it(
-    call: Call, rounds: Any, number: int, code: int, text: str
-) -> None:
-    rounds.files[number].unlink()
-    result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest)
-    assert result.exit_code == code
-    assert text in words(result)
-
-
-def test_a_session_that_a_later_word_calls_opened_is_missed(call: Call, rounds: Any) -> None:
-    world = rounds.world
-    opened = resigned(world, Closing(world.sid, 2, OPENED))
-    request = world.request(CLOSING, world.round)
-    write(rounds.folder / "later.jsonl", [opened, request])
-    assert call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest).exit_code == 0
-    rounds.files[2].unlink()
-    result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest)
-    assert result.exit_code == 1
-    assert "the whole session, which aggregator 2 says was opened: it was left out or lost" in words(result)
-    alone = call("transcript", "verify", rounds.folder / "later.jsonl", "--manifest", rounds.manifest)
-    assert alone.exit_code == 0
-    assert "it stands in another file" in words(alone)
-
-
-def test_a_file_with_another_sessions_name_is_suspected(call: Call, rounds: Any) -> None:
-    one, two = rounds.files[1:]
-    aside = one.rename(rounds.folder / "aside")
-    two.rename(one)
-    aside.rename(two)
-    result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest)
-    assert result.exit_code == 1
-    told = "".join(words(result).split())  # a long path is broken where the column ends
-    for path, number in ((one, 1), (two, 2)):
-        text = f"{path} is named for session {number}, and holds the announcement of another one"
-        assert "".join(text.split()) in told
-    alone = call("transcript", "verify", one, "--manifest", rounds.manifest)
-    assert alone.exit_code == 1
-
-
-def test_a_part_of_a_task_is_not_taken_for_the_whole(call: Call, rounds: Any) -> None:
-    for path in rounds.files:
-        result = call("transcript", "verify", path, "--manifest", rounds.manifest)
-        assert result.exit_code == 0
-        assert "rounds" not in words(result)
-
-
-def test_a_pipe_among_the_files_is_not_waited_for(call: Call, rounds: Any) -> None:
-    os.mkfifo(rounds.folder / "more.jsonl")
-    result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest)
-    assert result.exit_code == 2
-    assert "holds a .jsonl that is no file" in result.stderr
-
-
-def test_very_many_sessions_are_told_by_the_worst_of_them(call: Call, rounds: Any, tmp_path: Path) -> None:
-    strange = [HubCommitment(number.to_bytes(32, "big"), bytes(32)) for number in range(1, 1101)]
-    write(rounds.folder / "more.jsonl", strange)
-    answer = tmp_path / "found.json"
-    result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest, "--json", answer)
-    assert result.exit_code == 1
-    assert "and 103 more sessions: --json FILE has them all" in words(result)
-    assert "1061 more sessions with something to tell: --json FILE has them all" in words(result)
-    assert len(json.loads(answer.read_text())["sessions"]) == 1103
-    assert result.stdout.count("nothing in it is signed by a party of this") == 40
-
-
 def test_inconsistent_statements_exit_with_1(call: Call, task: Any) -> None:
     world = task.world
     kept = ("Announcement", "Header", "Vote", "RosterCommitment", "HubCommitment", "Agreement")
     others = [m for m in said_in(world) if type(m).__name__ in kept and m != world.agreements[1]]
     second = world.signed_by_aggregator(replace(world.agreements[1], transcript=bytes(32)), 2)
-    write(task.folder / "round-0001-session-0000.jsonl", [*others, second])
+    write_record(task.folder / "round-0001-session-0000.jsonl", [*others, second])
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 1
     assert "one of several" in words(result)
@@ -324,7 +218,9 @@ def test_an_abort_that_blames_nobody_is_told_as_such(call: Call, task: Any) -> N
     world.run(to="vote")
     notices = world.give_up()
     headers = [submission.header for submission in world.submissions.values()]
-    write(task.folder / "round-0002-session-0001.jsonl", [*world.announcements, *headers, *world.votes, *notices])
+    write_record(
+        task.folder / "round-0002-session-0001.jsonl", [*world.announcements, *headers, *world.votes, *notices]
+    )
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 0
     assert "aborted at step 2" in words(result)
@@ -334,7 +230,7 @@ def test_an_abort_that_blames_nobody_is_told_as_such(call: Call, task: Any) -> N
 def test_a_session_of_another_task_is_told_and_not_judged(call: Call, task: Any, make_world: Any) -> None:
     other = make_world(m=3)
     other.run()
-    write(task.folder / "other.jsonl", [m for m in said_in(other) if type(m).__name__ == "Vote"])
+    write_record(task.folder / "other.jsonl", [m for m in said_in(other) if type(m).__name__ == "Vote"])
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 0
     assert "1 session of another task, forged, or without the sealing keys of its set-up: not judged" in result.stdout
@@ -388,7 +284,7 @@ def test_a_torn_last_line_is_noted_with_its_place_and_the_rest_is_judged(call: C
     """As a kill in the middle of a write leaves it. The line before it, whole, proves a fault all the same."""
     world = task.world
     second = world.signed_by_aggregator(replace(world.results[1], result=bytes(32)), 2)
-    path = write(task.folder / "more.jsonl", [second, world.clients[3].complain(world.sid, 5)])
+    path = write_record(task.folder / "more.jsonl", [second, world.clients[3].complain(world.sid, 5)])
     whole, torn = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(whole + torn[:kept])
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
@@ -432,7 +328,7 @@ def test_the_exit_code_is_the_verdict_whoever_stops_reading(task: Any, guilty: b
     """As in ``privateyes transcript verify ... | head -1``."""
     if guilty:
         second = task.world.signed_by_aggregator(replace(task.world.results[1], result=bytes(32)), 2)
-        write(task.folder / "more.jsonl", [second])
+        write_record(task.folder / "more.jsonl", [second])
     program = "from privateyes.cli.main import main; main()"
     arguments = ["transcript", "verify", str(task.folder), "--manifest", str(task.manifest)]
     reading, writing = os.pipe()
@@ -456,7 +352,7 @@ def test_a_record_without_a_whole_message_is_an_error(call: Call, task: Any, tmp
 def test_what_is_not_there_is_one_line_with_the_remedy(call: Call, task: Any, tmp_path: Path) -> None:
     empty = tmp_path / "elsewhere" / "deep"
     empty.mkdir(parents=True)
-    lonely = write(empty.parent / "x.jsonl", task.world.votes)
+    lonely = write_record(empty.parent / "x.jsonl", task.world.votes)
     folder = tmp_path / "elsewhere"
     for arguments, line in (
         ([tmp_path / "nowhere"], "does not exist"),

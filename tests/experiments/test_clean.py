@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -66,7 +67,7 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 def secrets_of(directory: Path) -> list[bytes]:
-    with closing(PartyStore(directory / TASK / "parties.sqlite")) as store:
+    with closing(PartyStore(directory / TASK)) as store:
         return list(store.identities().values())
 
 
@@ -98,10 +99,10 @@ def test_what_is_there_is_said_and_nothing_else_is_touched(stopped: Path) -> Non
 
 def test_keys_pictures_and_models_of_one_client_go_and_results_stay(stopped: Path) -> None:
     before, secrets = files_of(stopped), secrets_of(stopped)
-    assert len(secrets) == 6
+    assert len(secrets) == 7
     linked = stopped.parent / "linked"  # the same file on disk, whatever becomes of its name
     os.link(stopped / TASK / "parties.sqlite", linked)
-    assert found_in([linked], secrets) == 6
+    assert found_in([linked], secrets) == 7
     clean(stopped)
     after = files_of(stopped)
     gone = {name for name in before if name not in after}
@@ -150,11 +151,17 @@ def test_a_link_is_removed_and_what_it_leads_to_is_not(stopped: Path) -> None:
     (stopped / TASK / "parties.sqlite-extra").symlink_to(foreign / "letter")
     clean(stopped)
     assert (foreign / "letter").read_bytes() == b"not of this run"
-    assert [path.name for path in sorted((stopped / TASK).iterdir())] == ["manifest.toml", "transcripts"]
+    assert [path.name for path in sorted((stopped / TASK).iterdir())] == [
+        "manifest.toml",
+        "settings.json",
+        "transcripts",
+    ]
 
 
 def test_the_store_of_a_replay_that_was_killed_goes(stopped: Path) -> None:
-    shutil.copytree(stopped / TASK, stopped / "replay.part", ignore=shutil.ignore_patterns("transcripts", "*.toml"))
+    shutil.copytree(
+        stopped / TASK, stopped / "replay.part", ignore=shutil.ignore_patterns("transcripts", "*.toml", "*.json")
+    )
     assert stopped / "replay.part" in [remnant.path for remnant in clean(stopped)]
     assert not (stopped / "replay.part").exists()
 
@@ -164,7 +171,7 @@ def test_with_everything_the_shared_models_and_the_records_go_too(stopped: Path)
     kinds = {remnant.kind for remnant in clean(stopped, everything=True)}
     assert {Kind.MODEL, Kind.RECORD} < kinds
     after = files_of(stopped)
-    assert set(after) == {*KEPT, "report.html", str(TASK / "manifest.toml")}
+    assert set(after) == {*KEPT, "report.html", str(TASK / "manifest.toml"), str(TASK / "settings.json")}
     assert all(after[name] == before[name] for name in KEPT)
     assert not (stopped / "checkpoints").exists()
 
@@ -256,6 +263,7 @@ def test_the_threat_model_lists_every_file_and_how_it_is_removed(stopped: Path, 
         (stopped / name).parent.mkdir(exist_ok=True)
         (stopped / name).write_bytes(b"content")
     (stopped / "checkpoints/all/.local.safetensors.part").write_bytes(b"half")
+    (stopped / TASK / "store.json").write_text(json.dumps([str(stopped / TASK)]))
     rows = rows_of_the_threat_model()
     said, used = {}, set()
     for name in files_of(stopped):

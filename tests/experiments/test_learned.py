@@ -13,8 +13,9 @@ from privateyes.aggregation.memory import ClientMemory
 from privateyes.aggregation.messages import Delivery, HubSum, Message, Opening
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
+from privateyes.engines.local.mirror import STORE_NAME
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.secure import STORE_NAME, SecureExchange
+from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.experiments.learned import PARTIES, learned
 from privateyes.experiments.way_names import WAYS
@@ -85,9 +86,11 @@ def test_what_private_says_about_each_party_is_what_it_receives(overheard: Overh
     keys_of_setup = {"AggregatorKey", "ClientKey", "SealedStreamKey", "SealedGroupKey"}
     words_of_a_round = {"Announcement", "Vote", "RosterCommitment", "Agreement", "Opening", "ResultSignature"}
     assert overheard.types(Place.HUB) == keys_of_setup | words_of_a_round | {"Submission"}
-    # An aggregator gets no share of any single client, no delivery and nothing with the group key in it, even sealed.
+    # An aggregator gets no share of any single client (a request of the hub names a session, and nothing else), no
+    # delivery and nothing with the group key in it, even sealed.
     assert overheard.types(Place.AGGREGATOR) == {
-        "SealedStreamKey", "Header", "Vote", "RosterCommitment", "HubCommitment", "Agreement", "Opening", "HubSum",
+        "HubRequest", "SealedStreamKey", "Header", "Vote", "RosterCommitment", "HubCommitment", "Agreement", "Opening",
+        "HubSum",
     }  # fmt: skip
     # A client gets nothing of another client's but its public key and, from the leader, the group key sealed to it.
     assert overheard.types(Place.CLIENT) == {

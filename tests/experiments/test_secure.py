@@ -129,16 +129,18 @@ def test_a_directory_of_an_experiment_with_another_clip_is_refused(
 ) -> None:
     updates = [ClientUpdate(name, 3, np.ones(D, np.float32), 0.0) for name in NAMES]
     folder = task_folder(tmp_path, FOLD, "private")
-    exchange = open_secure_exchange(spec_with(""), secure_plan(spec_with(""), FOLD, CLIENTS, D), FedAvg(), folder)
+    exchange = open_secure_exchange(
+        spec_with(""), secure_plan(spec_with(""), FOLD, CLIENTS, D), FedAvg(), folder, print
+    )
     exchange.exchange(ServerState(np.zeros(D, np.float32)), updates)
     exchange.close()
     other = spec_with("clip = 0.5")
     plan = secure_plan(other, FOLD, CLIENTS, D)
     with pytest.raises(RunDirectoryError, match=r"holds another task: clip: 1\.0 as pinned, 0\.5 here"):
-        open_secure_exchange(other, plan, FedAvg(), folder)
+        open_secure_exchange(other, plan, FedAvg(), folder, print)
     forget_secrets(folder)
     kept = sorted(path.name for path in folder.iterdir())
-    assert kept == ["manifest.toml", "transcripts"]
+    assert kept == ["manifest.toml", "settings.json", "transcripts"]
     forget_secrets(folder)
 
 

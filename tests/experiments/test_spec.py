@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,51 @@ def test_a_variable_that_is_not_set_is_named_with_the_remedy(monkeypatch: pytest
     monkeypatch.delenv("EYES", raising=False)
     with pytest.raises(ConfigError, match=r"data\.path .* EYES, which is not set; set it .* or pass --data"):
         parse(MINIMAL.replace("eyes.h5", "${EYES}/a.h5"))
+
+
+def mirrored(*names: str) -> str:
+    return f"{MINIMAL}[store]\nmirrors = {json.dumps(names)}\n"
+
+
+def test_mirrors_start_at_the_experiment_file_and_variables_in_them_are_expanded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DISK", "/disk")
+    monkeypatch.setenv("HOME", "/home/ada")
+    (tmp_path / "x.toml").write_text(mirrored("a", "${DISK}/b", "../c", "~/d"))
+    found = load_spec(tmp_path / "x.toml")
+    assert found.store.mirrors == [f"{tmp_path}/a", "/disk/b", f"{tmp_path.parent}/c", "/home/ada/d"]
+    assert parse(dump_spec(found)).store.mirrors == found.store.mirrors
+    assert parse(MINIMAL).store.mirrors == parse(mirrored()).store.mirrors == []
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["a"], r"store\.mirrors = \[\"a\"\] names 1, and .* three or more mirrors or none: with two, losing"),
+        (["a", "b"], r"store\.mirrors = \[\"a\", \"b\"\] names 2, .*; name three folders on different disks"),
+        (["a", "b", "a"], "names a twice; give each mirror a folder of its own"),
+        (["a", "b", "c", "x/../b"], "names b twice"),
+        (["a", "b", "c", "/folder/c"], "names c twice"),
+        (["a", "b", ""], r"store\.mirrors.* = \"\"; it should have at least 1 character"),
+        (
+            ["a", "b", "$NOWHERE/c"],
+            r"store\.mirrors = .*NOWHERE, which is not set; set it \(export .*/of/the/mirror\)$",
+        ),
+    ],
+)
+def test_mirrors_that_could_not_help_are_refused(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], problem: str
+) -> None:
+    monkeypatch.delenv("NOWHERE", raising=False)
+    with pytest.raises(ConfigError, match=problem) as caught:
+        parse(mirrored(*names))
+    assert "\n" not in str(caught.value)
+
+
+def test_mirrors_change_no_result() -> None:
+    assert parse(mirrored("a", "b", "c")).result_key() == parse(MINIMAL).result_key()
+    assert "store" not in parse(mirrored("a", "b", "c")).result_key()
 
 
 def test_another_data_file_replaces_path_and_synthetic_persons() -> None:

@@ -100,7 +100,7 @@ def test_a_secure_way_trains_as_its_twin_through_another_exchange(
         def close(self) -> None:
             closed.append(True)
 
-    def open_veiled(spec, plan, optimiser, folder):  # type: ignore[no-untyped-def]
+    def open_veiled(spec, plan, optimiser, folder, note):  # type: ignore[no-untyped-def]
         asked.append((plan.clients, plan.dimension, folder))
         return Veiled(optimiser)
 

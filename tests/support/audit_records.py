@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from privateyes.aggregation.audit import audit
@@ -51,6 +53,13 @@ def as_receipts(world: Any, messages: Sequence[Message]) -> list[Message]:
     bulk = world.manifest.bulk_hash
     kept = [message.header if isinstance(message, Submission) else message for message in messages]
     return [message.receipt(bulk) if isinstance(message, Opening | HubSum | Delivery) else message for message in kept]
+
+
+def write_record(path: Path, messages: Sequence[Message]) -> Path:
+    """A record as a run writes it."""
+    lines = [json.dumps({"type": type(m).__name__, "bytes": m.to_bytes().hex()}) + "\n" for m in messages]
+    path.write_text("".join(lines))
+    return path
 
 
 def without(messages: Sequence[Message], *kinds: type[Message], of: int | None = None) -> list[Message]:

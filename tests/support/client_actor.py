@@ -112,7 +112,7 @@ class ClientActor(Actor):
         self.trains_anew = False  # whether every fresh update differs
         self.clips: Any = None
         self.weight = own.number + 1
-        self.has_initial = True
+        self.initial, self.has_initial = INITIAL, True
         self.next_weights = b""  # where the next server step leads, if not on
         self.accepted: list[Any] = []
         self.verified: list[tuple[Any, Delivery]] = []  # accepted, or about to be when the process died
@@ -269,9 +269,9 @@ class ClientActor(Actor):
 
     def do_give(self, packet: Packet) -> list[bytes]:
         """Its own model, sealed to a client that lacks it."""
+        memory, keys = self.held(), packet.messages(self.manifest)
         model = self.model.to_bytes()
-        keys = packet.messages(self.manifest)
-        return [self.own.give_state(self.held(), key, model, read_model).to_bytes() for key in keys]
+        return [self.own.give_state(memory, key, model, read_model).to_bytes() for key in keys]
 
     def do_jump(self, packet: Packet) -> None:
         """To a public model, which anybody may show, with vouchers for it."""
@@ -282,7 +282,7 @@ class ClientActor(Actor):
 
     def do_seal(self, packet: Packet) -> list[bytes]:
         keys, own, memory = packet.messages(self.manifest), self.own, self.seen.get("memory", self.slot)
-        self.given = INITIAL if memory is None and self.has_initial else None
+        self.given = self.initial if memory is None and self.has_initial else None
         initial = None if self.given is None else self.given.state
         setup = ClientSetup(own.manifest, own.number, own.identity, memory, initial)
         setup.bind(keys)

@@ -30,7 +30,7 @@ class Forgetful(AggregatorActor):
     """A test double: an aggregator's store that loses, when the process dies, what it was told to keep.
 
     ``loses`` names parts: "session" is everything since the announcement, "transcript" the T that it signed, "share"
-    the session's share, "given up" that the session was given up.
+    the session's share, "given up" everything since just before the session was given up.
     """
 
     loses: tuple[str, ...] = ()
@@ -40,7 +40,14 @@ class Forgetful(AggregatorActor):
         self.at_announcement = self.memory
         return answer
 
+    def do_give_up(self, packet: Packet) -> list[bytes]:
+        self.before_give_up = self.disk.read()
+        return super().do_give_up(packet)
+
     def restart(self) -> None:
+        if "given up" in self.loses and hasattr(self, "before_give_up"):
+            self.disk._view = self.before_give_up
+            del self.before_give_up
         memory, disk = self.memory, self.disk
         if memory is not None and memory.session is not None:
             record = memory.session
@@ -51,6 +58,4 @@ class Forgetful(AggregatorActor):
             if "transcript" in self.loses:
                 opened = {sid: rho for sid, rho in memory.opened.items() if sid != record.sid}
                 disk.put("memory", self.slot, replace(memory, opened=opened, session=replace(record, commitments=())))
-            if "given up" in self.loses:
-                disk.put("memory", self.slot, replace(memory, session=replace(record, given_up=False)))
         super().restart()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
 
+from privateyes.engines.local import majority
+from privateyes.engines.local.mirror import Mirror
 from privateyes.engines.local.store import PartyStore
 
 
@@ -21,17 +27,27 @@ class Fuse:
 
     def __init__(self) -> None:
         self.left, self.steps = -1, 0
+        self._lock = Lock()  # bodies are written side by side
 
     def step(self) -> None:
-        self.steps += 1
-        if self.left == 0:
-            raise Killed
-        self.left -= 1
+        with self._lock:
+            self.steps += 1
+            if self.left == 0:
+                raise Killed
+            self.left -= 1
 
     def around(self, patch: pytest.MonkeyPatch, owner: Any, names: Iterable[str]) -> None:
         """Count a step before and after each of these calls."""
         for name in names:
             patch.setattr(owner, name, self._watched(getattr(owner, name)))
+
+    def at_every_write(self, patch: pytest.MonkeyPatch) -> None:
+        """Count a step before and after each write of each mirror, and in each start; nothing is forced to a disk."""
+        patch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=_Unforced))
+        patch.setattr(os, "fsync", lambda _: None)
+        self.around(patch, os, ["fsync"])
+        self.around(patch, Mirror, ["promise", "begin", "commit", "fold_journal"])
+        self.around(patch, majority, ["copy_sealed"])
 
     def _watched(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*args: Any, **named: Any) -> Any:
@@ -41,6 +57,15 @@ class Fuse:
             return result
 
         return watched
+
+
+class _Unforced(sqlite3.Connection):
+    """The process dies here, not the machine."""
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        if statement.startswith("PRAGMA synchronous"):
+            statement = "PRAGMA synchronous = OFF"
+        return super().execute(statement, *values)
 
 
 def kill(store: PartyStore) -> None:

@@ -6,7 +6,7 @@ Everything about a session stands in one place, so a hub that lost its disk asks
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,13 +22,17 @@ from privateyes.aggregation.messages import (
     Announcement,
     HubCommitment,
     HubRequest,
+    Opening,
     OpeningReceipt,
     Origin,
     SealedGroupKey,
+    Signed,
     Submission,
 )
 from privateyes.crypto.commitment import commit_to_sum
+from privateyes.crypto.labels import Role
 from privateyes.crypto.signature import SigningKey
+from privateyes.errors import AbortError, MalformedError
 
 STEPS = ("announce", "submit", "vote", "commit", "agree", "open", "certify")
 """A session's steps, in order; an answer to one of these."""
@@ -63,6 +67,8 @@ class HubSession:
         self.got: dict[str, dict[str, tuple[bytes, ...]]] = defaultdict(dict)
         self.submissions: dict[int, Submission] = {}
         self.closed = False
+        self.spoke: set[str] = set()
+        """Who repeated its words."""
 
     def receive(self, packet: Packet, message: Any) -> list[Packet]:
         """Keep an answer; the requests that it makes possible."""
@@ -72,27 +78,37 @@ class HubSession:
         self.got[step][packet.sender] = packet.parts
         if step == "submit" and not self.closed and set(self.got["submit"]) >= self.submitters:
             return self.close_submissions()
-        complete = step in STEPS and step != "submit" and len(self.got[step]) == len(self.owner.aggregators)
-        return self.proceed() if complete else []
+        return self.proceed() if step in STEPS and step != "submit" and self._is_complete(step) else []
 
     def close_submissions(self) -> list[Packet]:
         """Wait for no more clients."""
+        self.gather()
+        return self.proceed()
+
+    def gather(self) -> None:
+        """Take what came from clients."""
         self.closed = True
         came = [Submission.from_bytes(parts[0], self.manifest) for parts in self.got["submit"].values()]
         self.submissions = {submission.header.client: submission for submission in came}
-        return self.proceed()
 
     def proceed(self) -> list[Packet]:
-        """The requests of the first step that is not complete, to those who have not answered."""
-        for step in STEPS:
-            if step == "submit":
-                if not self.closed:
-                    return self._ask_clients()
-                continue
-            missing = [name for name in self.owner.aggregators if name not in self.got[step]]
-            if missing:
-                return self.owner.ask(missing, step, getattr(self, f"_for_{step}")())
-        return [*self.owner.ask(self.owner.aggregators, "finish", self.words("certify")), *self.deliver()]
+        """The requests of the first step after the last complete one, to those who have not answered."""
+        after = max((k + 1 for k, step in enumerate(STEPS) if self._is_complete(step)), default=0)
+        if after == len(STEPS):
+            return [*self.owner.ask(self.owner.aggregators, "finish", self.words("certify")), *self.deliver()]
+        step = STEPS[after]
+        if step == "submit":
+            return self._ask_clients()
+        missing = [name for name in self.owner.aggregators if name not in self.got[step]]
+        return self.owner.ask(missing, step, getattr(self, f"_for_{step}")())
+
+    def _is_complete(self, step: str) -> bool:
+        return self.closed if step == "submit" else len(self.got[step]) == len(self.owner.aggregators)
+
+    @property
+    def is_voted(self) -> bool:
+        """Whether its roster is fixed."""
+        return self._is_complete("vote")
 
     def words(self, step: str) -> list[bytes]:
         """Every aggregator's answer, in order."""
@@ -148,6 +164,8 @@ class HubSession:
         return [*self.words("commit"), self.commitment.to_bytes()]
 
     def _for_open(self) -> list[bytes]:
+        if self.owner.careful and hub.agreed_transcript(self.manifest, self.parsed("agree")) is None:
+            raise AbortError("the aggregators signed different transcripts", "give the session up")
         self.owner.opening.add(self.sid)  # durable, before anybody can open
         return self.words("agree")
 
@@ -181,6 +199,7 @@ class HubSession:
 
     def take_words(self, sender: str, messages: Iterable[Any]) -> None:
         """File what an aggregator said again."""
+        self.spoke.add(sender)
         kinds = {ANSWERS[step][0]: step for step in ("vote", "commit", "agree", "certify")}
         for message in messages:
             if isinstance(message, OpeningReceipt):
@@ -190,7 +209,7 @@ class HubSession:
 
     def may_go_on(self) -> bool:
         """Whether it can be finished; if not, it is to be given up. With n agreements, only on the sum in them."""
-        if "vote" not in self.got or len(self.got["vote"]) < len(self.owner.aggregators):
+        if not self.is_voted:
             return True
         if not {client for client, _ in self.entries} <= set(self.submissions):
             return False
@@ -199,7 +218,10 @@ class HubSession:
         if transcript is None:
             return len({agreement.transcript for agreement in agreements}) < 2
         commitments = self.parsed("commit")
-        hub.require_agreed_sum(self.commitment, commitments[0].rho, commitments, transcript)
+        try:
+            hub.require_agreed_sum(self.commitment, commitments[0].rho, commitments, transcript)
+        except AbortError:
+            return False
         return True
 
 
@@ -211,6 +233,7 @@ class HubActor:
         one_kind: how it chooses the headers that it passes on.
         sessions: everything that it knows, by sid.
         opening: the sessions whose n agreements it passed on; none of them is given up.
+        careful: whether it checks every signature before it keeps a word, as an honest one does.
         setup: the current one.
     """
 
@@ -222,7 +245,7 @@ class HubActor:
         self.clients = [f"client {i}" for i in range(1, len(manifest.clients) + 1)]
         self.shift: Callable[[Any], Any] = lambda share: share
         self.one_kind: Callable[[Iterable[Any]], list[Any]] = hub.one_kind
-        self.setup, self.members = b"", list(self.clients)
+        self.setup, self.members, self.leader, self.careful = b"", list(self.clients), "", False
         self.made: dict[str, dict[str, tuple[bytes, ...]]] = defaultdict(dict)
         self.lose()
 
@@ -242,6 +265,11 @@ class HubActor:
         unsigned = HubRequest(action, named.setup, named.round, named.state_id)
         return unsigned.signed_by(self.key, named.setup)
 
+    def know(self, named: Named) -> HubSession:
+        """A session of which it knows nothing but that it was announced."""
+        self.session = self.sessions.setdefault(named.sid, HubSession(self, named, self.clients))
+        return self.session
+
     def announce(self, named: Named, submitters: Iterable[str], source: tuple[Any, ...] = ()) -> list[Packet]:
         """Start a round."""
         self.session = self.sessions[named.sid] = HubSession(self, named, submitters, source)
@@ -250,11 +278,14 @@ class HubActor:
     def receive(self, packet: Packet) -> list[Packet]:
         """Keep an answer; the requests that it makes possible."""
         messages = packet.messages(self.manifest)  # a hub refuses what no party could parse
+        if self.careful:
+            for message in messages:
+                _require_from(self.manifest, packet.sender, message)
         if packet.step in ("key", "seal", "lead", "vouch", "give"):
-            self.made[packet.step][packet.sender] = packet.parts
-            complete = packet.step == "key" and len(self.made["key"]) == len(self.aggregators)
-            return self._bind() if complete else []
-        if not messages:
+            return self._file(packet)
+        if packet.step == "words":
+            self._hear(packet.sender, messages)
+        if not messages or packet.step == "words":
             return []
         message = messages[0]
         sid = _sid_of(message)
@@ -263,10 +294,13 @@ class HubActor:
         session = self.sessions.get(sid)
         if session is None:
             return []
-        if packet.step == "words":
-            session.take_words(packet.sender, messages)
-            return []
         return session.receive(packet, message)
+
+    def _hear(self, sender: str, messages: Sequence[Any]) -> None:
+        """What an aggregator said again; where it said nothing yet, of the session that was asked about last."""
+        session = self.sessions.get(_sid_of(messages[0])) if messages else self.session
+        if session is not None:
+            session.take_words(sender, messages)
 
     def _close(self, sender: str, sid: bytes, word: bytes) -> list[Packet]:
         words = self.closings[sid]
@@ -283,6 +317,14 @@ class HubActor:
         self.made.clear()
         self.members = list(members)
         return self.ask(self.aggregators, "key", [label])
+
+    def _file(self, packet: Packet) -> list[Packet]:
+        """Keep an answer of the set-up; a key that comes when all were passed on is too late."""
+        made = self.made[packet.step]
+        if packet.step == "key" and len(made) == len(self.aggregators):
+            return []
+        made[packet.sender] = packet.parts
+        return self._bind() if packet.step == "key" and len(made) == len(self.aggregators) else []
 
     def _bind(self) -> list[Packet]:
         words = [self.made["key"][name][0] for name in self.aggregators]
@@ -308,6 +350,20 @@ class HubActor:
         parts = self.made["lead"].get(self.leader, ())
         sealed = [SealedGroupKey.from_bytes(part, self.manifest) for part in parts]
         return [Packet(HUB, f"client {own.recipient}", "group", (own.to_bytes(),)) for own in sealed]
+
+
+def _require_from(manifest: Manifest, sender: str, message: Any) -> None:
+    """Refuse what the sender did not sign: it would be passed on, and nobody could use it."""
+    if isinstance(message, Submission | Opening):
+        message = message.header if isinstance(message, Submission) else message.receipt(manifest.bulk_hash)
+    if not isinstance(message, Signed):
+        return
+    role, number = sender.split()
+    if message.role != role or message.signer != int(number):
+        raise MalformedError(f"a message of {message.role} {message.signer} came from {sender}")
+    parties = manifest.aggregators if role == Role.AGGREGATOR else manifest.clients
+    context = manifest.digest() if isinstance(message, AggregatorKey) else getattr(message, "sid", b"")
+    message.require_signature_of(parties[int(number) - 1].public_key, context or message.setup)
 
 
 def _sid_of(message: Any) -> bytes:

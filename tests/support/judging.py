@@ -6,11 +6,13 @@ One oracle for all tests of misbehaviour and every random schedule: the invarian
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from privateyes.aggregation.audit import audit
+from privateyes.aggregation.audit.findings import RECORDER, Level
 from privateyes.aggregation.functionality import aggregate
 from privateyes.aggregation.messages import (
     NO_SESSION,
@@ -185,3 +187,18 @@ def _fixed_before_opening(task: Network, delivery: Delivery) -> Iterator[str]:
     result = result_digest(delivery.sid, transcript, root, len(delivery.roster))
     if {m.result for m in words if isinstance(m, ResultSignature)} != {result}:
         yield "accepted what is not signed"
+
+
+# The audit
+
+
+def wrongly_proven(heard: Mapping[Network, Iterable[Any]]) -> Iterator[str]:
+    """What an audit of all that crossed the networks, forged and altered words too, says against honest parties."""
+    for task, messages in heard.items():
+        found = audit(task.manifest, [*(message for _, message in task.said), *messages])
+        findings = [*found.findings, *(finding for session in found.sessions for finding in session.findings)]
+        for finding in findings:
+            honest = [party for party in finding.parties if party not in {*task.corrupt, RECORDER}]
+            wrong = {Level.PROVEN: bool(honest), Level.INCONSISTENT: len(honest) == len(finding.parties)}
+            if wrong.get(finding.level, False):
+                yield f"{', '.join(honest)} proven guilty, though honest: {finding.what}"

@@ -65,8 +65,8 @@ class Network:
         sibling: another task of the same parties; their disks are the same.
     """
 
-    aggregator_actor: type[AggregatorActor] = AggregatorActor
-    client_actor: type[ClientActor] = ClientActor
+    initial = INITIAL
+    """The model that the task begins with."""
 
     def __init__(
         self,
@@ -120,17 +120,25 @@ class Network:
         disk = self.disks[name]
         if name in memories:
             disk.put("memory", own.manifest.digest(), memories[name])
-        return self.aggregator_actor(own, disk)
+        return self.actor_of_aggregator(own.number)(own, disk)
 
     def _client(self, own: Any, memories: dict[str, Any]) -> ClientActor:
         name = f"client {own.number}"
         disk = self.disks[name]
         if name in memories:
             disk.put("memory", own.manifest.digest(), memories[name])
-            disk.put("model", own.manifest.digest(), INITIAL)
-        actor = self.client_actor(own, disk, self.world.encoded)
-        actor.delta = self.world.delta(own.number)
+            disk.put("model", own.manifest.digest(), self.initial)
+        actor = self.actor_of_client(own.number)(own, disk, self.world.encoded)
+        actor.delta, actor.initial = self.world.delta(own.number), self.initial
         return actor
+
+    def actor_of_aggregator(self, number: int) -> type[AggregatorActor]:
+        """The class of an aggregator's actor."""
+        return AggregatorActor
+
+    def actor_of_client(self, number: int) -> type[ClientActor]:
+        """The class of a client's actor."""
+        return ClientActor
 
     # Running
 
@@ -317,6 +325,25 @@ class Network:
             self.run()
         self.flight += session.proceed()
         self.run()
+
+    def recover(self, named: Named) -> None:
+        """What an honest hub does that knows of a session and not what became of it: it asks for everything once more,
+        and goes on if it can. If it cannot, all give the session up.
+        """
+        session = self.hub.know(named)
+        self.look(session)
+        if session.may_go_on():
+            self.retry()
+        else:
+            self.give_up(named)
+
+    def look(self, session: HubSession) -> None:
+        """The hub asks everybody for what they said and sent in a session."""
+        self.flight += self.hub.ask(self.hub.aggregators, "words", [session.sid])
+        self.flight += self.hub.ask(self.hub.clients, "resend", [session.sid])
+        self.run()
+        if session.is_voted:
+            session.gather()
 
     def play_again(self) -> None:
         """What an honest hub does after a session that did not end: it is given up, the next round is announced, and

@@ -49,7 +49,6 @@ from privateyes.aggregation.roster import (
     require_size,
     result_digest,
     roster_digest,
-    transcript_digest,
 )
 from privateyes.aggregation.session_rules import (
     LATER,
@@ -389,17 +388,15 @@ class Aggregator:
             raise AbortError("this aggregator's own commitment came back altered", "ask again")
         if len(set(digests)) != len(digests):
             raise AbortError("two aggregators sent the same commitment", "give the session up; one copied the other's")
-        agreed = (hub.commitment, *digests)
-        transcript = transcript_digest(record.sid, record.rho, agreed)
-        word = self._agreement(record, transcript)
+        agreed = replace(record, commitments=(hub.commitment, *digests))
         if record.commitments:
-            if record.transcript != transcript:
+            if record.transcript != agreed.transcript:
                 raise RefusedError("another transcript was signed for this session", "go on with it, or give it up")
-            return Step(word, None)
-        return Step(word, memory.with_record(replace(record, commitments=agreed)))
+            return Step(self._agreement(record), None)
+        return Step(self._agreement(agreed), memory.with_record(agreed))
 
-    def _agreement(self, record: SessionRecord, transcript: bytes) -> Agreement:
-        return Agreement(record.sid, self.number, transcript).signed_by(self.identity, record.sid)
+    def _agreement(self, record: SessionRecord) -> Agreement:
+        return Agreement(record.sid, self.number, record.transcript).signed_by(self.identity, record.sid)
 
     # Step 4
 
@@ -453,7 +450,7 @@ class Aggregator:
         return Words(
             vote=None if record.voted is None else self._vote(sid, record.voted),
             commitment=self._commitment(record) if record.rho else None,
-            agreement=self._agreement(record, record.transcript) if record.commitments else None,
+            agreement=self._agreement(record) if record.commitments else None,
             commitments=record.commitments,
             opening=self._opening_receipt(record) if sid in memory.opened else None,
             result=self._result(record) if record.result else None,

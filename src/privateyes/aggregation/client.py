@@ -314,7 +314,7 @@ class Client:
 
         Args:
             ledger: as for ``submit``.
-            kept: what was stored of a submission of the chain whose session this client still follows.
+            kept: what was stored of a session of the chain that it still follows: of the first, for example.
             nonce: 32 fresh bytes.
             origin: the roster of the chain's first session, and what every aggregator signed when it committed to it.
 
@@ -339,18 +339,23 @@ class Client:
         if kept.header.sid not in {entry.sid for entry in entries if entry.chain == named.sid}:
             raise RefusedError("what was kept is of another session", "give what was stored of this chain")
         # From this very state, clips included, and the same numbers as they left: the bytes of then come out again.
-        self.resend(memory, kept)
+        self._as_sent(memory.session(kept.header.sid), kept)
         clients = tuple(client for client, _ in named.roster)
         return self._submitted(observed, (kept.pieces, kept.weight), nonce, (named.sid, clients))
 
     def resend(self, memory: ClientMemory, kept: Kept) -> Submission:
         """A submission's bytes once more, for the same session: the same to the bit, so it costs nothing.
 
+        Of the session that it accepted last too: a hub that lost the sum before everybody had the result needs them.
+
         Raises:
             RefusedError: the client does not follow that session any more.
             MalformedError: what was stored is damaged.
         """
-        session = memory.session(kept.header.sid)
+        sid, last = kept.header.sid, memory.accepted
+        return self._as_sent(memory.session(sid) or (last if last is not None and last.sid == sid else None), kept)
+
+    def _as_sent(self, session: FollowedSession | None, kept: Kept) -> Submission:
         if session is None or session.header_hash != kept.header.hash():
             raise RefusedError("this client does not follow that session any more", "nothing is to be sent for it")
         streams, scratch = self._streams(kept.round_keys, kept.header.sid, kept.header.nonce)

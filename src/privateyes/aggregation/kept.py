@@ -1,8 +1,9 @@
 """What a client keeps of a submission, so that it can send the same bytes, or the same update, again.
 
 The share itself is not kept: it follows from the encoded update and the keys of this one session. Keeping those beside
-the update tells a thief of the client's store nothing that the update does not. All of it is erased once the weights
-have changed by an accepted result, or every session from them is void.
+the update tells a thief of the client's store nothing that the update does not. All of it is erased once every session
+from the weights is void, or another result was accepted after the one that moved them: until then a hub that lost the
+sum may need it for the clients that have no result yet.
 """
 
 from __future__ import annotations

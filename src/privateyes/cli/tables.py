@@ -60,7 +60,7 @@ def print_remnants(directory: Path, remnants: Sequence[Remnant]) -> None:
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("what it is")
     for remnant in remnants:
-        path = escape(str(remnant.path.relative_to(directory)))
+        path = escape("\n".join(map(str, (remnant.path.relative_to(directory), *remnant.mirrors))))
         table.add_row(path, human_bytes(remnant.size_bytes), remnant.kind.value)
     console.print(table)
 

@@ -15,15 +15,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from privateyes.engines.local.mirror import STORE_NAME
 from privateyes.engines.local.secure import TRANSCRIPTS_NAME, store_folders
 from privateyes.errors import PrivateyesError, RunDirectoryError
 from privateyes.experiments.record import EXPERIMENT, exclusive
 from privateyes.experiments.replay import REPLAY_FOLDER
 from privateyes.experiments.report import write_report
-from privateyes.experiments.secure import FOLDER, forget_secrets
+from privateyes.experiments.secure import FOLDER, forget_secrets, remove_store_files, store_files
 from privateyes.experiments.way_names import WAYS
-from privateyes.files import overwrite
 
 SAMPLES: Final = "samples.npz"
 PAGE: Final = "report.html"
@@ -50,11 +48,13 @@ class Remnant:
         path: a file, or for keys and records the folder that they stand in.
         kind: what it is.
         size_bytes: on disk.
+        mirrors: for keys, the folders beyond the run's directory that hold some of it.
     """
 
     path: Path
     kind: Kind
     size_bytes: int
+    mirrors: tuple[Path, ...] = ()
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def remnants_of(directory: Path, everything: bool = False) -> Iterator[tuple[Rem
             "name a directory that `privateyes train` wrote; a comparison's runs are its seed-*/ folders",
         )
     with exclusive(directory):
-        yield tuple(Remnant(path, kind, _size(path, kind)) for path, kind in _found(directory, everything))
+        yield tuple(_remnant(path, kind) for path, kind in _found(directory, everything))
 
 
 def remove(directory: Path, remnants: tuple[Remnant, ...]) -> None:
@@ -107,7 +107,7 @@ def is_finished(directory: Path) -> bool:
 def _found(directory: Path, everything: bool) -> Iterator[tuple[Path, Kind]]:
     tasks = sorted((directory / FOLDER).glob("*/*/"))
     for folder in (*tasks, directory / REPLAY_FOLDER):
-        if any(_store_files(folder)):
+        if any(store_files(folder)):
             yield folder, Kind.KEYS
     for path in sorted(directory.glob("checkpoints/*/*.safetensors")):
         way = WAYS.get(path.name.partition(".")[0])
@@ -128,30 +128,20 @@ def _found(directory: Path, everything: bool) -> Iterator[tuple[Path, Kind]]:
                 yield folder / TRANSCRIPTS_NAME, Kind.RECORD
 
 
-def _store_files(folder: Path) -> Iterator[Path]:
-    """The store's files and its bodies, in every mirror; a kill may have left the one without the other."""
-    stem = STORE_NAME.partition(".")[0]
-    for place in {folder, *store_folders(folder)}:
-        for path in sorted(place.glob(f"{stem}.*")):
-            yield from sorted(path.iterdir()) if path.is_dir() and not path.is_symlink() else ()
-            yield path
-
-
-def _size(path: Path, kind: Kind) -> int:
-    files = _store_files(path) if kind is Kind.KEYS else path.rglob("*") if kind is Kind.RECORD else (path,)
-    return sum(file.lstat().st_size for file in files if not file.is_dir())
+def _remnant(path: Path, kind: Kind) -> Remnant:
+    found = store_files(path) if kind is Kind.KEYS else path.rglob("*") if kind is Kind.RECORD else (path,)
+    files = [file for file in found if not file.is_dir()]
+    mirrors = store_folders(path) if kind is Kind.KEYS else []
+    holding = [place for place in mirrors if place != path and any(file.is_relative_to(place) for file in files)]
+    return Remnant(path, kind, sum(file.lstat().st_size for file in files), tuple(holding))
 
 
 def _forget(folder: Path) -> None:
     """Destroy a task's store; one that is damaged or of another version, and does not open, is overwritten as it is."""
-    if not any(path.is_symlink() for path in _store_files(folder)):  # else another folder would be emptied
+    if not any(path.is_symlink() for path in store_files(folder)):  # else another folder would be emptied
         with suppress(RunDirectoryError, sqlite3.Error):
             forget_secrets(folder)
-    for path in list(_store_files(folder)):
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
-        else:
-            overwrite(path)
+    remove_store_files(folder)
 
 
 def _without_pictures(directory: Path) -> None:

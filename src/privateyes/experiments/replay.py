@@ -15,6 +15,7 @@ from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from, set_up
 from privateyes.engines.local.secure import local_inputs, training_state
 from privateyes.engines.local.session import Session, SessionResult
+from privateyes.engines.local.stages import put_memories
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Wire
 from privateyes.experiments.folds import Fold
@@ -85,13 +86,14 @@ def _run_once(
     begins = replace(state, round=0)  # a task of its own, which begins with this model
     parties = parties_from(plan, draw_identities(plan), begins.digest())
     wire = Wire(parties.manifest)
-    set_up(parties, training_state(begins), wire)
-    if altered:
-        parties = _with_altering_aggregator(parties)
     folder = run_directory / REPLAY_FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of a replay that was killed
     try:
         with closing(PartyStore.create(folder)) as store:
+            set_up(parties, training_state(begins), wire, lambda bound: put_memories(store, parties, bound, {}))
+            put_memories(store, parties, parties.aggregator_memories, parties.client_memories)
+            if altered:
+                parties = _with_altering_aggregator(parties)
             session = Session(parties, wire, store, RoleClock(), clips=state.clips)
             return session.run(0, local_inputs(parties, begins, updates, seed))
     finally:

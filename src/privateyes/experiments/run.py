@@ -120,7 +120,7 @@ def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras
     with WorkerPool(task, preparation.local_settings(), spec.training.workers) as pool:
         for fold in preparation.folds:
             for way in spec.ways:
-                _run_way(way, FoldContext(preparation, fold, pool, run.path), task, run, observer)
+                _run_way(way, FoldContext(preparation, fold, pool, run.path, observer.note), task, run, observer)
         replay = _replay(preparation, pool, run, observer) if extras else None
         if extras:
             run.write_arrays("samples.npz", draw_samples(preparation, task, pool, run))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,14 +14,16 @@ from privateyes.aggregation.privacy_section import Privacy
 from privateyes.crypto.field import field_by_name
 from privateyes.encoding.fixed_point import FixedPoint, exact_clip, largest_scale_bits
 from privateyes.encoding.norm import smallest_bound
+from privateyes.engines.local.mirror import STORE_NAME
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange, store_folders
 from privateyes.engines.local.store import PartyStore
-from privateyes.errors import ParameterError
+from privateyes.errors import ParameterError, RunDirectoryError
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.federation.cohorts import cohort_size
 from privateyes.federation.server_step import ServerOptimiser
+from privateyes.files import overwrite
 
 LONGEST_UPDATE: Final = 100.0
 """The default limit of an update's L2 norm with a clip of at most 1, and so many clips above. Of all updates measured
@@ -107,15 +110,21 @@ def mirror_folders(spec: ExperimentSpec, folder: Path) -> tuple[Path, ...]:
     """One folder for this task in each of the experiment's mirrors; none where it names none.
 
     Args:
-        folder: see `task_folder`; of two runs with one mirror, each finds its own.
+        folder: see `task_folder`. Of two runs with one mirror each finds its own, also once its directory was moved.
+
+    Raises:
+        RunDirectoryError: the file that names the folders of a task that has begun is damaged.
     """
+    named = tuple(store_folders(folder))
+    if named != (folder,) and [str(mirror.parents[2]) for mirror in named] == spec.store.mirrors:
+        return named
     run = folder.absolute().parents[2]
     own = f"{run.name}-{hashlib.sha256(str(run).encode()).hexdigest()[:12]}"
     return tuple(Path(mirror) / own / folder.parent.name / folder.name for mirror in spec.store.mirrors)
 
 
 def open_secure_exchange(
-    spec: ExperimentSpec, plan: SecurePlan, optimiser: ServerOptimiser, folder: Path
+    spec: ExperimentSpec, plan: SecurePlan, optimiser: ServerOptimiser, folder: Path, note: Callable[[str], None]
 ) -> SecureExchange:
     """The exchange of a secure way, for one fold.
 
@@ -124,17 +133,55 @@ def open_secure_exchange(
         plan: of the task.
         optimiser: the server step, which every client runs itself.
         folder: see `task_folder`.
+        note: is told of mirrors that are missing.
 
     Raises:
         ParameterError: as `secure_plan`.
         RunDirectoryError: the folder holds another task.
     """
     mirrors = mirror_folders(spec, folder)
-    return SecureExchange(plan, optimiser, folder, spec.seed, threads=spec.training.workers, mirrors=mirrors)
+    exchange = SecureExchange(plan, optimiser, folder, spec.seed, threads=spec.training.workers, mirrors=mirrors)
+    for missing in exchange.missing_mirrors():
+        note(
+            f"warning: the mirror in {missing} is missing; the store goes on without it, and one disk fewer may be "
+            "lost. Attach its disk, and continue the run with --resume"
+        )
+    return exchange
 
 
 def forget_secrets(folder: Path) -> None:
-    """Remove the parties' keys once the last round of a secure way is on disk. Does nothing where they are gone."""
+    """Remove the parties' keys once the last round of a secure way is on disk. Does nothing where they are gone.
+
+    A store that does not open any more, as too few of its mirrors are left, is overwritten as it is.
+
+    Raises:
+        RunDirectoryError: the store is of another version.
+    """
     folders = store_folders(folder)
     if any(PartyStore.exists(one) for one in folders):
-        PartyStore(*folders).destroy()
+        with suppress(RunDirectoryError):
+            PartyStore(*folders).destroy()
+    remove_store_files(folder)
+
+
+def remove_store_files(folder: Path) -> None:
+    """Overwrite and remove what is left of a task's store, in all of its mirrors that are there; of links, the link."""
+    for path in list(store_files(folder)):
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            overwrite(path)
+    for mirror in store_folders(folder):
+        if mirror != folder:
+            with suppress(OSError):  # it is not there, or another task of the run is
+                for emptied in (mirror, *mirror.parents[:2]):
+                    emptied.rmdir()
+
+
+def store_files(folder: Path) -> Iterator[Path]:
+    """The files of a task's store and its bodies, in every mirror; a kill may have left the one without the other."""
+    stem = STORE_NAME.partition(".")[0]
+    for place in dict.fromkeys((folder, *store_folders(folder))):
+        for path in sorted(place.glob(f"{stem}.*")):
+            yield from sorted(path.iterdir()) if path.is_dir() and not path.is_symlink() else ()
+            yield path

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from privateyes.errors import ConfigError
-from privateyes.experiments.spec_tables import ExperimentSpec, Table
+from privateyes.experiments.spec_tables import ExperimentSpec, Store, Table
 from privateyes.experiments.way_names import WAYS
 from privateyes.tasks.gaze.models import MODELS, is_own_model
 
@@ -72,8 +72,7 @@ def parse_spec(text: str, origin: str, folder: Path, data: Path | None = None) -
     except ValidationError as error:
         _raise_config_error(origin, error)
     _check_choices(origin, spec)
-    mirrors = [str(folder.absolute() / _expand(origin, "store.mirrors", named)) for named in spec.store.mirrors]
-    spec = spec.model_copy(update={"store": spec.store.model_copy(update={"mirrors": mirrors})})
+    spec = spec.model_copy(update={"store": Store(mirrors=_mirrors(origin, folder, spec.store.mirrors))})
     if spec.data.path is None:
         return spec
     location = folder.absolute() / _expand(origin, "data.path", spec.data.path)
@@ -130,12 +129,6 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
     for way in spec.ways:
         if way not in WAYS:
             refuse(f'ways names "{way}", which is not known', closest(way, list(WAYS)))
-    if len(set(spec.store.mirrors)) < len(spec.store.mirrors) or len(spec.store.mirrors) in (1, 2):
-        refuse(
-            f"store.mirrors = {json.dumps(spec.store.mirrors)}: a store has three or more mirrors, each in a folder of "
-            "its own, or none",
-            "with two, losing either would be final; name three on different disks, or leave it out",
-        )
     if spec.aggregation.mode == "public" and spec.aggregation.clip_headroom is not None:
         refuse(
             'aggregation.clip_headroom does not go with aggregation.mode = "public": a public record holds no clips, '
@@ -155,6 +148,27 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
     if least is not None and least - corrupt < 2:
         problem = f"aggregation.roster_min = {least} with corrupt_clients = {corrupt}"
         refuse(f"{problem} leaves fewer than 2 clients to hide among", "raise roster_min or lower corrupt_clients")
+
+
+def _mirrors(origin: str, folder: Path, named: list[str]) -> list[str]:
+    """The mirrors' folders, absolute.
+
+    Raises:
+        ConfigError: there are one or two, or two are the same folder.
+    """
+    found = [os.path.abspath(folder / _expand(origin, "store.mirrors", name)) for name in named]
+    if len(found) in (1, 2):
+        raise ConfigError(
+            f"{origin}: store.mirrors = {json.dumps(named)} names {len(found)}, and a store has three or more mirrors "
+            "or none: with two, losing either would be final",
+            "name three folders on different disks, or leave it out",
+        )
+    twice = next((name for name, place in zip(named, found, strict=True) if found.count(place) > 1), None)
+    if twice is not None:
+        raise ConfigError(
+            f"{origin}: store.mirrors = {json.dumps(named)} names {twice} twice", "give each mirror a folder of its own"
+        )
+    return found
 
 
 def _check_training(spec: ExperimentSpec, refuse: Callable[[str, str], NoReturn]) -> None:
@@ -182,8 +196,8 @@ def _expand(origin: str, key: str, value: str) -> str:
         name = match[1] or match[2]
         if not os.environ.get(name):
             problem = f'{origin}: {key} = "{value}" needs the environment variable {name}, which is not set'
-            instead = ", or pass --data FILE" if key == "data.path" else ""
-            raise ConfigError(problem, f"set it (export {name}=/folder/of/the/data){instead}")
+            what, instead = ("data", ", or pass --data FILE") if key == "data.path" else ("mirror", "")
+            raise ConfigError(problem, f"set it (export {name}=/folder/of/the/{what}){instead}")
         return os.environ[name]
 
     return os.path.expanduser(_VARIABLE.sub(replace, value))

@@ -29,14 +29,19 @@ POOLED = "everybody"
 """Name of the only client of `centralised`."""
 
 
+def _tell_nobody(_: str) -> None:
+    """For ways that run unobserved."""
+
+
 @dataclass(frozen=True, slots=True)
 class FoldContext:
-    """What a way needs to run one fold."""
+    """What a way needs to run one fold; ``note`` is told what its operator should know."""
 
     preparation: Preparation
     fold: Fold
     pool: WorkerPool
     run_directory: Path
+    note: Callable[[str], None] = field(default=_tell_nobody, repr=False)
 
     @property
     def spec(self) -> ExperimentSpec:
@@ -138,7 +143,8 @@ def _secure(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
         optimiser = ClippingOptimiser(optimiser, clips)
     task = secure_plan(spec, fold, context.preparation.clients(fold), dimension)
     folder = task_folder(context.run_directory, fold, plan.name)
-    return _exchanged(plan, context, start, open_secure_exchange(spec, task, optimiser, folder), task.roster_min)
+    exchange = open_secure_exchange(spec, task, optimiser, folder, context.note)
+    return _exchanged(plan, context, start, exchange, task.roster_min)
 
 
 _KINDS: Mapping[str, Callable[[WayPlan, FoldContext, Checkpoint], Rounds]] = MappingProxyType(

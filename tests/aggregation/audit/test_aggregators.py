@@ -163,6 +163,15 @@ def _unsigned_header(case: Any) -> tuple[list[Message], list[Any]]:
     return [*without(case.said, Vote, of=2), made_up], [resigned(world, world.votes[1], entries=entries)]
 
 
+def _roster_with_a_forged_header(case: Any) -> tuple[list[Message], list[Any]]:
+    world = case.world
+    made_up = forged(world, replace(world.submissions[4].header, nonce=OTHER))
+    entries = (*world.entries[:3], (4, made_up.hash()))
+    rho = roster_digest(world.sid, world.delivery.group_check, entries)
+    base = [*without(case.said, RosterCommitment, Vote, of=2), made_up, preimage(world, roster=entries)]
+    return base, [resigned(world, world.commitments[1], rho=rho)]
+
+
 def _swapped_header(case: Any) -> tuple[list[Message], list[Any]]:
     world = case.world
     entries = (*world.entries[:3], (4, world.entries[2][1]))
@@ -175,21 +184,24 @@ def _other_commitment_under_t(case: Any) -> tuple[list[Message], list[Any]]:
     return base, [resigned(world, world.commitments[1], commitment=OTHER)]
 
 
-def _equal_commitments(case: Any) -> tuple[list[Message], list[Any]]:
+def _t_over(case: Any, digests: tuple[bytes, ...]) -> tuple[list[Message], list[Any]]:
     world = case.world
-    one, two, three, _ = world.delivery.commitments
-    digests = (one, two, three, three)
     transcript = transcript_digest(world.sid, world.commitments[0].rho, digests)
     base = [*without(case.said, Agreement, of=2), preimage(world, commitments=digests)]
     return base, [resigned(world, world.agreements[1], transcript=transcript)]
+
+
+def _equal_commitments(case: Any) -> tuple[list[Message], list[Any]]:
+    one, two, three, _ = case.world.delivery.commitments
+    return _t_over(case, (one, two, three, three))
 
 
 def _too_few_commitments(case: Any) -> tuple[list[Message], list[Any]]:
-    world = case.world
-    digests = world.delivery.commitments[:3]
-    transcript = transcript_digest(world.sid, world.commitments[0].rho, digests)
-    base = [*without(case.said, Agreement, of=2), preimage(world, commitments=digests)]
-    return base, [resigned(world, world.agreements[1], transcript=transcript)]
+    return _t_over(case, case.world.delivery.commitments[:2])
+
+
+def _no_commitments(case: Any) -> tuple[list[Message], list[Any]]:
+    return _t_over(case, ())
 
 
 def _wrong_sum(case: Any) -> tuple[list[Message], list[Any]]:
@@ -218,10 +230,12 @@ PINNED = {
     "two group keys": (_two_group_keys, "whose clients hold different group keys"),
     "a roster of fresh and repeated updates": (_mixed_origins, "mixes fresh updates with updates that are sent again"),
     "a vote for a forged header": (_unsigned_header, "voted for a header in client 4's name that client 4 did not"),
+    "a roster with a forged header": (_roster_with_a_forged_header, "signed a roster with a header in client 4's name"),
     "a vote for another's header": (_swapped_header, "voted for a header of client 3 in place of client 4's"),
     "another commitment than under its T": (_other_commitment_under_t, "signed a T that holds another roster or"),
     "a T with equal commitments": (_equal_commitments, "signed a T with two equal commitments"),
     "a T with too few": (_too_few_commitments, "signed a T over a wrong number of commitments"),
+    "a T with none": (_no_commitments, "signed a T over a wrong number of commitments"),
     "a wrong sum": (_wrong_sum, "signed a result that is not the sum of what its T holds"),
     "a result of another T": (_result_of_another_t, "signed a result under another T than its own"),
     "an opening unfit for its T": (_unfit_under_t, "opened something other than it committed to"),
@@ -260,6 +274,13 @@ def test_a_voided_session_with_anothers_result_names_two(make: Any) -> None:
     for accuse in (_closing(world, VOID), _given_up(world, 4)):
         assert list(named(world, [*base, *accuse])) == [(Level.INCONSISTENT, ("aggregator 1", "aggregator 2"))]
         assert named(world, [*base, *(forged(world, message) for message in accuse)]) == {}
+
+
+def test_who_is_proven_to_have_broken_its_word_makes_nobody_else_suspect(make: Any) -> None:
+    """The others' results stand beside its VOID, and it signed one too."""
+    case = make()
+    for accuse in (_closing(case.world, VOID), _given_up(case.world, 4)):
+        assert list(named(case.world, [*case.said, *accuse])) == [(Level.PROVEN, ("aggregator 2",))]
 
 
 def test_given_up_and_said_to_be_opened_is_proven_without_an_opening(make: Any) -> None:

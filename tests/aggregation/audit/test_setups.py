@@ -61,6 +61,7 @@ def test_an_offer_that_no_honest_aggregator_makes_is_proven(make: Any, offer: Ag
     assert list(found) == [(Level.PROVEN, ("aggregator 2",))]
     assert "a leader that the manifest does not name" in found[Level.PROVEN, ("aggregator 2",)][0]
     assert named(world, [*case.said, forged(world, offer)]) == {}
+    assert named(world, [*case.said, resigned(world, AggregatorKey(MAX_EPOCH, 2, 2, KEY))]) == {}
 
 
 def test_a_set_up_with_the_second_leader_is_as_good_as_one_with_the_first(make_world: Any) -> None:

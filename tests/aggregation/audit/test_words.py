@@ -12,6 +12,7 @@ from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit.findings import HUB, RECORDER, Level
 from privateyes.aggregation.messages import (
     CLOSING,
+    NO_SESSION,
     Agreement,
     DeliveryReceipt,
     Header,
@@ -185,8 +186,8 @@ def test_a_roster_to_be_sent_again_that_is_not_the_one_committed_to_is_suspected
     rest = [message for message in task.said if message is not origin]
     for altered in (replace(origin, roster=origin.roster[:-1]), replace(origin, group_check=OTHER)):
         assert suspected(task, [*rest, altered]) == {HUB_OR_RECORDER}
-    stray = replace(origin, sid=OTHER)
-    assert suspected(task, [*task.said, stray]) == {HUB_OR_RECORDER}
+    for sid in (OTHER, NO_SESSION):
+        assert suspected(task, [*task.said, replace(origin, sid=sid)]) == {HUB_OR_RECORDER}
 
 
 def test_a_roster_of_a_session_in_another_file_is_not_held_against_anybody(task: Any) -> None:

@@ -1,47 +1,38 @@
-"""A local session ends in the right average, and a kill at any store transaction changes nothing."""
+"""A local session ends in the right average, and nothing leaves of one that cannot."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from local_task import INITIAL, local_parties, put_all, set_up_in
+from failing_disks import Killed
+from local_task import INITIAL, local_parties, set_up_in
 from privateyes.aggregation import hub, messages
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.ledger import SessionEnd
 from privateyes.aggregation.memory import AggregatorMemory, TrainingState
 from privateyes.aggregation.messages import (
-    VOID,
     Abort,
     Agreement,
-    Announcement,
-    Closing,
-    Header,
-    Opening,
     OpeningReceipt,
-    ResultSignature,
-    RosterCommitment,
     Vote,
 )
 from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
-from privateyes.crypto.field import COMPACT, WIDE, Field
+from privateyes.crypto.field import COMPACT, Field
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local import sealed_file, secure, session
+from privateyes.engines.local import sealed_file, session
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan, draw_identities, set_up
 from privateyes.engines.local.quorum import Quorum
-from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.session import LocalInput, Session
-from privateyes.engines.local.stages import AGAIN, HUB
+from privateyes.engines.local.stages import AGAIN, HUB, put_memories
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, TrafficKey, Wire
 from privateyes.errors import (
@@ -52,176 +43,18 @@ from privateyes.errors import (
     RunDirectoryError,
     TrainingError,
 )
-from privateyes.federation.rounds import ClientUpdate, ServerState
-from privateyes.federation.server_step import FedAvg
 
 NAMES, D = ("a", "b", "c"), 7
 
 
-def _plan(field: Field = COMPACT, aggregators: int = 2, roster_min: int = 2) -> SecurePlan:
+def plan_of(field: Field = COMPACT, aggregators: int = 2, roster_min: int = 2) -> SecurePlan:
     return SecurePlan(NAMES, D, aggregators, FixedPoint(field, 1.0, 12, 20, 3), roster_min, privacy=Privacy(1.0))
-
-
-def _updates(round_index: int, names=NAMES) -> list[ClientUpdate]:
-    generator = np.random.default_rng(round_index)
-    deltas = {name: generator.normal(0, 0.6, D).astype(np.float32) for name in NAMES}
-    return [ClientUpdate(name, 2 + index, deltas[name], 0.0) for index, name in enumerate(NAMES) if name in names]
-
-
-def _start() -> ServerState:
-    return ServerState(np.zeros(D, np.float32))
-
-
-class Killed(BaseException):
-    """The process dies."""
-
-
-class MortalStore(PartyStore):
-    """Dies at the k-th of: before a transaction, inside it at its end, right after it is on disk; before and after
-    large bodies are written; before the journal is folded in.
-    """
-
-    moments_left = -1
-
-    def __init__(self, *folders) -> None:
-        super().__init__(*folders)
-        self._connection.execute("PRAGMA synchronous = OFF")  # the process dies here, not the machine
-
-    def _tick(self) -> None:
-        if MortalStore.moments_left == 0:
-            raise Killed
-        MortalStore.moments_left -= 1
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        self._tick()
-        with super().transaction():
-            yield
-            self._tick()
-        self._tick()
-
-    def write_large(self, sid, bodies):
-        self._tick()
-        written = super().write_large(sid, bodies)
-        self._tick()
-        return written
-
-    def write_state(self, pieces):
-        self._tick()
-        return super().write_state(pieces)
-
-    def fold_journal(self) -> None:
-        self._tick()
-        super().fold_journal()
-
-
-@pytest.fixture
-def spoken(monkeypatch: pytest.MonkeyPatch):
-    """Every signed message that ever crossed a wire, by type, session and speaker."""
-    words = defaultdict(set)
-    count = Wire._count
-
-    def listening(self, message, hops):
-        match message:
-            case RosterCommitment() | Agreement() | Opening() | ResultSignature() | Vote():
-                words[type(message), message.sid, message.aggregator].add(message.to_bytes())
-            case Closing():
-                words[Closing, message.sid, message.aggregator].add(message.outcome)
-            case Header():
-                words[Header, message.sid, message.client].add(message.to_bytes())
-            case Announcement():
-                words[Announcement, (message.setup, message.round), message.aggregator].add(message.to_bytes())
-        return count(self, message, hops)
-
-    monkeypatch.setattr(Wire, "_count", listening)
-    return words
-
-
-def _require_one_voice(words) -> None:
-    assert words
-    assert all(len(said) == 1 for said in words.values())
-    for kind, sid, speaker in words:
-        if kind is Closing and words[Closing, sid, speaker] == {VOID}:
-            assert (Opening, sid, speaker) not in words
-
-
-def _train(directory, rounds: int, field: Field, aggregators: int) -> tuple[ServerState, list[dict]]:
-    """Rounds until done, beginning anew from the last state that was handed over, as a resumed run does."""
-    exchange = SecureExchange(_plan(field, aggregators), FedAvg(), directory, seed=5)
-    details = []
-    try:
-        state = _train.checkpoint
-        while state.round < rounds:
-            state, report = exchange.exchange(state, _updates(state.round))
-            _train.checkpoint = state
-            details.append(report.details)
-    finally:
-        exchange._store._connection.close()
-    return state, details
-
-
-@pytest.mark.parametrize(("field", "aggregators"), [(COMPACT, 2), (WIDE, 3)], ids=["2-compact", "3-wide"])
-def test_a_kill_at_any_moment_changes_neither_the_result_nor_what_was_said(
-    tmp_path, monkeypatch, spoken, field, aggregators
-) -> None:
-    monkeypatch.setattr(secure, "PartyStore", MortalStore)
-    MortalStore.moments_left, _train.checkpoint = -1, _start()
-    expected, _ = _train(tmp_path / "reference", 2, field, aggregators)
-    moments = -1 - MortalStore.moments_left
-    assert moments > 40
-    step = 1 if field is COMPACT else 5
-    for moment in range(0, moments, step):
-        spoken.clear()
-        MortalStore.moments_left, _train.checkpoint = moment, _start()
-        directory = tmp_path / f"{moment}"
-        with pytest.raises(Killed):
-            _train(directory, 2, field, aggregators)
-        MortalStore.moments_left = -1
-        resumed, _ = _train(directory, 2, field, aggregators)
-        assert resumed.vector.tobytes() == expected.vector.tobytes()
-        assert resumed.round == expected.round
-        _require_one_voice(spoken)
-
-
-def test_a_second_kill_during_the_recovery_changes_nothing_either(tmp_path, monkeypatch, spoken) -> None:
-    monkeypatch.setattr(secure, "PartyStore", MortalStore)
-    MortalStore.moments_left, _train.checkpoint = -1, _start()
-    expected, _ = _train(tmp_path / "reference", 1, COMPACT, 2)
-    for case, (first, second) in enumerate([(5, 4), (9, 6), (12, 9), (15, 1), (17, 2), (18, 3), (19, 5), (22, 1)]):
-        spoken.clear()
-        _train.checkpoint = _start()
-        for moment in (first, second):
-            MortalStore.moments_left = moment
-            try:
-                _train(tmp_path / f"{case}", 1, COMPACT, 2)
-            except Killed:
-                continue
-        MortalStore.moments_left, _train.checkpoint = -1, _start()
-        resumed, _ = _train(tmp_path / f"{case}", 1, COMPACT, 2)
-        assert resumed.vector.tobytes() == expected.vector.tobytes()
-        _require_one_voice(spoken)
-
-
-def test_an_opened_session_is_finished_and_the_clipped_coordinates_are_still_known(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(secure, "PartyStore", MortalStore)
-    MortalStore.moments_left, _train.checkpoint = -1, _start()
-    _, expected = _train(tmp_path / "reference", 1, COMPACT, 2)
-    moments = -1 - MortalStore.moments_left
-    MortalStore.moments_left, _train.checkpoint = moments - 4, _start()
-    with pytest.raises(Killed):
-        _train(tmp_path / "killed", 1, COMPACT, 2)
-    MortalStore.moments_left = -1
-    _, resumed = _train(tmp_path / "killed", 1, COMPACT, 2)
-    assert expected[0]["saturated"] > 0
-    assert expected[0]["shortened"] > 0
-    for key in ("saturated", "shortened", "roster", "total_weight", "deviation"):
-        assert resumed[0][key] == expected[0][key]
 
 
 @pytest.fixture
 def local(tmp_path, field):
     """Parties, store and a function that runs one session."""
-    plan = _plan(field, 3)
+    plan = plan_of(field, 3)
     parties = local_parties(plan)
     wire = Wire(parties.manifest)
     store = PartyStore.create(tmp_path / "store")
@@ -245,7 +78,7 @@ def local(tmp_path, field):
                     store.ledger.end(entry)
                 self.parties.client_memories[own.number] = changed.memory
             self.parties.aggregator_memories.update(result.finished)
-            put_all(store, parties, result.finished, self.parties.client_memories)
+            put_memories(store, parties, result.finished, self.parties.client_memories)
 
         def run(self, *clients: int, delta=None, weight: int = 3):
             inputs = {
@@ -382,7 +215,7 @@ def test_neither_what_is_said_nor_what_is_computed_depends_on_the_number_of_thre
         for number, memory in first.aggregator_memories.items():  # the first version, and the one over it
             store.put_memory(f"aggregator {number}", memory.to_bytes(), 1)
             store.put_memory(f"aggregator {number}", memory.to_bytes(), memory.version)
-        put_all(store, parties, {}, first.client_memories)
+        put_memories(store, parties, {}, first.client_memories)
         wire, clock = Wire(parties.manifest), RoleClock(crew.seconds)
         result = Session(parties, wire, store, clock, crew).run(1, inputs)
         averages = {i: average.mean.tobytes() for i, average in result.averages.items()}

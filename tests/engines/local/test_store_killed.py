@@ -5,21 +5,16 @@ one is an older copy: it never says two things, its ledger loses no entry, and n
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import sqlite3
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from failing_disks import Fuse, Killed, copy, kill, lose
 from privateyes.aggregation.ledger import LedgerEntry, SessionEnd
 from privateyes.aggregation.messages import NO_SESSION
-from privateyes.engines.local import majority
 from privateyes.engines.local.mirror import Mirror
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
@@ -27,15 +22,6 @@ from privateyes.errors import RunDirectoryError
 ROUNDS = 2
 PARTY, KEY, DATA_SET = "client a", b"key", b"eyes"
 SCENARIOS = [("all are there", None)] + [(fate, disk) for disk in range(3) for fate in ("is dead", "is an old copy")]
-
-
-class Unforced(sqlite3.Connection):
-    """The process dies here, not the machine."""
-
-    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        if statement.startswith("PRAGMA synchronous"):
-            statement = "PRAGMA synchronous = OFF"
-        return super().execute(statement, *values)
 
 
 class Heard:
@@ -136,11 +122,7 @@ def strike(fate: str, disk: int | None, heard: Heard) -> None:
 def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
     """A step before and after every write of every mirror, and in every start."""
     fuse = Fuse()
-    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Unforced))
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    fuse.around(monkeypatch, os, ["fsync"])
-    fuse.around(monkeypatch, Mirror, ["promise", "begin", "commit", "fold_journal"])
-    fuse.around(monkeypatch, majority, ["copy_sealed"])
+    fuse.at_every_write(monkeypatch)
     return fuse
 
 

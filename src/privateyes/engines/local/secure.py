@@ -41,7 +41,16 @@ from privateyes.engines.local.parties import (
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
-from privateyes.engines.local.stages import AGAIN, CLIENTS, OPENING, REFUSED, agreed_by_all, client_party, followed_by
+from privateyes.engines.local.stages import (
+    AGAIN,
+    CLIENTS,
+    OPENING,
+    REFUSED,
+    agreed_by_all,
+    client_party,
+    followed_by,
+    put_memories,
+)
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.stored_state import dump_state, load_state
 from privateyes.engines.local.transcript import TranscriptFile
@@ -101,17 +110,33 @@ class SecureExchange:
     def _own_store(self, folders: Sequence[Path]) -> PartyStore:
         """The store in these folders; a new one, with keys of its own, where nothing was ever said under others."""
         if any(PartyStore.exists(folder) for folder in folders):
-            return PartyStore(*folders)
+            opened = PartyStore(*folders)
+            self._name_folders(folders)
+            return opened
+        named = store_folders(self._directory)
+        if any(PartyStore.exists(folder) for folder in named):
+            raise RunDirectoryError(
+                f"{self._directory} has its store in {_listed(named)}, and there is none in {_listed(folders)}",
+                "name the folders that it is in: a store stays where it was made",
+            )
         if any((self._directory / TRANSCRIPTS_NAME).glob("round-*")):
             raise RunDirectoryError(
                 f"{self._directory} holds transcripts of rounds, but the parties' keys are gone",
                 "use a new run directory: a new set-up would overwrite the task's record",
             )
         self._directory.mkdir(parents=True, exist_ok=True)
-        if list(folders) != [self._directory]:
-            write_atomically(self._directory / FOLDERS_NAME, json.dumps([str(folder) for folder in folders]).encode())
+        self._name_folders(folders)
         clients = [client_name(name) for name in self._plan.clients]
         return PartyStore.create(*folders, parties=self._plan.party_names(), data_sets=clients)
+
+    def _name_folders(self, folders: Sequence[Path]) -> None:
+        """Write down where the store is, if it is not in the task's own folder."""
+        if list(folders) != store_folders(self._directory):
+            write_atomically(self._directory / FOLDERS_NAME, json.dumps([str(folder) for folder in folders]).encode())
+
+    def missing_mirrors(self) -> tuple[str, ...]:
+        """The folders of mirrors that could not be read: the store goes on without them."""
+        return self._store.missing_mirrors()
 
     def _identities(self) -> Identities:
         return Identities(self._store.identities(), self._store.data_sets())
@@ -209,7 +234,7 @@ class SecureExchange:
                 body = self._store.memory(aggregator_name(own.number))
                 parties.aggregator_memories[own.number] = AggregatorMemory.from_bytes(body)
         wire = Wire(parties.manifest)
-        set_up(parties, state, wire, self._put_aggregators)
+        set_up(parties, state, wire, lambda bound: self._put_bound(parties, bound))
         pinned = parties.manifest.to_toml()
         write_atomically(self._directory / MANIFEST_NAME, pinned.encode())
         write_atomically(self._directory / SETTINGS_NAME, self._plan.settings)
@@ -221,21 +246,12 @@ class SecureExchange:
         record.close()
         with self._store.transaction():
             self._store.put_manifest(pinned)
-            self._write_aggregators(parties.aggregator_memories)
-            self._write_clients(parties, parties.client_memories)
+            put_memories(self._store, parties, parties.aggregator_memories, parties.client_memories)
         return parties, sum(entry.bytes for entry in wire.traffic.values())
 
-    def _put_aggregators(self, memories: Mapping[int, AggregatorMemory]) -> None:
+    def _put_bound(self, parties: LocalParties, memories: Mapping[int, AggregatorMemory]) -> None:
         with self._store.transaction():
-            self._write_aggregators(memories)
-
-    def _write_aggregators(self, memories: Mapping[int, AggregatorMemory]) -> None:
-        for number, memory in memories.items():
-            self._store.put_memory(aggregator_name(number), memory.to_bytes(), memory.version)
-
-    def _write_clients(self, parties: LocalParties, memories: Mapping[int, ClientMemory]) -> None:
-        for number, memory in memories.items():
-            self._store.put_memory(client_party(parties, number), memory.to_bytes(), memory.version)
+            put_memories(self._store, parties, memories, {})
 
     def _restore(self, parties: LocalParties) -> LocalParties:
         for aggregator in parties.aggregators:
@@ -355,15 +371,15 @@ class SecureExchange:
         written = self._store.write_state(dump_state(following))
         with self._store.transaction():
             self._store.put_accepted(before, following.round, written, _dump_report(report))
-            self._write_clients(parties, {number: changed.memory for number, changed in moved.items()})
-            self._write_aggregators(result.finished)
+            clients = {number: changed.memory for number, changed in moved.items()}
+            put_memories(self._store, parties, result.finished, clients)
             for number, changed in moved.items():
                 for entry in changed.entries:
                     self._store.ledger.end(entry)
                 self._store.kept.erase(client_party(parties, number), parties.client_memories[number].state.weights)
             self._store.clear_stages()
         self._store.fold_journal()
-        parties.client_memories.update({number: changed.memory for number, changed in moved.items()})
+        parties.client_memories.update(clients)
         parties.aggregator_memories.update(result.finished)
 
     def _report(
@@ -416,9 +432,18 @@ def store_folders(folder: Path) -> list[Path]:
     if not named.is_file():
         return [folder]
     try:
-        return [Path(text) for text in json.loads(named.read_bytes())]
-    except (ValueError, TypeError):
-        raise RunDirectoryError(f"{named} does not say where the store is", "name the mirrors in it again") from None
+        found = json.loads(named.read_bytes())
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not found or not all(isinstance(text, str) and text for text in found):
+        raise RunDirectoryError(
+            f"{named} does not say where the store is", 'write the mirrors into it again, such as ["/a", "/b", "/c"]'
+        )
+    return [Path(text) for text in found]
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(str(folder) for folder in folders)
 
 
 def local_inputs(

@@ -63,6 +63,7 @@ from privateyes.engines.local.stages import (
     followed_by,
     kept_submission,
     load_session,
+    put_memories,
 )
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, Wire
@@ -326,9 +327,9 @@ class Session:
 
     def _put_clients(self, memories: Mapping[int, ClientMemory]) -> None:
         """Store what changed; inside a transaction."""
-        for number, memory in memories.items():
-            if memory is not self._parties.client_memories[number]:
-                self._store.put_memory(client_party(self._parties, number), memory.to_bytes(), memory.version)
+        known = self._parties.client_memories
+        changed = {number: memory for number, memory in memories.items() if memory is not known[number]}
+        put_memories(self._store, self._parties, {}, changed)
 
     def _submit(
         self, announcements: Sequence[Announcement], inputs: Mapping[int, LocalInput], result: SessionResult

@@ -13,7 +13,7 @@ from privateyes.aggregation import hub
 from privateyes.aggregation.codec import Reader
 from privateyes.aggregation.kept import Kept, KeptSubmission
 from privateyes.aggregation.manifest import Manifest
-from privateyes.aggregation.memory import FollowedSession
+from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, FollowedSession
 from privateyes.aggregation.messages import (
     Agreement,
     HubCommitment,
@@ -138,6 +138,19 @@ def _elements(parties: LocalParties, body: bytearray | None) -> Elements:
 def client_party(parties: LocalParties, number: int) -> str:
     """How the store calls client i."""
     return client_name(parties.manifest.clients[number - 1].name)
+
+
+def put_memories(
+    store: PartyStore,
+    parties: LocalParties,
+    aggregators: Mapping[int, AggregatorMemory],
+    clients: Mapping[int, ClientMemory],
+) -> None:
+    """Store what parties remember, by their numbers; inside a transaction."""
+    for number, memory in aggregators.items():
+        store.put_memory(aggregator_name(number), memory.to_bytes(), memory.version)
+    for number, client in clients.items():
+        store.put_memory(client_party(parties, number), client.to_bytes(), client.version)
 
 
 def kept_submission(store: PartyStore, parties: LocalParties, number: int, sid: bytes) -> Kept | None:

@@ -15,11 +15,16 @@ import numpy as np
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.secure import open_secure_exchange, secure_plan
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.spec_tables import Store
 from privateyes.experiments.way_names import WAYS
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
 
 _CLIENTS, _PARAMETERS = 3, 8
+
+
+def _tell_nobody(_: str) -> None:
+    """There is nothing to tell."""
 
 
 def warm_up(spec: ExperimentSpec) -> None:
@@ -32,13 +37,14 @@ def warm_up(spec: ExperimentSpec) -> None:
         return
     aggregation = spec.aggregation.model_copy(update={"roster_min": None, "corrupt_clients": 0})
     federation = spec.federation.model_copy(update={"cohort_fraction": 1.0})
-    small = spec.model_copy(update={"aggregation": aggregation, "federation": federation})
+    # Without mirrors: nothing of it is worth keeping.
+    small = spec.model_copy(update={"aggregation": aggregation, "federation": federation, "store": Store()})
     clients = {f"c{index}": 1 for index in range(_CLIENTS)}
     plan = secure_plan(small, Fold("warm-up", tuple(clients), ()), clients, _PARAMETERS)
     ones = np.ones(_PARAMETERS, dtype=np.float32)
     updates = [ClientUpdate(name, 1, ones, 0.0) for name in clients]
     with (
         TemporaryDirectory() as folder,
-        closing(open_secure_exchange(small, plan, FedAvg(), Path(folder) / "task")) as exchange,
+        closing(open_secure_exchange(small, plan, FedAvg(), Path(folder) / "task", _tell_nobody)) as exchange,
     ):
         exchange.exchange(ServerState(ones), updates)
