@@ -226,8 +226,9 @@ def test_where_every_roster_holds_everybody_a_lost_memory_does_not_matter() -> N
     own = again.world.aggregators[1]
     voted = own.vote(memory, again.world.sid, again.world.headers, again.origin)
     again.world.vote(origin=again.origin)
-    step = own.commit(voted.memory, again.world.headers, again.world.votes, SALT, again.origin)
-    assert step.memory.session.roster_size == 4
+    for origin in (again.origin, replace(again.origin, roster=())):
+        step = own.commit(voted.memory, again.world.headers, again.world.votes, SALT, origin)
+        assert step.memory.session.roster_size == 4
     for origin in (None, replace(again.origin, sid=SALT)):
         with pytest.raises(AbortError, match="is not confirmed"):
             own.commit(voted.memory, again.world.headers, again.world.votes, SALT, origin)
@@ -243,6 +244,8 @@ def test_what_is_sent_again_is_committed_to_with_the_roster_of_its_origin_confir
     for shown, remembered in wrong:
         with pytest.raises(AbortError, match="is not confirmed"):
             own.commit(remembered, world.headers, world.votes, SALT, shown)
+    with pytest.raises(AbortError, match="is not confirmed"):
+        own.commit(memory, world.headers, world.votes, SALT)
     assert own.commit(memory, world.headers, world.votes, SALT, origin).memory.session.roster_size == 3
 
 
