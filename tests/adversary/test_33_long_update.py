@@ -32,7 +32,7 @@ def network(make_network, case):
     """The L2 norm of an update is at most 1, a coordinate too; W = 2 + 3 + 4 + 5."""
     made = make_network(**case, corrupt_clients=(CORRUPT,), d=DIMENSION, privacy=Privacy(1.0))
     own = made.clients[CORRUPT].own
-    made.clients[CORRUPT].own = Unlimited(own.manifest, own.number, own.identity)
+    made.clients[CORRUPT].own = Unlimited(own.manifest, own.number, own.identity, own.data_set)
     return made
 
 
@@ -80,7 +80,7 @@ def test_what_stays_possible_is_a_move_to_the_edge_of_the_ball(network, beyond, 
 def test_honest_updates_are_shortened_before_they_leave_and_so_never_refused(network) -> None:
     """All of them long and in one direction: the sum is at its limit, as far as rounding lets it be."""
     own = network.clients[CORRUPT].own
-    network.clients[CORRUPT].own = Client(own.manifest, own.number, own.identity)
+    network.clients[CORRUPT].own = Client(own.manifest, own.number, own.identity, own.data_set)
     _play(network, corrupt=0.9, honest=0.9)
     assert network.every_honest_client_accepted(network.ideal())
     for i in network.honest_clients:

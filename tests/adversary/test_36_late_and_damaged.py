@@ -62,11 +62,13 @@ def test_without_that_check_a_session_is_void_and_opened(make_world, case, monke
     monkeypatch.setattr(aggregator_code, "last_session", lambda memory, sid: memory.session)
     world = make_world(n=case["n"], field=case["field"])
     world.run(1, 2, 3, to="agree")
+    roots = {s: memory.session.share_root for s, memory in world.aggregator_memories.items()}
     world.give_up()
     closings = world.closings(world.round)
     assert {closing.outcome for closing in closings} == {VOID}
-    for s, memory in world.aggregator_memories.items():  # the salt, which giving up erased, is the adversary's guess
-        world.aggregator_memories[s] = replace(memory, session=replace(memory.session, salt=bytes(32)))
+    for s, memory in world.aggregator_memories.items():  # salt and root, which giving up erased, are the adversary's
+        session = replace(memory.session, salt=bytes(32), share_root=roots[s])
+        world.aggregator_memories[s] = replace(memory, session=session)
     world.finish_from("open", until="open")
     first, victim = opened_sum(world), sum_of(world, 3)
     for client in (1, 2):

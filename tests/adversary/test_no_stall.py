@@ -84,6 +84,9 @@ class Vetoer(ClientActor):
         self.made[header.hash()] = self.made[submission.header.hash()]
         return [replace(submission, header=header).to_bytes()]
 
+    def do_resend(self, packet):
+        """It does not help, either."""
+
 
 @pytest.fixture(params=["group_check", "session_key_hash"])
 def vetoed(make_honest, request):

@@ -11,8 +11,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from privateyes.crypto.field import COMPACT
+from privateyes.encoding.fixed_point import FixedPoint
+from privateyes.engines.local.parties import SecurePlan
+from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.clean import Kind, Remnant, is_finished, remnants_of, remove
@@ -20,6 +25,8 @@ from privateyes.experiments.record import RunDirectory, exclusive
 from privateyes.experiments.report import write_report
 from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.server_step import FedAvg
 
 WAYS = '["local", "federated", "private"]'
 TASK = Path("aggregation/all/private")
@@ -164,6 +171,70 @@ def test_the_store_of_a_replay_that_was_killed_goes(stopped: Path) -> None:
     )
     assert stopped / "replay.part" in [remnant.path for remnant in clean(stopped)]
     assert not (stopped / "replay.part").exists()
+
+
+@pytest.fixture
+def mirrored(tmp_path: Path) -> Path:
+    """A run that was stopped in a way whose parties have three mirrors; without anything else."""
+    run = tmp_path / "run"
+    updates = [ClientUpdate(name, 5, np.ones(20, np.float32), 0.0) for name in "abc"]
+    plan = SecurePlan(("a", "b", "c"), 20, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), 3)
+    with closing(SecureExchange(plan, FedAvg(), run / TASK, 1, mirrors=mirrors_of(run))) as exchange:
+        exchange.exchange(ServerState(np.zeros(20, np.float32)), updates)
+    (run / "experiment.toml").touch()
+    return run
+
+
+def mirrors_of(run: Path) -> list[Path]:
+    return [run.parent / f"disk {number}" / "run-0" / "all" / "private" for number in range(3)]
+
+
+def linked_rows(run: Path) -> list[Path]:
+    """Second names of the files that hold the rows of every mirror that is there."""
+    links = []
+    for number, folder in enumerate(mirrors_of(run)):
+        if folder.exists():
+            links.append(run.parent / f"linked {number}")
+            os.link(folder / "parties.sqlite", links[-1])
+    return links
+
+
+@pytest.mark.parametrize("lost", [[], [1], [0, 2]], ids=["all there", "one away", "two away"])
+def test_keys_go_from_every_mirror_that_is_there_however_few_there_are(mirrored: Path, lost: list[int]) -> None:
+    with closing(PartyStore(*mirrors_of(mirrored))) as store:
+        secrets = list(store.identities().values())
+    for number in lost:
+        shutil.rmtree(mirrored.parent / f"disk {number}")
+    links = linked_rows(mirrored)
+    assert found_in(links, secrets) == len(secrets) * (3 - len(lost))
+    sizes = [path.stat().st_size for path in mirrored.parent.glob("disk*/**/*") if path.is_file()]
+    (keys,) = clean(mirrored)
+    there = [folder for number, folder in enumerate(mirrors_of(mirrored)) if number not in lost]
+    assert (keys.path, keys.kind, keys.mirrors) == (mirrored / TASK, Kind.KEYS, tuple(there))
+    assert keys.size_bytes == sum(sizes)
+    assert found_in(links, secrets) == 0
+    assert [path for folder in there for path in folder.parents[2].iterdir()] == []
+    assert sorted(path.name for path in (mirrored / TASK).iterdir()) == [
+        "manifest.toml", "settings.json", "store.json", "transcripts"
+    ]  # fmt: skip
+    assert clean(mirrored) == ()
+
+
+def test_what_somebody_else_has_on_a_mirrors_disk_stays(mirrored: Path) -> None:
+    letters = [folder / "letter" for folder in mirrors_of(mirrored)]
+    for letter in letters:
+        letter.write_bytes(b"mine")
+    clean(mirrored)
+    assert [letter.read_bytes() for letter in letters] == [b"mine"] * 3
+    assert [list(letter.parent.iterdir()) for letter in letters] == [[letter] for letter in letters]
+
+
+def test_where_it_is_not_known_where_the_mirrors_are_nothing_is_removed(mirrored: Path) -> None:
+    (mirrored / TASK / "store.json").write_text("[")
+    before = files_of(mirrored.parent)
+    with pytest.raises(RunDirectoryError, match="does not say where the store is"):
+        clean(mirrored)
+    assert files_of(mirrored.parent) == before
 
 
 def test_with_everything_the_shared_models_and_the_records_go_too(stopped: Path) -> None:

@@ -86,11 +86,11 @@ def test_what_private_says_about_each_party_is_what_it_receives(overheard: Overh
     keys_of_setup = {"AggregatorKey", "ClientKey", "SealedStreamKey", "SealedGroupKey"}
     words_of_a_round = {"Announcement", "Vote", "RosterCommitment", "Agreement", "Opening", "ResultSignature"}
     assert overheard.types(Place.HUB) == keys_of_setup | words_of_a_round | {"Submission"}
-    # An aggregator gets no share of any single client (a request of the hub names a session, and nothing else), no
-    # delivery and nothing with the group key in it, even sealed.
+    # An aggregator gets no share of any single client, no delivery and nothing with the group key in it, even sealed;
+    # a request names a session, and nothing else.
     assert overheard.types(Place.AGGREGATOR) == {
         "HubRequest", "SealedStreamKey", "Header", "Vote", "RosterCommitment", "HubCommitment", "Agreement", "Opening",
-        "HubSum",
+        "HubSum", "ResultSignature",
     }  # fmt: skip
     # A client gets nothing of another client's but its public key and, from the leader, the group key sealed to it.
     assert overheard.types(Place.CLIENT) == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from privateyes.aggregation.manifest import manifest_from_toml
 from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.encoding.fixed_point import exact_clip
+from privateyes.engines.local.mirror import Mirror
 from privateyes.errors import ConfigError, ParameterError, RunDirectoryError
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.record import RunDirectory
@@ -23,11 +25,13 @@ from privateyes.experiments.secure import (
     FOLDER,
     check_secure_plan,
     forget_secrets,
+    mirror_folders,
     open_secure_exchange,
     secure_plan,
     task_folder,
 )
 from privateyes.experiments.spec import ExperimentSpec, parse_spec
+from privateyes.experiments.spec_tables import Store
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
 
@@ -166,3 +170,167 @@ def test_a_public_run_ends_with_the_same_model_and_anyone_can_check_every_round(
         average = verify_disclosed(manifest, said["Delivery"][0], said["Header"], said["Disclosure"][0])
         assert average.total_weight == 72
     assert models["public"].last_sid == said["Delivery"][0].sid
+
+
+# Mirrors
+
+
+@pytest.fixture
+def disks(tmp_path: Path) -> list[Path]:
+    return [tmp_path / f"disk {number}" for number in range(3)]
+
+
+@pytest.fixture
+def mirrored(eyes: Path, experiment_text: Callable[..., str], disks: list[Path]) -> ExperimentSpec:
+    tail = f"[store]\nmirrors = {json.dumps([str(disk) for disk in disks])}\n"
+    return parse_spec(experiment_text(eyes, '["private"]', tail=tail), "x.toml", Path())
+
+
+def model_of(directory: Path) -> bytes:
+    checkpoint = RunDirectory(directory).read_checkpoint("all", "private")
+    assert checkpoint is not None
+    assert checkpoint.round == 2
+    return checkpoint.state().vector.tobytes()
+
+
+@pytest.fixture(scope="module")
+def expected(
+    eyes: Path, experiment_text: Callable[..., str], tmp_path_factory: pytest.TempPathFactory, silent: Any
+) -> bytes:
+    """The model of the same run without mirrors."""
+    directory = tmp_path_factory.mktemp("plain") / "run"
+    spec = parse_spec(experiment_text(eyes, '["private"]'), "x.toml", Path())
+    run_experiment(spec, directory, silent, extras=False)
+    return model_of(directory)
+
+
+def stopped_after_a_round(spec: ExperimentSpec, directory: Path, listener: Any) -> None:
+    record = RunDirectory.record_round
+
+    def stop(*given: Any, **named: Any) -> None:
+        record(*given, **named)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RunDirectory, "record_round", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(spec, directory, listener, extras=False)
+
+
+def stores_below(*folders: Path) -> list[Path]:
+    return sorted(path.parent for folder in folders for path in folder.rglob("parties.sqlite"))
+
+
+def notes_of(listener: Any) -> list[str]:
+    return [text for kind, text, *_ in listener.told if kind == "note"]
+
+
+def test_a_run_with_mirrors_ends_in_the_same_model_and_leaves_nothing_on_the_disks(
+    mirrored: ExperimentSpec, disks: list[Path], tmp_path: Path, expected: bytes, listener: Any, silent: Any
+) -> None:
+    run = tmp_path / "run"
+    stopped_after_a_round(mirrored, run, silent)
+    folders = mirror_folders(mirrored, task_folder(run, FOLD, "private"))
+    assert stores_below(tmp_path) == list(folders)
+    assert [folder.parents[2] for folder in folders] == disks
+    run_experiment(mirrored, run, listener, resume=True, extras=False)
+    assert model_of(run) == expected
+    assert notes_of(listener) == []
+    assert [list(disk.iterdir()) for disk in disks] == [[], [], []]
+
+
+def test_a_run_goes_on_without_one_of_its_mirrors_and_says_so(
+    mirrored: ExperimentSpec, disks: list[Path], tmp_path: Path, expected: bytes, listener: Any, silent: Any
+) -> None:
+    run = tmp_path / "run"
+    stopped_after_a_round(mirrored, run, silent)
+    _, lost, _ = mirror_folders(mirrored, task_folder(run, FOLD, "private"))
+    shutil.rmtree(disks[1])
+    run_experiment(mirrored, run, listener, resume=True, extras=False)
+    assert model_of(run) == expected
+    (note,) = notes_of(listener)
+    assert note.startswith(f"warning: the mirror in {lost} is missing; ")
+    assert note.endswith("Attach its disk, and continue the run with --resume")
+
+
+def test_with_two_of_three_mirrors_gone_a_run_waits_for_one_of_them(
+    mirrored: ExperimentSpec, disks: list[Path], tmp_path: Path, expected: bytes, listener: Any, silent: Any
+) -> None:
+    run = tmp_path / "run"
+    stopped_after_a_round(mirrored, run, silent)
+    for disk in disks[:2]:
+        disk.rename(disk.with_name(f"{disk.name} in a drawer"))
+    with pytest.raises(RunDirectoryError, match=rf"1 of the 3 mirrors .*attach another of its disks: {disks[0]}/.*"):
+        run_experiment(mirrored, run, listener, resume=True, extras=False)
+    disks[0].with_name(f"{disks[0].name} in a drawer").rename(disks[0])
+    run_experiment(mirrored, run, listener, resume=True, extras=False)
+    assert model_of(run) == expected
+
+
+def test_a_run_that_was_moved_finds_its_mirrors_and_another_of_its_name_has_its_own(
+    mirrored: ExperimentSpec, tmp_path: Path, expected: bytes, listener: Any, silent: Any
+) -> None:
+    before = task_folder(tmp_path / "run", FOLD, "private")
+    stopped_after_a_round(mirrored, tmp_path / "run", silent)
+    folders = mirror_folders(mirrored, before)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    after = task_folder(tmp_path / "moved", FOLD, "private")
+    assert mirror_folders(mirrored, after) == folders
+    others = mirror_folders(mirrored, task_folder(tmp_path / "x" / "run", FOLD, "private"))
+    assert not set(others) & set(folders)
+    assert not set(mirror_folders(mirrored, task_folder(tmp_path / "moved", FOLD, "private-fedadam"))) & set(folders)
+    run_experiment(mirrored, tmp_path / "moved", listener, resume=True, extras=False)
+    assert model_of(tmp_path / "moved") == expected
+
+
+def test_mirrors_cannot_be_named_for_a_run_that_began_without(
+    mirrored: ExperimentSpec, tmp_path: Path, expected: bytes, listener: Any, silent: Any
+) -> None:
+    run, plain = tmp_path / "run", mirrored.model_copy(update={"store": Store()})
+    stopped_after_a_round(plain, run, silent)
+    with pytest.raises(RunDirectoryError, match=rf"has its store in {task_folder(run, FOLD, 'private')}, and there is"):
+        run_experiment(mirrored, run, listener, resume=True, extras=False)
+    run_experiment(plain, run, listener, resume=True, extras=False)
+    assert model_of(run) == expected
+
+
+@pytest.mark.parametrize("unlinked", range(3))
+def test_keys_whose_removal_was_interrupted_are_removed_by_the_next_start(
+    mirrored: ExperimentSpec,
+    disks: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    unlinked: int,
+    silent: Any,
+) -> None:
+    """However few mirrors are left: they are needed no more."""
+    stopped_after_a_round(mirrored, tmp_path / "run", silent)
+    folder = task_folder(tmp_path / "run", FOLD, "private")
+    unlink, done = Mirror.unlink, []
+
+    def stop(mirror: Mirror) -> None:
+        if len(done) == unlinked:
+            raise KeyboardInterrupt
+        done.append(mirror)
+        unlink(mirror)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Mirror, "unlink", stop)
+        with pytest.raises(KeyboardInterrupt):
+            forget_secrets(folder)
+    assert len(stores_below(tmp_path)) == 3 - unlinked
+    forget_secrets(folder)
+    assert [list(disk.iterdir()) for disk in disks] == [[], [], []]
+
+
+def test_what_a_disk_holds_that_was_away_when_the_keys_were_removed_is_removed_when_it_is_back(
+    mirrored: ExperimentSpec, disks: list[Path], tmp_path: Path, silent: Any
+) -> None:
+    stopped_after_a_round(mirrored, tmp_path / "run", silent)
+    folder = task_folder(tmp_path / "run", FOLD, "private")
+    disks[2].rename(tmp_path / "away")
+    forget_secrets(folder)
+    (tmp_path / "away").rename(disks[2])
+    assert len(stores_below(tmp_path)) == 1
+    forget_secrets(folder)
+    assert stores_below(tmp_path) == []

@@ -230,11 +230,15 @@ class ClientActor(Actor):
             self.write("settle", changed.memory, self._erased(changed), changed.entries)
 
     def _erased(self, changed: Changed) -> dict[Name, None]:
-        """Updates that are never sent again: all sessions from their weights are void, or the weights have moved on."""
+        """Updates that are never sent again: all sessions from their weights are void, or the weights have moved on and
+        it is not the session that moved them.
+        """
         rows = {**{row.sid: row for row in self._rows()}, **{row.sid: row for row in changed.entries}}
         used = {row.weights for row in rows.values() if row.end is not SessionEnd.VOID}
-        before, now = self.held().state.weights, changed.memory.state.weights
-        gone = [row for row in rows.values() if row.weights not in used or row.weights == before != now]
+        memory = changed.memory
+        last = memory.accepted.sid if memory.accepted is not None else b""
+        past = [row for row in rows.values() if row.weights != memory.state.weights and row.sid != last]
+        gone = [*past, *(row for row in rows.values() if row.weights not in used)]
         return {("kept", row.sid): None for row in gone}
 
     def _rows(self) -> list[LedgerEntry]:

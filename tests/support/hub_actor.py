@@ -94,8 +94,11 @@ class HubSession:
     def proceed(self) -> list[Packet]:
         """The requests of the first step after the last complete one, to those who have not answered."""
         after = max((k + 1 for k, step in enumerate(STEPS) if self._is_complete(step)), default=0)
+        if after == len(STEPS) and not self._is_complete("open"):
+            after = STEPS.index("open")  # all results are known, and the vectors behind them are not
         if after == len(STEPS):
-            return [*self.owner.ask(self.owner.aggregators, "finish", self.words("certify")), *self.deliver()]
+            # An honest hub lets the aggregators forget the session when every client has the result, and not before.
+            return [*([] if self.owner.careful else self.finish()), *self.deliver()]
         step = STEPS[after]
         if step == "submit":
             return self._ask_clients()
@@ -183,6 +186,10 @@ class HubSession:
         """The roster, as a later session names it."""
         return Origin(self.sid, self.group_check, self.entries)
 
+    def finish(self) -> list[Packet]:
+        """All result signatures, to every aggregator: none of its words is needed any more."""
+        return self.owner.ask(self.owner.aggregators, "finish", self.words("certify"))
+
     def deliver(self) -> list[Packet]:
         """The result, to every client."""
         self.delivery = hub.deliver(
@@ -245,7 +252,8 @@ class HubActor:
         self.clients = [f"client {i}" for i in range(1, len(manifest.clients) + 1)]
         self.shift: Callable[[Any], Any] = lambda share: share
         self.one_kind: Callable[[Iterable[Any]], list[Any]] = hub.one_kind
-        self.setup, self.members, self.leader, self.careful = b"", list(self.clients), "", False
+        self.setup, self.members, self.leader = b"", list(self.clients), ""
+        self.careful = self.offering = False
         self.made: dict[str, dict[str, tuple[bytes, ...]]] = defaultdict(dict)
         self.lose()
 
@@ -315,13 +323,13 @@ class HubActor:
     def offer(self, label: bytes, members: Iterable[str]) -> list[Packet]:
         """Ask for the keys of a new set-up among these clients."""
         self.made.clear()
-        self.members = list(members)
+        self.members, self.offering = list(members), True
         return self.ask(self.aggregators, "key", [label])
 
     def _file(self, packet: Packet) -> list[Packet]:
         """Keep an answer of the set-up; a key that comes when all were passed on is too late."""
         made = self.made[packet.step]
-        if packet.step == "key" and len(made) == len(self.aggregators):
+        if packet.step == "key" and (len(made) == len(self.aggregators) or not self.offering):
             return []
         made[packet.sender] = packet.parts
         return self._bind() if packet.step == "key" and len(made) == len(self.aggregators) else []

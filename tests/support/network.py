@@ -364,6 +364,7 @@ class Network:
         names = [f"client {i}" for i in members or self.clients]
         self.flight += self.hub.offer(label_of_setup(self.epoch, leader), names)
         self.run()
+        self.hub.offering = False
         self.flight += self.hub.pass_on_sealed()
         self.run()
         self.flight += self.hub.hand_out_group_keys()

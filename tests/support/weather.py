@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from actors import MOMENTS
 from faults import WRITES
 from packets import HUB, Packet
-from privateyes.aggregation.messages import VOID, Closing
+from privateyes.aggregation.messages import ANNOUNCE, VOID, Closing
 from privateyes.errors import AbortError
 
 if TYPE_CHECKING:
     from client_actor import ClientActor
     from network import Network
 
-PATIENCE = 40
+PATIENCE = 80
 """How often an honest hub asks again before a test calls it a stall."""
 
 
@@ -80,10 +80,14 @@ class HonestHub:
         """A set-up in which everybody has started; as often as it takes, for nothing of one is saved for the next."""
         network, weather = self.network, self.network.adversary
         badness, weather.badness = weather.badness, weather.badness / 10
+        before = network.hub.setup
         for _ in range(PATIENCE):
             network.set_up(leader)
-            aggregators = [actor.memory.current for actor in network.aggregators.values()]
-            there = all(own.id == network.hub.setup and own.started for own in aggregators)
+            aggregators = [actor.memory for actor in network.aggregators.values()]
+            new = network.hub.setup != before
+            there = new and all(
+                own.current.id == network.hub.setup and len(own.chains) == network.m for own in aggregators
+            )
             if there and all(own.memory.group.setup == network.hub.setup for own in network.clients.values()):
                 weather.badness = badness
                 return
@@ -92,15 +96,17 @@ class HonestHub:
     def play(self, *submitters: int) -> bool:
         """One round to its end: whether its result is accepted by all; if not, it is void, and all know."""
         network = self.network
-        network.patient, self.lost = True, False
+        network.patient, self.lost, losses = True, False, 0
         network.announce(*submitters)
         for attempt in range(PATIENCE):
             network.run()
             if self._all_accepted():
+                network.flight += network.session.finish()
+                network.run()
                 return True
-            if self.dice.random() < self.forgets:
+            if losses < 2 and self.dice.random() < self.forgets:
                 network.hub.lose()
-                self.lost = True
+                self.lost, losses = True, losses + 1
             if self.lost:
                 self._look()
             elif self._is_stuck(attempt):
@@ -150,6 +156,10 @@ class HonestHub:
             network.look(session)
         if not hasattr(session, "delivery"):
             return
+        unheard = [name for name in network.hub.aggregators if name not in session.got["announce"]]
+        request = network.request(ANNOUNCE, network.announced[-1]).to_bytes()
+        network.flight += network.hub.ask(unheard, "announce", [request])
+        network.run()
         words, parts = session.words("announce"), [session.delivery.to_bytes()]
         for actor in self._listeners():
             if not self._has_accepted(actor):  # one that did not hear of the round hears of it first

@@ -226,7 +226,7 @@ def _rule(kind: str, message: str) -> str:
         return "should be 1 to 64 letters, digits, - and _"
     if kind in ("model_type", "model_attributes_type"):
         return "should be a table"
-    return message.removeprefix("Value error, ").removeprefix("Input ")
+    return re.sub("^(Value error, |Input |String |List )", "", message)
 
 
 def _known_keys(parents: list[str]) -> list[str]:

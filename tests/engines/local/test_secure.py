@@ -23,7 +23,7 @@ from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
 from privateyes.engines.local import continuing, transcript
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.secure import MANIFEST_NAME, SETTINGS_NAME, SecureExchange
+from privateyes.engines.local.secure import MANIFEST_NAME, SETTINGS_NAME, SecureExchange, store_folders
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import (
     AbortError,
@@ -540,9 +540,39 @@ def test_with_mirrors_the_store_is_in_each_of_them_and_one_may_be_lost(tmp_path:
     assert not (tmp_path / "task" / "parties.sqlite").exists()
     shutil.rmtree(mirrors[1])
     private = opened()
+    assert private.missing_mirrors() == (str(mirrors[1]),)
     following, _ = private.exchange(state, updates_of(1))
     private.close()
     assert following.round == 2
     shutil.rmtree(mirrors[0])
-    with pytest.raises(RunDirectoryError):
+    with pytest.raises(RunDirectoryError, match="1 of the 3 mirrors"):
         opened()
+    shutil.rmtree(mirrors[2])
+    with pytest.raises(RunDirectoryError, match="holds transcripts of rounds, but the parties' keys are gone"):
+        opened()
+
+
+def test_a_store_stays_where_it_was_made_and_where_it_is_is_written_down(tmp_path: Path) -> None:
+    task, old, new = tmp_path / "task", [tmp_path / "old" / name for name in "abc"], tmp_path / "new"
+
+    def opened(*mirrors: Path) -> SecureExchange:
+        return SecureExchange(plan_for(), FedAvg(), task, seed=1, mirrors=mirrors)
+
+    opened(*old).close()
+    assert store_folders(task) == old
+    for mirrors in ((), [new / name for name in "abc"]):
+        with pytest.raises(RunDirectoryError, match=rf"has its store in {old[0]}, .*there is none in .*stays where it"):
+            opened(*mirrors)
+    assert not new.exists()
+    old[0].parent.rename(new)
+    private = opened(*(new / name for name in "abc"))
+    assert private.missing_mirrors() == ()
+    private.close()
+    assert store_folders(task) == [new / name for name in "abc"]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '"/a"', "[1, 2, 3]", '["/a", "", "/c"]', "[", "\xff"])
+def test_a_file_that_does_not_say_where_the_store_is_is_refused_with_an_example(tmp_path: Path, content: str) -> None:
+    (tmp_path / "store.json").write_text(content)
+    with pytest.raises(RunDirectoryError, match=r"store\.json does not say where the store is; write .* \[\"/a\""):
+        store_folders(tmp_path)

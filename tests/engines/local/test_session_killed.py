@@ -194,7 +194,7 @@ def test_with_mirrors_too_whichever_of_the_disks_is_lost_afterwards(tmp_path, fu
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_at_every_write_of_every_mirror_with_every_fate_of_the_disks_and_again_in_the_recovery(
     tmp_path, fuse, spoken
 ) -> None:

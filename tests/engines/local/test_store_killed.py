@@ -174,6 +174,7 @@ def test_killed_at_any_write_it_says_nothing_twice_and_loses_nothing(fuse, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_killed_at_any_write_with_any_fate_of_the_disks_and_again_in_its_recovery(fuse, tmp_path) -> None:
     steps = steps_of(fuse, tmp_path / "peace")
     for step in range(steps):

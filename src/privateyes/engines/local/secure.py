@@ -464,8 +464,12 @@ def training_state(state: ServerState) -> TrainingState:
 
 def _agreed_and_waited_for(parties: LocalParties) -> FollowedSession | None:
     """The last session that can be opened, or was, and whose result some client waits for."""
+    opened = {sid for memory in parties.aggregator_memories.values() for sid in memory.opened}
     waited_for = reversed(followed_by(parties))
-    return next((session for session in waited_for if agreed_by_all(parties, session.sid) is not None), None)
+    return next(
+        (session for session in waited_for if session.sid in opened or agreed_by_all(parties, session.sid) is not None),
+        None,
+    )
 
 
 def _deviation(
