@@ -177,14 +177,14 @@ LEGAL = {
     # It is listed in R, and did not submit to it: only the others may accept that.
     "watching R": f"{WAITS_FOR_S}, accept R, disclose R",
     "sent again": WAITS_FOR_R,
-    "accepted S": "disclose S",
-    "accepted R": "disclose R",
+    "accepted S": "disclose S, resend S",
+    "accepted R": "disclose R, resend R",
     "submitted to V, next set-up": "observe next, resend V",
     "settled V, next set-up": "observe next, submit next",
     "submitted to S, next set-up": f"observe next, again next, {WAITS_FOR_S}",
     "watching R, next set-up": f"observe next, again next, {WAITS_FOR_S}, accept R, disclose R",
     "sent again, next set-up": f"observe next, again next, {WAITS_FOR_R}",
-    "accepted R, next set-up": "disclose R",
+    "accepted R, next set-up": "disclose R, resend R",
 }
 GIVES = {
     "observe": ClientMemory, "submit": Submitted, "again": Submitted, "resend": Submission, "check": VerifiedAverage,

@@ -209,7 +209,7 @@ def test_walks_submit_send_again_and_begin_anew(walked) -> None:
 
 GUARDS = {
     "one update from a model": (client_module, "require_unused", lambda entries: None),
-    "the same numbers again": (Client, "resend", lambda self, memory, kept: None),
+    "the same numbers again": (Client, "_as_sent", lambda self, session, kept: None),
     "a word for void from everybody": (client_module, "VOID", OPENED),
 }
 
