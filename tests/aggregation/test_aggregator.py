@@ -113,6 +113,27 @@ def test_only_the_started_current_set_up_is_announced_in(world) -> None:
         world.aggregators[1].announce(bound, world.request(ANNOUNCE, world.round))
 
 
+def test_nothing_is_announced_in_the_set_up_before_the_started_one(world) -> None:
+    old = world.request(ANNOUNCE, 0, ZERO)
+    world.set_up()
+    own, memory = one(world)
+    with pytest.raises(RefusedError, match="not this aggregator's current one"):
+        own.announce(memory, old)
+
+
+def test_no_round_is_announced_while_a_transcript_is_outstanding(world) -> None:
+    """Others may have opened that session: then its clients need this aggregator's opening too."""
+    world.run(to="agree")
+    own, memory = one(world)
+    request = world.request(ANNOUNCE, world.round + 1)
+    with pytest.raises(RefusedError, match="neither opened nor given up"):
+        own.announce(memory, request)
+    given_up = own.give_up(memory, world.request(GIVE_UP, world.round)).memory
+    world.open()
+    for settled in (given_up, world.aggregator_memories[1]):
+        assert own.announce(settled, request).memory.session.round == world.round + 1
+
+
 def test_what_a_set_up_that_was_bound_meanwhile_would_announce_is_no_repetition(world) -> None:
     """The same round and state under another set-up are another session."""
     world.announce(0)

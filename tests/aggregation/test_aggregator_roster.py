@@ -136,6 +136,11 @@ def test_a_client_that_floods_the_vote_with_headers_is_left_out_after_its_second
     step = own.vote(memory, world.sid, [*flood, *(world.submissions[i].header for i in (1, 3, 4))])
     assert [client for client, _ in step.message.entries] == [1, 3, 4]
     assert len(checked) == 2 + 3
+    # Nor does the same header, again and again, cost more than one signature.
+    checked.clear()
+    step = own.vote(memory, world.sid, [flood[0]] * 50)
+    assert [client for client, _ in step.message.entries] == [2]
+    assert len(checked) == 1
 
 
 def test_what_is_no_header_is_refused(world) -> None:
@@ -221,8 +226,9 @@ def test_where_every_roster_holds_everybody_a_lost_memory_does_not_matter() -> N
     own = again.world.aggregators[1]
     voted = own.vote(memory, again.world.sid, again.world.headers, again.origin)
     again.world.vote(origin=again.origin)
-    step = own.commit(voted.memory, again.world.headers, again.world.votes, SALT, again.origin)
-    assert step.memory.session.roster_size == 4
+    for origin in (again.origin, replace(again.origin, roster=())):
+        step = own.commit(voted.memory, again.world.headers, again.world.votes, SALT, origin)
+        assert step.memory.session.roster_size == 4
     for origin in (None, replace(again.origin, sid=SALT)):
         with pytest.raises(AbortError, match="is not confirmed"):
             own.commit(voted.memory, again.world.headers, again.world.votes, SALT, origin)
@@ -238,6 +244,8 @@ def test_what_is_sent_again_is_committed_to_with_the_roster_of_its_origin_confir
     for shown, remembered in wrong:
         with pytest.raises(AbortError, match="is not confirmed"):
             own.commit(remembered, world.headers, world.votes, SALT, shown)
+    with pytest.raises(AbortError, match="is not confirmed"):
+        own.commit(memory, world.headers, world.votes, SALT)
     assert own.commit(memory, world.headers, world.votes, SALT, origin).memory.session.roster_size == 3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -438,20 +439,19 @@ def test_the_rounding_depends_on_its_key_alone(world) -> None:
 
 
 def test_a_client_submits_once_from_a_model_whatever_is_announced(submitted) -> None:
+    """By its key in another task too, and by its data set under another key, until everyone called that void."""
     (entry,) = submitted.ledgers[1]
-    for end in (SessionEnd.UNKNOWN, SessionEnd.ACCEPTED):
-        submitted.ledgers[1] = [replace(entry, end=end)]
-        with pytest.raises(RefusedError, match="was opened, or is not proven void"):
-            submit(submitted)
-    # By its key in another task, and by its data set under another key.
-    for changes in ({"data_set": ZERO, "manifest": ZERO}, {"key": ZERO, "manifest": ZERO}):
-        submitted.ledgers[1] = [replace(entry, **changes)]
-        with pytest.raises(RefusedError, match="was opened, or is not proven void"):
-            submit(submitted)
-    for harmless in (replace(entry, end=SessionEnd.VOID), replace(entry, weights=ZERO),
-                     replace(entry, key=ZERO, data_set=ZERO)):  # fmt: skip
-        submitted.ledgers[1] = [harmless]
-        assert submit(submitted).memory.last_round == 1
+    fields = {"key": ZERO, "data_set": ZERO, "weights": ZERO, "manifest": ZERO}
+    for others in product(*([{}, {name: value}] for name, value in fields.items())):
+        changes = {name: value for other in others for name, value in other.items()}
+        for end in SessionEnd:
+            submitted.ledgers[1] = [replace(entry, end=end, **changes)]
+            elsewhere = "weights" in changes or {"key", "data_set"} <= set(changes)
+            if elsewhere or end is SessionEnd.VOID:
+                assert submit(submitted).memory.last_round == 1
+                continue
+            with pytest.raises(RefusedError, match="was opened, or is not proven void"):
+                submit(submitted)
 
 
 def test_a_refused_announcement_leaves_the_update_unread(world) -> None:

@@ -175,6 +175,7 @@ def test_no_new_word_is_said_on_a_list_that_is_not_right(situations, transition)
         other = situations.b if session is situations.a else situations.a
         others = {f"its own {key}": found for key, found in session.lists.items() if key != transition}
         others |= {f"the other session's {key}": found for key, found in other.lists.items()}
+        others["announcements"] = situations.world.announcements  # which have no session id
         if transition == "finish":
             del others["the other session's finish"]  # which may be right, for that one
         own = session.lists[transition]

@@ -1,4 +1,6 @@
-"""Every situation that an aggregator of a small task can be in, and what is right to ask for in its sessions."""
+"""Every situation that an aggregator of a small task can be in, and what is right to ask for in its sessions; and what
+holds of any memory and the one after it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from privateyes.aggregation.memory import AggregatorMemory
+from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import ANNOUNCE, BIND, CLOSING, GIVE_UP, HubCommitment, HubSum, Origin
 from privateyes.aggregation.setup import AggregatorSetup, require_one_setup
 from privateyes.aggregation.steps import OwnShare
@@ -173,6 +175,17 @@ def require_successor(before: AggregatorMemory, after: AggregatorMemory) -> None
         assert now.given_up >= record.given_up
         if now.given_up:
             assert (now.salt, now.share_root) == (b"", b"")
+
+
+def require_client_successor(before: ClientMemory, after: ClientMemory) -> None:
+    """One version on, whole on disk, with no key that was gone and no state that was left."""
+    assert after.version == before.version + 1
+    assert ClientMemory.from_bytes(after.to_bytes()) == after
+    assert (after.group, after.sealed_hashes, after.started) == (before.group, before.sealed_hashes, before.started)
+    assert after.state == before.state or (after.state.counter > before.state.counter and not after.followed)
+    assert after.last_round >= before.last_round
+    for old, new in zip(before.chains, after.chains, strict=True):
+        assert new == old.advance_to(new.next_round, after.group.setup)
 
 
 def damaged(own: Sequence[Any], others: dict[str, list[Any]]) -> dict[str, list[Any]]:

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from local_task import local_task
+from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.privacy_section import Privacy
+from privateyes.aggregation.steps import OwnShare
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.session import LocalInput, Session
-from privateyes.engines.local.stages import HUB, OPENING, Again, agreed_by_all, load_session
+from privateyes.engines.local.stages import HUB, OPENING, SHARE, Again, agreed_by_all, load_session
 from privateyes.engines.local.wire import Wire
-from privateyes.errors import AbortError, MalformedError, RunDirectoryError
+from privateyes.errors import AbortError, MalformedError, RefusedError, RunDirectoryError
 
 PLAN = SecurePlan(("a", "b", "c"), 7, 3, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2, privacy=Privacy(1.0))
 
@@ -108,3 +110,31 @@ def test_the_roster_that_may_be_sent_again_is_stored_before_the_agreements_are_p
     assert {message.sid for message in again.commitments} == {result.sid}
     with pytest.raises(MalformedError):
         Again.from_bytes(body[:-1], parties.manifest)
+
+
+def _with_another_share(parties, store, sid) -> None:
+    """Whole and sealed, as after a fault of memory before it was written: the disk alone cannot tell."""
+    share = np.array(_load(parties, store, sid).shares[1].elements)
+    share[0] = (int(share[0]) + 1) % COMPACT.prime
+    store.clear_stages_of(["aggregator 1"])
+    (body,) = store.write_large(sid, {("aggregator 1", SHARE): [share.data.cast("B")]})
+    with store.transaction():
+        store.put_large(body)
+
+
+def test_a_stored_share_that_is_not_the_one_that_was_committed_to_is_not_opened(finished, monkeypatch) -> None:
+    """Else it is shown all the same, and fits no signature."""
+    parties, store, result = finished
+    _with_another_share(parties, store, result.sid)
+    session = Session(parties, Wire(parties.manifest), store, RoleClock())
+    with pytest.raises(RefusedError, match="not the one that this aggregator committed to"):
+        session.finish_agreed(result.sid)
+    root = parties.aggregator_memories[1].session.share_root
+    own_share = Aggregator.own_share
+    monkeypatch.setattr(
+        Aggregator,
+        "own_share",
+        lambda self, elements: OwnShare(elements, root) if self.number == 1 else own_share(self, elements),
+    )
+    with pytest.raises(MalformedError, match="type Opening does not verify"):
+        Session(parties, Wire(parties.manifest), store, RoleClock()).finish_agreed(result.sid)
