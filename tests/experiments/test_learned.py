@@ -90,7 +90,7 @@ def test_what_private_says_about_each_party_is_what_it_receives(overheard: Overh
     # a request names a session, and nothing else.
     assert overheard.types(Place.AGGREGATOR) == {
         "HubRequest", "SealedStreamKey", "Header", "Vote", "RosterCommitment", "HubCommitment", "Agreement", "Opening",
-        "HubSum",
+        "HubSum", "ResultSignature",
     }  # fmt: skip
     # A client gets nothing of another client's but its public key and, from the leader, the group key sealed to it.
     assert overheard.types(Place.CLIENT) == {
