@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -50,16 +51,26 @@ def test_a_submission_leaves_again_byte_for_byte_in_its_session(make_world, fiel
         assert world.clients[i].resend(world.client_memories[i], kept).to_bytes() == submission.to_bytes()
 
 
-def test_bytes_leave_again_until_the_session_is_settled_or_a_result_accepted(world) -> None:
+def test_bytes_leave_again_until_the_session_is_void_or_the_next_result_is_accepted(world) -> None:
+    """Also when this client has the result: others may wait for it, and the hub may have lost the sum."""
     world.run()
     own, _ = one(world)
     kept = world.kept[1].with_update(world.encoded_updates[1])
-    sent = world.submissions[1].to_bytes()
+    sent, delivery = world.submissions[1].to_bytes(), world.delivery
     world.set_up()
     assert own.resend(world.client_memories[1], kept).to_bytes() == sent
     world.accept()
+    assert own.resend(world.client_memories[1], kept).to_bytes() == sent
+    forgotten = replace(world.client_memories[1], accepted=None)
+    other = replace(kept, header=replace(kept.header, nonce=ZERO))
+    for memory, damaged in ((forgotten, kept), (world.client_memories[1], other)):
+        with pytest.raises(RefusedError, match="does not follow that session any more"):
+            own.resend(memory, damaged)
+    world.run()
+    world.accept()
     with pytest.raises(RefusedError, match="does not follow that session any more"):
         own.resend(world.client_memories[1], kept)
+    assert delivery.sid not in {session.sid for session in world.client_memories[1].followed}
 
 
 # The same update again
@@ -190,6 +201,20 @@ def test_only_the_one_chain_that_is_not_settled_is_sent_again(again) -> None:
                 again.send(ledger=ledger)
     harmless = [replace(entry, round=9, key=ZERO, data_set=ZERO), replace(entry, round=9, end=SessionEnd.VOID)]
     assert again.send(ledger=[*harmless, entry])
+
+
+def test_an_update_is_sent_again_with_the_key_and_in_the_task_that_it_was_sent_with(again) -> None:
+    (entry,) = again.world.ledgers[1]
+    fields = {"key": ZERO, "data_set": ZERO, "weights": ZERO, "manifest": ZERO}
+    for others in product(*([{}, {name: value}] for name, value in fields.items())):
+        changes = {name: value for other in others for name, value in other.items()}
+        for end in SessionEnd:
+            ledger = [replace(entry, end=end, **changes)]
+            if set(changes) <= {"data_set"} and end is not SessionEnd.VOID:
+                assert again.send(ledger=ledger).entry.chain == again.origin.sid
+                continue
+            with pytest.raises(RefusedError):
+                again.send(ledger=ledger)
 
 
 def test_a_client_that_was_not_counted_has_nothing_to_repeat(again) -> None:

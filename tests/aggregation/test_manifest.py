@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privateyes.aggregation.manifest import Manifest, Party, manifest_from_toml
+from privateyes.aggregation.manifest_text import require_plain_name
 from privateyes.aggregation.privacy_section import Privacy
 from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import COMPACT, WIDE
@@ -37,7 +38,15 @@ def _manifest(**changes) -> Manifest:
     return Manifest(**{**values, **changes})
 
 
-NAMES = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=8).map(str.strip).filter(bool)
+def _is_plain(name: str) -> bool:
+    try:
+        require_plain_name(name, "")
+    except ConfigError:
+        return False
+    return True
+
+
+NAMES = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=8).map(str.strip).filter(_is_plain)
 
 
 @given(
