@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from privateyes.cli.main import app
+from privateyes.engines.local.store import PartyStore
 
 Call = Callable[..., Result]
 
@@ -35,6 +37,18 @@ def test_a_dry_run_shows_and_removes_nothing(call: Call, run: Path) -> None:
     assert "pictures of test persons, with labels and predictions" in shown
     assert "federated.safetensors" not in shown
     assert _files(run) == before
+
+
+def test_the_mirrors_that_are_emptied_are_named(call: Call, run: Path, tmp_path: Path) -> None:
+    task, mirrors = run / "aggregation" / "all" / "private", [tmp_path / f"[disk] {number}" for number in range(3)]
+    task.mkdir(parents=True)
+    (task / "store.json").write_text(json.dumps([str(mirror) for mirror in mirrors]))
+    PartyStore.create(*mirrors, parties=["hub"]).close()
+    shutil.rmtree(mirrors[2])
+    shown = "".join(call("clean", run, "--dry-run").stdout.split())
+    assert ["".join(str(mirror).split()) in shown for mirror in mirrors] == [True, True, False]
+    assert call("clean", run, "--yes").exit_code == 0
+    assert not any(mirror.exists() for mirror in mirrors)
 
 
 @pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("\n", 1), ("", 1), ("y\n", 0)])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from privateyes.aggregation.memory import TrainingState
 from privateyes.crypto.lanes import ONE_LANE, Lanes
+from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import (
     Identities,
     LocalParties,
@@ -14,9 +18,12 @@ from privateyes.engines.local.parties import (
     parties_from,
     set_up,
 )
+from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.stages import put_memories
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Wire
+from privateyes.errors import AbortError
+from privateyes.federation.rounds import ClientUpdate, ServerState
 
 INITIAL = TrainingState(bytes(32), bytes([1]) * 32, 0)
 """The training state that these tasks begin with."""
@@ -38,3 +45,15 @@ def local_task(plan: SecurePlan, folder: Path) -> tuple[LocalParties, PartyStore
     parties, store = local_parties(plan), PartyStore.create(folder)
     set_up_in(store, parties)
     return parties, store
+
+
+def refuse(private: SecureExchange, state: ServerState, updates: Sequence[ClientUpdate]) -> None:
+    """A round in which an aggregator alters its share, so that every client refuses what was opened."""
+    parties = private._parties
+    assert parties is not None
+    honest = parties.aggregators[1]
+    altering = AlteringAggregator(honest.manifest, honest.number, honest.identity, coordinate=3, amount=5)
+    private._parties = parties.with_aggregator(altering)
+    with pytest.raises(AbortError, match="privateyes task continue"):
+        private.exchange(state, updates)
+    private._parties = private._parties.with_aggregator(honest)

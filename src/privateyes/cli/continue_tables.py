@@ -2,52 +2,103 @@
 
 from __future__ import annotations
 
+import shlex
+from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 from rich import box
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from privateyes.aggregation.audit import audit
-from privateyes.aggregation.audit.findings import Finding, joined
+from privateyes.aggregation.audit.findings import Finding
 from privateyes.aggregation.result import Check
 from privateyes.cli.console import make_console
 from privateyes.cli.records import find_record
-from privateyes.engines.local.continuing import Refused
+from privateyes.engines.local.continuing import SEND_AGAIN, Refused
 from privateyes.errors import DataError
+
+_MOST_NAMES: Final = 8
+_WHY: Final = {
+    Check.SESSION: "it follows no such session",
+    Check.GROUP_KEY: "the session has another group key",
+    Check.ROSTER: "the roster is not a legal one, or not the one that it sent to",
+    Check.SIGNATURES: "not every aggregator signed the result",
+    Check.TAG: "the sum does not carry the clients' tags: somebody altered it",
+    Check.WEIGHT: "the total weight is impossible",
+    Check.RANGE: "the sum is larger than the clip allows",
+    Check.NORM: "the sum is longer than the norm limit allows",
+}
 
 
 def print_nothing_waits(folder: Path) -> None:
     """Nothing stopped it."""
-    console = make_console()
-    console.print(f"{folder}: no session waits for a decision", markup=False, highlight=False, soft_wrap=True)
+    _print_line(make_console(), f"{folder}: no session waits for a decision")
 
 
 def print_refused(folder: Path, refused: Refused) -> None:
     """What happened, who is named, and what may be done."""
     console = make_console()
-    tries = f", and sent again {len(refused.sessions) - 1} times" if len(refused.sessions) > 1 else ""
-    console.print(
-        f"{folder}: round {refused.round} was opened and refused{tries}", markup=False, highlight=False, soft_wrap=True
-    )
-    console.print(f"session {refused.sid.hex()}", highlight=False, soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, title="what happened", title_justify="left")
-    table.add_column("client")
-    table.add_column("counted")
-    table.add_column("refused at check")
-    for party in refused.manifest.clients:
-        check = refused.refusals.get(party.name)
-        said = "-" if check is None else f"{check} ({Check(check).name.lower()})"
-        table.add_row(party.name, "yes" if party.name in refused.roster else "no", said)
-    console.print(table)
+    console.print()
+    _print_line(console, str(folder))
+    repeats = len(refused.sessions) - 1
+    again = f", and so was what was sent again {'once' if repeats == 1 else f'{repeats} times'}" if repeats else ""
+    _print_line(console, f"round {refused.round} was opened and refused{again}; the clients keep the model before it")
+    _print_line(console, f"session {refused.sid.hex()}")
+    console.print(_what_happened(refused))
     for line in _named(folder, refused):
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(_what_may_follow(refused))
+
+
+def print_way_on(folder: Path, refused: Refused) -> None:
+    """The command that comes next, if one does."""
+    if refused.asked_again:
+        text = "decided: it is sent again, once, when the run goes on with `privateyes train RUN --resume`"
+    elif refused.way(SEND_AGAIN).is_safe:
+        text = f"to send it again: privateyes task continue {shlex.quote(str(folder))} --send-again"
+    else:
+        text = "nothing can be sent again: start over, from other weights"
+    _print_line(make_console(), text)
+
+
+def _print_line(console: Console, text: str) -> None:
+    """A line that may hold a path, which nobody wants broken."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _what_happened(refused: Refused) -> Table:
+    """One row for all clients with the same fate."""
+    table = Table(box=box.SIMPLE_HEAD, title="what happened", title_justify="left")
+    table.add_column("clients")
+    table.add_column("counted", no_wrap=True)
+    table.add_column("refused at check")
+
+    def fate(name: str) -> tuple[bool, int]:
+        return name not in refused.roster, refused.refusals.get(name, 0)
+
+    names = sorted((party.name for party in refused.manifest.clients), key=fate)
+    for (absent, check), group in groupby(names, key=fate):
+        said = f"{check} ({Check(check).name.lower()}): {_WHY[Check(check)]}" if check else "-"
+        table.add_row(escape(_listed(list(group))), "no" if absent else "yes", said)
+    return table
+
+
+def _what_may_follow(refused: Refused) -> Table:
     ways = Table(box=box.SIMPLE_HEAD, title="what may follow", title_justify="left")
-    ways.add_column("way")
-    ways.add_column("safe")
+    ways.add_column("way", min_width=10, max_width=18)
+    ways.add_column("safe", no_wrap=True)
     ways.add_column("why")
-    for way in refused.ways:
-        ways.add_row(way.name, "[green]yes[/]" if way.is_safe else "[red]no[/]", way.why)
-    console.print(ways)
+    for way in sorted(refused.ways, key=lambda way: not way.is_safe):
+        ways.add_row(way.name, "[green]yes[/]" if way.is_safe else "[red]no[/]", escape(way.why))
+    return ways
+
+
+def _listed(names: list[str]) -> str:
+    shown, rest = names[:_MOST_NAMES], len(names) - _MOST_NAMES
+    return ", ".join(shown) + (f" and {rest} others" if rest > 0 else "")
 
 
 def _named(folder: Path, refused: Refused) -> list[str]:
@@ -59,14 +110,14 @@ def _named(folder: Path, refused: Refused) -> list[str]:
     except DataError as error:
         return [f"the record cannot be read, so nobody is named: {error}"]
     faults = [
+        *findings,
         *found.findings,
         *(one for session in found.sessions if session.sid in refused.sessions for one in session.findings),
     ]
     lines = [str(finding) for finding in faults if finding.is_fault]
     if lines:
         return lines
-    refusing = joined(f"client {number}" for number in range(1, len(refused.manifest.clients) + 1))
     return [
-        f"the record proves nothing about anybody: any of {refusing}, an aggregator or the hub may have altered the "
-        "sum. Ask the operators"
+        f"the record names nobody: any of the {len(refused.roster)} counted clients, an aggregator or the hub may have "
+        "altered the sum, and whoever did may do it again. Ask the operators"
     ]

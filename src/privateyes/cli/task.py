@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -58,22 +59,21 @@ def continue_(
 
     Example: privateyes task continue runs/mine --send-again
     """
-    from privateyes.cli.continue_tables import print_nothing_waits, print_refused
+    from privateyes.cli.continue_tables import print_nothing_waits, print_refused, print_way_on
     from privateyes.engines.local import continuing
     from privateyes.experiments.record import nobody_at_work_in
 
     waiting = False
     with nobody_at_work_in(directory):
         for folder in continuing.task_folders(directory):
-            found = continuing.look(folder)
+            found = continuing.look(folder, partial(typer.echo, err=True))
             if found is None:
                 print_nothing_waits(folder)
                 continue
             print_refused(folder, found)
             if send_again:
-                continuing.send_again(folder)
-                typer.echo(f"{folder}: the session will be sent again; go on with `privateyes train --resume`")
-            elif not found.asked_again:
-                waiting = True
+                found = continuing.send_again(folder)
+            print_way_on(folder, found)
+            waiting = waiting or not found.asked_again
     if waiting:
         raise typer.Exit(1)

@@ -16,7 +16,7 @@ from privateyes.encoding.fixed_point import FixedPoint, exact_clip, largest_scal
 from privateyes.encoding.norm import smallest_bound
 from privateyes.engines.local.mirror import STORE_NAME
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.secure import SecureExchange, store_folders
+from privateyes.engines.local.secure import SecureExchange, note_on_missing, store_folders
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import ParameterError, RunDirectoryError
 from privateyes.experiments.folds import Fold
@@ -142,10 +142,7 @@ def open_secure_exchange(
     mirrors = mirror_folders(spec, folder)
     exchange = SecureExchange(plan, optimiser, folder, spec.seed, threads=spec.training.workers, mirrors=mirrors)
     for missing in exchange.missing_mirrors():
-        note(
-            f"warning: the mirror in {missing} is missing; the store goes on without it, and one disk fewer may be "
-            "lost. Attach its disk, and continue the run with --resume"
-        )
+        note(note_on_missing(missing))
     return exchange
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from local_task import refuse
 from privateyes.aggregation import messages
 from privateyes.aggregation.manifest import Manifest, manifest_from_toml
 from privateyes.aggregation.privacy_section import Privacy
@@ -463,23 +464,11 @@ def test_an_update_of_a_stranger_is_refused_before_anything_is_written(tmp_path:
     assert not (tmp_path / MANIFEST_NAME).exists()
 
 
-def _refused(private: SecureExchange, state: ServerState, index: int) -> None:
-    """A round in which an aggregator alters its share, so that every client refuses what was opened."""
-    parties = private._parties
-    assert parties is not None
-    honest = parties.aggregators[1]
-    altering = AlteringAggregator(honest.manifest, honest.number, honest.identity, coordinate=3, amount=5)
-    private._parties = parties.with_aggregator(altering)
-    with pytest.raises(AbortError, match="privateyes task continue"):
-        private.exchange(state, updates_of(index))
-    private._parties = private._parties.with_aggregator(honest)
-
-
 def test_a_refused_round_waits_for_a_decision_and_is_then_sent_again_with_the_same_updates(tmp_path: Path) -> None:
     with exchange_in(tmp_path, plan_for(WIDE)) as private:
         state, _ = private.exchange(start(), updates_of(0))
         assert continuing.look(tmp_path) is None
-        _refused(private, state, 1)
+        refuse(private, state, updates_of(1))
         with pytest.raises(AbortError, match="4 of 4 clients refused"):  # however often the run is resumed
             private.exchange(state, updates_of(1))
     found = continuing.look(tmp_path)
@@ -501,10 +490,10 @@ def test_a_refused_round_waits_for_a_decision_and_is_then_sent_again_with_the_sa
 def test_a_decision_counts_once_and_a_second_refusal_waits_again(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
         state, _ = private.exchange(start(), updates_of(0))
-        _refused(private, state, 1)
+        refuse(private, state, updates_of(1))
     first = continuing.send_again(tmp_path)
     with exchange_in(tmp_path) as private:
-        _refused(private, state, 1)
+        refuse(private, state, updates_of(1))
     second = continuing.look(tmp_path)
     assert second is not None
     assert not second.asked_again

@@ -375,6 +375,25 @@ def test_a_refused_session_is_sent_again_with_the_same_numbers_and_then_accepted
     }
 
 
+def test_giving_a_repeat_up_erases_its_shares_and_not_those_of_an_opened_session_that_is_not_finished(
+    local, monkeypatch
+) -> None:
+    honest = local.parties
+    local.parties = honest.with_aggregator(AlteringAggregator(honest.manifest, 2, honest.aggregators[1].identity))
+    refused = local.run(1, 2)
+    monkeypatch.setattr(Session, "_finish_refused", lambda self: None)  # as if a result signature were missing
+    local.parties = honest.with_aggregator(_stopping_at(honest.aggregators[1], "agree"))
+    with pytest.raises(AbortError, match="seen enough"):
+        local.session().run_again(2, refused.sid)
+    given_up = honest.aggregator_memories[1].session
+    assert given_up.given_up
+    for number in (1, 2, 3):
+        assert local.store.large(given_up.sid, f"aggregator {number}", "share") is None
+        assert local.store.large(refused.sid, f"aggregator {number}", "share") is not None
+    local.parties = honest
+    assert sorted(local.session().finish_agreed(refused.sid).refusals) == [1, 2, 3]
+
+
 def test_in_a_public_task_the_key_is_disclosed_even_for_a_refused_result_and_bears_the_complaints_out(
     tmp_path, field
 ) -> None:

@@ -5,9 +5,9 @@ session that was opened and refused").
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from privateyes.aggregation.manifest import Manifest, manifest_from_toml
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.roster import roster_digest
 from privateyes.engines.local.parties import aggregator_name, client_name
-from privateyes.engines.local.secure import store_folders
+from privateyes.engines.local.secure import note_on_missing, store_folders
 from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, OPENING, REFUSED, Again
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError, RunDirectoryError
@@ -44,8 +44,8 @@ class Refused:
 
     Attributes:
         manifest: the task's.
+        round: of training, which it was to end; the first is 1.
         sid: the session; of several that sent one update again, the first.
-        round: its number.
         sessions: the chain: the session and those that sent its updates again.
         roster: the clients that were counted, by name.
         refusals: the number of the check that failed, by client.
@@ -54,13 +54,17 @@ class Refused:
     """
 
     manifest: Manifest
-    sid: bytes
     round: int
+    sid: bytes
     sessions: tuple[bytes, ...]
     roster: tuple[str, ...]
     refusals: dict[str, int]
     asked_again: bool
     ways: tuple[Way, ...]
+
+    def way(self, name: str) -> Way:
+        """One of the ways."""
+        return next(way for way in self.ways if way.name == name)
 
 
 def task_folders(directory: Path) -> list[Path]:
@@ -77,8 +81,15 @@ def task_folders(directory: Path) -> list[Path]:
     return found
 
 
-def look(folder: Path) -> Refused | None:
+def _tell_nobody(_: str) -> None:
+    """For those who were told already."""
+
+
+def look(folder: Path, note: Callable[[str], None] = _tell_nobody) -> Refused | None:
     """The session that a task waits for people to decide on; None where it can simply go on.
+
+    Args:
+        note: is told of mirrors that are missing.
 
     Raises:
         RunDirectoryError: the store cannot be read.
@@ -88,7 +99,10 @@ def look(folder: Path) -> Refused | None:
     if not any(PartyStore.exists(one) for one in folders):
         return None  # complete: the keys are gone
     with closing(PartyStore(*folders)) as store:
-        return _Task(store).refused()
+        for mirror in store.missing_mirrors():
+            note(note_on_missing(mirror))
+        pinned = store.manifest()
+        return None if pinned is None else _Task(store, manifest_from_toml(pinned)).refused()
 
 
 def send_again(folder: Path) -> Refused:
@@ -101,24 +115,20 @@ def send_again(folder: Path) -> Refused:
     found = look(folder)
     if found is None:
         raise RefusedError(f"{folder}: no session waits for a decision", "resume the run")
-    way = next(way for way in found.ways if way.name == SEND_AGAIN)
+    way = found.way(SEND_AGAIN)
     if not way.is_safe:
         raise RefusedError(f"{folder}: the session cannot be sent again: {way.why}", "see the other ways")
     if not found.asked_again:
         with closing(PartyStore(*store_folders(folder))) as store:
             store.put_stage(found.sid, HUB, AGAIN, b"")
-    return found
+    return replace(found, asked_again=True)
 
 
 class _Task:
     """One task's store, read."""
 
-    def __init__(self, store: PartyStore) -> None:
-        self._store = store
-        pinned = store.manifest()
-        if pinned is None:
-            raise RunDirectoryError("the set-up of this task was not finished", "resume the run")
-        self.manifest = manifest_from_toml(pinned)
+    def __init__(self, store: PartyStore, manifest: Manifest) -> None:
+        self._store, self.manifest = store, manifest
         self.clients = {
             party.name: ClientMemory.from_bytes(store.memory(client_name(party.name)))
             for party in self.manifest.clients
@@ -147,8 +157,8 @@ class _Task:
         roster = self._roster(sid)
         return Refused(
             manifest=self.manifest,
+            round=1 + max(memory.state.counter for memory in self.clients.values() if memory.session(last)),
             sid=sid,
-            round=followed[sid].round if sid in followed else followed[last].round,
             sessions=chain,
             roster=tuple(names[number - 1] for number in roster),
             refusals={names[int(number) - 1]: int(check) for number, check in checks.items()},
@@ -172,20 +182,20 @@ class _Task:
             SEND_AGAIN,
             not hindrance,
             hindrance
-            or f"the same {len(roster)} clients send the same updates once more, and nobody else: the sum is the one "
-            "that was opened, so it says nothing new. A corrupt client knows it before it fixes its own part",
+            or f"the same {len(roster)} clients and nobody else send the same updates once more: it is the sum that "
+            "was opened, so it says nothing new. But a corrupt client knows that sum before it fixes its own part",
         )
         yield Way("fresh noise", False, "only where every update was sent under differential privacy; here none was")
         yield Way(
             "start over",
             True,
-            "a new run from other weights, in a new directory with another seed: what was opened says nothing about "
-            "updates from there. Leave out whom you no longer trust",
+            "a new run from other weights, in a new directory and with another seed: what was opened says nothing "
+            "about updates from there. Leave out whom you no longer trust",
         )
         yield Way(
             "go on without a suspect",
             False,
-            "the sum without it and the sum with it differ by its update, and perhaps it is honest",
+            "the sum with it and the sum without it differ by its update, and it may be honest",
         )
         yield Way("add somebody", False, "the two sums would differ by the update of whoever is added")
         yield Way(

@@ -442,6 +442,14 @@ def store_folders(folder: Path) -> list[Path]:
     return [Path(text) for text in found]
 
 
+def note_on_missing(mirror: str) -> str:
+    """What an operator is told of a mirror that is not there."""
+    return (
+        f"warning: the mirror in {mirror} is missing; the store goes on without it, and one disk fewer may be lost. "
+        "Attach its disk, and continue the run with --resume"
+    )
+
+
 def _listed(folders: Sequence[Path]) -> str:
     return ", ".join(str(folder) for folder in folders)
 
