@@ -84,6 +84,23 @@ def test_a_share_does_not_fit_the_header_of_another_client_or_session(world) -> 
             hub.require_intact(world.manifest, replace(submission, header=replace(submission.header, **changes)))
 
 
+@pytest.mark.parametrize("client", [0, 5, 2**16 - 1])
+def test_a_header_of_nobody_is_not_taken(world, client) -> None:
+    world.run(to="submit")
+    submission = world.submissions[1]
+    with pytest.raises(MalformedError, match=f"a header names client {client}, which the task does not have"):
+        hub.require_intact(world.manifest, replace(submission, header=replace(submission.header, client=client)))
+
+
+def test_a_header_that_its_client_did_not_sign_is_not_taken(world) -> None:
+    """Else every aggregator would refuse the roster, and a record of it would make an honest hub suspected."""
+    world.run(to="submit")
+    submission = world.submissions[1]
+    for changes in ({"nonce": bytes(32)}, {"signature": bytes(64)}):
+        with pytest.raises(MalformedError, match="type Header does not verify"):
+            hub.require_intact(world.manifest, replace(submission, header=replace(submission.header, **changes)))
+
+
 def test_a_share_fits_its_header_under_the_manifests_bulk_hash_alone(make_world) -> None:
     world = make_world(n=2)
     world.run(to="submit")
@@ -229,6 +246,20 @@ def test_the_hub_blames_nobody_for_a_commitment_that_was_altered_on_the_way(worl
     world.run()
     world.commitments[0] = replace(world.commitments[0], commitment=bytes(32))
     with pytest.raises(MalformedError, match="type RosterCommitment does not verify"):
+        world.deliver()
+
+
+def test_the_hub_delivers_no_result_that_was_altered_on_the_way(world) -> None:
+    world.run()
+    world.results[1] = replace(world.results[1], result=bytes(32))
+    with pytest.raises(MalformedError, match="type ResultSignature does not verify"):
+        world.deliver()
+
+
+def test_the_hub_delivers_no_result_on_which_the_aggregators_differ(world) -> None:
+    world.run()
+    world.results[1] = world.signed_by_aggregator(replace(world.results[1], result=bytes(32)), 2)
+    with pytest.raises(AbortError, match="the aggregators signed different results"):
         world.deliver()
 
 

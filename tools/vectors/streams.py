@@ -6,9 +6,6 @@ import hashlib
 from typing import Any
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.crypto.labels import Label, Role
@@ -31,26 +28,20 @@ PAIRS = (
 def _key_streams(key: bytes, context: bytes) -> list[dict[str, Any]]:
     out = []
     for label in (*(label for pair in PAIRS for label in pair), Label.ROUNDING):
-        material = derive_key(key, 48, label, Role.ALL, context, 5)
+        material = derive_key(key, 44, label, Role.ALL, context, 5)
         data = bytearray(LONG_BYTES)
         KeyStream(key, label, Role.ALL, context, 5).fill(memoryview(data))
         out.append(
             {
                 "label": label.value,
                 "aes_key": material[:32],
-                "initial_counter": material[32:],
+                "nonce": material[32:],
                 "first_bytes": bytes(data[:48]),
                 "bytes_around": bytes(data[AROUND - 16 : AROUND + 16]),
                 "sha256": hashlib.sha256(data).digest(),
             }
         )
     return out
-
-
-def _wrapping_counter() -> dict[str, Any]:
-    key, counter = secret("streams/wrapping"), b"\xff" * 15 + b"\xfe"
-    encryptor = Cipher(AES(key), CTR(counter)).encryptor()
-    return {"aes_key": key, "initial_counter": counter, "first_bytes": encryptor.update(bytes(64))}
 
 
 def _element_streams(field: Field, key: bytes, context: bytes) -> dict[str, Any]:
@@ -93,6 +84,5 @@ def make() -> dict[str, Any]:
         "long_run_bytes": LONG_BYTES,
         "around_byte": AROUND,
         "key_streams": _key_streams(key, context),
-        "counter_that_wraps": _wrapping_counter(),
         "element_streams": [_element_streams(field, key, context) for field in (COMPACT, WIDE)],
     }

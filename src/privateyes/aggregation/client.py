@@ -452,7 +452,7 @@ class Client:
         """c_i = (y, tag) - sum_s stream_s with y = (q, w) + M, in chunks; and its hash."""
         pieces, weight = encoded
         prime_field, dimension = self.manifest.field, self.manifest.dimension
-        share = prime_field.zeros(self.manifest.share_elements)
+        share: Elements = np.empty(self.manifest.share_elements, dtype=prime_field.dtype)  # all of it is written below
         hashing = MerkleTree(self.manifest.bulk_hash)
         mask = result_mask(self.manifest, session_key, sid, scratch)
         accumulator = TensorChallenge(prime_field, dimension + 1, session_key, sid, scratch).accumulator()

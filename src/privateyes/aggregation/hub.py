@@ -37,12 +37,15 @@ _TOGETHER = 8  # shares that are added in one pass over the sum
 
 
 def require_intact(manifest: Manifest, submission: Submission, lanes: Lanes = ONE_LANE) -> Header:
-    """Refuse a share that does not fit its header, so that a damaged upload does not spoil the round.
+    """Refuse a submission that every aggregator would refuse, so that it does not spoil the round for the others.
 
     Raises:
-        MalformedError: the hashes differ.
+        MalformedError: the header is not signed by the client that it names, or the share does not fit it.
     """
     header, share = submission.header, submission.share
+    if not 1 <= header.client <= len(manifest.clients):
+        raise MalformedError(f"a header names client {header.client}, which the task does not have", "send it again")
+    header.require_signature_of(manifest.clients[header.client - 1].public_key, header.sid)
     root = merkle_root(share, manifest.bulk_hash, lanes)
     if share_hash(header.sid, header.client, share.nbytes, root) != header.share_hash:
         raise MalformedError(f"the share of client {header.client} does not fit its header", "send it again")
@@ -153,9 +156,10 @@ def deliver(
     """Bundle what every client checks.
 
     Raises:
-        AbortError: not one commitment, opening and result of every aggregator.
+        AbortError: not one commitment, opening and result of every aggregator, or they signed different results.
         BlamedError: an aggregator's signed opening does not fit its signed commitment.
-        MalformedError: they do not fit, and one of them is not signed by the aggregator that it names.
+        MalformedError: they do not fit, and one of them is not signed by the aggregator that it names; or a result is
+            not.
     """
     hub, others = commitments
     ordered = sorted(others, key=lambda message: message.aggregator)
@@ -167,6 +171,10 @@ def deliver(
             raise AbortError("not exactly one message of every aggregator", "ask the missing one again")
     for opening in openings:
         _require_committed(manifest, opening, ordered[opening.aggregator - 1], digests)
+    for result in results:
+        result.require_signature_of(manifest.aggregators[result.aggregator - 1].public_key, hub.sid)
+    if len({result.result for result in results}) > 1:
+        raise AbortError("the aggregators signed different results", "show all of them the same sum and openings")
     share = np.array(total.share)
     add_vectors(manifest.field, share, [opening.share for opening in openings])
     signatures = tuple(message.signature for message in sorted(results, key=lambda message: message.aggregator))

@@ -45,7 +45,11 @@ def print_refused(folder: Path, refused: Refused) -> None:
     _print_line(console, str(folder))
     repeats = len(refused.sessions) - 1
     again = f", and so was what was sent again {'once' if repeats == 1 else f'{repeats} times'}" if repeats else ""
-    _print_line(console, f"round {refused.round} was opened and refused{again}; the clients keep the model before it")
+    if refused.refusals:
+        said = f"was opened and refused{again}; the clients keep the model before it"
+    else:
+        said = f"was opened{again}, and no result came to the clients: resuming the run asks for it again"
+    _print_line(console, f"round {refused.round} {said}")
     _print_line(console, f"session {refused.sid.hex()}")
     console.print(_what_happened(refused))
     for line in _named(folder, refused):
@@ -117,6 +121,8 @@ def _named(folder: Path, refused: Refused) -> list[str]:
     lines = [str(finding) for finding in faults if finding.is_fault]
     if lines:
         return lines
+    if not refused.refusals:
+        return ["the record names nobody"]
     return [
         f"the record names nobody: any of the {len(refused.roster)} counted clients, an aggregator or the hub may have "
         "altered the sum, and whoever did may do it again. Ask the operators"

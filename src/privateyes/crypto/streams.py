@@ -1,4 +1,4 @@
-"""Key streams of field elements: AES-256 in counter mode, masked to the field, rejected words redrawn.
+"""Key streams of field elements: those of AES-256-GCM, masked to the field, rejected words redrawn.
 
 Element t of a stream is word t of the main key stream AND p. The mask leaves one word too many, p itself; such a word
 is replaced by the next accepted word of a separately keyed tail stream, in index order, so that every element is
@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CTR
+from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 from privateyes.crypto import kernels
 from privateyes.crypto.field import Elements, Field
@@ -25,12 +25,16 @@ CHUNK_BYTES: Final = 1 << 19
 """Vectors are processed in pieces of this size: large enough to amortise a call, small enough for the cache."""
 
 _BLOCK_BYTES: Final = 16
+_NONCE_BYTES: Final = 12
 MAX_STREAM_BYTES: Final = _BLOCK_BYTES << 30
 _ZEROS: Final = memoryview(bytes(CHUNK_BYTES))
 
 
 class KeyStream:
-    """Pseudo-random bytes: AES-256-CTR under a key and a 128-bit initial counter, both from HKDF.
+    """Pseudo-random bytes: what AES-256-GCM encrypts with [NIST SP 800-38D], under a key and a nonce, both from HKDF.
+
+    That is counter mode from block ``nonce || 2`` on. OpenSSL computes it a quarter faster as GCM than as counter mode,
+    the tag that nobody reads included.
 
     Args:
         key: 32 secret bytes.
@@ -43,8 +47,8 @@ class KeyStream:
     __slots__ = ("_bytes_left", "_encryptor")
 
     def __init__(self, key: bytes, label: Label, role: Role, context: bytes, *parts: Part) -> None:
-        material = derive_key(key, KEY_BYTES + _BLOCK_BYTES, label, role, context, *parts)
-        self._encryptor = Cipher(AES(material[:KEY_BYTES]), CTR(material[KEY_BYTES:])).encryptor()
+        material = derive_key(key, KEY_BYTES + _NONCE_BYTES, label, role, context, *parts)
+        self._encryptor = Cipher(AES(material[:KEY_BYTES]), GCM(material[KEY_BYTES:])).encryptor()
         self._bytes_left = MAX_STREAM_BYTES
 
     def __repr__(self) -> str:

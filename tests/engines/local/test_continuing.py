@@ -5,13 +5,17 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from failing_disks import Killed, lose
 from local_task import refuse
+from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
+from privateyes.aggregation.messages import Opening
+from privateyes.aggregation.steps import Step
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.continuing import SEND_AGAIN, Refused, look, send_again, task_folders
@@ -20,7 +24,7 @@ from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.session import Session
 from privateyes.engines.local.stages import AGAIN, HUB, OPENING
 from privateyes.engines.local.store import PartyStore
-from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.errors import AbortError, BlamedError, RefusedError, RunDirectoryError
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
 
@@ -137,6 +141,53 @@ def test_a_decision_is_taken_in_every_mirror_and_those_that_are_missing_are_told
         look(tmp_path / "task")
 
 
+def fail_to_open(private: SecureExchange, state: ServerState) -> None:
+    """A round in which aggregator 2 opens something else than it committed to, so that no result comes of it."""
+    parties, _ = private._parties_at(state)
+    own = parties.aggregators[1]
+
+    def open_another(self: Aggregator, *given: Any) -> Step[Opening]:
+        step = Aggregator.open(self, *given)
+        other = replace(step.message, share=(step.message.share + 1) % COMPACT.prime)
+        receipt = other.receipt(self.manifest.bulk_hash).signed_by(self.identity, other.sid)
+        return replace(step, message=replace(other, signature=receipt.signature))
+
+    misbehaving = type("Misbehaving", (Aggregator,), {"open": open_another, "__slots__": ()})
+    private._parties = parties.with_aggregator(misbehaving(own.manifest, own.number, own.identity))
+    with pytest.raises(BlamedError, match=f"aggregator 2: .*; `privateyes task continue {private._directory}` says"):
+        private.exchange(state, updates_of())
+    private._parties = parties
+
+
+def test_a_round_that_an_aggregator_does_not_open_rightly_waits_and_goes_on_once_it_does(tmp_path) -> None:
+    with closing(opened(tmp_path)) as private:
+        for _ in range(2):
+            fail_to_open(private, start())
+            found = look_at(tmp_path)
+            assert (found.round, found.roster, found.refusals) == (1, NAMES, {})
+            assert [way.name for way in found.ways if way.is_safe] == ["send again", "start over"]
+        following, _ = private.exchange(start(), updates_of())
+    assert following.round == 1
+    assert look(tmp_path) is None
+
+
+def test_a_round_that_an_aggregator_does_not_open_rightly_can_be_sent_again(tmp_path) -> None:
+    with closing(opened(tmp_path)) as private:
+        fail_to_open(private, start())
+    send_again(tmp_path)
+    with closing(opened(tmp_path)) as private:
+        following, _ = private.exchange(start(), updates_of())
+    assert following.round == 1
+    assert np.allclose(following.vector, 0.1, atol=1e-3)
+
+
+def test_a_failure_before_the_opening_points_nowhere(tmp_path) -> None:
+    with closing(opened(tmp_path)) as private, pytest.raises(AbortError, match="roster of 1") as raised:
+        private.exchange(start(), updates_of("ada"))
+    assert "task continue" not in str(raised.value)
+    assert look(tmp_path) is None
+
+
 # What is safe
 
 
@@ -164,6 +215,12 @@ def forget_roster(store: PartyStore, found: Refused) -> None:
 
 def forget_opening(store: PartyStore, found: Refused) -> None:
     """As an aggregator that was set up anew."""
+    memory = AggregatorMemory.from_bytes(store.memory("aggregator 2"))
+    rewrite(store, "aggregator 2", replace(memory, opened={}, session=None))
+
+
+def agree_and_not_open(store: PartyStore, found: Refused) -> None:
+    """As an aggregator that was killed, or cut off, before it opened."""
     rewrite(store, "aggregator 2", replace(AggregatorMemory.from_bytes(store.memory("aggregator 2")), opened={}))
 
 
@@ -189,6 +246,7 @@ HINDRANCES = {
     "the hub lost the roster": (forget_roster, "the hub does not keep its roster"),
     "an aggregator forgot it": (forget_opening, "an aggregator does not remember that it opened that roster"),
     "an aggregator opened another": (open_another_roster, "an aggregator does not remember that it opened that roster"),
+    "an aggregator has not opened it": (agree_and_not_open, "an aggregator agreed to open it and has not yet"),
     "a client moved on": (accept_in_one_client, "bob accepted a result, or moved on, and has nothing to send again"),
     "a client lost its update": (lose_what_was_sent, "cyd does not keep what it sent"),
 }
@@ -208,6 +266,13 @@ def test_what_hinders_a_repetition_is_said_and_the_decision_refused(tmp_path, ha
         send_again(tmp_path)
     with closing(PartyStore(tmp_path)) as store:
         assert not store.stages(found.sid, AGAIN)
+
+
+def test_where_every_roster_holds_everybody_an_opening_still_comes_first(tmp_path) -> None:
+    refused_in(tmp_path, FIXED_COHORT)
+    with closing(PartyStore(tmp_path)) as store:
+        agree_and_not_open(store, look_at(tmp_path))
+    assert "resume the run first" in look_at(tmp_path).way(SEND_AGAIN).why
 
 
 @pytest.mark.parametrize("happen", [forget_opening, open_another_roster])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,34 @@ def test_a_session_with_too_few_clients_opens_nothing_and_the_next_one_works(loc
     assert local.parties.aggregator_memories[1].session.given_up
     assert local.parties.client_memories[2].followed
     assert local.run(1, 2, 3).averages[1].total_weight == 9
+
+
+@pytest.mark.parametrize("damage", ["share", "signature"])
+def test_a_bad_submission_of_one_client_does_not_spoil_the_round_for_the_others(local, monkeypatch, damage) -> None:
+    carry = Wire.carry
+
+    def damaged(self, message, *way, **more):
+        if isinstance(message, messages.Submission) and message.header.client == 2:
+            if damage == "share":
+                message = replace(message, share=np.zeros_like(message.share))
+            else:
+                message = replace(message, header=replace(message.header, signature=bytes(64)))
+        return carry(self, message, *way, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Wire, "carry", damaged)
+        result = local.run(1, 2, 3)
+    assert list(result.dropped) == [2]
+    assert {average.roster for average in result.averages.values()} == {(1, 3)}
+    assert sorted(result.averages) == [1, 2, 3]
+    headers = [
+        messages.Header.from_bytes(data, local.parties.manifest)
+        for kind, data in local.wire.transcript
+        if kind == "Header"
+    ]
+    assert [header.client for header in headers] == [1, 3]
+    local.accept(result)
+    assert not local.run(1, 2, 3).dropped
 
 
 def test_each_aggregator_is_asked_once_how_a_session_ended_however_many_wait_for_it(local, monkeypatch) -> None:

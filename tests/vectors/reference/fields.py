@@ -39,9 +39,9 @@ FIELDS = {"compact": Field(31, 4, 4), "wide": Field(61, 8, 2)}
 
 
 def key_stream(count: int, key: bytes, label: str, role: str, context: bytes, *parts: Any) -> bytes:
-    """AES-256-CTR: HKDF gives 32 bytes of key, then 16 bytes of initial counter."""
-    material = derive(key, 48, label, role, context, *parts)
-    encryptor = Cipher(AES(material[:32]), CTR(material[32:])).encryptor()
+    """AES-256-CTR: HKDF gives 32 bytes of key, then a nonce of 12 bytes; the counter begins at 2, as in GCM."""
+    material = derive(key, 44, label, role, context, *parts)
+    encryptor = Cipher(AES(material[:32]), CTR(material[32:] + (2).to_bytes(4, "big"))).encryptor()
     return encryptor.update(bytes(count))
 
 

@@ -40,7 +40,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A session that was opened and whose result clients did not accept.
+    """A session that was opened and whose result clients did not accept, or were never shown.
 
     Attributes:
         manifest: the task's.
@@ -48,7 +48,7 @@ class Refused:
         sid: the session; of several that sent one update again, the first.
         sessions: the chain: the session and those that sent its updates again.
         roster: the clients that were counted, by name.
-        refusals: the number of the check that failed, by client.
+        refusals: the number of the check that failed, by client; none, if no result came to them.
         asked_again: whether it is to be sent again when the run goes on.
         ways: every way that people think of, and which are safe.
     """
@@ -211,6 +211,10 @@ class _Task:
         body = self._store.stages(sid, OPENING).get(HUB)
         if body is None:
             return "the hub does not keep its roster"
+        for own in self.aggregators:
+            last = own.session
+            if last is not None and last.commitments and not last.given_up and last.sid not in own.opened:
+                return "an aggregator agreed to open it and has not yet; resume the run first"
         origin = Again.from_bytes(body, self.manifest).origin
         rho = roster_digest(sid, origin.group_check, origin.roster)
         if not self.manifest.is_fixed_cohort and any(own.opened.get(sid) != rho for own in self.aggregators):

@@ -10,7 +10,8 @@ continue`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
@@ -55,7 +56,7 @@ from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.stored_state import dump_state, load_state
 from privateyes.engines.local.transcript import TranscriptFile
 from privateyes.engines.local.wire import Place, Wire
-from privateyes.errors import AbortError, ParameterError, RunDirectoryError
+from privateyes.errors import AbortError, MalformedError, ParameterError, ProtocolError, RunDirectoryError
 from privateyes.federation.rounds import ClientUpdate, ExchangeReport, ServerState, check_updates
 from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import write_atomically
@@ -185,7 +186,8 @@ class SecureExchange:
         parties, setup_bytes = self._parties_at(state)
         started = perf_counter()
         clock = RoleClock(self._crew.seconds)
-        result, wire = self._session(state, updates, parties, clock)
+        with self._pointing_at_ways_on():
+            result, wire = self._session(state, updates, parties, clock)
         following = self._step(state, result, parties)
         seconds = perf_counter() - started
         report = self._report(state, updates, result, wire, clock, seconds, setup_bytes)
@@ -332,9 +334,8 @@ class SecureExchange:
         if result.refusals:
             number, (error, _) = next(iter(result.refusals.items()))
             name = parties.manifest.clients[number - 1].name
-            if not self._store.stages(result.sid, REFUSED):
-                checks = {client: complaint.check for client, (_, complaint) in result.refusals.items()}
-                self._store.put_stage(result.sid, CLIENTS, REFUSED, json.dumps(checks).encode())
+            checks = {client: complaint.check for client, (_, complaint) in result.refusals.items()}
+            self._note_refusals(result.sid, checks)
             raise AbortError(
                 f"{len(result.refusals)} of {len(parties.clients)} clients refused the round, "
                 f"first {name}: {error.problem}",
@@ -349,6 +350,27 @@ class SecureExchange:
         if not all(_identical(first, other) for other in others):
             raise AbortError("the clients reached different states from one verified average", "report this as a bug")
         return first
+
+    @contextmanager
+    def _pointing_at_ways_on(self) -> Iterator[None]:
+        """A session that the hub has begun to open, and that cannot be ended, waits for people."""
+        try:
+            yield
+        except (ProtocolError, MalformedError) as error:
+            parties = self._parties
+            opened = [one for one in followed_by(parties) if self._store.stages(one.sid, OPENING)] if parties else []
+            if opened:
+                if not self._store.stages(opened[-1].sid, REFUSED):
+                    self._note_refusals(opened[-1].sid, {})
+                way_on = f"`privateyes task continue {self._directory}` says what is safe now"
+                error.remedy = f"{error.remedy}; {way_on}" if error.remedy else way_on
+            raise
+
+    def _note_refusals(self, sid: bytes, checks: Mapping[int, int]) -> None:
+        """Store which clients refused a session, at which check; none, if no result of it came to them."""
+        with self._store.transaction():
+            self._store.remove_stage(sid, CLIENTS, REFUSED)
+            self._store.put_stage(sid, CLIENTS, REFUSED, json.dumps(checks).encode())
 
     def _accept(
         self,
@@ -403,6 +425,7 @@ class SecureExchange:
             "sid": result.sid.hex(),
             "roster": counted,
             "total_weight": average.total_weight,
+            "dropped": {manifest.clients[number - 1].name: problem for number, problem in result.dropped.items()},
             "saturated": result.clipped,
             "shortened": result.shortened,
             "scale_bits": manifest.encoding.scale_bits,

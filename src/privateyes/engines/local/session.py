@@ -89,6 +89,7 @@ class SessionResult:
         refusals: by client number, for those that refused; with the signed complaint.
         clipped: coordinates clipped, over all clients; in a real deployment each client knows its own count only.
         shortened: clients whose update was longer than the L2 norm allows; likewise.
+        dropped: what was wrong with the submissions that the hub did not take, by client number.
         finished: what the aggregators remember once they were shown all result signatures; to be stored by then.
     """
 
@@ -97,6 +98,7 @@ class SessionResult:
     refusals: dict[int, tuple[DeliveryError, Complaint]] = field(default_factory=dict)
     clipped: int = 0
     shortened: int = 0
+    dropped: dict[int, str] = field(default_factory=dict)
     finished: dict[int, AggregatorMemory] = field(default_factory=dict)
 
 
@@ -366,7 +368,7 @@ class Session:
             both = self._crew.run(submit, taking_part)
         done = {client.number: submitted for client, (submitted, _) in zip(taking_part, both, strict=True)}
         self._keep_submissions(announcements, done, [update for _, update in both], seen, result)
-        return self._upload(done, None)
+        return self._upload(done, None, result)
 
     def _submit_again(self, announcements: Sequence[Announcement], again: Again, result: SessionResult) -> _Uploaded:
         parties, roster = self._parties, dict(again.origin.roster)
@@ -394,7 +396,7 @@ class Session:
                     (named, committed),
                 )
         self._keep_submissions(announcements, done, (), seen, result)
-        return self._upload(done, again.origin)
+        return self._upload(done, again.origin, result)
 
     def _keep_submissions(
         self,
@@ -426,18 +428,24 @@ class Session:
             self._store.put_stage(sid, CLIENTS, CLIPPED, counts)
         parties.client_memories.update(memories)
 
-    def _upload(self, done: Mapping[int, Submitted], origin: Origin | None) -> _Uploaded:
+    def _upload(self, done: Mapping[int, Submitted], origin: Origin | None, result: SessionResult) -> _Uploaded:
+        """One client's bad submission does not spoil the round for the others: the hub goes on without it."""
         received = self._crew.run(self._carry, [submitted.submission for submitted in done.values()])
-        submissions = dict(zip(done, received, strict=True))
+        outcomes = dict(zip(done, received, strict=True))
+        submissions = {number: one for number, one in outcomes.items() if isinstance(one, Submission)}
+        result.dropped = {number: one.problem for number, one in outcomes.items() if isinstance(one, MalformedError)}
         if origin is not None:
             origin = self._wire.tell(origin, Place.HUB, Place.AGGREGATOR, copies=len(self._parties.aggregators))
         headers = hub.one_kind(submission.header for submission in submissions.values())
         return _Uploaded(submissions, [self._pass_header_on(header) for header in headers], origin)
 
-    def _carry(self, submission: Submission) -> Submission:
+    def _carry(self, submission: Submission) -> Submission | MalformedError:
         received = self._wire.carry(submission, Place.CLIENT, Place.HUB)
-        with self._clock.work_of(Place.HUB):
-            hub.require_intact(self._parties.manifest, received)
+        try:
+            with self._clock.work_of(Place.HUB):
+                hub.require_intact(self._parties.manifest, received)
+        except MalformedError as error:
+            return error
         return received
 
     # Steps 2 and 3
