@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -62,6 +64,24 @@ def test_the_first_word_that_is_no_element_is_named(field) -> None:
     with pytest.raises(MalformedError, match=f"word 2 is {field.prime}"):
         field.from_bytes(words.tobytes(), 4)
     field.from_bytes(words[:2].tobytes(), 2)
+
+
+def test_the_prime_itself_is_no_element(field) -> None:
+    with pytest.raises(MalformedError, match=f"word 0 is {field.prime}"):
+        field.require_canonical(_vector(field, [field.prime]))
+
+
+def test_vectors_of_different_lengths_have_no_inner_product(field) -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        field.dot(field.zeros(3), field.zeros(2))
+
+
+def test_a_field_has_as_many_tags_as_a_forgery_below_2_to_the_minus_120_takes(field) -> None:
+    def bits(tags: int) -> float:
+        return tags * (math.log2(field.prime) - 1)
+
+    assert round(bits(field.tags)) == 120
+    assert bits(field.tags - 1) < 100
 
 
 def test_what_was_read_cannot_be_written(field) -> None:

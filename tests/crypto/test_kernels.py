@@ -97,6 +97,21 @@ def test_four_vectors_of_the_largest_elements_do_not_overflow(field) -> None:
         assert total.tolist() == [5 * value % field.prime] * 9
 
 
+@pytest.mark.parametrize("value", range(5))
+@pytest.mark.parametrize("times", range(1, 4))
+def test_four_vectors_whose_sum_is_just_above_a_multiple_of_the_prime_are_reduced(field, value, times) -> None:
+    p = field.prime
+    left = times * p + value
+    parts = []
+    for _ in range(5):
+        parts.append(min(left, p - 1))
+        left -= parts[-1]
+    assert left == 0
+    total, *vectors = (np.full(3, part, dtype=field.dtype) for part in parts)
+    kernels.add_vectors(field, total, vectors)
+    assert total.tolist() == [value] * 3
+
+
 @QUICK
 @given(FIELDS, st.data())
 def test_the_compiled_lift_equals_integers_and_lowering_undoes_it(field, data) -> None:
@@ -166,10 +181,39 @@ def test_an_array_may_be_added_to_itself(field) -> None:
     assert np.array_equal(values, expected)
 
 
-def test_a_part_of_an_array_is_changed_in_place_and_nothing_beside_it(field) -> None:
-    values = field.zeros(10)
-    kernels.add_words(field, values[3:6], np.full(3, 7, dtype=field.dtype))
-    assert values.tolist() == [0, 0, 0, 7, 7, 7, 0, 0, 0, 0]
+def _ones(field, values):
+    return np.ones_like(values)
+
+
+IN_PLACE = {
+    "add_words": lambda field, values: kernels.add_words(field, values, _ones(field, values)),
+    "subtract_words": lambda field, values: kernels.subtract_words(field, values, _ones(field, values)),
+    "subtract_scaled_words": lambda field, values: kernels.subtract_scaled_words(
+        field, values, _ones(field, values), 3
+    ),
+    "add one vector": lambda field, values: kernels.add_vectors(field, values, [_ones(field, values)]),
+    "add four vectors": lambda field, values: kernels.add_vectors(field, values, [_ones(field, values)] * 4),
+}
+
+
+@pytest.mark.parametrize("operation", IN_PLACE.values(), ids=IN_PLACE)
+def test_a_part_of_an_array_is_changed_in_place_and_nothing_beside_it(field, operation) -> None:
+    values = np.full(10, 5, dtype=field.dtype)
+    operation(field, values[3:6])
+    assert values[:3].tolist() == [5] * 3
+    assert values[6:].tolist() == [5] * 4
+    assert 5 not in values[3:6]
+
+
+def test_a_lift_and_a_tensor_product_write_only_their_results(field) -> None:
+    lifted = np.full(10, 5, dtype=np.int64)
+    kernels.lift(field, np.full(3, 7, dtype=field.dtype), lifted[3:6])
+    assert lifted.tolist() == [5] * 3 + [7] * 3 + [5] * 4
+    sums = np.full(field.tags + 4, 5, dtype=np.uint64)
+    rows, columns = np.ones((field.tags + 4, 2), dtype=field.dtype), np.ones((field.tags + 4, 2), dtype=field.dtype)
+    here = slice(2, 2 + field.tags)
+    kernels.tensor_dot(field, 0, np.ones(4, dtype=field.dtype), rows[here], columns[here], sums[here])
+    assert sums.tolist() == [5] * 2 + [9] * field.tags + [5] * 2
 
 
 @pytest.mark.parametrize("field", [COMPACT, WIDE], ids=lambda field: field.name)

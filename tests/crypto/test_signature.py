@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from privateyes.crypto.signature import SigningKey, require_signature
+from privateyes.crypto.signature import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SigningKey, require_signature
 from privateyes.errors import MalformedError
 
 
@@ -25,6 +25,12 @@ def test_fresh_keys_differ_and_sign_what_they_verify() -> None:
     require_signature(one.public_bytes, one.sign(b"x"), b"x", "a note")
 
 
+def test_keys_and_signatures_have_the_announced_sizes() -> None:
+    key = SigningKey()
+    assert len(key.public_bytes) == PUBLIC_KEY_BYTES
+    assert len(key.sign(b"x")) == SIGNATURE_BYTES
+
+
 def test_any_flipped_bit_of_signature_key_or_statement_is_refused() -> None:
     key = SigningKey(bytes(32))
     signature, public, text = key.sign(b"text"), key.public_bytes, b"text"
@@ -40,6 +46,13 @@ def test_any_flipped_bit_of_signature_key_or_statement_is_refused() -> None:
 def test_bytes_that_are_no_signature_are_refused(signature) -> None:
     with pytest.raises(MalformedError):
         require_signature(SigningKey(bytes(32)).public_bytes, signature, b"x", "a note")
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_bytes_that_are_no_public_key_verify_nothing(size) -> None:
+    key = SigningKey(bytes(32))
+    with pytest.raises(MalformedError, match="on a note does not verify"):
+        require_signature((key.public_bytes + b"\0")[:size], key.sign(b"x"), b"x", "a note")
 
 
 def test_a_signature_with_the_group_order_added_is_refused() -> None:

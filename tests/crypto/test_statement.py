@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from privateyes.crypto.labels import PROTOCOL_VERSION, Label, Role
 from privateyes.crypto.statement import (
+    HASH_BYTES,
     BulkDigest,
     derive_key,
     digest,
@@ -46,6 +47,15 @@ def test_bytes_text_and_numbers_that_look_alike_differ() -> None:
     assert len({encode_tuple(parts) for parts in alike}) == len(alike)
 
 
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_bytes_of_any_kind_are_encoded_alike(kind) -> None:
+    assert encode_tuple([kind(b"ab")]) == encode_tuple([b"ab"])
+
+
+def test_text_of_an_enumeration_is_encoded_as_its_value() -> None:
+    assert encode_tuple([Label.VOTE]) == encode_tuple(["vote"])
+
+
 @pytest.mark.parametrize(
     ("part", "error"),
     [(True, TypeError), (1.0, TypeError), (None, TypeError), (-1, OverflowError), (2**64, OverflowError)],
@@ -67,6 +77,7 @@ def test_no_label_is_given_twice() -> None:
 def test_digest_and_mac_are_plain_sha_256_of_the_statement() -> None:
     data = statement(Label.HEADER, Role.CLIENT, CONTEXT, b"x")
     assert digest(Label.HEADER, Role.CLIENT, CONTEXT, b"x") == hashlib.sha256(data).digest()
+    assert len(hashlib.sha256(data).digest()) == HASH_BYTES
     assert mac(b"k", Label.HEADER, Role.CLIENT, CONTEXT, b"x") == hmac.new(b"k", data, hashlib.sha256).digest()
 
 

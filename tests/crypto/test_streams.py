@@ -63,6 +63,14 @@ def test_a_stream_ends_before_its_counter_could_meet_another(monkeypatch: pytest
     stream.fill(memoryview(bytearray(4)))
 
 
+def test_a_stream_has_2_to_the_30_blocks_of_aes() -> None:
+    assert 2**30 * AES.block_size // 8 == streams.MAX_STREAM_BYTES
+
+
+def test_a_scratch_is_one_chunk(field) -> None:
+    assert scratch_words(field).nbytes == streams.CHUNK_BYTES
+
+
 def _stream(field, scratch=None) -> ElementStream:
     scratch = scratch_words(field) if scratch is None else scratch
     return ElementStream(field, KEY, LABELS, Role.ALL, CONTEXT, 5, scratch=scratch)
@@ -121,6 +129,13 @@ def test_subtracting_a_stream_undoes_adding_it_redrawn_words_included(field, cro
     assert not np.array_equal(values, start)
     _stream(field, field.zeros(70)).subtract_from(values, factor)
     assert np.array_equal(values, start)
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 101])
+def test_subtraction_reaches_the_last_element_wherever_chunks_end(field, count) -> None:
+    values = _stream(field).read(count)
+    _stream(field, field.zeros(50)).subtract_from(values)
+    assert values.tolist() == [0] * count
 
 
 def test_streams_with_one_shared_scratch_do_not_disturb_each_other(field) -> None:

@@ -60,6 +60,20 @@ def test_a_grid_is_as_many_halvings_finer_as_its_clip_fits_into_the_manifests(en
             assert math.ldexp(part.encoding.clip, finer + 1) > encoding.clip
 
 
+@pytest.mark.parametrize(
+    ("clip", "bits"),
+    [(1.0, 10), (0.75, 10), (0.5, 11), (0.3, 11), (0.25, 12), (0.2, 12), (2.0**-7, 17), (2.0**-60, 40)],
+)
+def test_a_clip_that_fits_twice_into_the_manifests_has_a_grid_twice_as_fine(clip, bits) -> None:
+    (part,) = segments(FixedPoint(COMPACT, 1.0, 10, 4, 2), 3, ClipPlan((3,), (clip,)))
+    assert part.encoding.scale_bits == bits
+
+
+def test_a_segment_is_its_part_of_the_update(field) -> None:
+    _, second = segments(FixedPoint(field, 1.0, 10, 4, 2), 5, ClipPlan((2, 3), (1.0, 0.5)))
+    assert list(range(5))[second.span] == [2, 3, 4]
+
+
 def test_a_grid_one_halving_finer_could_wrap(field) -> None:
     """So the rule is as fine as it can be, and the bound above does hold something back."""
     most = largest_scale_bits(field, 1.0, 50, 4)
@@ -82,7 +96,8 @@ def test_pieces_of_segments_cover_every_coordinate_once_however_the_update_is_cu
     for start, stop in zip([0, *cuts], [*cuts, dimension], strict=True):
         at = 0
         for piece in within(parts, start, stop):
-            assert piece.start == at <= piece.stop  # empty only if nothing was asked for
+            assert piece.start == at
+            assert piece.start < piece.stop or start == stop
             got += [piece.encoding] * (piece.stop - piece.start)
             at = piece.stop
         assert at == stop - start
@@ -133,6 +148,12 @@ def test_a_plan_for_another_model_is_refused(dimension) -> None:
 def test_a_plan_is_read_back_from_its_pairs(plan) -> None:
     assert plan_of_pairs(plan.pairs()) == plan
     assert plan_of_pairs([list(pair) for pair in plan.pairs()]) == plan
+
+
+@pytest.mark.parametrize("pairs", [[(3,)], [(3, 1.0), (4,)], [(3, 1.0), (4, 1.0, 1.0)]])
+def test_what_is_no_list_of_pairs_is_no_plan(pairs) -> None:
+    with pytest.raises(ValueError, match=r"shorter|longer|unpack"):
+        plan_of_pairs(pairs)
 
 
 def test_no_pairs_are_no_plan() -> None:

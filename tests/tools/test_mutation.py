@@ -173,7 +173,8 @@ def test_a_mutant_that_runs_for_ever_or_ends_its_process_is_no_survivor(tiny) ->
         "src/tiny/loops.py", "def count(n):\n    done = 0\n    while done < n:\n        done += 1\n    return done\n"
     )
     tiny.write(
-        "tests/tiny/test_loops.py", "from tiny.loops import count\n\n\ndef test_count():\n    assert (count(-1), count(3)) == (0, 3)\n"
+        "tests/tiny/test_loops.py",
+        "from tiny.loops import count\n\n\ndef test_count():\n    assert (count(-1), count(3)) == (0, 3)\n",
     )
     done = tiny.mutate("--patience", "1")
     assert done.returncode == 0, done.stdout + done.stderr
