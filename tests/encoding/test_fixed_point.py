@@ -164,6 +164,26 @@ def test_one_more_unit_of_noise_at_the_limit_is_refused() -> None:
         FixedPoint(COMPACT, 1.0, 4, 1, 1, room + 1)
 
 
+@pytest.mark.parametrize(("room", "bits"), [(16, 4), (17, 4), (31, 4), (32, 5), (2, 1), (1, 0), (0, None)])
+def test_the_finest_scale_leaves_room_for_the_noise_and_none_may_be_left(room, bits) -> None:
+    assert largest_scale_bits(COMPACT, 1.0, 1, 1, COMPACT.prime // 2 - room) == bits
+
+
+def test_without_a_bound_there_is_no_noise() -> None:
+    assert FixedPoint(COMPACT, 1.0, 4, 3, 2).noise_bound == 0
+    weight = COMPACT.prime // 2
+    assert largest_scale_bits(COMPACT, 1.0, weight, 1) == 0
+    assert largest_scale_bits(COMPACT, 1.0, weight + 1, 1) is None
+
+
+def test_the_bounds_are_those_of_the_protocol(field) -> None:
+    encoding = FixedPoint(field, 1.5, 10, 9, 5, 3)
+    assert encoding.sum_bound(4, 7) == 7 * 1536 + 4 * (1 + 3)
+    assert encoding.deviation_bound(4, 7) == 4 / (7 * 2**10) + 6 * 2**-52
+    fraction = FixedPoint(field, float(np.float32(0.3)), 4, 9, 5)
+    assert fraction.sum_bound(4, 7) == math.floor(7 * 0.3 * 2**4) + 4
+
+
 def test_weights_that_could_wrap_their_own_sum_are_refused() -> None:
     with pytest.raises(ParameterError, match="wrap the sum of the weights"):
         FixedPoint(COMPACT, 2.0**-30, 0, MAX_WEIGHT, 64)
@@ -185,6 +205,17 @@ def test_an_impossible_parameter_is_refused_with_a_remedy(changes) -> None:
     with pytest.raises(ParameterError) as refusal:
         FixedPoint(**{**values, **changes})
     assert refusal.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("clip", "better"),
+    [(0.1, float(np.nextafter(np.float32(0.1), np.float32(0)))), (-0.5, 0.5), (0.0, 1.0), (math.inf, 1.0)],
+)
+def test_the_remedy_for_a_clip_is_one_that_is_taken(clip, better) -> None:
+    with pytest.raises(ParameterError) as refusal:
+        FixedPoint(WIDE, clip, 4, 9, 5)
+    assert refusal.value.remedy == f"use {better!r}"
+    FixedPoint(WIDE, better, 4, 9, 5)
 
 
 def test_a_wide_task_is_not_told_to_become_wide() -> None:
