@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -72,8 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         budget=options.budget,
         patience=options.patience,
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # children are ended, whoever ends the run
     try:
         return _run(Session(project), options)
+    except KeyboardInterrupt:
+        print("\nmutation: stopped; the next run goes on from here", file=sys.stderr)
+        return 130
     except (MutationError, report.ReviewedError) as error:
         print(f"mutation: {error}", file=sys.stderr)
         return 2
@@ -85,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tests", nargs="+", default=TESTS, help="folders of tests, from the root")
     parser.add_argument("--root", type=Path, default=ROOT)
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (2)")
-    parser.add_argument("--budget", type=float, default=30.0, help="seconds of tests for one mutant, at most (30)")
+    parser.add_argument("--budget", type=float, default=20.0, help="seconds of tests for one mutant, at most (20)")
     parser.add_argument(
         "--patience", type=float, default=10.0, help="seconds that a test may take beyond ten times its usual"
     )

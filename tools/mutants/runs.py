@@ -258,8 +258,8 @@ def _be_child(job: Job, pipe: int, folder: Path) -> None:
     """Never returns."""
     with suppress(PermissionError):
         os.setpgid(0, 0)
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for number in (signal.SIGPROF, signal.SIGALRM, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     folder.mkdir(parents=True, exist_ok=True)

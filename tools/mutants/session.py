@@ -18,7 +18,7 @@ from mutants.finding import Mutant
 from mutants.overlay import Module
 from mutants.report import Record
 
-UNCHANGED_SECONDS = 10.0
+UNCHANGED_SECONDS = 3.0
 """How long the tests of a file may take that show that it passes when nothing in it is changed."""
 
 Step = Callable[[str], None]
