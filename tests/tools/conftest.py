@@ -36,7 +36,7 @@ class TinyProject:
     def mutate(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         places = ("src/tiny", "--root", str(self.root), "--tests", "tests/tiny")
         command = [sys.executable, str(TOOLS / "mutation.py"), *places, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.root)
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=TOOLS)
 
 
 @pytest.fixture

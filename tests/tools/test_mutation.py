@@ -128,6 +128,14 @@ def test_a_second_run_repeats_only_what_could_come_out_otherwise(weakly_tested) 
     assert "return a < -1" in done.stdout
 
 
+def test_a_test_that_only_looks_at_a_constant_kills_its_change(weakly_tested) -> None:
+    weakly_tested.write("src/tiny/sums.py", SUMS + "\nLIMIT = 3\n")
+    weakly_tested.write("tests/tiny/test_sums.py", TEST_SUMS + "\n\ndef test_limit():\n    assert sums.LIMIT == 3\n")
+    weakly_tested.mutate()
+    outcomes = _outcomes(weakly_tested.root)
+    assert (outcomes["LIMIT = 4"], outcomes["LIMIT = 2"]) == ("killed", "killed")
+
+
 def test_a_mutant_reaches_the_modules_that_import_its_own(tiny) -> None:
     tiny.write("src/tiny/base.py", "SIZE = 4\n")
     tiny.write("src/tiny/middle.py", "from tiny import base\n\n\ndef double():\n    return base.SIZE * 2\n")
@@ -178,13 +186,12 @@ def test_a_mutant_that_runs_for_ever_or_ends_its_process_is_no_survivor(tiny) ->
     )
     done = tiny.mutate("--patience", "1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {"while done >= n:": "killed", "done -= 1": "timed out"}.items() <= _outcomes(tiny.root).items()
+    assert {"done += 2": "killed", "done -= 1": "timed out"}.items() <= _outcomes(tiny.root).items()
     tiny.write(
         "src/tiny/ends.py", "import os\n\nBAD = 0\n\n\ndef end():\n    if BAD:\n        os.abort()\n    return 1\n"
     )
     tiny.write("tests/tiny/test_ends.py", "from tiny.ends import end\n\n\ndef test_end():\n    assert end() == 1\n")
-    done = tiny.mutate("--patience", "1")
-    assert done.returncode == 0, done.stdout + done.stderr
+    tiny.mutate("--patience", "1")
     assert _outcomes(tiny.root)["BAD = 1"] == "killed"
 
 

@@ -113,16 +113,16 @@ class Coverage:
         """The tests to run against a mutant, in their order.
 
         Those of the file's own test file come first, then its folder's, then the others; in each group the quickest
-        first. The file's own tests are run even where they do not call the function, and for a change outside all
-        functions so are all tests that call anything in the file.
+        first. The file's own tests are run even where they call nothing (some look at a constant), and for a change
+        outside all functions so are all tests that call anything in the file.
         """
         wanted = self._called_for(file, function)
-        near = [test for test in self.tests if test.calls.get(file)] or list(self.tests)
+        near = [test for test in self.tests if test.calls.get(file) or not _distance(file, test.file)]
 
         def rank(test: Test) -> tuple[int, bool, float, str]:
             return _distance(file, test.file), not wanted & test.calls.get(file, frozenset()), test.seconds, test.name
 
-        ranked = sorted(((rank(test), test) for test in near), key=itemgetter(0))
+        ranked = sorted(((rank(test), test) for test in near or self.tests), key=itemgetter(0))
         return [test for (distance, other, *_), test in ranked if not (wanted and distance and other)]
 
     def _called_for(self, file: str, function: str) -> frozenset[str]:

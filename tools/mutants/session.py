@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -113,7 +114,8 @@ class Session:
         return python_files(self.project.targets, "*.py")
 
     def load(self) -> None:
-        """Import once what every child needs."""
+        """Import once what every child needs, and go where tests expect to be."""
+        os.chdir(self.project.root)
         runs.set_examples()
         sys.path.insert(0, str(self.project.source))
         names = {module.path: module.name for module in self._modules.values()}
