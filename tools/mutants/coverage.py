@@ -168,6 +168,11 @@ def fingerprint(paths: Iterable[Path]) -> str:
     return hashlib.sha256(b"".join(_digest(path) for path in paths)).hexdigest()
 
 
+def fingerprint_of_names(names: Iterable[str]) -> str:
+    """A hash of a list of names."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
 def foreign_modules(root: Path) -> list[str]:
     """The loaded modules that are no part of the project."""
     found = []

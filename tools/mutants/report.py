@@ -14,6 +14,9 @@ from mutants.finding import Identity
 
 OUTCOMES = KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
 
+SHOWN_FILES = 4
+"""So many test files are named for a survivor; the results file names all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -126,7 +129,8 @@ def survivors(records: Sequence[Record], reviewed: Mapping[Identity, str]) -> st
             continue
         what = record.identity
         again = f", occurrence {what.occurrence}" if what.occurrence > 1 else ""
-        ran = ", ".join(f"{count} of {file}" for file, count in record.tests.items()) or "no test"
+        ran = ", ".join(f"{count} of {file}" for file, count in list(record.tests.items())[:SHOWN_FILES]) or "no test"
+        ran += ", ..." if len(record.tests) > SHOWN_FILES else ""
         blocks.append(
             f"{what.file}:{record.line} in {what.function}{again}\n"
             f"  - {what.original}\n  + {what.mutated}\n"

@@ -223,7 +223,8 @@ class Plan:
         if by:
             return fingerprint([self._project.root / by.partition("::")[0]])
         files = sorted({test.file for test in self.tests})
-        return fingerprint(self._project.root / name for name in files) + self._project.shared
+        names = coverage.fingerprint_of_names(test.name for test in self.tests)
+        return names + fingerprint(self._project.root / name for name in files) + self._project.shared
 
     def holds(self, record: Record | None) -> bool:
         """Whether the mutant would fare the same again: neither its file nor what judged it has changed."""
