@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test check test-slow test-mpc vectors fuzz bench bench-full bench-quick compare clean help
+.PHONY: setup demo test check test-slow test-mpc vectors fuzz mutation bench bench-full bench-quick compare clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -41,6 +41,10 @@ vectors: $(STAMP)  ## write vectors/*.json anew; the tests fail if that changes 
 FUZZ_SECONDS ?= 300
 fuzz: $(STAMP)  ## damaged bytes for every parser, for FUZZ_SECONDS (300); repeat a run with FUZZ_SEED
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest tests/fuzz --capture=no --timeout=0
+
+MUTATION ?=
+mutation: $(STAMP)  ## change the protocol's code in one place at a time: does a test notice? MUTATION=src/... for a part
+	$(BIN)/python tools/mutation.py $(MUTATION)
 
 bench: $(STAMP)  ## speed and memory, side by side with plain averaging; tables, and JSON under build/bench
 	$(BIN)/python benchmarks/rendering.py --json build/bench/rendering.json

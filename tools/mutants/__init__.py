@@ -1,0 +1,1 @@
+"""Mutation testing of the pure protocol; tools/mutation.py is the command."""
