@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from click.testing import Result
 
 from privateyes.aggregation import manifest as manifest_module
 from privateyes.aggregation.manifest import Manifest
+from privateyes.experiments.record import RunDirectory
 
 Call = Callable[..., Result]
 
@@ -171,3 +174,26 @@ def test_a_file_that_cannot_be_read_is_one_line(call: Call, tmp_path: Path) -> N
         assert result.exit_code == 2
         assert line in result.stderr
         assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_mirror_is_replaced_in_every_task_of_a_run(
+    call: Call, eyes: Path, experiment_text: Callable[..., str], tmp_path: Path
+) -> None:
+    disks, fresh, run = [tmp_path / name for name in "abc"], tmp_path / "d", tmp_path / "run"
+    tail = f"[store]\nmirrors = {json.dumps([str(disk) for disk in disks])}\n"
+    experiment = tmp_path / "x.toml"
+    experiment.write_text(experiment_text(eyes, '["private"]', tail=tail))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RunDirectory, "record_round", lambda *_, **__: sys.exit(9))
+        assert call("train", experiment, "--out", run).exit_code == 9
+    (task,) = (path.parent for path in run.glob("aggregation/*/*/store.json"))
+    told = call("task", "mirror", run, disks[0], fresh)
+    assert told.exit_code == 0
+    assert told.stdout == (
+        f"{task}: its store has a mirror in {fresh}, and none in {disks[0]}\n"
+        f"if an experiment file of your own names {disks[0]} in store.mirrors, name {fresh} there\n"
+    )
+    assert call("train", run, "--resume").exit_code == 0
+    refused = call("task", "mirror", run, disks[0], fresh)
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"error: {disks[0]} is no mirror of the run in {run}; its mirrors are: {fresh}, ")

@@ -16,7 +16,9 @@ from privateyes.aggregation.manifest import manifest_from_toml
 from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.encoding.fixed_point import exact_clip
+from privateyes.engines.local import places
 from privateyes.engines.local.mirror import Mirror
+from privateyes.engines.local.mirrors import Mirrors
 from privateyes.errors import ConfigError, ParameterError, RunDirectoryError
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.record import RunDirectory
@@ -27,6 +29,7 @@ from privateyes.experiments.secure import (
     forget_secrets,
     mirror_folders,
     open_secure_exchange,
+    replace_mirrors,
     secure_plan,
     task_folder,
 )
@@ -250,7 +253,92 @@ def test_a_run_goes_on_without_one_of_its_mirrors_and_says_so(
     assert model_of(run) == expected
     (note,) = notes_of(listener)
     assert note.startswith(f"warning: the mirror in {lost} is missing; ")
-    assert note.endswith("Attach its disk, and continue the run with --resume")
+    assert note.endswith("or put a fresh mirror in its place first: `privateyes task mirror RUN OLD NEW`")
+
+
+@pytest.mark.parametrize("is_dead", [True, False], ids=["dead", "taken away"])
+def test_a_fresh_mirror_takes_the_place_of_one_and_the_run_goes_on_without_a_word(
+    mirrored: ExperimentSpec,
+    disks: list[Path],
+    tmp_path: Path,
+    expected: bytes,
+    listener: Any,
+    silent: Any,
+    is_dead: bool,
+) -> None:
+    run, fresh, task = tmp_path / "run", tmp_path / "fresh", task_folder(tmp_path / "run", FOLD, "private")
+    stopped_after_a_round(mirrored, run, silent)
+    before = mirror_folders(mirrored, task)
+    if is_dead:
+        shutil.rmtree(disks[1])
+    assert replace_mirrors(run, disks[1], fresh) == [task]
+    now = RunDirectory(run).read_spec()
+    assert now.store.mirrors == [str(disks[0]), str(fresh), str(disks[2])]
+    assert now.result_key() == mirrored.result_key()
+    after = mirror_folders(now, task)
+    assert after == (before[0], fresh / before[1].relative_to(disks[1]), before[2])
+    assert stores_below(tmp_path) == sorted(after)
+    run_experiment(now, run, listener, resume=True, extras=False)
+    assert notes_of(listener) == []
+    assert model_of(run) == expected
+    assert stores_below(tmp_path) == []
+
+
+@pytest.mark.parametrize("at", ["the set", "the task's file", "the run's file"])
+def test_a_replacement_that_was_killed_is_ended_by_the_same_command(
+    mirrored: ExperimentSpec,
+    disks: list[Path],
+    tmp_path: Path,
+    expected: bytes,
+    listener: Any,
+    silent: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+) -> None:
+    run, fresh = tmp_path / "run", tmp_path / "fresh"
+    stopped_after_a_round(mirrored, run, silent)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        where, name = {
+            "the set": (Mirrors, "_drop"),
+            "the task's file": (places, "name_folders"),
+            "the run's file": (RunDirectory, "freeze"),
+        }[at]
+        patched.setattr(where, name, die)
+        with pytest.raises(KeyboardInterrupt):
+            replace_mirrors(run, disks[2], fresh)
+    replace_mirrors(run, disks[2], fresh)
+    now = RunDirectory(run).read_spec()
+    assert now.store.mirrors == [str(disks[0]), str(disks[1]), str(fresh)]
+    assert len(stores_below(tmp_path)) == 3
+    run_experiment(now, run, listener, resume=True, extras=False)
+    assert notes_of(listener) == []
+    assert model_of(run) == expected
+
+
+def test_a_replacement_that_cannot_be_is_refused_and_changes_nothing(
+    mirrored: ExperimentSpec, disks: list[Path], tmp_path: Path, silent: Any
+) -> None:
+    run, fresh = tmp_path / "run", tmp_path / "fresh"
+    stopped_after_a_round(mirrored, run, silent)
+    frozen = (run / "experiment.toml").read_bytes()
+    with pytest.raises(
+        RunDirectoryError, match=f"{fresh} is no mirror of the run in .*; its mirrors are: {disks[0]}, "
+    ):
+        replace_mirrors(run, fresh, disks[0])
+    with pytest.raises(RunDirectoryError, match=f"{disks[1]} is a mirror of the run in .* already"):
+        replace_mirrors(run, disks[0], disks[1])
+    with pytest.raises(RunDirectoryError, match=r"is no mirror of the store of .*; its mirrors are: "):
+        places.replace_mirror(task_folder(run, FOLD, "private"), disks[0], fresh)
+    for disk in disks[:2]:
+        shutil.rmtree(disk)
+    with pytest.raises(RunDirectoryError, match="1 of the 3 mirrors of this store can be read"):
+        replace_mirrors(run, disks[0], fresh)
+    assert (run / "experiment.toml").read_bytes() == frozen
+    assert not fresh.exists()
 
 
 def test_with_two_of_three_mirrors_gone_a_run_waits_for_one_of_them(

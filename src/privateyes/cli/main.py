@@ -111,6 +111,7 @@ task_app = typer.Typer(
 )
 task_app.command("verify")(task.verify)
 task_app.command("continue")(task.continue_)
+task_app.command("mirror")(task.mirror)
 app.add_typer(task_app, name="task")
 transcript_app = typer.Typer(no_args_is_help=True, help="Check what was said, offline.", rich_markup_mode="rich")
 transcript_app.command("verify")(transcript.verify)

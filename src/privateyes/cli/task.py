@@ -1,4 +1,4 @@
-"""`privateyes task verify` and `privateyes task continue`."""
+"""`privateyes task verify`, `privateyes task continue` and `privateyes task mirror`."""
 
 from __future__ import annotations
 
@@ -77,3 +77,24 @@ def continue_(
             waiting = waiting or not found.asked_again
     if waiting:
         raise typer.Exit(1)
+
+
+def mirror(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="One of its mirrors; its disk may be gone.")],
+    fresh: Annotated[Path, typer.Argument(metavar="NEW", help="A folder on another disk, which takes its place.")],
+) -> None:
+    """Put a fresh mirror in the place of one whose disk died, or is to be taken away.
+
+    More than half of the mirrors must be there. The old one is erased if it is. Nothing else makes a mirror: a copy of
+    one, or a backup, is never put back.
+
+    Example: privateyes task mirror runs/mine /disks/b/privateyes /disks/d/privateyes
+    """
+    from privateyes.experiments.record import nobody_at_work_in
+    from privateyes.experiments.secure import replace_mirrors
+
+    with nobody_at_work_in(run):
+        for task in replace_mirrors(run, old, fresh):
+            typer.echo(f"{task}: its store has a mirror in {fresh}, and none in {old}")
+    typer.echo(f"if an experiment file of your own names {old} in store.mirrors, name {fresh} there")

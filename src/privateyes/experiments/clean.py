@@ -15,7 +15,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from privateyes.engines.local.secure import TRANSCRIPTS_NAME, store_folders
+from privateyes.engines.local.places import store_folders
+from privateyes.engines.local.secure import TRANSCRIPTS_NAME
 from privateyes.errors import PrivateyesError, RunDirectoryError
 from privateyes.experiments.record import EXPERIMENT, exclusive
 from privateyes.experiments.replay import REPLAY_FOLDER

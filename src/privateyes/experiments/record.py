@@ -60,6 +60,10 @@ class RunDirectory:
         """
         return _read_spec(self.path)
 
+    def freeze(self, spec: ExperimentSpec) -> None:
+        """Write down the experiment that this run is of."""
+        write_atomically(self.path / EXPERIMENT, dump_spec(spec).encode())
+
     def read_checkpoint(self, fold: str, way: str) -> Checkpoint | None:
         """The last checkpoint of a way; None before its first round is done."""
         return read_checkpoint(self.checkpoint_path(fold, way))
@@ -198,7 +202,7 @@ def open_run(path: Path, spec: ExperimentSpec, environment: Mapping[str, Any], r
     try:
         path.mkdir(parents=True, exist_ok=True)
         run.write_json("environment.json", environment)
-        write_atomically(path / EXPERIMENT, dump_spec(spec).encode())
+        run.freeze(spec)
     except OSError as error:
         _remove_beginnings(path, is_new)
         raise RunDirectoryError(f"{path} cannot be written ({error.strerror})", "choose another --out") from error

@@ -16,11 +16,14 @@ from privateyes.encoding.fixed_point import FixedPoint, exact_clip, largest_scal
 from privateyes.encoding.norm import smallest_bound
 from privateyes.engines.local.mirror import STORE_NAME
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.secure import SecureExchange, note_on_missing, store_folders
+from privateyes.engines.local.places import FOLDERS_NAME, note_on_missing, replace_mirror, store_folders
+from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import ParameterError, RunDirectoryError
 from privateyes.experiments.folds import Fold
+from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.experiments.spec_tables import Store
 from privateyes.federation.cohorts import cohort_size
 from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import overwrite
@@ -121,6 +124,40 @@ def mirror_folders(spec: ExperimentSpec, folder: Path) -> tuple[Path, ...]:
     run = folder.absolute().parents[2]
     own = f"{run.name}-{hashlib.sha256(str(run).encode()).hexdigest()[:12]}"
     return tuple(Path(mirror) / own / folder.parent.name / folder.name for mirror in spec.store.mirrors)
+
+
+def replace_mirrors(run: Path, old: Path, fresh: Path) -> list[Path]:
+    """Let a fresh folder take the place of one of a run's mirrors: in the store of every task, then in the frozen
+    experiment. Called again after a kill, it ends what it began.
+
+    Args:
+        run: the run's directory.
+        old: as `store.mirrors` names it; its disk may be gone.
+        fresh: on another disk.
+
+    Returns:
+        The folders of the tasks whose stores have a fresh mirror.
+
+    Raises:
+        RunDirectoryError: the run has no such mirror, or as `places.replace_mirror`.
+    """
+    directory = RunDirectory(run)
+    spec = directory.read_spec()
+    old, fresh = old.absolute(), fresh.absolute()
+    if str(old) not in spec.store.mirrors:
+        known = ", ".join(spec.store.mirrors) or "none"
+        raise RunDirectoryError(f"{old} is no mirror of the run in {run}", f"its mirrors are: {known}")
+    if str(fresh) in spec.store.mirrors:
+        raise RunDirectoryError(f"{fresh} is a mirror of the run in {run} already", "name a folder on another disk")
+    done = []
+    for task in sorted(path.parent for path in run.glob(f"{FOLDER}/*/*/{FOLDERS_NAME}")):
+        for mirror in store_folders(task):
+            if mirror.parents[2] == old and PartyStore.exists(*store_folders(task)):
+                replace_mirror(task, mirror, fresh / mirror.relative_to(old))
+                done.append(task)
+    mirrors = [str(fresh) if name == str(old) else name for name in spec.store.mirrors]
+    directory.freeze(spec.model_copy(update={"store": Store(mirrors=mirrors)}))
+    return done
 
 
 def open_secure_exchange(

@@ -24,7 +24,8 @@ from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
 from privateyes.engines.local import continuing, transcript
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.secure import MANIFEST_NAME, SETTINGS_NAME, SecureExchange, store_folders
+from privateyes.engines.local.places import store_folders
+from privateyes.engines.local.secure import MANIFEST_NAME, SETTINGS_NAME, SecureExchange
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import (
     AbortError,
@@ -558,10 +559,3 @@ def test_a_store_stays_where_it_was_made_and_where_it_is_is_written_down(tmp_pat
     assert private.missing_mirrors() == ()
     private.close()
     assert store_folders(task) == [new / name for name in "abc"]
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", '"/a"', "[1, 2, 3]", '["/a", "", "/c"]', "[", "\xff"])
-def test_a_file_that_does_not_say_where_the_store_is_is_refused_with_an_example(tmp_path: Path, content: str) -> None:
-    (tmp_path / "store.json").write_text(content)
-    with pytest.raises(RunDirectoryError, match=r"store\.json does not say where the store is; write .* \[\"/a\""):
-        store_folders(tmp_path)

@@ -15,7 +15,7 @@ from privateyes.aggregation.manifest import Manifest, manifest_from_toml
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.roster import roster_digest
 from privateyes.engines.local.parties import aggregator_name, client_name
-from privateyes.engines.local.secure import note_on_missing, store_folders
+from privateyes.engines.local.places import note_on_missing, store_folders
 from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, OPENING, REFUSED, Again
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError, RunDirectoryError

@@ -64,6 +64,10 @@ class Mirrors:
         reached = self._reached_ids()
         return tuple(member.folder for member in self.head.members if member.id not in reached)
 
+    def folders(self) -> tuple[str, ...]:
+        """The folders of the set, reached or not."""
+        return tuple(member.folder for member in self.head.members)
+
     # Rows
 
     @contextmanager

@@ -41,6 +41,7 @@ from privateyes.engines.local.parties import (
     set_up,
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
+from privateyes.engines.local.places import name_folders, store_folders
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
 from privateyes.engines.local.stages import (
     AGAIN,
@@ -65,8 +66,6 @@ MANIFEST_NAME = "manifest.toml"
 SETTINGS_NAME = "settings.json"
 """The settings that clients train with; the manifest pins the file's digest."""
 TRANSCRIPTS_NAME = "transcripts"
-FOLDERS_NAME = "store.json"
-"""Where the store is, if it is not in the task's own folder but in mirrors."""
 
 
 class SecureExchange:
@@ -112,7 +111,7 @@ class SecureExchange:
         """The store in these folders; a new one, with keys of its own, where nothing was ever said under others."""
         if any(PartyStore.exists(folder) for folder in folders):
             opened = PartyStore(*folders)
-            self._name_folders(folders)
+            name_folders(self._directory, folders)
             return opened
         named = store_folders(self._directory)
         if any(PartyStore.exists(folder) for folder in named):
@@ -126,14 +125,9 @@ class SecureExchange:
                 "use a new run directory: a new set-up would overwrite the task's record",
             )
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._name_folders(folders)
+        name_folders(self._directory, folders)
         clients = [client_name(name) for name in self._plan.clients]
         return PartyStore.create(*folders, parties=self._plan.party_names(), data_sets=clients)
-
-    def _name_folders(self, folders: Sequence[Path]) -> None:
-        """Write down where the store is, if it is not in the task's own folder."""
-        if list(folders) != store_folders(self._directory):
-            write_atomically(self._directory / FOLDERS_NAME, json.dumps([str(folder) for folder in folders]).encode())
 
     def missing_mirrors(self) -> tuple[str, ...]:
         """The folders of mirrors that could not be read: the store goes on without them."""
@@ -443,34 +437,6 @@ class SecureExchange:
         count = len(manifest.clients)  # one client discloses in a public task, and the others receive it
         up, down = costs.disclosure / count, costs.disclosure * (count - 1) / count
         return ExchangeReport(seconds, costs.client_up + up, costs.client_down + down, details)
-
-
-def store_folders(folder: Path) -> list[Path]:
-    """Where the store of a task is: in its folder, or in the mirrors that it names.
-
-    Raises:
-        RunDirectoryError: the file that names them is damaged.
-    """
-    named = folder / FOLDERS_NAME
-    if not named.is_file():
-        return [folder]
-    try:
-        found = json.loads(named.read_bytes())
-    except ValueError:
-        found = None
-    if not isinstance(found, list) or not found or not all(isinstance(text, str) and text for text in found):
-        raise RunDirectoryError(
-            f"{named} does not say where the store is", 'write the mirrors into it again, such as ["/a", "/b", "/c"]'
-        )
-    return [Path(text) for text in found]
-
-
-def note_on_missing(mirror: str) -> str:
-    """What an operator is told of a mirror that is not there."""
-    return (
-        f"warning: the mirror in {mirror} is missing; the store goes on without it, and one disk fewer may be lost. "
-        "Attach its disk, and continue the run with --resume"
-    )
 
 
 def _listed(folders: Sequence[Path]) -> str:

@@ -348,6 +348,10 @@ class PartyStore:
         """The folders of mirrors that were not there: the store goes on without them, and one disk fewer may die."""
         return self._mirrors.missing()
 
+    def mirror_folders(self) -> tuple[str, ...]:
+        """The folders of all mirrors, absolute; of one folder, that one."""
+        return self._mirrors.folders()
+
     def add_mirror(self, folder: Path) -> None:
         """Put one more mirror into a mirrored store; it is complete when this returns.
 
