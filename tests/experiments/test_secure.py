@@ -333,6 +333,9 @@ def test_a_replacement_that_cannot_be_is_refused_and_changes_nothing(
         replace_mirrors(run, disks[0], disks[1])
     with pytest.raises(RunDirectoryError, match=r"is no mirror of the store of .*; its mirrors are: "):
         places.replace_mirror(task_folder(run, FOLD, "private"), disks[0], fresh)
+    first, second, _ = mirror_folders(mirrored, task_folder(run, FOLD, "private"))
+    with pytest.raises(RunDirectoryError, match=f"{second} is a mirror of the store of .* already"):
+        places.replace_mirror(task_folder(run, FOLD, "private"), first, second)
     for disk in disks[:2]:
         shutil.rmtree(disk)
     with pytest.raises(RunDirectoryError, match="1 of the 3 mirrors of this store can be read"):
