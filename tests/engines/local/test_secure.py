@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from failing_disks import Killed
 from local_task import refuse
 from privateyes.aggregation import messages
 from privateyes.aggregation.manifest import Manifest, manifest_from_toml
@@ -26,6 +27,7 @@ from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.places import store_folders
 from privateyes.engines.local.secure import MANIFEST_NAME, SETTINGS_NAME, SecureExchange
+from privateyes.engines.local.session import Session
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import (
     AbortError,
@@ -146,6 +148,78 @@ def test_an_accepted_round_is_not_repeated(tmp_path: Path) -> None:
     assert again[0].digest() == first[0].digest()
     assert again[1] == first[1]
     assert len(list((tmp_path / "transcripts").glob("round-*.jsonl"))) == 1
+
+
+def kill_at(step: str, private: SecureExchange, state: ServerState, updates: list[ClientUpdate]) -> None:
+    """A round in which the process dies at a step of the session."""
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Session, step, die)
+        with pytest.raises(Killed):
+            private.exchange(state, updates)
+
+
+def round_of(private: SecureExchange) -> int:
+    """Of the session that was announced last."""
+    assert private._parties is not None
+    sessions = [memory.session for memory in private._parties.aggregator_memories.values()]
+    return max(session.round for session in sessions if session is not None)
+
+
+@pytest.mark.parametrize(("step", "later"), [("_settle_earlier", 0), ("_upload", 1)], ids=["announced", "submitted"])
+def test_a_round_that_was_announced_is_announced_again_unless_somebody_took_part(
+    tmp_path: Path, step: str, later: int
+) -> None:
+    with exchange_in(tmp_path) as private:
+        state, _ = private.exchange(start(), updates_of(0))
+        before = round_of(private)
+        kill_at(step, private, state, updates_of(1))
+        assert round_of(private) == before + 1
+    with exchange_in(tmp_path) as private:
+        private.exchange(state, updates_of(1))
+        assert round_of(private) == before + 1 + later
+
+
+def lose_share(folder: Path) -> None:
+    """The file of aggregator 1's share is gone."""
+    (body,) = (folder / "parties.bodies").glob("aggregator-1*")
+    body.unlink()
+
+
+def test_a_session_whose_share_cannot_be_read_is_given_up_if_nobody_began_to_open_it(
+    tmp_path: Path,
+) -> None:
+    with exchange_in(tmp_path) as private:
+        kill_at("_finish", private, start(), updates_of(0))
+    lose_share(tmp_path)
+    with exchange_in(tmp_path) as private:
+        following, _ = private.exchange(start(), updates_of(0))
+    assert following.round == 1
+    assert continuing.look(tmp_path) is None
+
+
+def test_a_session_whose_share_cannot_be_read_waits_for_people_once_it_may_have_been_opened(
+    tmp_path: Path,
+) -> None:
+    with exchange_in(tmp_path) as private:
+        kill_at("_send_openings", private, start(), updates_of(0))
+    lose_share(tmp_path)
+    for _ in range(2):
+        with (
+            exchange_in(tmp_path) as private,
+            pytest.raises(RunDirectoryError, match=r"is lost: .*task continue"),
+        ):
+            private.exchange(start(), updates_of(0))
+        found = continuing.look(tmp_path)
+        assert found is not None
+        assert found.refusals == {}
+    continuing.send_again(tmp_path)  # every aggregator opened it: the same sum once more says nothing new
+    with exchange_in(tmp_path) as private:
+        following, _ = private.exchange(start(), updates_of(0))
+    assert following.round == 1
 
 
 def test_a_state_that_the_parties_did_not_accept_is_refused(tmp_path: Path) -> None:

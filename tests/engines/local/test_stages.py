@@ -55,7 +55,7 @@ def test_a_stored_session_is_what_the_aggregators_agreed_on(finished) -> None:
 def test_a_missing_share_stops_it(finished) -> None:
     parties, store, result = finished
     store.clear_stages_of(["aggregator 1"])
-    with pytest.raises(RunDirectoryError, match="incomplete"):
+    with pytest.raises(RunDirectoryError, match="share of aggregator 1 in a session that was agreed on is lost"):
         _load(parties, store, result.sid)
 
 

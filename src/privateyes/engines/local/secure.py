@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
@@ -293,9 +293,11 @@ class SecureExchange:
         try:
             return session.finish_agreed(sid)
         except RunDirectoryError:
-            if self._store.stages(sid, OPENING):
-                raise
-            return None
+            if not self._store.stages(sid, OPENING):
+                return None
+            with suppress(RunDirectoryError):  # the first error says more
+                self._note_refusals(sid, self._refusals_of(sid))
+            raise
 
     def _round_to_announce(self, parties: LocalParties) -> int:
         """Later than every round that any party has heard of: after a kill, some are ahead of others. A round that was
@@ -354,11 +356,13 @@ class SecureExchange:
             parties = self._parties
             opened = [one for one in followed_by(parties) if self._store.stages(one.sid, OPENING)] if parties else []
             if opened:
-                if not self._store.stages(opened[-1].sid, REFUSED):
-                    self._note_refusals(opened[-1].sid, {})
+                self._note_refusals(opened[-1].sid, self._refusals_of(opened[-1].sid))
                 way_on = f"`privateyes task continue {self._directory}` says what is safe now"
                 error.remedy = f"{error.remedy}; {way_on}" if error.remedy else way_on
             raise
+
+    def _refusals_of(self, sid: bytes) -> Mapping[int, int]:
+        return json.loads(self._store.stages(sid, REFUSED).get(CLIENTS, b"{}"))  # type: ignore[no-any-return]
 
     def _note_refusals(self, sid: bytes, checks: Mapping[int, int]) -> None:
         """Store which clients refused a session, at which check; none, if no result of it came to them."""

@@ -102,7 +102,7 @@ def load_session(
     sid = agreements[0].sid
     shares = {}
     for own in parties.aggregators:
-        shares[own.number] = own.own_share(_elements(parties, store.large(sid, aggregator_name(own.number), SHARE)))
+        shares[own.number] = own.own_share(_elements(parties, _share_body(store, sid, aggregator_name(own.number))))
     votes = [said.vote for said in words if said.vote is not None]
     entries = hub.choose_roster(parties.manifest, votes)
     body = None
@@ -125,12 +125,21 @@ def load_session(
     return StoredSession(held, commitments, shares, agreements, clipped, shortened)
 
 
-def _elements(parties: LocalParties, body: bytearray | None) -> Elements:
+def _share_body(store: PartyStore, sid: bytes, party: str) -> bytearray:
+    problem = "nothing of it is stored"
+    try:
+        body = store.large(sid, party, SHARE)
+    except RunDirectoryError as error:
+        body, problem = None, error.problem
     if body is None:
         raise RunDirectoryError(
-            "the store of a session that was agreed on is incomplete: a share is lost",
+            f"the share of {party} in a session that was agreed on is lost: {problem}",
             "see what `privateyes task continue` offers",
         )
+    return body
+
+
+def _elements(parties: LocalParties, body: bytearray) -> Elements:
     manifest = parties.manifest
     return np.array(manifest.field.from_bytes(memoryview(body), manifest.share_elements))
 
