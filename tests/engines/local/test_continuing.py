@@ -238,6 +238,17 @@ def lose_what_was_sent(store: PartyStore, found: Refused) -> None:
     store.kept.erase("client cyd", ClientMemory.from_bytes(store.memory("client cyd")).state.weights)
 
 
+def damage_what_was_sent(store: PartyStore, found: Refused) -> None:
+    weights = ClientMemory.from_bytes(store.memory("client cyd")).state.weights
+    store._mirrors.write("UPDATE kept SET body = ? WHERE party = ? AND weights = ?", (b"?", "client cyd", weights))
+
+
+def lose_the_numbers(store: PartyStore, found: Refused) -> None:
+    (name,) = store._mirrors.connection.execute("SELECT file FROM kept_update WHERE party = 'client cyd'").fetchone()
+    (path,) = store._mirrors.body_files(name)
+    path.unlink()
+
+
 def rewrite(store: PartyStore, party: str, memory: AggregatorMemory | ClientMemory) -> None:
     store._mirrors.write("UPDATE memory SET body = ? WHERE party = ?", (memory.to_bytes(), party))
 
@@ -249,6 +260,8 @@ HINDRANCES = {
     "an aggregator has not opened it": (agree_and_not_open, "an aggregator agreed to open it and has not yet"),
     "a client moved on": (accept_in_one_client, "bob accepted a result, or moved on, and has nothing to send again"),
     "a client lost its update": (lose_what_was_sent, "cyd does not keep what it sent"),
+    "a client's words are damaged": (damage_what_was_sent, "cyd does not keep what it sent"),
+    "a client's numbers are lost": (lose_the_numbers, "cyd does not keep what it sent"),
 }
 
 

@@ -33,7 +33,7 @@ from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan, draw_identities, set_up
 from privateyes.engines.local.quorum import Quorum
 from privateyes.engines.local.session import LocalInput, Session
-from privateyes.engines.local.stages import AGAIN, HUB, put_memories
+from privateyes.engines.local.stages import AGAIN, HUB, OPENING, put_memories
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, TrafficKey, Wire
 from privateyes.errors import (
@@ -343,6 +343,30 @@ def test_where_one_aggregator_cannot_go_on_all_give_the_session_up_and_the_next_
     for number in (1, 2, 3):
         assert local.store.large(record.sid, f"aggregator {number}", "share") is None
     local.parties = honest
+    assert local.run(1, 2, 3).averages[2].roster == (1, 2, 3)
+
+
+def test_where_the_aggregators_agree_on_different_transcripts_all_give_the_session_up_before_the_hub_opens(
+    local, monkeypatch
+) -> None:
+    """Else the hub would never give it up again, and no aggregator would open it."""
+    honest = Aggregator.agree
+
+    def differ(self, *given):
+        step = honest(self, *given)
+        if self.number != 2:
+            return step
+        return replace(
+            step, message=Agreement(step.message.sid, 2, bytes(32)).signed_by(self.identity, step.message.sid)
+        )
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Aggregator, "agree", differ)
+        with pytest.raises(AbortError, match="signed different transcripts"):
+            local.run(1, 2, 3)
+    last = local.parties.aggregator_memories[1].session
+    assert last.given_up
+    assert not local.store.stages(last.sid, OPENING)
     assert local.run(1, 2, 3).averages[2].roster == (1, 2, 3)
 
 

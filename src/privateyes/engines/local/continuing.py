@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from privateyes.aggregation.kept import KeptSubmission
 from privateyes.aggregation.manifest import Manifest, manifest_from_toml
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.roster import roster_digest
@@ -18,7 +19,7 @@ from privateyes.engines.local.parties import aggregator_name, client_name
 from privateyes.engines.local.places import note_on_missing, store_folders
 from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, OPENING, REFUSED, Again
 from privateyes.engines.local.store import PartyStore
-from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.errors import MalformedError, RefusedError, RunDirectoryError
 
 SEND_AGAIN: Final = "send again"
 
@@ -206,6 +207,15 @@ class _Task:
         )
         yield Way("accept the risk", False, "it is the risk of the people whose images these are")
 
+    def _keeps_update(self, party: str, weights: bytes, sid: bytes) -> bool:
+        """Whether a client can send again what it sent: the numbers, and what belongs to them."""
+        body = self._store.kept.at(party, weights).get(sid)
+        try:
+            KeptSubmission.from_bytes(body or b"", self.manifest)
+            return self._store.kept.update(party, weights) is not None
+        except (MalformedError, RunDirectoryError):
+            return False
+
     def _hindrance(self, sid: bytes, roster: tuple[int, ...]) -> str:
         """Why the session cannot be sent again; empty if it can."""
         body = self._store.stages(sid, OPENING).get(HUB)
@@ -224,6 +234,6 @@ class _Task:
             memory = self.clients[name]
             if not any(session.chain == sid for session in memory.followed):
                 return f"{name} accepted a result, or moved on, and has nothing to send again"
-            if sid not in self._store.kept.at(client_name(name), memory.state.weights):
+            if not self._keeps_update(client_name(name), memory.state.weights, sid):
                 return f"{name} does not keep what it sent"
         return ""

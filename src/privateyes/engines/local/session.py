@@ -67,7 +67,7 @@ from privateyes.engines.local.stages import (
 )
 from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, Wire
-from privateyes.errors import DeliveryError, MalformedError, ProtocolError, RunDirectoryError, TrainingError
+from privateyes.errors import AbortError, DeliveryError, MalformedError, ProtocolError, RunDirectoryError, TrainingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,7 +490,10 @@ class Session:
     def _agree(self, commitments: Sequence[RosterCommitment], total: HubCommitment) -> list[Agreement]:
         steps = self._quorum.take(lambda own, memory: own.agree(memory, commitments, total))
         self._quorum.keep(steps)
-        return [self._quorum.send(step.message) for step in steps]
+        agreements = [self._quorum.send(step.message) for step in steps]
+        if hub.agreed_transcript(self._parties.manifest, agreements) is None:  # no aggregator would open it
+            raise AbortError("the aggregators signed different transcripts", "somebody altered a commitment: try again")
+        return agreements
 
     # Steps 4 and 5
 
