@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from client_actor import INITIAL
-from packets import Packet
 from privateyes.aggregation.messages import GIVE_UP, OPENED, VOID, Submission
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError
+from privateyes.parties.packets import Packet
 
 HONEST = 1
 

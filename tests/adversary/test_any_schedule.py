@@ -18,7 +18,6 @@ from unittest import mock
 
 import pytest
 
-import hub_actor
 from actors import MOMENTS, AggregatorActor
 from client_actor import ClientActor
 from coverage_table import CELLS
@@ -28,6 +27,7 @@ from faults import WRITES
 from privateyes.aggregation import aggregator, client, session_rules, setup
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
+from privateyes.parties import hub as hub_host
 from schedules import Doubles, Schedules, remembered_signatures
 
 GROUPS, SCHEDULES = 8, 250
@@ -140,7 +140,7 @@ GUARDS: dict[str, tuple[str, Doubles, AbstractContextManager[None] | Callable[[]
     "fresh set-up ids": (
         "lost aggregator",
         Doubles(),
-        lambda: _off((setup, "setup_id", _by_label), (hub_actor, "setup_id", _by_label)),
+        lambda: _off((setup, "setup_id", _by_label), (hub_host, "setup_id", _by_label)),
         "opened a session that it called void",
     ),
     "the ledger": ("resubmission", Doubles(), lambda: _off((client, "require_unused", lambda rows: None)), TWO_SUMS),
@@ -154,7 +154,7 @@ GUARDS: dict[str, tuple[str, Doubles, AbstractContextManager[None] | Callable[[]
     "compare and swap": (
         "two handlers",
         Doubles(),
-        lambda: _off((Disk, "_require_unchanged", lambda *arguments: None)),
+        lambda: _off((Disk, "require_unchanged", lambda *arguments: None)),
         "two submissions to one session|two different|called void",
     ),
     "a durable end": ("given up", Doubles(aggregator=Repentant), _off, "opened a session that it called void"),

@@ -15,7 +15,6 @@ import pytest
 
 from client_actor import ClientActor
 from network import Network
-from privateyes.aggregation.messages import Submission
 from privateyes.crypto.field import COMPACT, WIDE
 from schedules import remembered_signatures
 from weather import HonestHub, Weather
@@ -77,12 +76,12 @@ class Vetoer(ClientActor):
         answer = super().do_submit(packet)
         if answer is None:
             return None
-        (submission,) = (Submission.from_bytes(part, self.manifest) for part in answer)
+        (submission,) = answer
         header = replace(submission.header, **{self.field: bytes([9]) * 32}).signed_by(
             self.own.identity, submission.header.sid
         )
         self.made[header.hash()] = self.made[submission.header.hash()]
-        return [replace(submission, header=header).to_bytes()]
+        return [replace(submission, header=header)]
 
     def do_resend(self, packet):
         """It does not help, either."""

@@ -1,40 +1,25 @@
-"""Parties as actors around their real state machines.
+"""Honest parties for tests: the hosts that ship, each with a disk, and what a test may do to them.
 
-A party's disk holds what it stored before it sent anything; a kill takes the rest, and a restarted party knows its disk
-alone. A handler reads its disk once, before it begins; what it writes goes over what it read.
+A kill takes what is not on disk, and a restarted party knows its disk alone. A handler reads its disk once, before it
+begins; what it writes goes over what it read.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from disks import Disk, Name, View
-from packets import HUB, Packet, of_kind, one_of_kind, setup_named
+from disks import Disk
 from privateyes.aggregation.aggregator import Aggregator
-from privateyes.aggregation.ledger import LedgerEntry
 from privateyes.aggregation.memory import AggregatorMemory
-from privateyes.aggregation.messages import (
-    AggregatorKey,
-    Agreement,
-    Header,
-    HubCommitment,
-    HubRequest,
-    HubSum,
-    Opening,
-    Origin,
-    RosterCommitment,
-    Vote,
-)
+from privateyes.aggregation.messages import Vote
 from privateyes.aggregation.roster import Entries, intersect
-from privateyes.aggregation.setup import AggregatorSetup, ClientSetup
-from privateyes.aggregation.steps import OwnShare
-from privateyes.errors import MalformedError, PrivateyesError, RefusedError, RunDirectoryError
-
-Setup = TypeVar("Setup", AggregatorSetup, ClientSetup)
+from privateyes.errors import RunDirectoryError
+from privateyes.parties.aggregator import AggregatorHost
+from privateyes.parties.effects import Host, View
+from privateyes.parties.packets import Packet, of_kind
 
 MOMENTS = ("computed", "stored", "sent")
 """Before a party's word is on disk; after, and before it is sent; after it is sent."""
@@ -58,21 +43,22 @@ class Fate:
     loses: bool = False
 
 
-class Actor:
-    """A party: its disk, what dies with the process, and when it is to die."""
+class Actor(Host):
+    """A host with its disk, what dies with the process, and when it is to die."""
 
     parse: Callable[[bytes], Any]  # a memory of its kind
+    disk: Disk
 
-    def __init__(self, name: str, own: Any, disk: Disk) -> None:
-        self.name, self.own, self.manifest = name, own, own.manifest
-        self.slot = own.manifest.digest()
-        self.disk, self.seen = disk, disk.read()
-        self.pinned: View | None = None
+    def take(self, disk: Disk) -> None:
+        """Begin with this disk."""
+        self.disk, self.pinned = disk, None
         self.fate: Fate | None = None
-        self.failure: PrivateyesError | None = None
         self.met: Counter[tuple[str, str]] = Counter()
         """How often which fate was met at which step."""
         self.restart()
+
+    pinned: View | None
+    """What two handlers that race both read."""
 
     def restart(self) -> None:
         """Start anew from the disk."""
@@ -106,155 +92,47 @@ class Actor:
             raise Killed
 
     def receive(self, packet: Packet) -> list[Packet]:
-        """Do what the hub asks; the answers."""
-        handler: Callable[[Packet], Sequence[bytes] | None] | None = getattr(self, f"do_{packet.step}", None)
-        if handler is None or packet.receiver != self.name:
-            raise MalformedError(f"{self.name} knows no {packet.step}")
-        self.seen = self.pinned or self.disk.read()
-        answer = handler(packet)
-        return [] if answer is None else [Packet(self.name, HUB, packet.step, tuple(answer))]
+        """Do what the hub asks, and store what that takes, or die before or after; the answers."""
+        view = self.pinned or self.disk.read()
+        effects = self.handle(packet, view)
+        if effects.write is not None:
+            self.reach(packet.step, "computed")
+            self.reach(packet.step, "failed")
+            self.disk.write(view, effects.write)
+            self.stored(packet.step)
+            self.reach(packet.step, "stored")
+        return [answer.encoded() for answer in effects.packets]
 
-    def write(
-        self, step: str, memory: Any, changes: Mapping[Name, Any] | None = None, rows: tuple[LedgerEntry, ...] = ()
-    ) -> None:
-        """Put all of it on disk, or die before or after."""
-        self.reach(step, "computed")
-        self.reach(step, "failed")
-        self.disk.write(self.seen, {("memory", self.slot): memory, **(changes or {})}, rows)
-        self.reach(step, "stored")
-
-    def held(self) -> Any:
-        """The memory that the handler read, which this step takes."""
-        memory = self.seen.get("memory", self.slot)
-        if memory is None:
-            raise RefusedError(f"{self.name} has no memory of this task", "make a set-up first")
-        return memory
-
-    def begun(self, setup: Setup | None) -> Setup:
-        """Its next set-up, which the hub must have asked for before."""
-        if setup is None:
-            raise RefusedError(f"{self.name} makes no set-up", "ask it for its keys first")
-        return setup
+    def stored(self, step: str) -> None:
+        """What it wanted stored for this step is on disk."""
 
 
-class AggregatorActor(Actor):
-    """An aggregator and its store: memory, and each session's share from COMMIT until nobody needs it."""
+class AggregatorActor(AggregatorHost, Actor):
+    """An aggregator and its disk.
+
+    Attributes:
+        rosters: every roster that it ever committed to, by sid and rho.
+    """
 
     parse = AggregatorMemory.from_bytes
 
     def __init__(self, own: Aggregator, disk: Disk) -> None:
+        super().__init__(own)
         self.rosters: dict[tuple[bytes, bytes], Entries] = {}
-        """Every roster that it ever committed to, by sid and rho."""
-        super().__init__(f"aggregator {own.number}", own, disk)
-
-    def _say(self, name: str, step: Any, changes: Mapping[Name, Any] | None = None) -> list[bytes]:
-        if step.memory is not None:
-            self.write(name, step.memory, {**(changes or {}), **self._erased(step.memory)})
-        return [step.message.to_bytes()]
-
-    def _erased(self, memory: AggregatorMemory) -> dict[Name, None]:
-        """The shares that nobody needs any more."""
-        last = memory.session
-        needed = set(memory.unfinished)
-        if last is not None and not last.given_up and not last.finished:
-            needed.add(last.sid)
-        return {name: None for name in self.seen.bodies if name[0] == "share" and name[1] not in needed}
-
-    def do_announce(self, packet: Packet) -> list[bytes]:
-        return self._say("announce", self.own.announce(self.held(), self._request(packet)))
-
-    def _request(self, packet: Packet) -> HubRequest:
-        requests = packet.messages(self.manifest)
-        if len(requests) != 1:
-            raise MalformedError("not one request")
-        request: HubRequest = requests[0]
-        return request
-
-    def do_vote(self, packet: Packet) -> list[bytes]:
-        messages, memory = packet.messages(self.manifest), self.held()
-        headers, origin = of_kind(messages, Header), one_of_kind(messages, Origin)
-        return self._say("vote", self.own.vote(memory, packet.subject(), headers, origin))
+        self.take(disk)
 
     def do_commit(self, packet: Packet) -> list[bytes]:
-        messages, memory = packet.messages(self.manifest), self.held()
-        votes, headers, origin = of_kind(messages, Vote), of_kind(messages, Header), one_of_kind(messages, Origin)
-        step = self.own.commit(memory, headers, votes, secrets.token_bytes(32), origin)
-        if step.share is None:
-            return self._say("commit", step)
-        sid = step.message.sid
-        self.rosters[sid, step.message.rho] = intersect([vote.entries for vote in votes])
-        return self._say("commit", step, {("share", sid): step.share.elements})
+        answer = super().do_commit(packet)
+        if self.wants_to_store():
+            (word,) = self.answered(packet, answer)
+            votes = of_kind(packet.messages(self.manifest), Vote)
+            self.rosters[word.sid, word.rho] = intersect([vote.entries for vote in votes])
+        return answer
 
-    def do_agree(self, packet: Packet) -> list[bytes]:
-        messages = packet.messages(self.manifest)
-        total = one_of_kind(messages, HubCommitment)
-        if total is None:
-            raise MalformedError("the hub's own message is missing")
-        return self._say("agree", self.own.agree(self.held(), of_kind(messages, RosterCommitment), total))
+    def wants_to_store(self) -> bool:
+        """Whether the handler that ran last has something for the disk."""
+        return self._write is not None
 
-    def do_open(self, packet: Packet) -> list[bytes]:
-        agreements: list[Agreement] = packet.messages(self.manifest)
-        share = self._share(agreements[0].sid if agreements else b"")
-        if share is None:
-            raise RefusedError(f"{self.name} stores no share of that session", "go on with the last one")
-        return self._say("open", self.own.open(self.held(), share, agreements))
-
-    def _share(self, sid: bytes) -> OwnShare | None:
-        elements = self.seen.get("share", sid)
-        return None if elements is None else self.own.own_share(elements)
-
-    def do_certify(self, packet: Packet) -> list[bytes]:
-        messages = packet.messages(self.manifest)
-        openings, total = of_kind(messages, Opening), one_of_kind(messages, HubSum)
-        if total is None:
-            raise MalformedError("the hub's own message is missing")
-        came = any(opening.aggregator == self.own.number for opening in openings)
-        return self._say("certify", self.own.certify(self.held(), openings, total, *self._own(came, total.sid)))
-
-    def _own(self, came: bool, sid: bytes) -> tuple[OwnShare, ...]:
-        """Its own share, where its opening did not come with the others'."""
-        share = None if came else self._share(sid)
-        return () if share is None else (share,)
-
-    def do_finish(self, packet: Packet) -> None:
-        after = self.own.finish(self.held(), packet.messages(self.manifest))
-        if after is not None:
-            self.write("finish", after, self._erased(after))
-
-    def do_closing(self, packet: Packet) -> list[bytes]:
-        return [self.own.closing(self.held(), self._request(packet)).to_bytes()]
-
-    def do_give_up(self, packet: Packet) -> list[bytes]:
-        return self._say("give_up", self.own.give_up(self.held(), self._request(packet)))
-
-    def do_words(self, packet: Packet) -> list[bytes]:
-        """All that it said in a session, for a hub that lost it."""
-        sid = packet.subject()
-        words = self.own.words(self.held(), sid)
-        com_0 = HubCommitment(sid, words.commitments[0]) if words.commitments else None
-        said = (words.vote, words.commitment, words.agreement, com_0, words.opening, words.result)
-        return [message.to_bytes() for message in said if message is not None]
-
-    # Set-up
-
-    def do_key(self, packet: Packet) -> list[bytes]:
-        own = self.own
-        self.setup = AggregatorSetup(own.manifest, own.number, own.identity, *setup_named(packet.subject()))
-        return [self.setup.key().to_bytes()]
-
-    def do_bind(self, packet: Packet) -> None:
-        messages = packet.messages(self.manifest)
-        request = one_of_kind(messages, HubRequest)
-        if request is None:
-            raise MalformedError("the hub's own message is missing")
-        memory, keys = self.seen.get("memory", self.slot), of_kind(messages, AggregatorKey)
-        bound = self.begun(self.setup).bind(memory, keys, request)
-        self.write("bind", bound, self._erased(bound))
-
-    def do_stream(self, packet: Packet) -> None:
-        for message in packet.messages(self.manifest):
-            self.begun(self.setup).receive(self.held(), message)
-
-    def do_start(self, packet: Packet) -> None:
-        self.write("start", self.begun(self.setup).start(self.held()))
-        self.setup = None
+    def answered(self, packet: Packet, answer: list[bytes]) -> list[Any]:
+        """An answer's messages."""
+        return packet.answer(answer).messages(self.manifest)

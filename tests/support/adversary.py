@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from packets import Packet
+from privateyes.parties.packets import Packet
 
 
 class Adversary:

@@ -12,9 +12,9 @@ from actors import MOMENTS
 from faults import WRITES, Ear, Faults
 from hub_actor import Named
 from lies import Lies
-from packets import HUB, Packet, label_of_setup
 from privateyes.aggregation.messages import ANNOUNCE, CLOSING, GIVE_UP
 from privateyes.errors import PrivateyesError
+from privateyes.parties.packets import HUB, Packet
 
 if TYPE_CHECKING:
     from network import Network
@@ -312,13 +312,13 @@ class Chaos(Faults):
         dice = self.dice
         leader = dice.choice(network.manifest.leaders)
         members = [i for i in network.clients if i == leader or dice.random() < 0.85]
-        label = label_of_setup(dice.choice([1, 1, 2, 3]), leader)
+        epoch = dice.choice([1, 1, 2, 3])
         names = [f"client {i}" for i in members]
         before = len(self.ears[network].seen)
-        phases: list[Callable[[], list[Packet]]] = [
-            lambda: network.hub.offer(label, names),
-            network.hub.pass_on_sealed,
-            network.hub.hand_out_group_keys,
+        phases: list[Callable[[], Sequence[Packet]]] = [
+            lambda: network.hub.offer(epoch, leader, names).packets,
+            lambda: network.hub.pass_on_sealed().packets,
+            lambda: network.hub.hand_out_group_keys().packets,
             lambda: self._gifts(network, names),
             lambda: network.hub.ask([*network.hub.aggregators, *dice.sample(names, len(names))], "start", []),
         ]

@@ -1,9 +1,8 @@
-"""A client as an actor: its store, the trainer beside it, and the model that it holds."""
+"""An honest client for tests: the host that ships, its disk, the trainer beside it, and the model that it holds."""
 
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from actors import Actor
-from disks import Disk, Name
-from packets import Packet, of_kind, one_of_kind
-from privateyes.aggregation.client import Changed, Client, SubmissionSecrets, Submitted, Update, VerifiedAverage
+from disks import Disk
+from privateyes.aggregation.client import Client, Submitted, Update, VerifiedAverage
 from privateyes.aggregation.functionality import IdealInput
-from privateyes.aggregation.ledger import LedgerEntry, SessionEnd
 from privateyes.aggregation.memory import ClientMemory, TrainingState
-from privateyes.aggregation.messages import Announcement, Delivery, Origin, RosterCommitment, SealedState, Voucher
-from privateyes.aggregation.setup import ClientSetup
-from privateyes.errors import DeliveryError, MalformedError, RefusedError
+from privateyes.aggregation.messages import Announcement, Delivery, Origin, RosterCommitment
+from privateyes.crypto.field import Elements
+from privateyes.errors import MalformedError, RefusedError
+from privateyes.parties.client import ClientHost, Contribution
+from privateyes.parties.packets import Packet
 
 ROUNDING = bytes([7]) * 32
 """Every client's key of the rounding stream, so that what an update encodes to is known."""
@@ -95,31 +94,40 @@ class Made:
     input: IdealInput
 
 
-class ClientActor(Actor):
-    """A client, its store, and the trainer beside it, which always has an update.
+class ClientActor(ClientHost, Actor):
+    """A client, its disk, and the trainer beside it, which always has an update.
 
     Attributes:
+        initial: the model that the task begins with.
+        has_initial: whether the trainer has that one; a newcomer's does not.
+        trains_anew: whether every fresh update differs.
+        next_weights: where the next server step leads, if not on.
+        nonce: what it submits with, unless it is empty: then a fresh one.
         made: by header hash, what it ever made, sent or not.
+        verified: what it accepted, or was about to when the process died.
+        accepted: what it accepted.
+        jumps: how often it took a model over from others.
     """
 
     parse = ClientMemory.from_bytes
     returns_after_a_loss = False  # a test double's does
 
     def __init__(self, own: Client, disk: Disk, encoded: Callable[..., list[int]]) -> None:
+        super().__init__(own, self)
         self.encoded = encoded
-        self.nonce = b""  # fresh at every submission, unless a test wants it otherwise
+        self.nonce = b""
         self.delta: Any = None
-        self.trains_anew = False  # whether every fresh update differs
+        self.trains_anew = False
         self.clips: Any = None
         self.weight = own.number + 1
         self.initial, self.has_initial = INITIAL, True
-        self.next_weights = b""  # where the next server step leads, if not on
+        self.next_weights = b""
         self.accepted: list[Any] = []
-        self.verified: list[tuple[Any, Delivery]] = []  # accepted, or about to be when the process died
+        self.verified: list[tuple[Any, Delivery]] = []
         self.made: dict[bytes, Made] = {}
-        self.given: Model | None = None
         self.jumps = 0
-        super().__init__(f"client {own.number}", own, disk)
+        self._taken = False
+        self.take(disk)
 
     def restart(self) -> None:
         super().restart()
@@ -133,11 +141,17 @@ class ClientActor(Actor):
             )
         return super().receive(packet)
 
+    def stored(self, step: str) -> None:
+        """Count what it accepted, and what it took over."""
+        if step == "check":
+            self.accepted.append(self.verified[-1][0])
+        self.jumps += step == "jump" or (step == "start" and self._taken)
+
     @property
-    def model(self) -> Model:
-        """The model that it holds."""
-        model: Model = self.disk.read().get("model", self.slot)
-        return model
+    def model(self) -> Any:
+        """The model that it holds; None if it holds none."""
+        held = self.disk.read().get("model", self.slot)
+        return None if held is None else Model.from_bytes(held)
 
     def put(self, memory: ClientMemory) -> None:
         """Change the memory as if it had always been so; for tests."""
@@ -146,176 +160,70 @@ class ClientActor(Actor):
     def hold(self, model: Model) -> None:
         """Hold another model; for tests."""
         self.put(replace(self.memory, state=model.state))
-        self.disk.put("model", self.slot, model)
+        self.disk.put("model", self.slot, model.to_bytes())
 
-    # Rounds
+    # The trainer
 
-    def do_observe(self, packet: Packet) -> None:
-        self.write("observe", self.own.observe(self.held(), of_kind(packet.messages(self.manifest), Announcement)))
+    def initial_model(self) -> bytes | None:
+        """What the task begins with, if it has that."""
+        return self.initial.to_bytes() if self.has_initial else None
 
-    def do_submit(self, packet: Packet) -> list[bytes] | None:
-        announcements, pieces = of_kind(packet.messages(self.manifest), Announcement), []
-        delta = self._update()
+    def contribution(self, _: bytes) -> Contribution:
+        """The update that it has, or the next one."""
+        if self.trains_anew:
+            generator = np.random.default_rng([self.own.number, len(self.made)])
+            self._trained = generator.normal(0.0, 0.4, self.manifest.dimension).astype(np.float32)
+        else:
+            self._trained = self.delta
+        return Contribution(Update(self._trained, self.weight, self.clips), ROUNDING)
 
-        def submit() -> Submitted:
-            fresh = SubmissionSecrets(self.nonce or secrets.token_bytes(32), ROUNDING)
-            update = Update(delta, self.weight, self.clips)
-            memory, rows = self.held(), self.seen.rows
-            done = self.own.submit(memory, rows, announcements, update, fresh, lambda q: pieces.append(q.copy()))
-            self._made(done, self.input(delta))
-            return done
+    def after(self, model: bytes, average: VerifiedAverage) -> bytes:
+        """The next model."""
+        return Model.from_bytes(model).after(average, self.next_weights).to_bytes()
 
-        return self._submit("submit", announcements, submit, pieces)
+    def read(self, model: bytes) -> TrainingState:
+        """What a client must know of a model that it was given."""
+        return read_model(model)
 
-    def input(self, delta: Any = None) -> IdealInput:
-        """The ideal functionality's, for an update, by default the one that it has."""
-        values = self.encoded(self.delta if delta is None else delta, self.weight, ROUNDING)
-        return IdealInput(values, self.weight)
+    def clip_plan(self, _: bytes) -> Any:
+        """Of every model the same."""
+        return self.clips
 
-    def _update(self) -> Any:
-        if not self.trains_anew:
-            return self.delta
-        generator = np.random.default_rng([self.own.number, len(self.made)])
-        return generator.normal(0.0, 0.4, self.manifest.dimension).astype(np.float32)
+    # What the judge must know
 
-    def do_again(self, packet: Packet) -> list[bytes] | None:
-        """Send the update of an earlier session again."""
-        messages = packet.messages(self.manifest)
-        announcements, origin = of_kind(messages, Announcement), one_of_kind(messages, Origin)
-        if origin is None:
-            raise MalformedError("no session to send again")
-        commitments, pieces = of_kind(messages, RosterCommitment), []
+    def submission(self, announcements: list[Announcement], pieces: list[Elements]) -> Submitted:
+        draw = self.draw
+        if self.nonce:
+            self.draw = lambda _: self.nonce
+        try:
+            done = super().submission(announcements, pieces)
+        finally:
+            self.draw = draw
+        self._made(done, self.input(self._trained))
+        return done
 
-        def submit() -> Submitted:
-            small, encoded = self._kept(origin.sid)
-            pieces.append(encoded)
-            memory, rows, nonce = self.held(), self.seen.rows, secrets.token_bytes(32)
-            kept, source = small.with_update(encoded), (origin, commitments)
-            done = self.own.submit_again(memory, rows, announcements, kept, nonce, source)
-            self._made(done, self.made[small.header.hash()].input)
-            return done
-
-        return self._submit("again", announcements, submit, pieces)
-
-    def _kept(self, sid: bytes) -> Any:
-        kept = self.seen.get("kept", sid)
-        if kept is None:
-            raise RefusedError(f"{self.name} keeps no update of that session", "nothing is to be sent for it")
-        return kept
+    def repetition(
+        self, announcements: list[Announcement], source: tuple[Origin, list[RosterCommitment]], pieces: list[Elements]
+    ) -> Submitted:
+        done = super().repetition(announcements, source, pieces)
+        self._made(done, self.made[self.kept(source[0].sid).header.hash()].input)
+        return done
 
     def _made(self, done: Submitted, what: IdealInput) -> None:
         entry = done.entry
         made = Made(entry.data_set, entry.weights, entry.sid, entry.origin, what)
         self.made[done.submission.header.hash()] = made
 
-    def _submit(
-        self, step: str, announcements: list[Announcement], submit: Callable[[], Submitted], pieces: list[Any]
-    ) -> list[bytes] | None:
-        try:
-            done = submit()
-        except RefusedError as refusal:  # it still follows the round, if it can
-            self.write(step, self.own.observe(self.held(), announcements))
-            self.failure = refusal
-            return None
-        kept = (done.kept, np.concatenate(pieces))
-        self.write(step, done.memory, {("kept", done.entry.sid): kept}, (done.entry,))
-        return [done.submission.to_bytes()]
+    def input(self, delta: Any = None) -> IdealInput:
+        """The ideal functionality's, for an update, by default the one that it has."""
+        values = self.encoded(self.delta if delta is None else delta, self.weight, ROUNDING)
+        return IdealInput(values, self.weight)
 
-    def do_resend(self, packet: Packet) -> list[bytes]:
-        small, encoded = self._kept(packet.subject())
-        return [self.own.resend(self.held(), small.with_update(encoded)).to_bytes()]
-
-    def do_settle(self, packet: Packet) -> None:
-        changed = self.own.settle(self.held(), self.seen.rows, packet.messages(self.manifest))
-        if changed.memory is not self.held():
-            self.write("settle", changed.memory, self._erased(changed), changed.entries)
-
-    def _erased(self, changed: Changed) -> dict[Name, None]:
-        """Updates that are never sent again: all sessions from their weights are void, or the weights have moved on and
-        it is not the session that moved them.
-        """
-        rows = {**{row.sid: row for row in self._rows()}, **{row.sid: row for row in changed.entries}}
-        used = {row.weights for row in rows.values() if row.end is not SessionEnd.VOID}
-        memory = changed.memory
-        last = memory.accepted.sid if memory.accepted is not None else b""
-        past = [row for row in rows.values() if row.weights != memory.state.weights and row.sid != last]
-        gone = [*past, *(row for row in rows.values() if row.weights not in used)]
-        return {("kept", row.sid): None for row in gone}
-
-    def _rows(self) -> list[LedgerEntry]:
-        return [row for row in self.seen.rows if row.manifest == self.slot]
-
-    def do_check(self, packet: Packet) -> list[bytes] | None:
-        """Check, move to the next model, store it; then the average is accepted."""
-        deliveries = packet.messages(self.manifest)
-        if len(deliveries) != 1:
-            raise MalformedError("not one delivery")
-        try:
-            average = self.own.check(self.held(), deliveries[0], self.clips)
-        except DeliveryError as error:
-            self.failure = error
-            return [self.own.complain(deliveries[0].sid, error.check).to_bytes()]
-        self.verified.append((average, deliveries[0]))
-        following = self.model.after(average, self.next_weights)
-        changed = self.own.accept(self.held(), self.seen.rows, average, following.state)
-        changes = {("model", self.slot): following, **self._erased(changed)}
-        self.write("check", changed.memory, changes, changed.entries)
-        self.accepted.append(average)
-        return None
-
-    def do_disclose(self, packet: Packet) -> list[bytes]:
-        deliveries = packet.messages(self.manifest)
-        return [self.own.disclose(self.held(), delivery).to_bytes() for delivery in deliveries]
-
-    # Other clients
-
-    def do_vouch(self, packet: Packet) -> list[bytes]:
-        return [self.own.vouch(self.held()).to_bytes()]
-
-    def do_give(self, packet: Packet) -> list[bytes]:
-        """Its own model, sealed to a client that lacks it."""
-        memory, keys = self.held(), packet.messages(self.manifest)
-        model = self.model.to_bytes()
-        return [self.own.give_state(memory, key, model, read_model).to_bytes() for key in keys]
-
-    def do_jump(self, packet: Packet) -> None:
-        """To a public model, which anybody may show, with vouchers for it."""
-        model, vouchers = Model.from_bytes(packet.subject()), packet.messages(self.manifest)
-        self.write("jump", self.own.jump(self.held(), vouchers, model.state), {("model", self.slot): model})
-        self.jumps += 1
-
-    # Set-up
-
-    def do_seal(self, packet: Packet) -> list[bytes]:
-        keys, own, memory = packet.messages(self.manifest), self.own, self.seen.get("memory", self.slot)
-        self.given = self.initial if memory is None and self.has_initial else None
-        initial = None if self.given is None else self.given.state
-        setup = ClientSetup(own.manifest, own.number, own.identity, memory, initial)
-        setup.bind(keys)
-        self.setup = setup
-        sealed = setup.seal_stream_keys([secrets.token_bytes(32) for _ in keys])
-        return [message.to_bytes() for message in (*sealed, setup.key())]
-
-    def do_lead(self, packet: Packet) -> list[bytes]:
-        keys = {message.client: message for message in packet.messages(self.manifest)}
-        return [message.to_bytes() for message in self.begun(self.setup).lead(keys, secrets.token_bytes(32))]
-
-    def do_group(self, packet: Packet) -> None:
-        for message in packet.messages(self.manifest):
-            self.begun(self.setup).receive_group_key(message)
-
-    def do_state(self, packet: Packet) -> None:
-        """Take over a model that others hold."""
-        messages = packet.messages(self.manifest)
-        sealed = one_of_kind(messages, SealedState)
-        if sealed is None:
-            raise MalformedError("no state")
-        vouchers = of_kind(messages, Voucher)
-        self.given = Model.from_bytes(self.begun(self.setup).receive_state(sealed, vouchers, read_model))
+    def verify(self, delivery: Delivery) -> VerifiedAverage:
+        average = super().verify(delivery)
+        self.verified.append((average, delivery))
+        return average
 
     def do_start(self, packet: Packet) -> None:
-        memory = self.begun(self.setup).start(self.seen.get("memory", self.slot))
-        changes: dict[Name, Any] = {} if self.given is None else {("model", self.slot): self.given}
-        self.jumps += self.given is not None and self.seen.get("memory", self.slot) is not None
-        self.write("start", memory, changes)
-        self.setup = self.given = None
+        self._taken = self.given is not None and self.seen.get("memory", self.slot) is not None
+        super().do_start(packet)

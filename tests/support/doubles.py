@@ -7,10 +7,10 @@ from typing import Any
 from unittest import mock
 
 from actors import AggregatorActor
-from packets import Packet
 from privateyes.aggregation import result
 from privateyes.aggregation.client import Client, VerifiedAverage
 from privateyes.aggregation.messages import Delivery
+from privateyes.parties.packets import Packet
 
 
 class LaxClient(Client):
@@ -35,10 +35,9 @@ class Forgetful(AggregatorActor):
 
     loses: tuple[str, ...] = ()
 
-    def do_announce(self, packet: Packet) -> list[bytes]:
-        answer = super().do_announce(packet)
-        self.at_announcement = self.memory
-        return answer
+    def stored(self, step: str) -> None:
+        if step == "announce":
+            self.at_announcement = self.memory
 
     def do_give_up(self, packet: Packet) -> list[bytes]:
         self.before_give_up = self.disk.read()

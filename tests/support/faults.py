@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors import MOMENTS
 from lies import Lies
-from packets import HUB, Packet
 from privateyes.aggregation.messages import Origin
 from privateyes.errors import MalformedError
+from privateyes.parties.packets import HUB, Packet
 
 if TYPE_CHECKING:
     from network import Network

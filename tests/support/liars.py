@@ -8,7 +8,6 @@ from typing import Any
 
 from actors import AggregatorActor
 from client_actor import ClientActor
-from packets import Packet, of_kind, one_of_kind
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.memory import AggregatorMemory, SessionRecord
 from privateyes.aggregation.messages import (
@@ -30,6 +29,7 @@ from privateyes.aggregation.messages import (
 )
 from privateyes.aggregation.roster import intersect, result_digest, roster_digest, transcript_digest
 from privateyes.crypto.commitment import commit_to_vector, merkle_root
+from privateyes.parties.packets import Packet, of_kind, one_of_kind
 from shares import added
 
 
@@ -146,14 +146,12 @@ class Liar(AggregatorActor):
 
     def do_bind(self, packet: Packet) -> None:
         messages = packet.messages(self.manifest)
-        self.bound = self.begun(self.setup).bind(
-            None, of_kind(messages, AggregatorKey), one_of_kind(messages, HubRequest)
-        )
+        self.bound = self.begun().bind(None, of_kind(messages, AggregatorKey), one_of_kind(messages, HubRequest))
 
     def do_stream(self, packet: Packet) -> None:
         if self.bound is not None:
             for message in packet.messages(self.manifest):
-                self.begun(self.setup).receive(self.bound, message)
+                self.begun().receive(self.bound, message)
 
     def do_start(self, packet: Packet) -> None:
         if self.bound is not None and self.setup is not None:

@@ -22,14 +22,12 @@ from adversary import Adversary
 from client_actor import INITIAL, ClientActor
 from disks import Disk
 from hub_actor import HubActor, HubSession, Named
-from packets import HUB, Packet, label_of_setup
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.functionality import aggregate
 from privateyes.aggregation.keys import GroupKey
 from privateyes.aggregation.memory import AggregatorMemory
 from privateyes.aggregation.messages import (
     CLOSING,
-    GIVE_UP,
     Announcement,
     HubRequest,
     Opening,
@@ -38,6 +36,7 @@ from privateyes.aggregation.messages import (
 )
 from privateyes.crypto.labels import Role
 from privateyes.errors import PrivateyesError
+from privateyes.parties.packets import HUB, Packet
 from shares import added, shifted, signed, unmasked, with_matching_tags
 from solo import Solo
 from world import World
@@ -127,7 +126,7 @@ class Network:
         disk = self.disks[name]
         if name in memories:
             disk.put("memory", own.manifest.digest(), memories[name])
-            disk.put("model", own.manifest.digest(), self.initial)
+            disk.put("model", own.manifest.digest(), self.initial.to_bytes())
         actor = self.actor_of_client(own.number)(own, disk, self.world.encoded)
         actor.delta, actor.initial = self.world.delta(own.number), self.initial
         return actor
@@ -164,7 +163,7 @@ class Network:
         self.state_id, self.sid = named.state_id, named.sid
         self.announced.append(named)
         names = [f"client {i}" for i in submitters or self.clients]
-        self.flight += self.hub.announce(named, names, source)
+        self.flight += self.hub.announce(named, names, source).packets
 
     def play(self, *submitters: int, until: str = "") -> None:
         """One round, or the part of it before the hub's requests for a step, which then stay in flight."""
@@ -195,7 +194,7 @@ class Network:
 
     def carry(self, packet: Packet) -> None:
         """One packet passes the adversary and arrives as it likes."""
-        for decided in self.adversary.decide(packet):
+        for decided in self.adversary.decide(packet.encoded()):
             self.deliver(decided)
 
     def deliver(self, packet: Packet) -> list[Packet]:
@@ -308,13 +307,12 @@ class Network:
 
     def void(self, named: Named, until: str = "") -> None:
         """The hub asks everyone how an earlier session ended, and shows the answers to the clients."""
-        self.hub.closings.pop(named.sid, None)
-        self.flight += self.hub.ask(self.hub.aggregators, "closing", [self.request(CLOSING, named).to_bytes()])
+        self.flight += self.hub.settle(named).packets
         self.run(until)
 
     def give_up(self, named: Named, until: str = "") -> None:
         """The hub asks everyone to give a session up."""
-        self.flight += self.hub.ask(self.hub.aggregators, "give_up", [self.request(GIVE_UP, named).to_bytes()])
+        self.flight += self.hub.give_up(named).packets
         self.run(until)
 
     def send_again(self, session: HubSession, *submitters: int, until: str = "") -> None:
@@ -350,17 +348,17 @@ class Network:
         and goes on if it can. If it cannot, all give the session up.
         """
         session = self.hub.know(named)
-        self.look(session)
+        self.look(named)
         if session.may_go_on():
             self.retry()
         else:
             self.give_up(named)
 
-    def look(self, session: HubSession) -> None:
+    def look(self, named: Named) -> None:
         """The hub asks everybody for what they said and sent in a session."""
         patient, self.patient = self.patient, True
-        self.flight += self.hub.ask(self.hub.aggregators, "words", [session.sid])
-        self.flight += self.hub.ask(self.hub.clients, "resend", [session.sid])
+        session = self.hub.know(named)
+        self.flight += self.hub.look(named).packets
         self.run()
         self.patient = patient
         if session.is_voted:
@@ -383,16 +381,15 @@ class Network:
         """A new set-up over the network, among these clients or all; those without a model get it from the others."""
         self.epoch = self.epoch + 1 if epoch is None else epoch
         names = [f"client {i}" for i in members or self.clients]
-        self.flight += self.hub.offer(label_of_setup(self.epoch, leader), names)
+        self.flight += self.hub.offer(self.epoch, leader, names).packets
         self.run()
-        self.hub.offering = False
-        self.flight += self.hub.pass_on_sealed()
+        self.flight += self.hub.pass_on_sealed().packets
         self.run()
-        self.flight += self.hub.hand_out_group_keys()
+        self.flight += self.hub.hand_out_group_keys().packets
         self.run()
         new = [name for name in names if self.actors[name].memory is None and not self.actors[name].has_initial]
         held = [name for name in names if name not in new]
-        self.flight += self.hub.ask([*self.hub.aggregators, *held], "start", [])
+        self.flight += self.hub.start(held).packets
         self.run()
         self.bring_in(held, new)
 

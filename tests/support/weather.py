@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from actors import MOMENTS
 from faults import WRITES
-from packets import HUB, Packet
 from privateyes.aggregation.messages import ANNOUNCE, VOID, Closing
 from privateyes.errors import AbortError
+from privateyes.parties.packets import HUB, Packet
 
 if TYPE_CHECKING:
     from client_actor import ClientActor
@@ -131,7 +131,7 @@ class HonestHub:
         before = len(network.failures)
         session = network.hub.know(network.announced[-1])
         session.spoke.clear()
-        network.look(session)
+        network.look(session.named)
         refused = {failure.party for failure in network.failures[before:] if failure.step == "words"}
         self.lost = not set(network.hub.aggregators) <= session.spoke | refused
 
@@ -153,8 +153,8 @@ class HonestHub:
         try:
             network.retry()
         except (AbortError, LookupError):  # a roster that is too small, or a share that is not here yet
-            network.look(session)
-        if not hasattr(session, "delivery"):
+            network.look(session.named)
+        if session.delivery is None:
             return
         unheard = [name for name in network.hub.aggregators if name not in session.got["announce"]]
         request = network.request(ANNOUNCE, network.announced[-1]).to_bytes()

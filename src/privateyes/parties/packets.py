@@ -1,10 +1,14 @@
-"""What is in flight between two actors: bytes, which the receiver parses with its own manifest."""
+"""What is in flight between two parties: bytes, which the receiver parses with its own manifest.
+
+The hub asks, and the others answer. ``REQUESTS`` and ``ANSWERS`` say what each request carries, and what comes back.
+Within one process the messages themselves may be carried: ``Packet.encoded`` is what goes over a network.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
 
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.messages import (
@@ -21,6 +25,7 @@ from privateyes.aggregation.messages import (
     HubCommitment,
     HubRequest,
     HubSum,
+    Message,
     Opening,
     OpeningReceipt,
     Origin,
@@ -35,12 +40,24 @@ from privateyes.aggregation.messages import (
 )
 from privateyes.errors import MalformedError
 
-HUB = "hub"
-"""The hub's name as a sender or receiver; the others are called "aggregator 1" and "client 1"."""
+HUB: Final = "hub"
+"""The hub's name as a sender or receiver."""
 
-Kinds = tuple[type[Any], ...]
 
-ANSWERS: dict[str, Kinds] = {
+def aggregator_name(number: int) -> str:
+    """An aggregator's, such as "aggregator 1"."""
+    return f"aggregator {number}"
+
+
+def client_name(number: int) -> str:
+    """A client's, such as "client 1": the protocol knows clients by their number in the manifest."""
+    return f"client {number}"
+
+
+Part: TypeAlias = bytes | Message
+Kinds: TypeAlias = tuple[type[Any], ...]
+
+ANSWERS: Final[dict[str, Kinds]] = {
     "announce": (Announcement,),
     "submit": (Submission,),
     "again": (Submission,),
@@ -63,7 +80,7 @@ ANSWERS: dict[str, Kinds] = {
 }
 """What a party answers to the hub's request of that name."""
 
-REQUESTS: dict[str, Kinds] = {
+REQUESTS: Final[dict[str, Kinds]] = {
     "announce": (HubRequest,),
     "closing": (HubRequest,),
     "give_up": (HubRequest,),
@@ -90,7 +107,7 @@ REQUESTS: dict[str, Kinds] = {
 }
 """What the hub's request of that name carries, behind its plain bytes."""
 
-PLAIN = {"key", "vote", "words", "resend", "jump"}
+PLAIN: Final = {"key", "vote", "words", "resend", "jump"}
 """Requests that begin with plain bytes: the label of a set-up, a session's id, a model."""
 
 
@@ -101,7 +118,11 @@ class Packet:
     sender: str
     receiver: str
     step: str
-    parts: tuple[bytes, ...]
+    parts: tuple[Part, ...] = field(repr=False)
+
+    def answer(self, parts: Sequence[Part]) -> Packet:
+        """The receiver's answer to this request."""
+        return Packet(self.receiver, self.sender, self.step, tuple(parts))
 
     def messages(self, manifest: Manifest) -> list[Any]:
         """The parts, parsed as strictly as the receiver does, without the plain bytes.
@@ -113,9 +134,13 @@ class Packet:
         parts = self.parts[len(self.plain()) :]
         if parts and not kinds:
             raise MalformedError(f"{self.step} carries no messages")
-        return [_kind_of(part, kinds).from_bytes(part, manifest) for part in parts]
+        return [_parsed(part, kinds, manifest) for part in parts]
 
-    def plain(self) -> tuple[bytes, ...]:
+    def encoded(self) -> Packet:
+        """The same, with bytes alone."""
+        return replace(self, parts=tuple(part if isinstance(part, bytes) else part.to_bytes() for part in self.parts))
+
+    def plain(self) -> tuple[Part, ...]:
         """The plain bytes that a request begins with, if its kind does."""
         return self.parts[:1] if self.receiver != HUB and self.step in PLAIN else ()
 
@@ -125,17 +150,23 @@ class Packet:
         Raises:
             MalformedError: they are missing.
         """
-        if not self.plain():
+        (subject, *_) = (*self.plain(), None)
+        if not isinstance(subject, bytes):
             raise MalformedError(f"{self.step} names nothing")
-        return self.parts[0]
+        return subject
 
     def with_messages(self, messages: Sequence[Any]) -> Packet:
         """The same request with other messages."""
-        return replace(self, parts=(*self.plain(), *(message.to_bytes() for message in messages)))
+        return replace(self, parts=(*self.plain(), *messages)).encoded()
 
 
-def _kind_of(part: bytes, kinds: Kinds) -> type[Any]:
-    return next((kind for kind in kinds if part[:1] == bytes((kind.kind,))), kinds[0])
+def _parsed(part: Part, kinds: Kinds, manifest: Manifest) -> Any:
+    if not isinstance(part, bytes):
+        if type(part) not in kinds:
+            raise MalformedError(f"a {type(part).__name__} is not what was asked for")
+        return part
+    kind = next((kind for kind in kinds if part[:1] == bytes((kind.kind,))), kinds[0])
+    return kind.from_bytes(part, manifest)
 
 
 def of_kind(messages: Sequence[Any], kind: type[Any]) -> list[Any]:

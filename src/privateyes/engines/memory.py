@@ -1,0 +1,223 @@
+"""Every party of a task in one process and in memory: secure averaging for anybody's own training loop.
+
+It needs no torch and writes no file. One process that plays every party separates no trust; that takes aggregators on
+machines of independent operators. What it gives is the protocol itself, its costs and its arithmetic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privateyes.aggregation.client import Update, VerifiedAverage
+from privateyes.aggregation.memory import ClientMemory, TrainingState
+from privateyes.crypto.field import Field, field_by_name
+from privateyes.crypto.statement import HASH_BYTES, KEY_BYTES
+from privateyes.encoding.clips import ClipPlan
+from privateyes.encoding.fixed_point import FixedPoint, exact_clip, largest_scale_bits
+from privateyes.engines.local.crew import Crew
+from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from
+from privateyes.errors import MalformedError, ParameterError, PrivateyesError, ProtocolError, RefusedError
+from privateyes.parties.aggregator import AggregatorHost
+from privateyes.parties.client import ClientHost, Contribution
+from privateyes.parties.hub import HubHost, Named
+from privateyes.parties.packets import HUB, client_name
+from privateyes.parties.round import Parties, run_round, set_up
+from privateyes.storage.memory import MemoryStore
+
+Given = NDArray[np.float32] | tuple[NDArray[np.float32], int]
+"""An update, or an update and its weight."""
+
+_FIRST_EPOCH: Final = 1
+_LEADER: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """What every client gets of one round.
+
+    Attributes:
+        mean: float64 (d,), the weighted mean of the updates, each clipped to the task's clip.
+        total_weight: of the updates in it.
+        counted: the clients whose updates are in it, by name.
+        left_out: why an update that was given is not in it, by client.
+    """
+
+    mean: NDArray[np.float64] = field(repr=False)
+    total_weight: int
+    counted: tuple[str, ...]
+    left_out: Mapping[str, PrivateyesError]
+
+
+class _Trainer:
+    """What trains beside a client is elsewhere: it gives an update, and takes the mean away.
+
+    A model is a counter and a digest of all averages so far: whoever uses the mean steps to the next model.
+    """
+
+    def __init__(self) -> None:
+        self.given: tuple[NDArray[np.float32], int] | None = None
+        self.average: VerifiedAverage | None = None
+
+    def initial_model(self) -> bytes:
+        return bytes(8 + HASH_BYTES)
+
+    def contribution(self, model: bytes) -> Contribution:  # noqa: ARG002 - whoever trained knows it
+        if self.given is None:
+            raise RefusedError("no update was given", "give one, or leave the client out of this round")
+        delta, weight = self.given
+        return Contribution(Update(delta, weight, None), secrets.token_bytes(KEY_BYTES))
+
+    def after(self, model: bytes, average: VerifiedAverage) -> bytes:
+        self.average = average
+        counter = int.from_bytes(model[:8], "big") + 1
+        return counter.to_bytes(8, "big") + _hash(model, average.sid)
+
+    def read(self, model: bytes) -> TrainingState:
+        if len(model) != 8 + HASH_BYTES:
+            raise MalformedError("no model of this task")
+        return TrainingState(_hash(b"state", model), _hash(b"weights", model), int.from_bytes(model[:8], "big"))
+
+    def clip_plan(self, model: bytes) -> ClipPlan | None:  # noqa: ARG002 - the manifest's clip for all tensors
+        return None
+
+
+def _hash(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+class SecureAverage:
+    """Averages updates by secure aggregation, all parties in this process (protocol: docs/protocol.md).
+
+        average = SecureAverage(clients=["ada", "bob", "cyd"], dimension=model.size)
+        for _ in range(rounds):
+            updates = {name: train(name, model) - model for name in average.clients}
+            model += average(updates).mean
+
+    Every client checks every result: a mean that anybody altered is an error, never a mean. A call that failed may be
+    made again with the same updates, or with others.
+
+    Args:
+        clients: their names, 2 or more.
+        dimension: d, the number of an update's coordinates.
+        aggregators: n, 2 to 7.
+        clip: the largest absolute value of a coordinate; larger ones are clipped.
+        weight_max: the largest weight of an update.
+        field: "compact": 4 bytes for a coordinate, as float32 has; "wide": 8 bytes, and next to no rounding.
+        roster_min: the fewest updates that may be averaged; by default all clients'.
+        corrupt_clients: how many curious clients an average must still hide each honest update from.
+        threads: for large vectors; 0 means one for each core.
+
+    Raises:
+        ParameterError: the sum could wrap, or the parameters are unsafe otherwise.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[str],
+        dimension: int,
+        *,
+        aggregators: int = 3,
+        clip: float = 1.0,
+        weight_max: int = 1,
+        field: str = "compact",
+        roster_min: int | None = None,
+        corrupt_clients: int = 0,
+        threads: int = 0,
+    ) -> None:
+        self.clients, self.dimension = tuple(clients), dimension
+        encoding = _encoding(field_by_name(field), clip, weight_max, len(self.clients))
+        fewest = len(self.clients) if roster_min is None else roster_min
+        plan = SecurePlan(self.clients, dimension, aggregators, encoding, fewest, corrupt_clients)
+        plan.require_safe()
+        self._crew = Crew(threads)
+        self._trainers = {name: _Trainer() for name in self.clients}
+        initial = next(iter(self._trainers.values()))
+        state = initial.read(initial.initial_model())
+        drawn = parties_from(plan, draw_identities(plan), state.digest, self._crew.lanes())
+        self._parties = self._hosts(drawn)
+        self._round = 0
+        set_up(self._parties, _FIRST_EPOCH, _LEADER)
+
+    def _hosts(self, drawn: LocalParties) -> Parties:
+        hosts: dict[str, AggregatorHost | ClientHost] = {}
+        for aggregator in drawn.aggregators:
+            host = AggregatorHost(aggregator)
+            hosts[host.name] = host
+        for own, name in zip(drawn.clients, self.clients, strict=True):
+            client = ClientHost(own, self._trainers[name])
+            hosts[client.name] = client
+        hub = HubHost(drawn.manifest, drawn.hub, lanes=self._crew.lanes())
+        return Parties(hub, hosts, {name: MemoryStore() for name in (HUB, *hosts)})
+
+    def __call__(self, updates: Mapping[str, Given]) -> Average:
+        """One round.
+
+        Args:
+            updates: by client, float32 (d,); with its weight, a whole number, in a tuple, or of weight 1. Clients that
+                are not named follow the round without an update.
+
+        Raises:
+            ParameterError: an update is from no client of the task.
+            ProtocolError: a party refused; nothing was averaged, and the call may be made again.
+            TrainingError: an update cannot be averaged.
+        """
+        for name in updates:
+            if name not in self._trainers:
+                raise ParameterError(
+                    f"an update is from {name}, who is no client of the task",
+                    f"its clients are: {', '.join(self.clients)}",
+                )
+        for name, trainer in self._trainers.items():
+            given = updates.get(name)
+            trainer.given = given if isinstance(given, tuple) or given is None else (given, 1)
+            trainer.average = None
+        numbers = {name: i for i, name in enumerate(self.clients, start=1)}
+        submitters = [client_name(numbers[name]) for name in updates]
+        named = Named(self._parties.hub.setup, self._round, self._state_id())
+        self._round += 1
+        try:
+            run_round(self._parties, named.round, named.state_id, submitters)
+        except (ProtocolError, MalformedError):
+            self._end(named)
+            raise
+        return self._result(updates, numbers)
+
+    def _state_id(self) -> bytes:
+        memory: ClientMemory = self._parties.stores[client_name(1)].read().get("memory", self._parties.hub.slot)
+        return memory.state_id
+
+    def _end(self, named: Named) -> None:
+        """A round that failed is given up by all, and settled with every client."""
+        hub = self._parties.hub
+        self._parties.carry(hub.give_up(named))
+        self._parties.carry(hub.settle(named))
+
+    def _result(self, updates: Mapping[str, Given], numbers: Mapping[str, int]) -> Average:
+        first = next(trainer.average for trainer in self._trainers.values() if trainer.average is not None)
+        counted = tuple(name for name in self.clients if numbers[name] in first.roster)
+        failures = self._parties.failures
+        left_out = {name: failures[client_name(numbers[name]), "submit"] for name in updates if name not in counted}
+        return Average(first.mean, first.total_weight, counted, left_out)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._crew.close()
+
+
+def _encoding(prime_field: Field, clip: float, weight_max: int, clients: int) -> FixedPoint:
+    exact = exact_clip(clip)
+    bits = largest_scale_bits(prime_field, exact, weight_max, clients)
+    if bits is None:
+        raise ParameterError(
+            f"no fixed-point scale fits {clients} clients of weight up to {weight_max} with clip {clip:g} into the "
+            f"{prime_field.name} field",
+            'use field="wide", or lower clip or weight_max',
+        )
+    return FixedPoint(prime_field, exact, bits, weight_max, clients)

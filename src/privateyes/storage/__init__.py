@@ -1,0 +1,1 @@
+"""Where parties keep what they must not forget."""
