@@ -9,21 +9,33 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.aggregation.client import Update, VerifiedAverage
+from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.memory import ClientMemory, TrainingState
 from privateyes.crypto.field import Field, field_by_name
 from privateyes.crypto.statement import HASH_BYTES, KEY_BYTES
 from privateyes.encoding.clips import ClipPlan
 from privateyes.encoding.fixed_point import FixedPoint, exact_clip, largest_scale_bits
+from privateyes.engines.local.allocator import keep_freed_memory
 from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from
-from privateyes.errors import MalformedError, ParameterError, PrivateyesError, ProtocolError, RefusedError
+from privateyes.errors import (
+    AbortError,
+    MalformedError,
+    ParameterError,
+    PrivateyesError,
+    ProtocolError,
+    RefusedError,
+    TrainingError,
+)
 from privateyes.parties.aggregator import AggregatorHost
 from privateyes.parties.client import ClientHost, Contribution
 from privateyes.parties.hub import HubHost, Named
@@ -35,6 +47,7 @@ Given = NDArray[np.float32] | tuple[NDArray[np.float32], int]
 """An update, or an update and its weight."""
 
 _FIRST_EPOCH: Final = 1
+_TURNS: Final = count(1)
 _LEADER: Final = 1
 
 
@@ -59,23 +72,29 @@ class _Trainer:
     """What trains beside a client is elsewhere: it gives an update, and takes the mean away.
 
     A model is a counter and a digest of all averages so far: whoever uses the mean steps to the next model.
+
+    Args:
+        keeps: whether it keeps the average; all clients' are the same, and one is enough.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keeps: bool) -> None:
+        self._keeps = keeps
         self.given: tuple[NDArray[np.float32], int] | None = None
         self.average: VerifiedAverage | None = None
+        self.asked = 0
 
     def initial_model(self) -> bytes:
         return bytes(8 + HASH_BYTES)
 
     def contribution(self, model: bytes) -> Contribution:  # noqa: ARG002 - whoever trained knows it
+        self.asked = next(_TURNS)
         if self.given is None:
             raise RefusedError("no update was given", "give one, or leave the client out of this round")
         delta, weight = self.given
         return Contribution(Update(delta, weight, None), secrets.token_bytes(KEY_BYTES))
 
     def after(self, model: bytes, average: VerifiedAverage) -> bytes:
-        self.average = average
+        self.average = average if self._keeps else None
         counter = int.from_bytes(model[:8], "big") + 1
         return counter.to_bytes(8, "big") + _hash(model, average.sid)
 
@@ -136,10 +155,11 @@ class SecureAverage:
         fewest = len(self.clients) if roster_min is None else roster_min
         plan = SecurePlan(self.clients, dimension, aggregators, encoding, fewest, corrupt_clients)
         plan.require_safe()
+        keep_freed_memory()  # every round needs the same large vectors
         self._crew = Crew(threads)
-        self._trainers = {name: _Trainer() for name in self.clients}
-        initial = next(iter(self._trainers.values()))
-        state = initial.read(initial.initial_model())
+        self._trainers = {name: _Trainer(name == self.clients[0]) for name in self.clients}
+        first = self._trainers[self.clients[0]]
+        state = first.read(first.initial_model())
         drawn = parties_from(plan, draw_identities(plan), state.digest, self._crew.lanes())
         self._parties = self._hosts(drawn)
         self._round = 0
@@ -165,8 +185,8 @@ class SecureAverage:
 
         Raises:
             ParameterError: an update is from no client of the task.
-            ProtocolError: a party refused; nothing was averaged, and the call may be made again.
-            TrainingError: an update cannot be averaged.
+            ProtocolError: a party refused, or the updates are too few; nothing was averaged.
+            TrainingError: an update has another length, is not float32, or holds a NaN; or a weight is none.
         """
         for name in updates:
             if name not in self._trainers:
@@ -177,17 +197,29 @@ class SecureAverage:
         for name, trainer in self._trainers.items():
             given = updates.get(name)
             trainer.given = given if isinstance(given, tuple) or given is None else (given, 1)
-            trainer.average = None
         numbers = {name: i for i, name in enumerate(self.clients, start=1)}
         submitters = [client_name(numbers[name]) for name in updates]
         named = Named(self._parties.hub.setup, self._round, self._state_id())
         self._round += 1
         try:
             run_round(self._parties, named.round, named.state_id, submitters)
-        except (ProtocolError, MalformedError):
-            self._end(named)
+        except PrivateyesError as error:
+            with suppress(ProtocolError):
+                self._end(named)
+            if isinstance(error, TrainingError):
+                raise TrainingError(f"{self._last_asked()}: {error.problem}", error.remedy) from None
+            for (who, step), failure in self._parties.failures.items():
+                if step == "submit":  # why too few took part says more than that they did
+                    raise AbortError(f"{error.problem} ({who}: {failure.problem})", failure.remedy) from None
             raise
+        finally:
+            for trainer in self._trainers.values():
+                trainer.given = None
         return self._result(updates, numbers)
+
+    def _last_asked(self) -> str:
+        """The client that was at work when an update could not be used: one submits after the other."""
+        return max(self._trainers, key=lambda name: self._trainers[name].asked)
 
     def _state_id(self) -> bytes:
         memory: ClientMemory = self._parties.stores[client_name(1)].read().get("memory", self._parties.hub.slot)
@@ -200,11 +232,23 @@ class SecureAverage:
         self._parties.carry(hub.settle(named))
 
     def _result(self, updates: Mapping[str, Given], numbers: Mapping[str, int]) -> Average:
-        first = next(trainer.average for trainer in self._trainers.values() if trainer.average is not None)
-        counted = tuple(name for name in self.clients if numbers[name] in first.roster)
         failures = self._parties.failures
+        refused = [(who, error) for (who, step), error in failures.items() if step == "check"]
+        first = self._trainers[self.clients[0]].average
+        if refused or first is None:
+            problem = f", first {refused[0][0]}: {refused[0][1].problem}" if refused else ""
+            raise AbortError(
+                f"{len(refused)} of {len(self.clients)} clients refused the result{problem}",
+                "somebody altered it: start anew, and from other weights",
+            )
+        counted = tuple(name for name in self.clients if numbers[name] in first.roster)
         left_out = {name: failures[client_name(numbers[name]), "submit"] for name in updates if name not in counted}
         return Average(first.mean, first.total_weight, counted, left_out)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The task's parameters and parties."""
+        return self._parties.hub.manifest
 
     def close(self) -> None:
         """End the threads."""

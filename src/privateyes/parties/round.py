@@ -47,7 +47,7 @@ class Parties:
         hub: asks.
         hosts: the others, by name.
         stores: by name, the hub's too.
-        failures: why a party did less than it was asked for, by party and step, since ``carry`` was called last.
+        failures: why a party did less than it was asked for, by party and step, in this round.
     """
 
     hub: HubHost
@@ -61,7 +61,6 @@ class Parties:
         Raises:
             ProtocolError, MalformedError: a party refuses; what was stored stays stored.
         """
-        self.failures.clear()
         hub_store = self.stores[HUB]
         self._store(HUB, hub_store.read(), effects)
         flight = deque(effects.packets)
@@ -107,13 +106,12 @@ def run_round(parties: Parties, number: int, state_id: bytes, submitters: Iterab
         ProtocolError, MalformedError: a party refuses. Unless the hub has begun to open it, give the session up.
     """
     hub = parties.hub
+    parties.failures.clear()
     parties.carry(hub.announce(Named(hub.setup, number, state_id), submitters))
     session = hub.session
     if not session.closed:
         parties.carry(hub.effects(session.close_submissions()))
     if session.delivery is None:
         raise AbortError("the session did not end", "give it up, and announce the next one")
-    refused = dict(parties.failures)
     parties.carry(hub.effects(session.finish()))
-    parties.failures.update(refused)
     return session.delivery
