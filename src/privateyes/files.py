@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -41,12 +42,22 @@ def overwrite(path: Path) -> None:
     A copy-on-write file system or a flash drive may keep the old blocks all the same.
     """
     if not path.is_symlink():
-        with path.open("r+b") as file:
-            for _ in range(-(-path.stat().st_size // _PIECE_BYTES)):
-                file.write(bytes(_PIECE_BYTES))
+        with path.open("r+b") as file, _naming(path):
+            left = path.stat().st_size  # and no byte more: the disk may be full
+            while left > 0:
+                left -= file.write(bytes(min(left, _PIECE_BYTES)))
             file.flush()
             os.fsync(file.fileno())
     path.unlink()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors of an open file name it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def force_directory(directory: Path) -> None:

@@ -20,7 +20,7 @@ from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
-from privateyes.experiments.clean import Kind, Remnant, is_finished, remnants_of, remove
+from privateyes.experiments.clean import Kind, Remnant, is_finished, remnants_of, remove, unreached
 from privateyes.experiments.record import RunDirectory, exclusive
 from privateyes.experiments.report import write_report
 from privateyes.experiments.run import run_experiment
@@ -201,7 +201,8 @@ def linked_rows(run: Path) -> list[Path]:
 
 @pytest.mark.parametrize("lost", [[], [1], [0, 2]], ids=["all there", "one away", "two away"])
 def test_keys_go_from_every_mirror_that_is_there_however_few_there_are(mirrored: Path, lost: list[int]) -> None:
-    with closing(PartyStore(*mirrors_of(mirrored))) as store:
+    mirrors = mirrors_of(mirrored)
+    with closing(PartyStore(*mirrors)) as store:
         secrets = list(store.identities().values())
     for number in lost:
         shutil.rmtree(mirrored.parent / f"disk {number}")
@@ -209,15 +210,31 @@ def test_keys_go_from_every_mirror_that_is_there_however_few_there_are(mirrored:
     assert found_in(links, secrets) == len(secrets) * (3 - len(lost))
     sizes = [path.stat().st_size for path in mirrored.parent.glob("disk*/**/*") if path.is_file()]
     (keys,) = clean(mirrored)
-    there = [folder for number, folder in enumerate(mirrors_of(mirrored)) if number not in lost]
+    there = [folder for number, folder in enumerate(mirrors) if number not in lost]
     assert (keys.path, keys.kind, keys.mirrors) == (mirrored / TASK, Kind.KEYS, tuple(there))
     assert keys.size_bytes == sum(sizes)
     assert found_in(links, secrets) == 0
     assert [path for folder in there for path in folder.parents[2].iterdir()] == []
-    assert sorted(path.name for path in (mirrored / TASK).iterdir()) == [
-        "manifest.toml", "settings.json", "store.json", "transcripts"
-    ]  # fmt: skip
+    kept = {path.name for path in (mirrored / TASK).iterdir()}
+    assert kept == {"manifest.toml", "settings.json", "transcripts", *(["left_mirrors.json"] if lost else [])}
+    assert unreached(mirrored) == [mirrors[number] for number in lost]
     assert clean(mirrored) == ()
+    assert unreached(mirrored) == [mirrors[number] for number in lost], "until their disks are back"
+
+
+def test_a_mirror_whose_disk_was_away_is_erased_once_it_is_back(mirrored: Path) -> None:
+    mirrors = mirrors_of(mirrored)
+    disk, drawer = mirrored.parent / "disk 1", mirrored.parent / "in a drawer"
+    disk.rename(drawer)
+    clean(mirrored)
+    assert unreached(mirrored) == [mirrors[1]]
+    drawer.rename(disk)
+    assert unreached(mirrored) == []
+    (keys,) = clean(mirrored)
+    assert keys.mirrors == (mirrors[1],)
+    assert not (mirrors[1] / "parties.sqlite").exists()
+    assert clean(mirrored) == ()
+    assert not (mirrored / TASK / "left_mirrors.json").exists()
 
 
 def test_what_somebody_else_has_on_a_mirrors_disk_stays(mirrored: Path) -> None:
@@ -334,7 +351,8 @@ def test_the_threat_model_lists_every_file_and_how_it_is_removed(stopped: Path, 
         (stopped / name).parent.mkdir(exist_ok=True)
         (stopped / name).write_bytes(b"content")
     (stopped / "checkpoints/all/.local.safetensors.part").write_bytes(b"half")
-    (stopped / TASK / "store.json").write_text(json.dumps([str(stopped / TASK)]))
+    for name in ("store.json", "left_mirrors.json"):
+        (stopped / TASK / name).write_text(json.dumps([str(stopped / TASK)]))
     rows = rows_of_the_threat_model()
     said, used = {}, set()
     for name in files_of(stopped):

@@ -251,9 +251,10 @@ def test_a_run_goes_on_without_one_of_its_mirrors_and_says_so(
     shutil.rmtree(disks[1])
     run_experiment(mirrored, run, listener, resume=True, extras=False)
     assert model_of(run) == expected
-    (note,) = notes_of(listener)
-    assert note.startswith(f"warning: the mirror in {lost} is missing; ")
-    assert note.endswith("or put a fresh mirror in its place first: `privateyes task mirror RUN OLD NEW`")
+    missing, unreached = notes_of(listener)
+    assert missing.startswith(f"warning: the mirror in {lost} is missing; ")
+    assert missing.endswith(f"in its place first: `privateyes task mirror {run} {disks[1]} NEW`")
+    assert unreached.startswith(f"warning: the mirror in {lost} could not be reached, and may still hold keys")
 
 
 @pytest.mark.parametrize("is_dead", [True, False], ids=["dead", "taken away"])
@@ -271,7 +272,8 @@ def test_a_fresh_mirror_takes_the_place_of_one_and_the_run_goes_on_without_a_wor
     before = mirror_folders(mirrored, task)
     if is_dead:
         shutil.rmtree(disks[1])
-    assert replace_mirrors(run, disks[1], fresh) == [task]
+    old = mirror_folders(mirrored, task)[1]
+    assert replace_mirrors(run, disks[1] if is_dead else old, fresh) == ([task], not is_dead)
     now = RunDirectory(run).read_spec()
     assert now.store.mirrors == [str(disks[0]), str(fresh), str(disks[2])]
     assert now.result_key() == mirrored.result_key()
@@ -279,9 +281,59 @@ def test_a_fresh_mirror_takes_the_place_of_one_and_the_run_goes_on_without_a_wor
     assert after == (before[0], fresh / before[1].relative_to(disks[1]), before[2])
     assert stores_below(tmp_path) == sorted(after)
     run_experiment(now, run, listener, resume=True, extras=False)
-    assert notes_of(listener) == []
     assert model_of(run) == expected
     assert stores_below(tmp_path) == []
+    assert [note.partition(", and may")[0] for note in notes_of(listener)] == (
+        [f"warning: the mirror in {old} could not be reached"] if is_dead else []
+    )
+
+
+def with_mirrors(spec: ExperimentSpec, *mirrors: Path) -> ExperimentSpec:
+    return spec.model_copy(update={"store": Store(mirrors=[str(mirror) for mirror in mirrors])})
+
+
+def test_mirrors_that_cannot_be_written_are_refused_before_anything_is_trained(
+    mirrored: ExperimentSpec, tmp_path: Path, silent: Any
+) -> None:
+    first, second, run = tmp_path / "a", tmp_path / "b", tmp_path / "run"
+    (tmp_path / "file").write_text("")
+    for bad in (tmp_path / "file", tmp_path / "no" / "such"):
+        with pytest.raises(RunDirectoryError, match=rf"store\.mirrors names {bad}, which cannot be written \("):
+            run_experiment(with_mirrors(mirrored, first, second, bad), run, silent)
+        assert not run.exists()
+
+
+@pytest.mark.parametrize("inner", ["a/in", "run/in", "run", "linked/in", "."])
+def test_mirrors_that_lie_in_each_other_or_in_the_run_are_refused(
+    mirrored: ExperimentSpec, tmp_path: Path, silent: Any, inner: str
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "a")
+    spec = with_mirrors(mirrored, tmp_path / "a", tmp_path / "b", tmp_path / inner)
+    with pytest.raises(RunDirectoryError, match=r"lies in .*, or .* in it; name folders on different disks"):
+        run_experiment(spec, tmp_path / "run", silent)
+    assert not (tmp_path / "run").exists()
+
+
+def test_mirrors_on_one_disk_are_a_warning(mirrored: ExperimentSpec, tmp_path: Path, listener: Any) -> None:
+    stopped_after_a_round(mirrored, tmp_path / "run", listener)
+    (note,) = notes_of(listener)
+    assert note.startswith("warning: some of the mirrors in store.mirrors lie on one disk; its death would take all")
+
+
+def test_an_experiment_that_names_a_mirror_that_was_replaced_loses_none_and_one_that_names_another_is_refused(
+    mirrored: ExperimentSpec, disks: list[Path], tmp_path: Path, expected: bytes, listener: Any, silent: Any
+) -> None:
+    run, fresh = tmp_path / "run", tmp_path / "fresh"
+    stopped_after_a_round(mirrored, run, silent)
+    shutil.rmtree(disks[1])
+    replace_mirrors(run, disks[1], fresh)
+    other = with_mirrors(mirrored, disks[0], disks[1], tmp_path / "other")
+    with pytest.raises(RunDirectoryError, match=r"other/.* is no mirror of the store of .*, whose mirrors are: "):
+        run_experiment(other, run, silent, resume=True, extras=False)
+    run_experiment(mirrored, run, listener, resume=True, extras=False)
+    assert model_of(run) == expected
+    assert stores_below(tmp_path) == [], "the fresh one is erased too, though this experiment does not name it"
 
 
 @pytest.mark.parametrize("at", ["the set", "the task's file", "the run's file"])
@@ -331,6 +383,8 @@ def test_a_replacement_that_cannot_be_is_refused_and_changes_nothing(
         replace_mirrors(run, fresh, disks[0])
     with pytest.raises(RunDirectoryError, match=f"{disks[1]} is a mirror of the run in .* already"):
         replace_mirrors(run, disks[0], disks[1])
+    with pytest.raises(RunDirectoryError, match=f"the mirror {disks[1]}/in lies in another mirror"):
+        replace_mirrors(run, disks[0], disks[1] / "in")
     with pytest.raises(RunDirectoryError, match=r"is no mirror of the store of .*; its mirrors are: "):
         places.replace_mirror(task_folder(run, FOLD, "private"), disks[0], fresh)
     first, second, _ = mirror_folders(mirrored, task_folder(run, FOLD, "private"))

@@ -27,18 +27,24 @@ def command(
     Exit codes:
 
     - 0: removed, shown, or nothing was there.
-    - 1: the question was not answered with yes.
+    - 1: the question was not answered with yes, or a mirror with keys could not be reached.
     - 2: no run, or a process is working on it.
 
     Example: privateyes clean runs/demo --dry-run
     """
     from privateyes.cli.tables import human_bytes, print_remnants
-    from privateyes.experiments.clean import is_finished, remnants_of, remove
+    from privateyes.experiments.clean import is_finished, remnants_of, remove, unreached
+    from privateyes.experiments.secure import note_on_unreached
 
     with remnants_of(run, everything) as remnants:
         print_remnants(run, remnants)
-        if not remnants or dry_run:
+        away = unreached(run)
+        for mirror in away:
+            typer.echo(note_on_unreached(run, mirror), err=True)
+        if dry_run:
             return
+        if not remnants:
+            raise typer.Exit(1 if away else 0)
         if not is_finished(run):
             typer.echo("This run is not finished. It cannot be continued afterwards.")
         if not yes and not typer.confirm(f"Remove all of this ({human_bytes(sum(r.size_bytes for r in remnants))})?"):
@@ -46,3 +52,5 @@ def command(
             raise typer.Exit(1)
         remove(run, remnants)
         typer.echo("removed; results and metrics are where they were")
+        if away:
+            raise typer.Exit(1)

@@ -89,12 +89,24 @@ def mirror(
     More than half of the mirrors must be there. The old one is erased if it is. Nothing else makes a mirror: a copy of
     one, or a backup, is never put back.
 
+    Exit codes:
+
+    - 0: the fresh one has taken its place.
+    - 2: it cannot, and nothing changed; or a disk failed, and the same command ends what it began.
+
     Example: privateyes task mirror runs/mine /disks/b/privateyes /disks/d/privateyes
     """
     from privateyes.experiments.record import nobody_at_work_in
     from privateyes.experiments.secure import replace_mirrors
 
     with nobody_at_work_in(run):
-        for task in replace_mirrors(run, old, fresh):
+        tasks, was_there = replace_mirrors(run, old, fresh)
+        for task in tasks:
             typer.echo(f"{task}: its store has a mirror in {fresh}, and none in {old}")
+    if not was_there:
+        typer.echo(
+            f"{old} was not there, and may still hold keys of all parties: `privateyes clean {run}`, or the end of the "
+            "run, erases it once its disk is back; else destroy the disk",
+            err=True,
+        )
     typer.echo(f"if an experiment file of your own names {old} in store.mirrors, name {fresh} there")

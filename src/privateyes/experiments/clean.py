@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from privateyes.engines.local.places import store_folders
+from privateyes.engines.local.places import left_folders, store_folders, unreached_folders
 from privateyes.engines.local.secure import TRANSCRIPTS_NAME
 from privateyes.errors import PrivateyesError, RunDirectoryError
 from privateyes.experiments.record import EXPERIMENT, exclusive
@@ -100,6 +100,11 @@ def remove(directory: Path, remnants: tuple[Remnant, ...]) -> None:
             folder.rmdir()
 
 
+def unreached(directory: Path) -> list[Path]:
+    """Mirrors of the run's tasks whose disks are away: they may still hold keys."""
+    return [place for folder in sorted((directory / FOLDER).glob("*/*/")) for place in unreached_folders(folder)]
+
+
 def is_finished(directory: Path) -> bool:
     """Whether a run has its results; one that has not cannot be continued without its keys."""
     return (directory / "results.json").is_file()
@@ -132,7 +137,7 @@ def _found(directory: Path, everything: bool) -> Iterator[tuple[Path, Kind]]:
 def _remnant(path: Path, kind: Kind) -> Remnant:
     found = store_files(path) if kind is Kind.KEYS else path.rglob("*") if kind is Kind.RECORD else (path,)
     files = [file for file in found if not file.is_dir()]
-    mirrors = store_folders(path) if kind is Kind.KEYS else []
+    mirrors = [*store_folders(path), *left_folders(path)] if kind is Kind.KEYS else []
     holding = [place for place in mirrors if place != path and any(file.is_relative_to(place) for file in files)]
     return Remnant(path, kind, sum(file.lstat().st_size for file in files), tuple(holding))
 

@@ -21,7 +21,13 @@ from privateyes.experiments.prepare import Preparation, prepare
 from privateyes.experiments.record import RunDirectory, check_run_directory, exclusive, open_run
 from privateyes.experiments.replay import replay_altered_round
 from privateyes.experiments.results import compile_results, draw_samples
-from privateyes.experiments.secure import forget_secrets, task_folder
+from privateyes.experiments.secure import (
+    check_mirrors,
+    forget_secrets,
+    has_mirrored_tasks,
+    note_on_unreached,
+    task_folder,
+)
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.stopping import Stopping
 from privateyes.experiments.trained import MODEL_FILE, describe_model
@@ -86,6 +92,8 @@ def run_experiment(
     check_run_directory(directory, spec, resume)
     preparation = prepare(spec)
     require_enough(preparation)
+    if any(WAYS[way].secure for way in spec.ways) and not has_mirrored_tasks(directory):
+        check_mirrors([Path(name) for name in spec.store.mirrors], directory, observer.note)
     resolve_device(spec.training.device)
     data = None if spec.data.path is None else Path(spec.data.path)
     with ExitStack() as held:
@@ -175,7 +183,8 @@ def _run_way(way: str, context: FoldContext, task: GazeTask, run: RunDirectory, 
                 observer.note(f"{way} stops after round {line['round']}: {reason}")
         observer.way_finished(fold.name, way)
     if WAYS[way].secure:
-        forget_secrets(task_folder(run.path, fold, way))
+        for mirror in forget_secrets(task_folder(run.path, fold, way)):
+            observer.note(note_on_unreached(run.path, mirror))
 
 
 def _early_end(line: Mapping[str, Any], fold: Fold) -> str | None:

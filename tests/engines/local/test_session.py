@@ -110,7 +110,7 @@ def test_a_session_with_too_few_clients_opens_nothing_and_the_next_one_works(loc
     assert local.run(1, 2, 3).averages[1].total_weight == 9
 
 
-@pytest.mark.parametrize("damage", ["share", "signature"])
+@pytest.mark.parametrize("damage", ["share", "signature", "element", "name"])
 def test_a_bad_submission_of_one_client_does_not_spoil_the_round_for_the_others(local, monkeypatch, damage) -> None:
     carry = Wire.carry
 
@@ -118,6 +118,10 @@ def test_a_bad_submission_of_one_client_does_not_spoil_the_round_for_the_others(
         if isinstance(message, messages.Submission) and message.header.client == 2:
             if damage == "share":
                 message = replace(message, share=np.zeros_like(message.share))
+            elif damage == "element":
+                message = replace(message, share=np.full_like(message.share, self.manifest.field.prime))
+            elif damage == "name":
+                message = replace(message, header=replace(message.header, client=3))
             else:
                 message = replace(message, header=replace(message.header, signature=bytes(64)))
         return carry(self, message, *way, **more)
@@ -346,6 +350,23 @@ def test_where_one_aggregator_cannot_go_on_all_give_the_session_up_and_the_next_
     assert local.run(1, 2, 3).averages[2].roster == (1, 2, 3)
 
 
+def test_what_was_damaged_on_the_way_once_all_agreed_does_not_give_the_session_up(local, monkeypatch) -> None:
+    carry = Wire.forward
+
+    def damaged(self, message, *way, **more):
+        if isinstance(message, Agreement) and message.aggregator == 2:
+            message = replace(message, signature=bytes(64))
+        return carry(self, message, *way, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Wire, "forward", damaged)
+        with pytest.raises(MalformedError, match="type Agreement does not verify"):
+            local.run(1, 2, 3)
+    last = local.parties.aggregator_memories[1].session
+    assert not last.given_up
+    assert local.session().finish_agreed(last.sid).averages[2].roster == (1, 2, 3)
+
+
 def test_where_the_aggregators_agree_on_different_transcripts_all_give_the_session_up_before_the_hub_opens(
     local, monkeypatch
 ) -> None:
@@ -356,9 +377,9 @@ def test_where_the_aggregators_agree_on_different_transcripts_all_give_the_sessi
         step = honest(self, *given)
         if self.number != 2:
             return step
-        return replace(
-            step, message=Agreement(step.message.sid, 2, bytes(32)).signed_by(self.identity, step.message.sid)
-        )
+        record = replace(step.memory.session, commitments=(bytes(32), *step.memory.session.commitments[1:]))
+        memory, sid = replace(step.memory, session=record), step.message.sid
+        return replace(step, message=self.words(memory, sid).agreement, memory=memory)
 
     with monkeypatch.context() as patched:
         patched.setattr(Aggregator, "agree", differ)

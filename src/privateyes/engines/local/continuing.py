@@ -101,7 +101,7 @@ def look(folder: Path, note: Callable[[str], None] = _tell_nobody) -> Refused | 
         return None  # complete: the keys are gone
     with closing(PartyStore(*folders)) as store:
         for mirror in store.missing_mirrors():
-            note(note_on_missing(mirror))
+            note(note_on_missing(store, mirror))
         pinned = store.manifest()
         return None if pinned is None else _Task(store, manifest_from_toml(pinned)).refused()
 

@@ -55,11 +55,12 @@ MIRROR_ID_BYTES: Final = 16
 FEWEST_MIRRORS: Final = 3
 
 
-def open_set(folders: Sequence[Path]) -> tuple[list[Mirror], int]:
+def open_set(folders: Sequence[Path]) -> tuple[list[Mirror], list[Unreached], int]:
     """Open the mirrors of a store that are in these folders, all of them at one position.
 
     Returns:
-        The mirrors, and the number of this start: 0 for a store of one folder.
+        The mirrors, the folders in which none could be read, and the number of this start: 0 for a store of one
+        folder.
 
     Raises:
         RunDirectoryError: more than half of its mirrors cannot be reached; they are not of one set; or the store is of
@@ -83,11 +84,31 @@ def open_set(folders: Sequence[Path]) -> tuple[list[Mirror], int]:
             raise RunDirectoryError(
                 f"the store in {reached[0].folder} was made in one folder", "a mirrored store is made so"
             )
-        return reached, start
+        return reached, unreached, start
     except BaseException:
         for mirror in reached:
             mirror.connection.close()
         raise
+
+
+def sort_out(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Which of these folders hold mirrors of one set, by the newest of them, and which hold others of the same store.
+
+    A folder in which no mirror can be read is neither.
+    """
+    heads = {}
+    for folder in folders:
+        found = open_mirror(folder)
+        if not isinstance(found, Unreached):
+            heads[folder] = found.head()
+            found.connection.close()
+    if not heads:
+        return [], []
+    newest = max(heads.values(), key=lambda head: head.position)
+    ids = {member.id for member in newest.members}
+    members = [folder for folder, head in heads.items() if head.id in ids]
+    strays = [folder for folder, head in heads.items() if head.store == newest.store and head.id not in ids]
+    return members, strays
 
 
 def _start(reached: Sequence[Mirror], unreached: Sequence[Unreached]) -> int:

@@ -409,6 +409,13 @@ def require_empty(folder: Path) -> None:
         raise RunDirectoryError(f"{folder} holds a store already", "open it, or name a new folder")
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a making that was not finished left: no row is in it."""
+    with suppress(OSError):
+        (folder / BODIES_NAME).rmdir()
+    _unlink(folder / STORE_NAME)
+
+
 def _unlink(path: Path) -> None:
     for suffix in ("-wal", "-shm", ""):  # the file itself last: as long as it is there, this can be done again
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -30,7 +30,18 @@ from privateyes.engines.local.majority import (
     settle,
     transaction_in,
 )
-from privateyes.engines.local.mirror import Head, Member, Mirror, Position, Value, label_of, make_mirror
+from privateyes.engines.local.mirror import (
+    Head,
+    Member,
+    Mirror,
+    Position,
+    Unreached,
+    Value,
+    label_of,
+    make_mirror,
+    open_mirror,
+    remove_unfinished,
+)
 from privateyes.engines.local.sealed_file import Seal, read_sealed
 from privateyes.errors import RunDirectoryError
 
@@ -46,7 +57,8 @@ class Mirrors:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self._mirrors, self._start = open_set(folders)
+        self._mirrors, unreached, self._start = open_set(folders)
+        self._problems = {label_of(one.folder): one.problem for one in unreached if not one.empty}
         self._writing = self._torn = False
 
     @property
@@ -63,6 +75,10 @@ class Mirrors:
         """The folders of the set that were not reached."""
         reached = self._reached_ids()
         return tuple(member.folder for member in self.head.members if member.id not in reached)
+
+    def problem_of(self, folder: str) -> str:
+        """Why a mirror in this folder could not be reached; empty if nothing is there."""
+        return self._problems.get(folder, "")
 
     def folders(self) -> tuple[str, ...]:
         """The folders of the set, reached or not."""
@@ -288,6 +304,19 @@ class Mirrors:
         with ExitStack() as stack:
             for mirror in self._mirrors:
                 stack.callback(mirror.close)
+
+
+def erase_mirror(folder: Path) -> None:
+    """Erase a mirror that belongs to no set any more, or whose making was not finished.
+
+    Raises:
+        RunDirectoryError: a disk fails.
+    """
+    found = open_mirror(folder)
+    if not isinstance(found, Unreached):
+        _destroy(found)
+    elif found.empty:
+        remove_unfinished(folder)
 
 
 def _destroy(mirror: Mirror) -> None:

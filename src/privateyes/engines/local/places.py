@@ -1,19 +1,29 @@
-"""Where a task's store is: in its own folder, or in mirrors on different disks, which a file there names."""
+"""Where a task's store is: in its own folder, or in mirrors on different disks, which a file there names.
+
+A second file names folders that may hold keys of the task and are none of its mirrors, or not yet: a mirror that was
+replaced while its disk was away, and one that is being made. It is written before such a folder can hold a key. Whoever
+opens the store erases what it finds there, and so does whoever removes the store.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
-from privateyes.engines.local.mirror import label_of
+from privateyes.engines.local.majority import sort_out
+from privateyes.engines.local.mirror import STORE_NAME, label_of
+from privateyes.engines.local.mirrors import erase_mirror
 from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
 from privateyes.files import write_atomically
 
-FOLDERS_NAME = "store.json"
+FOLDERS_NAME: Final = "store.json"
 """In a task's folder: where its store is, if it is in mirrors."""
+LEFT_NAME: Final = "left_mirrors.json"
+"""In a task's folder: where keys may be besides."""
 
 
 def store_folders(folder: Path) -> list[Path]:
@@ -23,8 +33,20 @@ def store_folders(folder: Path) -> list[Path]:
         RunDirectoryError: the file that names them is damaged.
     """
     named = folder / FOLDERS_NAME
-    if not named.is_file():
-        return [folder]
+    return _read(named) if named.is_file() else [folder]
+
+
+def left_folders(folder: Path) -> list[Path]:
+    """Where keys of a task may be besides.
+
+    Raises:
+        RunDirectoryError: the file that names them is damaged.
+    """
+    named = folder / LEFT_NAME
+    return _read(named) if named.is_file() else []
+
+
+def _read(named: Path) -> list[Path]:
     try:
         found = json.loads(named.read_bytes())
     except ValueError:
@@ -39,45 +61,134 @@ def store_folders(folder: Path) -> list[Path]:
 def name_folders(folder: Path, folders: Sequence[Path]) -> None:
     """Write down where a task's store is, if it is not in the task's own folder."""
     if list(folders) != store_folders(folder):
-        write_atomically(folder / FOLDERS_NAME, json.dumps([str(one) for one in folders]).encode())
+        _write(folder / FOLDERS_NAME, folders)
 
 
-def replace_mirror(folder: Path, old: Path, fresh: Path) -> None:
+def _name_left(folder: Path, folders: Iterable[Path]) -> None:
+    distinct = list(dict.fromkeys(folders))
+    if distinct != left_folders(folder):
+        _write(folder / LEFT_NAME, distinct)
+
+
+def _write(named: Path, folders: Sequence[Path]) -> None:
+    if folders:
+        write_atomically(named, json.dumps([str(one) for one in folders]).encode())
+    else:
+        named.unlink(missing_ok=True)
+
+
+def open_store(folder: Path, given: Sequence[Path]) -> PartyStore:
+    """Open a task's store in the folders that were given, and in those of its mirrors that are there besides.
+
+    Raises:
+        RunDirectoryError: a folder that was given is no mirror of the store, or too few of them can be read.
+    """
+    if len(given) == 1:
+        name_folders(folder, given)
+        return PartyStore(*given)
+    left = left_folders(folder)
+    members, strays = sort_out([*dict.fromkeys((*given, *store_folders(folder), *left))])
+    unfinished = [one for one in left if (one / STORE_NAME).exists() and not PartyStore.exists(one)]
+    doomed = [*(one for one in strays if one in left), *unfinished]
+    store = PartyStore(*dict.fromkeys([one for one in given if one not in doomed] + members))
+    besides = [Path(one) for one in store.missing_mirrors() if Path(one) not in given and PartyStore.exists(Path(one))]
+    if besides:
+        reached = [Path(one) for one in store.mirror_folders() if one not in store.missing_mirrors()]
+        store.close()
+        store = PartyStore(*reached, *besides, *(one for one in given if one not in (*reached, *doomed)))
+    try:
+        _require_members(folder, store, [one for one in given if one not in left])
+        for one in doomed:
+            erase_mirror(one)
+        name_folders(folder, [Path(one) for one in store.mirror_folders()])
+        _name_left(folder, _still_left(store, left))
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _still_left(store: PartyStore, left: Sequence[Path]) -> list[Path]:
+    """Both ends of a replacement that is under way, and what is in no set and on a disk that is away."""
+    members = [one for one in left if label_of(one) in store.mirror_folders()]
+    return [*(members if len(members) > 1 else ()), *(one for one in left if one not in members and not one.is_dir())]
+
+
+def _require_members(folder: Path, store: PartyStore, given: Sequence[Path]) -> None:
+    members = store.mirror_folders()
+    strange = [one for one in given if label_of(one) not in members]
+    if strange:
+        raise RunDirectoryError(
+            f"{strange[0]} is no mirror of the store of {folder}, whose mirrors are: {', '.join(members)}",
+            "name those in store.mirrors; `privateyes task mirror RUN OLD NEW` puts a fresh one in another's place",
+        )
+
+
+def replace_mirror(folder: Path, old: Path, fresh: Path) -> bool:
     """Put a fresh mirror of a task's store in the place of one that is, or was, elsewhere; the old one is erased.
 
-    Called again after a kill, it ends what it began.
+    Called again after a kill, it ends what it began, also if the task went on in between.
 
     Args:
         folder: the task's.
         old: one of its mirrors; its disk may be gone.
         fresh: an empty folder.
 
+    Returns:
+        Whether the old one was there. If not, it may still hold the keys, and is written down as one to be erased.
+
     Raises:
         RunDirectoryError: the store is not mirrored; ``old`` is none of its mirrors; ``fresh`` holds something; more
             than half of the mirrors cannot be reached; or a disk fails.
     """
-    named = store_folders(folder)
+    named, left = store_folders(folder), left_folders(folder)
     if old not in named:
         known = "it has none" if named == [folder] else f"its mirrors are: {', '.join(str(one) for one in named)}"
         raise RunDirectoryError(f"{old} is no mirror of the store of {folder}", known)
-    if fresh in named:
+    if fresh in named and fresh not in left:
         raise RunDirectoryError(f"{fresh} is a mirror of the store of {folder} already", "name an empty folder")
-    begun = [fresh] if PartyStore.exists(fresh) else []
-    with closing(PartyStore(*(one for one in named if one != old or not begun), *begun)) as store:
-        is_left = label_of(old) in store.mirror_folders()
-    if is_left:
-        with closing(PartyStore(*named, *begun)) as store:
-            if begun:
-                store.remove_mirror(old)
-            else:
-                store.replace_mirror(old, fresh)
-    name_folders(folder, [fresh if one == old else one for one in named])
+    if fresh not in left and PartyStore.exists(fresh):
+        raise RunDirectoryError(f"{fresh} holds a store already", "name an empty folder on another disk")
+    rest = [one for one in named if one != fresh]
+    open_store(folder, rest).close()  # whether it can be done at all
+    fresh.mkdir(parents=True, exist_ok=True)  # where its disk is, the folder is: so an erased one is told from one away
+    _name_left(folder, [*left, old, fresh])
+    was_there = old.is_dir()
+    with closing(open_store(folder, rest)) as store:
+        _name_left(folder, [*left_folders(folder), old, fresh])  # what was a stray is made anew
+        if label_of(fresh) not in store.mirror_folders():
+            store.add_mirror(fresh)
+        if label_of(old) in store.mirror_folders():
+            store.remove_mirror(old)
+        places = [fresh if one == old else one for one in named if one != fresh or old not in named]
+        name_folders(folder, places)
+    gone = (fresh, old) if was_there else (fresh,)
+    _name_left(folder, [one for one in left_folders(folder) if one not in gone])
+    return was_there
 
 
-def note_on_missing(mirror: str) -> str:
-    """What an operator is told of a mirror that is not there."""
+def unreached_folders(folder: Path) -> list[Path]:
+    """Where keys of a task may be, and the disk is away."""
+    mirrors = [one for one in store_folders(folder) if one != folder]
+    return [one for one in dict.fromkeys((*mirrors, *left_folders(folder))) if not one.is_dir()]
+
+
+def forget_folders(folder: Path, unreached: Sequence[Path]) -> None:
+    """Write down that a task's store was removed, but for what could not be reached."""
+    if folder.is_dir():  # else nothing was ever stored
+        _name_left(folder, unreached)
+        _write(folder / FOLDERS_NAME, [])
+
+
+def note_on_missing(store: PartyStore, mirror: str, command: str = "privateyes task mirror RUN OLD NEW") -> str:
+    """What an operator is told of a mirror that is not there, or cannot be used.
+
+    Args:
+        command: puts a fresh mirror in its place.
+    """
+    problem = store.problem_of(mirror)
     return (
-        f"warning: the mirror in {mirror} is missing; the store goes on without it, and one disk fewer may be lost. "
-        "Attach its disk and continue the run with --resume, or put a fresh mirror in its place first: "
-        "`privateyes task mirror RUN OLD NEW`"
+        f"warning: the mirror in {mirror} {f'cannot be used ({problem})' if problem else 'is missing'}; the store goes "
+        "on without it, and one disk fewer may be lost. Mend or attach its disk and continue the run with --resume, or "
+        f"put a fresh mirror in its place first: `{command}`"
     )

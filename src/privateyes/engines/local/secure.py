@@ -41,7 +41,7 @@ from privateyes.engines.local.parties import (
     set_up,
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
-from privateyes.engines.local.places import name_folders, store_folders
+from privateyes.engines.local.places import name_folders, note_on_missing, open_store, store_folders
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
 from privateyes.engines.local.stages import (
     AGAIN,
@@ -110,9 +110,7 @@ class SecureExchange:
     def _own_store(self, folders: Sequence[Path]) -> PartyStore:
         """The store in these folders; a new one, with keys of its own, where nothing was ever said under others."""
         if any(PartyStore.exists(folder) for folder in folders):
-            opened = PartyStore(*folders)
-            name_folders(self._directory, folders)
-            return opened
+            return open_store(self._directory, folders)
         named = store_folders(self._directory)
         if any(PartyStore.exists(folder) for folder in named):
             raise RunDirectoryError(
@@ -132,6 +130,10 @@ class SecureExchange:
     def missing_mirrors(self) -> tuple[str, ...]:
         """The folders of mirrors that could not be read: the store goes on without them."""
         return self._store.missing_mirrors()
+
+    def note_on_missing(self, mirror: str, command: str) -> str:
+        """What an operator is told of one; see `places.note_on_missing`."""
+        return note_on_missing(self._store, mirror, command)
 
     def _identities(self) -> Identities:
         return Identities(self._store.identities(), self._store.data_sets())
@@ -287,17 +289,22 @@ class SecureExchange:
             record.close()
 
     def _finished(self, session: Session, sid: bytes) -> SessionResult | None:
-        """A session that all agreed on; None if a party's share of it cannot be read and the hub had not begun to open
-        it: then nobody opened it, and it is given up.
+        """A session that all agreed on; None if a party's share of it cannot be read and nobody opened it: then it is
+        given up.
         """
         try:
             return session.finish_agreed(sid)
         except RunDirectoryError:
-            if not self._store.stages(sid, OPENING):
+            if not self._may_be_opened(sid):
                 return None
             with suppress(RunDirectoryError):  # the first error says more
                 self._note_refusals(sid, self._refusals_of(sid))
             raise
+
+    def _may_be_opened(self, sid: bytes) -> bool:
+        """Whether an aggregator opened it. All of them are here, so what the hub passed on to them does not count."""
+        memories = self._parties.aggregator_memories.values() if self._parties else ()
+        return any(sid in memory.opened for memory in memories)
 
     def _round_to_announce(self, parties: LocalParties) -> int:
         """Later than every round that any party has heard of: after a kill, some are ahead of others. A round that was

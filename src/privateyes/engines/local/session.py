@@ -240,7 +240,9 @@ class Session:
             yield
         except (ProtocolError, MalformedError):
             record = self._parties.aggregator_memories[1].session
-            if record is not None and record.round == round_number:
+            is_last = record is not None and record.round == round_number
+            # With n agreements on one T it can be opened, whatever was damaged on the way: the next try finishes it.
+            if is_last and record is not None and agreed_by_all(self._parties, record.sid) is None:
                 self._quorum.give_up(record.setup, record.round, record.state_id)
             raise
 
@@ -430,7 +432,7 @@ class Session:
 
     def _upload(self, done: Mapping[int, Submitted], origin: Origin | None, result: SessionResult) -> _Uploaded:
         """One client's bad submission does not spoil the round for the others: the hub goes on without it."""
-        received = self._crew.run(self._carry, [submitted.submission for submitted in done.values()])
+        received = self._crew.run(self._carry, [(number, one.submission) for number, one in done.items()])
         outcomes = dict(zip(done, received, strict=True))
         submissions = {number: one for number, one in outcomes.items() if isinstance(one, Submission)}
         result.dropped = {number: one.problem for number, one in outcomes.items() if isinstance(one, MalformedError)}
@@ -439,9 +441,12 @@ class Session:
         headers = hub.one_kind(submission.header for submission in submissions.values())
         return _Uploaded(submissions, [self._pass_header_on(header) for header in headers], origin)
 
-    def _carry(self, submission: Submission) -> Submission | MalformedError:
-        received = self._wire.carry(submission, Place.CLIENT, Place.HUB)
+    def _carry(self, sent: tuple[int, Submission]) -> Submission | MalformedError:
+        number, submission = sent
         try:
+            received = self._wire.carry(submission, Place.CLIENT, Place.HUB)
+            if (received.header.client, received.header.sid) != (number, submission.header.sid):
+                raise MalformedError(f"a submission of client {number} is in another's name, or of another session")
             with self._clock.work_of(Place.HUB):
                 hub.require_intact(self._parties.manifest, received)
         except MalformedError as error:

@@ -348,6 +348,10 @@ class PartyStore:
         """The folders of mirrors that were not there: the store goes on without them, and one disk fewer may die."""
         return self._mirrors.missing()
 
+    def problem_of(self, mirror: str) -> str:
+        """Why a mirror that is there cannot be used; empty if nothing is there, or it was not looked for."""
+        return self._mirrors.problem_of(mirror)
+
     def mirror_folders(self) -> tuple[str, ...]:
         """The folders of all mirrors, absolute; of one folder, that one."""
         return self._mirrors.folders()
