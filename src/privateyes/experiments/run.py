@@ -158,7 +158,8 @@ def _rendered(spec: ExperimentSpec, run: RunDirectory, observer: Observer) -> Pa
         for unfinished in run.path.glob(f".{run.synthetic_data.name}.*.part"):  # left behind by a kill
             unfinished.unlink()
         observer.note(
-            f"rendering {counted(synthetic.persons, 'person')} with {counted(synthetic.images_per_person, 'eye image')} each"
+            f"rendering {counted(synthetic.persons, 'person')} with "
+            f"{counted(synthetic.images_per_person, 'eye image')} each"
         )
         persons = render_persons(spec.seed, synthetic.persons, synthetic.images_per_person)
         write_persons(run.synthetic_data, persons)

@@ -42,6 +42,8 @@ def print_conversion(conversion: Conversion) -> None:
     if skipped:
         lines.append(f"{conversion.skipped}: everything that was skipped, by name")
     lines.append(f"{conversion.manifest}: counts and checksums")
+    if conversion.caution:
+        lines.append(f"note: {conversion.caution}; look at `privateyes data check {conversion.out} --sheets DIR`")
     console = make_console()
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

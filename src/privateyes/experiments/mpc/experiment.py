@@ -57,7 +57,8 @@ def _rendered(spec: ExperimentSpec, directory: Path, observer: MpcObserver) -> P
             with suppress(OSError):
                 unfinished.unlink()
         observer.note(
-            f"rendering {counted(synthetic.persons, 'person')} with {counted(synthetic.images_per_person, 'eye image')} each"
+            f"rendering {counted(synthetic.persons, 'person')} with "
+            f"{counted(synthetic.images_per_person, 'eye image')} each"
         )
         write_persons(path, render_persons(spec.seed, synthetic.persons, synthetic.images_per_person))
     return path

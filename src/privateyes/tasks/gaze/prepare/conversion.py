@@ -26,7 +26,7 @@ from privateyes.errors import DataError
 from privateyes.files import force_directory, write_atomically
 from privateyes.tasks.gaze.dataset import refuse_place, require_space
 from privateyes.tasks.gaze.layout import LAYOUT_VERSION, refuse_bad_name
-from privateyes.tasks.gaze.prepare.converter import DAMAGED, Block, Converter, ConvertOptions, open_converter
+from privateyes.tasks.gaze.prepare.converter import DAMAGED, Block, Converter, ConvertOptions, caution, open_converter
 from privateyes.tasks.gaze.prepare.manifest import (
     describe_source,
     manifest_bytes,
@@ -83,12 +83,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What became of it: tallies by person, and the files written."""
+    """What became of it: tallies by person, and the files written.
+
+    Attributes:
+        caution: what to know before one relies on the converter; empty if there is nothing.
+    """
 
     tallies: dict[str, Tally]
     out: Path
     manifest: Path
     skipped: Path
+    caution: str = ""
 
 
 def convert(request: Request, observer: Observer) -> Conversion:
@@ -216,7 +221,8 @@ def _finish(request: Request, converter: Converter, records: dict[str, Record]) 
         ) from error
     with suppress(OSError):  # OUT is complete; what is left of the parts is in nobody's way
         shutil.rmtree(request.parts)
-    return Conversion({person: record.tally for person, record in records.items()}, request.out, manifest, skipped)
+    tallies = {person: record.tally for person, record in records.items()}
+    return Conversion(tallies, request.out, manifest, skipped, caution(request.dataset))
 
 
 def _join(joined: Path, parts: Sequence[Part], converter: Converter) -> None:
