@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+if sys.platform != "win32":
+    import fcntl
 
 _PIECE_BYTES: Final = 1 << 16
 
@@ -47,6 +52,24 @@ def overwrite(path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
     path.unlink()
+
+
+@contextmanager
+def sole_process(directory: Path) -> Iterator[None]:
+    """Keep every other process that asks for the same out of a directory; the lock ends with this process if not before.
+
+    Raises:
+        BlockingIOError: another process is in it.
+    """
+    if sys.platform == "win32":  # no lock on directories there
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def force_directory(directory: Path) -> None:

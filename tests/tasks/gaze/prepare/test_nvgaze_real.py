@@ -218,7 +218,7 @@ def test_a_person_who_is_still_packed_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_of_archives_only_is_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "02.tar.gz").write_bytes(b"x")
-    with pytest.raises(DataError, match="neither 01.csv with 01/ nor .*; unpack the archives first"):
+    with pytest.raises(DataError, match=r"neither 01\.csv with 01/ nor .*; unpack the archives first"):
         _converter(tmp_path).persons()
 
 
