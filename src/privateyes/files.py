@@ -56,7 +56,7 @@ def overwrite(path: Path) -> None:
 
 @contextmanager
 def sole_process(directory: Path) -> Iterator[None]:
-    """Keep every other process that asks for the same out of a directory; the lock ends with this process if not before.
+    """Keep every other process that asks for the same out of a directory, at the longest until this process ends.
 
     Raises:
         BlockingIOError: another process is in it.

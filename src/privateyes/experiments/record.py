@@ -251,7 +251,7 @@ def _remove_beginnings(path: Path, is_new: bool) -> None:
 def _read_spec(path: Path) -> ExperimentSpec:
     location = path / EXPERIMENT
     try:
-        return parse_spec(location.read_text(encoding="utf-8"), str(location), path)
+        return parse_spec(location.read_text(encoding="utf-8-sig"), str(location), path)
     except (OSError, UnicodeDecodeError) as error:
         problem = f"{path} is no run directory ({EXPERIMENT} cannot be read)"
         raise RunDirectoryError(problem, "name a directory that `privateyes train` wrote") from error
