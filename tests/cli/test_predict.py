@@ -180,7 +180,7 @@ def test_a_camera_frame_gives_both_eyes_and_arrows(call: Call, face: FaceFrame, 
             gaze = np.array([float(row[axis]) for axis in ("gaze_x", "gaze_y", "gaze_z")])
             true = face.target_mm - origin
             assert np.degrees(np.arccos(gaze @ true / np.linalg.norm(true))) < 1.5
-    with Image.open(tmp_path / "arrows" / "face.png.png") as drawn:
+    with Image.open(tmp_path / "arrows" / "face.png") as drawn:
         assert drawn.width == 1280
 
 
