@@ -294,7 +294,7 @@ class _Overlay:
         self._taken = set() if is_data_file(target) else {path.resolve() for path in find_pictures(target)}
 
     def path_of(self, name: str) -> Path:
-        """``a/b.png`` -> ``FOLDER/a/b.png``, ``a/b.jpg`` -> ``FOLDER/a/b.jpg.png``, and one more .png if it is taken."""
+        """``a/b.png`` -> ``FOLDER/a/b.png``, ``a/b.jpg`` -> ``FOLDER/a/b.jpg.png``; one more .png if that is taken."""
         path = self._folder / (name if name.lower().endswith(_PNG) else f"{name}{_PNG}")
         while path.resolve() in self._taken:
             path = path.with_name(f"{path.name}{_PNG}")
