@@ -300,7 +300,10 @@ def _findings_about_orientation(name: str, orientation: Orientation) -> Iterator
         )
         yield Finding(_severity(orientation.order), name, what, "store (pitch, yaw) in this order")
     if orientation.yaw_sign in (Verdict.WRONG, Verdict.SUSPECT):
-        what = f"gaze: yaw looks negated, since the iris moves to the right as it grows (correlation {sideways:+.2f})"
+        what = (
+            "gaze: yaw looks negated, or the eye mirrored or upside down, since the iris moves to the right as yaw "
+            f"grows (correlation {sideways:+.2f})"
+        )
         remedy = "make yaw positive towards the image's left, after mirroring right eyes"
         yield Finding(_severity(orientation.yaw_sign), name, what, remedy)
     if orientation.pitch_sign in (Verdict.WRONG, Verdict.SUSPECT):
