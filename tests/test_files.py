@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from privateyes import files
-from privateyes.files import append_line, overwrite, write_atomically
+from privateyes.files import append_line, overwrite, sole_process, write_atomically
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -57,3 +59,15 @@ def test_of_a_link_the_link_alone_is_removed(tmp_path: Path) -> None:
     overwrite(tmp_path / "b")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() == b"content"
+
+
+def test_a_directory_has_one_process_at_a_time_and_is_free_afterwards(tmp_path: Path) -> None:
+    program = "import pathlib, sys; from privateyes.files import sole_process\n"
+    program += "with sole_process(pathlib.Path(sys.argv[1])): pass"
+    other = [sys.executable, "-c", program, str(tmp_path)]
+    with sole_process(tmp_path):
+        refused = subprocess.run(other, capture_output=True, text=True, check=False)
+        assert "BlockingIOError" in refused.stderr
+        with pytest.raises(BlockingIOError), sole_process(tmp_path):
+            pass
+    assert subprocess.run(other, check=False).returncode == 0

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+if sys.platform != "win32":
+    import fcntl
 
 _PIECE_BYTES: Final = 1 << 16
 
@@ -58,6 +62,24 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+@contextmanager
+def sole_process(directory: Path) -> Iterator[None]:
+    """Keep every other process that asks for the same out of a directory, at the longest until this process ends.
+
+    Raises:
+        BlockingIOError: another process is in it.
+    """
+    if sys.platform == "win32":  # no lock on directories there
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def force_directory(directory: Path) -> None:

@@ -17,7 +17,7 @@ from privateyes.experiments import datafiles, run
 Call = Callable[..., Result]
 COMMANDS = [
     [], ["demo"], ["train"], ["evaluate"], ["predict"], ["export"], ["report"], ["clean"], ["data"], ["data", "render"],
-    ["data", "check"], ["task", "verify"], ["transcript", "verify"],
+    ["data", "check"], ["data", "merge"], ["data", "prepare"], ["task", "verify"], ["transcript", "verify"],
 ]  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def test_what_was_skipped_is_counted_and_named_without_controlling_the_terminal(
 ) -> None:
     result = call("predict", trained[0], folder, "--way", "federated", "--pose", "0,0")
     assert result.exit_code == 0
-    assert "skipped 3 pictures:" in result.stderr
+    assert "skipped 3 files:" in result.stderr
     assert "  large.png: the image is 36x60 grey, where the model takes 9x15 grey" in result.stderr
     assert "  cut.png: " in result.stderr
     assert "?[2Jtext.png: " in result.stderr
@@ -66,7 +66,7 @@ def test_many_that_were_skipped_are_counted_by_reason(call: Call, trained: tuple
     for index in range(30):
         Image.fromarray(np.zeros((36, 60), dtype=np.uint8)).save(folder / f"z{index:02d}.png")
     result = call("predict", trained[0], folder, "--way", "federated", "--pose", "0,0")
-    assert "skipped 33 pictures:" in result.stderr
+    assert "skipped 33 files:" in result.stderr
     assert "  and 23 more: the image is 36x60 grey, where the model takes 9x15 grey" in result.stderr
 
 
@@ -180,7 +180,7 @@ def test_a_camera_frame_gives_both_eyes_and_arrows(call: Call, face: FaceFrame, 
             gaze = np.array([float(row[axis]) for axis in ("gaze_x", "gaze_y", "gaze_z")])
             true = face.target_mm - origin
             assert np.degrees(np.arccos(gaze @ true / np.linalg.norm(true))) < 1.5
-    with Image.open(tmp_path / "arrows" / "face.png.png") as drawn:
+    with Image.open(tmp_path / "arrows" / "face.png") as drawn:
         assert drawn.width == 1280
 
 

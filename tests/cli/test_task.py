@@ -45,6 +45,12 @@ def test_a_manifest_is_shown_with_its_parties_and_digest(call: Call, pinned: Pat
     assert "warning" not in shown
 
 
+def test_a_byte_order_mark_before_a_manifest_is_read_over(call: Call, pinned: Path, manifest: Manifest) -> None:
+    pinned.write_text(manifest.to_toml(), encoding="utf-8-sig")
+    result = call("task", "verify", pinned)
+    assert result.stdout.splitlines()[-1] == f"manifest: {manifest.digest().hex()}"
+
+
 def test_fewer_independent_operators_are_warned_of(call: Call, pinned: Path, manifest: Manifest) -> None:
     same = [replace(party, organisation="Clinic") for party in manifest.aggregators[:2]]
     client = replace(manifest.clients[0], organisation="clinic")

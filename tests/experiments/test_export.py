@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from privateyes.errors import ConfigError, DataError, RunDirectoryError
 from privateyes.experiments.export import export_run
-from privateyes.experiments.trained import open_estimator, open_run_estimator
+from privateyes.experiments.trained import MODEL_FILE, open_estimator, open_run_estimator
 from privateyes.tasks.gaze.dataset import load_persons
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -22,6 +24,15 @@ def test_an_exported_run_estimates_as_the_run_does(finished_run: Path, eyes: Pat
     original, read = open_run_estimator(finished_run, "federated"), open_estimator(tmp_path / "x.onnx")
     assert read.facts == original.facts
     np.testing.assert_allclose(read.estimate(columns), original.estimate(columns), rtol=1e-5, atol=1e-5)
+
+
+def test_the_licence_that_the_data_state_goes_with_the_model(finished_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    noted = json.loads((run / MODEL_FILE).read_text())
+    (run / MODEL_FILE).write_text(json.dumps(noted | {"licence": "CC BY 4.0"}))
+    exported = export_run(run, tmp_path / "x.onnx", "federated")
+    assert "whose file states: CC BY 4.0" in exported.licence
+    assert open_estimator(tmp_path / "x.onnx").facts.licence == "CC BY 4.0"
 
 
 @pytest.mark.parametrize("name", ["x.pt", "x", "onnx"])

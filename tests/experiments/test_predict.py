@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -93,7 +94,7 @@ def test_a_data_file_gives_a_row_for_each_of_its(finished_run: Path, eyes: Path,
 def test_a_folder_of_nothing_but_damage_is_an_error_that_says_why(finished_run: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
     (tmp_path / "b.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"none of 2 pictures could be used \(a\.png: no picture"):
+    with pytest.raises(DataError, match=r"none of 2 files could be used \(a\.png: no picture"):
         predict_pictures(open_run_estimator(finished_run, "federated"), tmp_path, parse_pose("0,0"))
 
 
@@ -105,7 +106,50 @@ def test_overlays_of_pictures_of_the_same_name_stay_apart(finished_run: Path, ey
     estimator = open_run_estimator(finished_run, "federated")
     predict_pictures(estimator, tmp_path / "eyes", parse_pose("0,0"), overlay=tmp_path / "out")
     written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
-    assert written == ["a.bmp.png", "a.png.png", "sub/a.png.png"]
+    assert written == ["a.bmp.png", "a.png", "sub/a.png"]
+
+
+def test_arrows_are_never_drawn_over_their_sources_or_each_other(
+    finished_run: Path, eyes: Path, tmp_path: Path
+) -> None:
+    image = load_persons(eyes, ["p03"])[0].image[0]
+    for name in ("a.bmp", "a.bmp.png", "b.PNG", "sub/b.PNG"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    estimator = open_run_estimator(finished_run, "federated")
+    predict_pictures(estimator, tmp_path, parse_pose("0,0"), overlay=tmp_path)
+    assert {path: path.read_bytes() for path in before} == before
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert written - {path.relative_to(tmp_path).as_posix() for path in before} == {
+        "a.bmp.png.png", "a.bmp.png.png.png", "b.PNG.png", "sub/b.PNG.png",
+    }  # fmt: skip
+
+
+def test_estimates_of_blank_pictures_are_noted(finished_run: Path, eyes: Path, tmp_path: Path) -> None:
+    image = load_persons(eyes, ["p03"])[0].image[0]
+    (tmp_path / "eyes").mkdir()
+    for number in range(9):
+        Image.fromarray(image if number == 8 else image * 0).save(tmp_path / "eyes" / f"{number}.png")
+    estimator = open_run_estimator(finished_run, "federated")
+    found = predict_pictures(estimator, tmp_path / "eyes", parse_pose("0,0"))
+    assert len(found.rows) == 9
+    assert found.notes == (
+        "8 estimates of pictures of one grey level, black or white, which show nothing: 0.png, 1.png, 2.png, 3.png, "
+        "4.png and 3 more",
+    )
+    one = predict_pictures(estimator, tmp_path / "eyes" / "0.png", parse_pose("0,0"))
+    assert one.notes[0].startswith("1 estimate of pictures of one grey level")
+    assert predict_pictures(estimator, tmp_path / "eyes" / "8.png", parse_pose("0,0")).notes == ()
+
+
+def test_blank_rows_of_a_data_file_are_noted(finished_run: Path, eyes: Path, tmp_path: Path) -> None:
+    path = tmp_path / "eyes.h5"
+    path.write_bytes(eyes.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["p03/image"][4] = 255
+    found = predict_pictures(open_run_estimator(finished_run, "federated"), path, parse_pose(None))
+    assert found.notes == ("1 estimate of pictures of one grey level, black or white, which show nothing: p03 4",)
 
 
 # --- camera frames ---
@@ -128,7 +172,7 @@ def test_from_camera_frames_the_true_gaze_comes_back_in_the_cameras_frame(
         angles = np.radians([row["pitch_deg"], row["yaw_deg"]])  # type: ignore[list-item]
         np.testing.assert_allclose(vectors_from_angles(angles), gaze, atol=1e-9)
         assert float(row["misfit_px"]) < 1e-3
-    assert {path.name for path in (tmp_path / "arrows").iterdir()} == {f"{name}.png" for name in FACES}
+    assert {path.name for path in (tmp_path / "arrows").iterdir()} == set(FACES)
 
 
 def test_the_heads_angles_of_both_eyes_are_told_unmirrored(frames: Path, faces: dict[str, FaceFrame]) -> None:
@@ -140,6 +184,13 @@ def test_the_heads_angles_of_both_eyes_are_told_unmirrored(frames: Path, faces: 
     assert right * left > 0
     given = np.rad2deg(estimator.seen[0]["pose"][:, 1])
     np.testing.assert_allclose(given, [-right, left], rtol=1e-5)
+
+
+def test_what_is_no_picture_in_a_folder_of_frames_is_named(frames: Path, faces: dict[str, FaceFrame]) -> None:
+    (frames / "clip.mp4").write_bytes(b"x")
+    found = predict_frames(IrisEstimator(), frames, _settings(faces))
+    assert found.skipped[0].name == "clip.mp4"
+    assert found.skipped[0].reason == "a video, which is not read"
 
 
 def test_frames_without_a_face_or_damaged_are_named_and_skipped(frames: Path, faces: dict[str, FaceFrame]) -> None:

@@ -205,3 +205,10 @@ def test_values_that_would_fail_later_are_refused_with_key_and_range(before: str
         text = after + text.replace(after, "")
     with pytest.raises(ConfigError, match=message):
         parse(text)
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(MINIMAL, encoding="utf-8-sig")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert load_spec(path).name == "minimal"

@@ -132,3 +132,30 @@ def test_the_note_tells_the_data_set_where_the_file_does(eyes: Path, tmp_path: P
         file.attrs["dataset"] = "mpiigaze"
     assert describe_model(task, rendered=False)["dataset"] == "mpiigaze"
     assert describe_model(task, rendered=True)["dataset"] == RENDERED
+
+
+@pytest.mark.parametrize("name", ["licence", "license"])
+def test_the_note_tells_the_licence_where_the_file_does(eyes: Path, tmp_path: Path, name: str) -> None:
+    path = Path(shutil.copy(eyes, tmp_path / "eyes.h5"))
+    task = GazeTask(path, "resnet_preact_8", (9, 15))
+    assert describe_model(task, rendered=False)["licence"] is None
+    with h5py.File(path, "a") as file:
+        file.attrs[name] = "CC BY-NC-SA 4.0\n\x1b[2J"
+    assert describe_model(task, rendered=False)["licence"] == "CC BY-NC-SA 4.0 [2J"
+    assert describe_model(task, rendered=True)["licence"] is None
+
+
+def test_runs_that_did_not_note_the_licence_ask_their_data(copied_run: Path, eyes: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(eyes, tmp_path / "eyes.h5"))
+    with h5py.File(path, "a") as file:
+        file.attrs["licence"] = "CC0"
+    text = (copied_run / "experiment.toml").read_text()
+    written = next(line for line in text.splitlines() if line.startswith("path = "))
+    (copied_run / "experiment.toml").write_text(text.replace(written, f'path = "{path}"'))
+    noted = json.loads((copied_run / MODEL_FILE).read_text())
+    assert open_run_estimator(copied_run, "federated").facts.licence is None, "what was noted counts"
+    del noted["licence"]
+    (copied_run / MODEL_FILE).write_text(json.dumps(noted))
+    assert open_run_estimator(copied_run, "federated").facts.licence == "CC0"
+    path.unlink()
+    assert open_run_estimator(copied_run, "federated").facts.licence is None

@@ -28,6 +28,7 @@ from privateyes.aggregation.manifest import Manifest, Party
 from privateyes.aggregation.manifest_check import fingerprint, independence_warnings, parameters
 from privateyes.aggregation.result import Check
 from privateyes.cli.console import make_console
+from privateyes.wording import counted
 
 _STYLES: Final = {Level.PROVEN: "bold red", Level.INCONSISTENT: "red", Level.SUSPECTED: "red", Level.REFUSED: "yellow"}
 _MISSING = "-"
@@ -70,7 +71,7 @@ def print_audit(manifest: Manifest, audit: Audit) -> None:
     for session in shown:
         console.print(_findings_table(manifest, _name_of(session), session.findings))
     if len(telling) > len(shown):
-        text = f"{_count(len(telling) - len(shown), 'more session')} with something to tell: --json FILE has them all"
+        text = f"{counted(len(telling) - len(shown), 'more session')} with something to tell: --json FILE has them all"
         console.print(text, highlight=False, markup=False)
     console.print(f"manifest: {manifest.digest().hex()}", highlight=False, soft_wrap=True)
     for line in verdict(audit):
@@ -99,13 +100,13 @@ def verdict(audit: Audit) -> list[str]:
     ended = {outcome: [found for found in audit.sessions if found.outcome is outcome] for outcome in Outcome}
     if ended[Outcome.ABORTED]:
         lines.append(
-            f"{_count(len(ended[Outcome.ABORTED]), 'session')} aborted; the signed notices above say at which step"
+            f"{counted(len(ended[Outcome.ABORTED]), 'session')} aborted; the signed notices above say at which step"
         )
     if ended[Outcome.INCOMPLETE]:
-        lines.append(f"{_count(len(ended[Outcome.INCOMPLETE]), 'session')} without an end in this record")
+        lines.append(f"{counted(len(ended[Outcome.INCOMPLETE]), 'session')} without an end in this record")
     if ended[Outcome.UNPLACED]:
         lines.append(
-            f"{_count(len(ended[Outcome.UNPLACED]), 'session')} of another task, forged, or without the sealing keys "
+            f"{counted(len(ended[Outcome.UNPLACED]), 'session')} of another task, forged, or without the sealing keys "
             "of its set-up: not judged"
         )
     return lines
@@ -127,14 +128,14 @@ def _refusal(session: SessionAudit) -> str:
         )
     where = f"{'check' if len(checks) == 1 else 'checks'} {ranges(checks)}"
     return (
-        f"{_count(len(clients), 'client')} refused a certified result ({_name_of(session)}, {where}): {means}; nobody "
+        f"{counted(len(clients), 'client')} refused a certified result ({_name_of(session)}, {where}): {means}; nobody "
         "is proven guilty of it"
     )
 
 
 def _against_whom(faults: Sequence[Finding]) -> list[str]:
     count = Counter(fault.level for fault in faults)
-    said = [f"{_count(count[Level.PROVEN], 'fault')} proven"]
+    said = [f"{counted(count[Level.PROVEN], 'fault')} proven"]
     if count[Level.INCONSISTENT]:
         said.append(f"{count[Level.INCONSISTENT]} with several parties to choose from")
     suspected = [fault.parties for fault in faults if fault.level is Level.SUSPECTED]
@@ -159,7 +160,7 @@ def _is_worth_telling(session: SessionAudit) -> bool:
 
 
 def _sessions_table(manifest: Manifest, audit: Audit) -> Table:
-    title = f"{_count(audit.messages, 'message')}, {audit.verified} signed and verified"
+    title = f"{counted(audit.messages, 'message')}, {audit.verified} signed and verified"
     table = Table(title=title, box=box.SIMPLE, title_justify="left")
     table.add_column("set-up", no_wrap=True)
     for heading in ("epoch", "round"):
@@ -182,14 +183,14 @@ def _sessions_table(manifest: Manifest, audit: Audit) -> Table:
             _against(found),
         )
     if len(audit.sessions) > len(shown):
-        table.caption = f"and {_count(len(audit.sessions) - len(shown), 'more session')}: --json FILE has them all"
+        table.caption = f"and {counted(len(audit.sessions) - len(shown), 'more session')}: --json FILE has them all"
     return table
 
 
 def _outcome(session: SessionAudit) -> Text:
     if session.outcome is Outcome.REFUSED:
         clients = len({client for client, _ in session.refusals})
-        return Text(f"certified, refused by {_count(clients, 'client')}", style="red")
+        return Text(f"certified, refused by {counted(clients, 'client')}", style="red")
     style = {Outcome.CERTIFIED: "green", Outcome.ABORTED: "yellow"}.get(session.outcome, "")
     at = {Outcome.ABORTED: f" at step {session.step}", Outcome.INCOMPLETE: f" after step {session.step}"}
     return Text(session.outcome.value + at.get(session.outcome, ""), style=style)
@@ -317,9 +318,5 @@ def print_differences(lines: Sequence[str], mine: Path, theirs: Path) -> None:
     console: Console = make_console()
     for line in lines:
         console.print(f"differs: {line}", highlight=False, markup=False, soft_wrap=not console.is_terminal)
-    text = f"{_count(len(lines), 'difference')}: do not join" if lines else "the same task"
+    text = f"{counted(len(lines), 'difference')}: do not join" if lines else "the same task"
     console.print(f"{mine} (here) and {theirs} (there): {text}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

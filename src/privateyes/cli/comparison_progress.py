@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from privateyes.cli.bars_or_lines import bars_or_lines
 from privateyes.experiments.compare.dispatch import Observer
+from privateyes.wording import counted
 
 _ETA_WINDOW_S = 600.0  # ways take unequal time, so that the speed has to be taken over many rounds
 _LINE_EVERY_S = 60.0
@@ -114,7 +115,9 @@ class PlainLines:
         self._started = self._told = perf_counter()
         self._runs, self._ended = runs, finished
         self._rounds, self._done, self._before = rounds, rounds_done, rounds_done
-        self.note(f"{runs} runs, {finished} of them finished; {rounds - rounds_done} of {rounds} rounds to do")
+        self.note(
+            f"{counted(runs, 'run')}, {finished} of them finished; {rounds - rounds_done} of {rounds} rounds to do"
+        )
 
     def run_started(self, name: str, rounds: int) -> None:
         """Which run begins."""
@@ -157,4 +160,4 @@ class PlainLines:
         minutes = (perf_counter() - self._started) / done * left / 60 if done else 0.0
         if minutes >= 1:
             return f"about {minutes:.0f} min left"
-        return f"{left} {'round' if left == 1 else 'rounds'} left"
+        return f"{counted(left, 'round')} left"

@@ -17,15 +17,28 @@ def command(
         str | None,
         typer.Option(metavar="NAME,NAME", help=r"Whom to test. \[default: the fold's test persons, or all of --data]"),
     ] = None,
+    pose: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Test a run's model, person by person.
+
+    Errors need labels, so only data files are read; a model that takes the head's pose finds it there, too. Tables of
+    poses are for pictures: privateyes predict.
 
     Example: privateyes evaluate runs/demo --way private
 
     Example: privateyes evaluate runs/demo --data others.h5 --persons s10,s11
     """
     from privateyes.cli.tables import print_evaluation
+    from privateyes.errors import ConfigError
     from privateyes.experiments.evaluate import evaluate_run
 
+    if pose is not None or (data is not None and data.suffix.lower() in (".csv", ".tsv")):
+        problem = (
+            f"{data if pose is None else '--pose'}: evaluate reads no tables, since they hold no images and labels"
+        )
+        remedy = (
+            "name a data file (.h5) that holds pose beside image and gaze; for pictures and a table: privateyes predict"
+        )
+        raise ConfigError(problem, remedy)
     names = None if persons is None else [name.strip() for name in persons.split(",") if name.strip()]
     print_evaluation(evaluate_run(run, way, fold, data, names))

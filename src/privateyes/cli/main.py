@@ -28,7 +28,7 @@ from privateyes.cli import (
     train,
     transcript,
 )
-from privateyes.cli.data import check, partition, prepare, render
+from privateyes.cli.data import check, merge, partition, prepare, render
 from privateyes.errors import PrivateyesError
 
 _EXIT_USAGE = 2
@@ -93,6 +93,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Make and check data files.", 
 data_app.command("render")(render.command)
 data_app.command("check")(check.command)
 data_app.command("prepare")(prepare.command)
+data_app.command("merge")(merge.command)
 data_app.command("partition")(partition.command)
 app.command("demo")(demo.command)
 app.command("train")(train.command)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from privateyes.cli.console import make_console
 from privateyes.experiments.predict import Predictions
+from privateyes.wording import counted
 
 # More are a matter for a file.
 _SHOWN: Final = 20
@@ -39,7 +40,7 @@ def print_predictions(source: str, predictions: Predictions, csv: Path | None) -
     count = len(predictions.rows)
     more = f", of which the first {_SHOWN} are shown" if count > _SHOWN else ""
     where = f"; all of them in {csv}" if csv else "; --csv OUT.csv writes all of them" if more else ""
-    typer.echo(f"{count} {'estimate' if count == 1 else 'estimates'}{more}{where}")
+    typer.echo(f"{counted(count, 'estimate')}{more}{where}")
     for note in predictions.notes:
         typer.echo(f"note: {note}", err=True)
     _tell_skipped(predictions)
@@ -49,7 +50,7 @@ def _tell_skipped(predictions: Predictions) -> None:
     skipped = predictions.skipped
     if not skipped:
         return
-    typer.echo(f"skipped {len(skipped)} {'picture' if len(skipped) == 1 else 'pictures'}:", err=True)
+    typer.echo(f"skipped {counted(len(skipped), 'file')}:", err=True)
     for entry in skipped[:_NAMED]:
         typer.echo(f"  {_printable(entry.name)}: {_printable(entry.reason)}", err=True)
     rest = Counter(_printable(entry.reason) for entry in skipped[_NAMED:])

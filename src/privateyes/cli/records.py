@@ -110,7 +110,7 @@ def read_manifest(path: Path) -> Manifest:
             data = file.read(_MAX_MANIFEST_BYTES + 1)
         if len(data) > _MAX_MANIFEST_BYTES:
             raise DataError(f"{path} is larger than any manifest", "give the task's manifest.toml")
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}", "give the task's manifest.toml") from None
     except UnicodeDecodeError:

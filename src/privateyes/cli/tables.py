@@ -17,6 +17,7 @@ from privateyes.experiments.evaluate import Evaluation
 from privateyes.experiments.learned import PARTIES
 from privateyes.tasks.gaze.check import CheckReport
 from privateyes.tasks.gaze.units import UNITS, Unit, unit_of
+from privateyes.wording import counted
 
 _MISSING = "-"
 
@@ -66,7 +67,7 @@ def print_remnants(directory: Path, remnants: Sequence[Remnant]) -> None:
 
 
 def print_check(report: CheckReport) -> None:
-    """Statistics per person in degrees, then the findings, errors first."""
+    """Statistics per person in degrees, then the findings, errors first, then what nobody can tell from the images."""
     title = f"{report.path}: gaze and head (pitch, yaw) in degrees"
     points = any(person.point_mean_cm is not None for person in report.persons)
     table = Table(title=f"{title}, point (x, y) in cm" if points else title, box=box.SIMPLE, title_justify="left")
@@ -86,7 +87,9 @@ def print_check(report: CheckReport) -> None:
         whom = f"person {finding.person}: " if finding.person else ""
         line = f"{finding.severity.value}: {whom}{finding.what}; {finding.remedy}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    counts = [_count(len(report.errors), "error"), _count(len(report.warnings), "warning")]
+    for untold in report.untold:
+        console.print(f"cannot tell {untold}", highlight=False, markup=False, soft_wrap=True)
+    counts = [counted(len(report.errors), "error"), counted(len(report.warnings), "warning")]
     console.print(", ".join(counts), highlight=False)
 
 
@@ -148,7 +151,7 @@ def _remarks(results: Mapping[str, Any]) -> list[str]:
         count = len(replay["verdicts"])
         lines.append(f"replay: {replay['altered_by']} altered its share; {refused} of {count} clients refused")
     lines += [
-        f"{row['way']}: {_count(row['void_rounds'], 'round')} void, for too few clients arrived"
+        f"{row['way']}: {counted(row['void_rounds'], 'round')} void, for too few clients arrived"
         for row in results["rows"]
         if row.get("void_rounds")
     ]
@@ -170,10 +173,6 @@ def _stopping_remarks(results: Mapping[str, Any]) -> list[str]:
             word = "round" if len(rounds) == 1 else "rounds"
             lines.append(f"{row['way']}: the model of {word} {', '.join(rounds)}, the best on the validation persons")
     return lines
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _pair(values: tuple[float, float] | None) -> str:

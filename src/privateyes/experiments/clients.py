@@ -16,6 +16,7 @@ from privateyes.federation.partition.bins import client_labels
 from privateyes.tasks.gaze.client_sheet import Panel, draw_clients, write_clients
 from privateyes.tasks.gaze.label_rows import LabelRows, read_label_rows
 from privateyes.tasks.gaze.task import GazeTask
+from privateyes.wording import counted
 
 MOST_SHOWN: Final = 48
 """So many clients are described in a run's results."""
@@ -67,7 +68,7 @@ def survey_clients(source: FileRows, settings: PartitionSettings, seed: int) -> 
     partition = divide(train, settings, seed)
     partition.require_sound(list(train), {name: len(person) for name, person in train.items()})
     statistics = client_statistics(partition, train, settings)
-    clients, people = _counted(len(statistics), "client"), _counted(len(train), "person")
+    clients, people = counted(len(statistics), "client"), counted(len(train), "person")
     title = f"{source.path.name}: {clients} of {people}, {describe(settings)}, seed {seed}"
     return ClientSurvey(LabelRows(train, rows.target), partition, statistics, title)
 
@@ -127,7 +128,3 @@ def describe(settings: PartitionSettings) -> str:
     if settings.by == "label_skew":
         return f"label skew with alpha {settings.alpha:g}, {whose}"
     return f"{settings.size_law} sizes with spread {settings.size_spread:g}, {whose}"
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

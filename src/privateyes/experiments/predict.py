@@ -17,6 +17,7 @@ from privateyes.errors import ConfigError, DataError
 from privateyes.files import write_atomically
 from privateyes.tasks.gaze.angles import angles_from_vectors
 from privateyes.tasks.gaze.camera import ASSUMED_VIEW_DEG, Camera, assumed_camera
+from privateyes.tasks.gaze.models import PICTURES
 from privateyes.tasks.gaze.normalisation import LabelConvention, VirtualCamera
 from privateyes.tasks.gaze.predict.estimator import Estimator
 from privateyes.tasks.gaze.predict.frames import View, find_views
@@ -33,12 +34,17 @@ from privateyes.tasks.gaze.predict.sources import (
     is_data_file,
     load_picture,
     picture_batches,
+    skip_other_files,
 )
 from privateyes.tasks.gaze.prepare.pictures import colour_pixels
+from privateyes.wording import counted
 
 Value = str | float
 # Labels of these data sets follow the original normalisation; all others are rotated only.
 _SCALED_LABELS: Final = frozenset({"mpiigaze"})
+_PNG: Final = ".png"
+# Blank pictures in a note.
+_NAMED: Final = 5
 # A spreadsheet runs a cell that begins so; names of foreign files must not become programs.
 _FORMULA: Final = ("=", "+", "-", "@")
 _FRAME_COLUMNS: Final = (
@@ -106,17 +112,20 @@ def predict_pictures(
         batches = picture_batches(target, facts, poses, eye, skips)
     columns = ("image", "eye", "pitch_deg", "yaw_deg") if facts.label == "gaze" else ("image", "eye", "x_cm", "y_cm")
     rows: list[tuple[Value, ...]] = []
+    blank: list[str] = []
+    drawn = None if overlay is None else _Overlay(overlay, target)
     for batch in batches:
         estimated = estimate(estimator, batch)
+        blank += _blank(batch)
         shown = np.rad2deg(estimated) if facts.label == "gaze" else estimated
         rows += [
             (name, side, float(first), float(second))
             for name, side, (first, second) in zip(batch.names, batch.eyes, shown, strict=True)
         ]
-        if overlay is not None:
-            _draw_batch(overlay, batch, estimated, facts.label == "gaze")
+        if drawn is not None:
+            _draw_batch(drawn, batch, estimated, facts.label == "gaze")
     _refuse_empty(target, rows, skips)
-    notes = () if is_data_file(target) else _notes_on_pictures(estimator)
+    notes = (*_notes_on_blank(blank), *(() if is_data_file(target) else _notes_on_pictures(estimator)))
     return Predictions(columns, rows, skips.found, notes)
 
 
@@ -147,12 +156,14 @@ def predict_frames(
     convention = settings.convention or _convention_of(facts.dataset)
     paths = find_pictures(target)
     skips = Skips(strict=target.is_file())
+    skip_other_files(target, skips)
+    drawn = None if overlay is None else _Overlay(overlay, target)
     rows: list[tuple[Value, ...]] = []
     for path in paths:
         name = path.relative_to(target).as_posix() if path != target else path.name
         try:
             frame = colour_pixels(load_picture(path))
-            rows += _predict_frame(estimator, name, frame, settings, convention, overlay)
+            rows += _predict_frame(estimator, name, frame, settings, convention, drawn)
         except DataError as error:
             skips.add(path, name, error)
     _refuse_empty(target, rows, skips)
@@ -192,7 +203,7 @@ def _predict_frame(
     frame: NDArray[np.uint8],
     settings: FrameSettings,
     convention: LabelConvention,
-    overlay: Path | None,
+    drawn: _Overlay | None,
 ) -> list[tuple[Value, ...]]:
     camera = settings.camera or assumed_camera(*frame.shape[:2])
     camera.refuse_other_frame(*frame.shape[:2])
@@ -209,10 +220,10 @@ def _predict_frame(
     }
     estimated = estimator.estimate({column: columns[column] for column in facts.inputs})
     gazes = [view.gaze_in_camera(angles, convention) for view, angles in zip(views, estimated, strict=True)]
-    if overlay is not None:
+    if drawn is not None:
         arrows = [(view.normalisation.centre_mm, gaze) for view, gaze in zip(views, gazes, strict=True)]
         text = "   ".join(f"{view.part} {_degrees(gaze)}" for view, gaze in zip(views, gazes, strict=True))
-        write_picture(_overlay_path(overlay, name), draw_on_frame(frame, camera, arrows, text))
+        write_picture(drawn.path_of(name), draw_on_frame(frame, camera, arrows, text))
     return [_frame_row(name, view, gaze, head.misfit_px) for view, gaze in zip(views, gazes, strict=True)]
 
 
@@ -245,19 +256,50 @@ def _notes_on_pictures(estimator: Estimator) -> tuple[str, ...]:
     return (f"pictures were equalised: those of {estimator.facts.dataset}, which the model learned from, come so",)
 
 
-def _draw_batch(overlay: Path, batch: Batch, estimated: NDArray[np.float32], angles: bool) -> None:
+def _blank(batch: Batch) -> list[str]:
+    """Rows with a picture of one grey level, in which nobody sees an eye."""
+    pictures = [batch.columns[name].reshape(len(batch), -1) for name in PICTURES if name in batch.columns]
+    blank = np.any([rows.min(axis=1) == rows.max(axis=1) for rows in pictures], axis=0)
+    return [name for name, is_blank in zip(batch.names, blank, strict=True) if is_blank]
+
+
+def _notes_on_blank(blank: list[str]) -> tuple[str, ...]:
+    if not blank:
+        return ()
+    shown = ", ".join(blank[:_NAMED]) + (f" and {len(blank) - _NAMED} more" if len(blank) > _NAMED else "")
+    what = counted(len(blank), "estimate")
+    return (f"{what} of pictures of one grey level, black or white, which show nothing: {shown}",)
+
+
+def _draw_batch(overlay: _Overlay, batch: Batch, estimated: NDArray[np.float32], angles: bool) -> None:
     for name, picture, values in zip(batch.names, batch.columns["image"], estimated, strict=True):
         if angles:
             pitch, yaw = np.rad2deg(values)
             drawn = draw_on_eye(picture, values, f"pitch {pitch:+.1f}°   yaw {yaw:+.1f}°")
         else:
             drawn = draw_text_on(picture, f"x {values[0]:+.1f} cm   y {values[1]:+.1f} cm")
-        write_picture(_overlay_path(overlay, name), drawn)
+        write_picture(overlay.path_of(name), drawn)
 
 
-def _overlay_path(overlay: Path, name: str) -> Path:
-    """``a/b.jpg`` -> ``OVERLAY/a/b.jpg.png``: two sources never share a picture."""
-    return overlay / f"{name}.png"
+class _Overlay:
+    """Names for pictures with arrows: two sources never share one, and no source is written over.
+
+    Args:
+        folder: where they go.
+        target: the sources; arrows may go into their own folder.
+    """
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        self._folder = folder
+        self._taken = set() if is_data_file(target) else {path.resolve() for path in find_pictures(target)}
+
+    def path_of(self, name: str) -> Path:
+        """``a/b.png`` -> ``FOLDER/a/b.png``, ``a/b.jpg`` -> ``FOLDER/a/b.jpg.png``; one more .png if that is taken."""
+        path = self._folder / (name if name.lower().endswith(_PNG) else f"{name}{_PNG}")
+        while path.resolve() in self._taken:
+            path = path.with_name(f"{path.name}{_PNG}")
+        self._taken.add(path.resolve())
+        return path
 
 
 def _degrees(gaze: NDArray[np.float64]) -> str:
@@ -269,7 +311,7 @@ def _refuse_empty(target: Path, rows: list[tuple[Value, ...]], skips: Skips) -> 
     if rows:
         return
     first = skips.found[0] if skips.found else Skipped("", "it holds nothing")
-    problem = f"{target}: none of {len(skips.found)} pictures could be used ({first.name}: {first.reason})"
+    problem = f"{target}: none of {counted(len(skips.found), 'file')} could be used ({first.name}: {first.reason})"
     raise DataError(problem, "check what they are, and which images the model takes")
 
 

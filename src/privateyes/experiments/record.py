@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import sys
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +21,7 @@ from numpy.typing import NDArray
 from privateyes.errors import ConfigError, RunDirectoryError
 from privateyes.experiments.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from privateyes.experiments.spec import ExperimentSpec, dump_spec, parse_spec
-from privateyes.files import append_line, write_atomically
-
-if sys.platform != "win32":
-    import fcntl
+from privateyes.files import append_line, sole_process, write_atomically
 
 EXPERIMENT = "experiment.toml"
 _BEGINNINGS = frozenset({"environment.json", ".environment.json.part", f".{EXPERIMENT}.part"})
@@ -216,18 +211,12 @@ def exclusive(path: Path) -> Iterator[None]:
     Raises:
         RunDirectoryError: another process works in the directory.
     """
-    if sys.platform == "win32":  # no lock on directories there
-        yield
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(sole_process(path))
         except BlockingIOError:
             raise RunDirectoryError(f"another process is working in {path}", "wait for it to end, or stop it") from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -262,7 +251,7 @@ def _remove_beginnings(path: Path, is_new: bool) -> None:
 def _read_spec(path: Path) -> ExperimentSpec:
     location = path / EXPERIMENT
     try:
-        return parse_spec(location.read_text(encoding="utf-8"), str(location), path)
+        return parse_spec(location.read_text(encoding="utf-8-sig"), str(location), path)
     except (OSError, UnicodeDecodeError) as error:
         problem = f"{path} is no run directory ({EXPERIMENT} cannot be read)"
         raise RunDirectoryError(problem, "name a directory that `privateyes train` wrote") from error

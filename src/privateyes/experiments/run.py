@@ -39,6 +39,7 @@ from privateyes.tasks.gaze.dataset import write_persons
 from privateyes.tasks.gaze.synthetic import render_persons
 from privateyes.tasks.gaze.task import GazeTask
 from privateyes.training.device import resolve_device
+from privateyes.wording import counted
 
 
 class Noting(Protocol):
@@ -153,8 +154,8 @@ def warn_of_labels(preparation: Preparation, observer: Noting) -> None:
         whose = sorted(finding.person for finding in findings if finding.what.startswith(what))
         listed = ", ".join(whose[:3]) + (" and others" if len(whose) > 3 else "")
         observer.note(
-            f"warning: {what} for {len(whose)} of {len(persons)} persons ({listed}); models learn what labels say. "
-            f"Look at `privateyes data check {path}`, and {remedy}"
+            f"warning: {what} for {len(whose)} of {counted(len(persons), 'person')} ({listed}); models learn what "
+            f"labels say. Look at `privateyes data check {path}`, and {remedy}"
         )
 
 
@@ -164,7 +165,10 @@ def _rendered(spec: ExperimentSpec, run: RunDirectory, observer: Observer) -> Pa
     if synthetic is not None and not run.synthetic_data.exists():
         for unfinished in run.path.glob(f".{run.synthetic_data.name}.*.part"):  # left behind by a kill
             unfinished.unlink()
-        observer.note(f"rendering {synthetic.persons} persons with {synthetic.images_per_person} eye images each")
+        observer.note(
+            f"rendering {counted(synthetic.persons, 'person')} with "
+            f"{counted(synthetic.images_per_person, 'eye image')} each"
+        )
         persons = render_persons(spec.seed, synthetic.persons, synthetic.images_per_person)
         write_persons(run.synthetic_data, persons)
     return run.synthetic_data

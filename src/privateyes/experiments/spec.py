@@ -41,7 +41,7 @@ def load_spec(path: Path, data: Path | None = None) -> ExperimentSpec:
         ConfigError: the file is missing or no TOML, or a key is unknown, missing or has an impossible value.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such experiment file", "see examples/ for one to start from") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.spec import ExperimentSpec, closest
 from privateyes.tasks.gaze.predict.estimator import RENDERED, Estimator, ModelFacts, TorchEstimator
 from privateyes.tasks.gaze.predict.onnx_model import OnnxEstimator
-from privateyes.tasks.gaze.stored import open_file, source_dataset
+from privateyes.tasks.gaze.stored import open_file, source_dataset, stated_licence
 from privateyes.tasks.gaze.task import GazeTask
 
 MODEL_FILE: Final = "model.json"
@@ -31,8 +32,8 @@ def describe_model(task: GazeTask, rendered: bool) -> dict[str, Any]:
         DataError: the data file cannot be read.
     """
     with open_file(task.path) as file:
-        dataset = RENDERED if rendered else source_dataset(file)
-    return ModelFacts.of_task(task, dataset).to_tree()
+        dataset, licence = (RENDERED, None) if rendered else (source_dataset(file), stated_licence(file))
+    return ModelFacts.of_task(task, dataset, licence).to_tree()
 
 
 def open_estimator(
@@ -108,12 +109,24 @@ def _facts(run: RunDirectory, spec: ExperimentSpec) -> ModelFacts:
     noted = run.read_json(MODEL_FILE)
     if noted is not None:
         try:
-            return ModelFacts.from_tree(noted)
+            facts = ModelFacts.from_tree(noted)
         except DataError as error:
             problem = f"{run.path / MODEL_FILE}: {error.problem}"
             raise RunDirectoryError(problem, "delete the file; the run's data are read in its place") from error
+        return facts if "licence" in noted else replace(facts, licence=_licence_of_data(spec))
     data = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
     return ModelFacts.from_tree(describe_model(prepare(spec).task(data), spec.data.path is None))
+
+
+def _licence_of_data(spec: ExperimentSpec) -> str | None:
+    """For runs of versions that did not note it, if their data are still there."""
+    if spec.data.path is None:
+        return None
+    try:
+        with open_file(Path(spec.data.path)) as file:
+            return stated_licence(file)
+    except DataError:
+        return None
 
 
 def _choice(option: str, value: str, known: list[str]) -> str:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from click.testing import Result
 
 from mpiigaze_files import day_path, face_labels, write_faces, write_list, write_mpiigaze
 from privateyes.tasks.gaze.prepare import mpiigaze
+from privateyes.tasks.gaze.prepare.converter import CONVERTERS, caution
 
 Call = Callable[..., Result]
 
@@ -125,3 +127,20 @@ def test_another_data_set_and_a_missing_source_are_one_line(call: Call, tmp_path
     assert call("data", "prepare", "lpw", tmp_path, tmp_path / "out.h5").exit_code == 2
     result = call("data", "prepare", "nvgaze", tmp_path / "none", tmp_path / "out.h5")
     assert "none: there is no such file or folder" in result.stderr
+
+
+def test_a_converter_that_never_met_original_data_says_so_in_its_help_and_its_outcome(
+    call: Call, source: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    write_faces(folder / "p00.mat", np.zeros((3, 3, 8, 8), dtype=np.uint8) + np.uint8(9), face_labels(3))
+    result = call("data", "prepare", "mpiifacegaze", folder, tmp_path / "faces.h5", "--size", "8x8")
+    assert result.exit_code == 0, result.stderr
+    line = "the converter for mpiifacegaze follows the published format and never met the original data"
+    assert line in result.stdout
+    assert "never met" not in call("data", "prepare", "mpiigaze", source, tmp_path / "eyes.h5").stdout
+    told = " ".join(call("data", "prepare", "--help").stdout.split())
+    for dataset in CONVERTERS:
+        assert dataset in told
+        assert bool(caution(dataset)) == (dataset in told.partition("Those for")[2].partition("never met")[0])

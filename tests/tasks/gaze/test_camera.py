@@ -74,6 +74,14 @@ def test_a_camera_is_read_from_toml_and_json(tmp_path: Path, suffix: str, distor
     assert camera.distortion == (() if distortion is None else WEBCAM)
 
 
+@pytest.mark.parametrize("suffix", [".toml", ".json"])
+def test_a_byte_order_mark_is_read_over(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"camera{suffix}"
+    text = json.dumps({"camera_matrix": MATRIX}) if suffix == ".json" else f"camera_matrix = {MATRIX}\n"
+    path.write_text(text, encoding="utf-8-sig")
+    np.testing.assert_array_equal(load_camera(path).matrix, MATRIX)
+
+
 BAD_FILES = {
     "missing": (None, "cannot be read as a camera"),
     "no TOML": ("camera_matrix = [[", "cannot be read as a camera"),

@@ -62,6 +62,59 @@ def test_contradicted_labels_are_an_error_of_that_person(
     assert report.errors[0].remedy
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.roll(np.arange(200), 1), "labels look shifted by a row, since those a row after an image's fit it better"),
+        (np.roll(np.arange(200), -2), "labels look shifted by 2 rows, since those 2 rows before an image's fit"),
+        (np.random.default_rng(0).permutation(200), "labels do not follow the images"),
+    ],
+    ids=["a row late", "two rows early", "shuffled"],
+)
+def test_labels_of_other_rows_are_a_warning_about_that_person(
+    good: list[Person], check: Callable[..., CheckReport], rows: np.ndarray, message: str
+) -> None:
+    report = check(good[0], replace(good[1], gaze=good[1].gaze[rows]))
+    assert [(finding.person, finding.severity) for finding in report.findings] == [("b", Severity.WARNING)]
+    assert message in report.findings[0].what
+    assert report.findings[0].remedy
+
+
+def test_a_quick_look_names_labels_of_other_rows(good: list[Person], tmp_path: Path) -> None:
+    path = tmp_path / "eyes.h5"
+    write_persons(path, [good[0], replace(good[1], gaze=np.roll(good[1].gaze, 1, axis=0))])
+    found = contradicted_labels(path, ["a", "b"])
+    assert [finding.person for finding in found] == ["b"]
+    assert found[0].what.partition(",")[0] == "gaze: labels look shifted by a row"
+
+
+def test_what_the_images_cannot_tell_is_said(good: list[Person], check: Callable[..., CheckReport]) -> None:
+    assert check(*good).untold == ()
+    noise = np.random.default_rng(0).integers(0, 256, good[1].image.shape).astype(np.uint8)
+    few = {part: getattr(good[0], part)[:30] for part in ("image", "pose", "gaze")}
+    untold = check(good[0], replace(good[1], image=noise), Person("c", **few)).untold
+    assert [text.partition(";")[0] for text in untold] == [
+        "whether pitch is negated or the eye upside down (b, c)",
+        "whether pitch and yaw are swapped, yaw is negated or the eye mirrored (b, c)",
+        "whether labels and images stand in the same order (c)",
+    ]
+
+
+def test_that_labels_of_faces_and_points_are_not_compared_is_said(good: list[Person], tmp_path: Path) -> None:
+    path = tmp_path / "faces.h5"
+    write_persons(path, good, "face")
+    assert [text.partition(";")[0] for text in check_file(path).untold] == [
+        "whether labels agree with the images, which is looked at for angles of single eyes only (all persons)"
+    ]
+
+
+def test_of_many_persons_the_first_ten_are_named(
+    draw_person: Callable[..., Person], check: Callable[..., CheckReport]
+) -> None:
+    report = check(draw_person("z"), *(draw_person(f"p{number:02d}", 30) for number in range(12)))
+    assert "(p00, p01, p02, p03, p04, p05, p06, p07, p08, p09 and 2 more)" in report.untold[0]
+
+
 @pytest.mark.parametrize("image_of", ["eye", "face"])
 def test_a_quick_look_names_contradicted_labels_of_the_persons_asked_about(
     good: list[Person], tmp_path: Path, image_of: ImageOf
@@ -108,7 +161,7 @@ def test_images_under_two_persons_are_found(good: list[Person], check: Callable[
     image = good[1].image.copy()
     image[[3, 9]] = good[0].image[[17, 20]]
     findings = check(good[0], replace(good[1], image=image)).warnings
-    assert [finding.what for finding in findings] == ["image: 2 rows are also under a, such as row 3 (row 17 there)"]
+    assert [finding.what for finding in findings] == ["image: 2 rows also under a, such as row 3 (row 17 there)"]
 
 
 def test_constant_images_are_found_and_are_no_duplicates(good: list[Person], check: Callable[..., CheckReport]) -> None:
@@ -116,7 +169,7 @@ def test_constant_images_are_found_and_are_no_duplicates(good: list[Person], che
     for person in spoiled:
         person.image[5] = 0
     whats = [finding.what for finding in check(*spoiled).warnings]
-    assert whats == ["image: 1 of 200 rows have one grey level only, the first is row 5"] * 2
+    assert whats == ["image: 1 of 200 rows with one grey level only, the first is row 5"] * 2
 
 
 def test_tiny_persons_and_lonely_persons_are_pointed_out(
@@ -252,10 +305,10 @@ def test_columns_are_checked_too(good: list[Person], tmp_path: Path) -> None:
             file["b"][side] = file["a/left"][()]
     whats = [finding.what for finding in check_file(path).warnings]
     assert whats == [
-        "left: 1 of 200 rows have one grey level only, the first is row 199",
-        "right: 200 of 200 rows have one grey level only, the first is row 0",
-        "left: 1 of 200 rows have one grey level only, the first is row 199",
-        "right: 1 of 200 rows have one grey level only, the first is row 199",
+        "left: 1 of 200 rows with one grey level only, the first is row 199",
+        "right: 200 of 200 rows with one grey level only, the first is row 0",
+        "left: 1 of 200 rows with one grey level only, the first is row 199",
+        "right: 1 of 200 rows with one grey level only, the first is row 199",
     ]
 
 
@@ -301,5 +354,7 @@ def test_real_files_have_no_error_and_all_their_persons_in_the_table(data_folder
     report = check_file(data_folder / file)
     assert report.errors == ()
     assert len(report.persons) == len(load_persons(data_folder / file))
+    # Crops of the iris show nothing of pitch, which is said; everything else is compared.
+    assert ("whether pitch" in " ".join(report.untold)) == ("9x15" in file)
     # MPIIGaze itself holds one image without content (p08, row 911), and one file holds one person only.
     assert all("one grey level" in warning.what or "one person only" in warning.what for warning in report.warnings)

@@ -12,20 +12,22 @@ def command(
     file: Annotated[Path, typer.Argument(metavar="FILE.h5", help="Data file: one group per person.")],
     sheets: Annotated[Path | None, typer.Option(metavar="DIR", help="Also draw a contact sheet per person.")] = None,
 ) -> None:
-    """Look for wrong shapes, degrees, NaN, and swapped or flipped angles.
+    """Look for wrong shapes, degrees, NaN, swapped or flipped angles, and labels of other rows.
 
-    Exits with 1 if there is an error; with 0 if there are only warnings, or nothing.
+    What such images cannot tell is said as well. Exits with 1 if there is an error; with 0 if there are only warnings,
+    or nothing.
 
     Example: privateyes data check eyes.h5 --sheets sheets
     """
     from privateyes.cli.tables import print_check
     from privateyes.experiments.datafiles import draw_sheets
     from privateyes.tasks.gaze.check import check_file
+    from privateyes.wording import counted
 
     report = check_file(file)
     print_check(report)
     if sheets is not None:
         readable = [person.name for person in report.persons]
-        typer.echo(f"{sheets}: {draw_sheets(file, readable, sheets)} contact sheets")
+        typer.echo(f"{sheets}: {counted(draw_sheets(file, readable, sheets), 'contact sheet')}")
     if report.errors:
         raise typer.Exit(1)

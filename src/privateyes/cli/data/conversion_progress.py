@@ -12,6 +12,7 @@ from privateyes.cli.bars_or_lines import bars_or_lines
 from privateyes.cli.console import make_console
 from privateyes.tasks.gaze.prepare.conversion import Conversion, Observer
 from privateyes.tasks.gaze.prepare.tally import Tally
+from privateyes.wording import counted
 
 
 def choose_observer() -> AbstractContextManager[Observer]:
@@ -30,7 +31,7 @@ def print_conversion(conversion: Conversion) -> None:
     """What was used and skipped, and where it is written."""
     tallies = conversion.tallies
     used = sum(tally.used for tally in tallies.values())
-    lines = [f"{conversion.out}: {_count(len(tallies), 'person')}, {_count(used, 'row')}"]
+    lines = [f"{conversion.out}: {counted(len(tallies), 'person')}, {counted(used, 'row')}"]
     empty = [name for name, tally in tallies.items() if not tally.used]
     if empty:
         lines.append(f"without a usable row, and so not in the file: {', '.join(empty)}")
@@ -41,6 +42,8 @@ def print_conversion(conversion: Conversion) -> None:
     if skipped:
         lines.append(f"{conversion.skipped}: everything that was skipped, by name")
     lines.append(f"{conversion.manifest}: counts and checksums")
+    if conversion.caution:
+        lines.append(f"note: {conversion.caution}; look at `privateyes data check {conversion.out} --sheets DIR`")
     console = make_console()
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -89,10 +92,6 @@ class PlainLines:
         """One line, and one for each warning."""
         skipped = f", {len(tally.skipped)} skipped" if tally.skipped else ""
         before = ", finished before" if resumed else ""
-        lines = [f"{self._place}: {_count(tally.used, 'row')}{skipped}{before}"]
+        lines = [f"{self._place}: {counted(tally.used, 'row')}{skipped}{before}"]
         for line in [*lines, *(f"warning: {warning}" for warning in tally.warnings)]:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -77,6 +77,9 @@ def command(
 ) -> None:
     """Convert a gaze data set as its authors publish it to one HDF5 file.
 
+    Only the converter for mpiigaze was compared with original labels. Those for mpiifacegaze, gazecapture, nvgaze and
+    eth-xgaze follow the published formats and never met the original data: look at `data check --sheets`.
+
     A killed run goes on with the same command. Beside OUT.h5 come OUT.h5.manifest.json (counts, checksums) and
     OUT.h5.skipped.csv (everything that was left out, and why).
 

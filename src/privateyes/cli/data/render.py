@@ -21,10 +21,9 @@ def command(
     """
     from privateyes.experiments.datafiles import draw_sheets, render_file
     from privateyes.tasks.gaze.dataset import list_persons
+    from privateyes.wording import counted
 
     render_file(out, persons, images, seed)
-    people = "1 person" if persons == 1 else f"{persons} persons"
-    each = "1 image" if images == 1 else f"{images} images"
-    typer.echo(f"{out}: {people} with {each} each")
+    typer.echo(f"{out}: {counted(persons, 'person')} with {counted(images, 'image')} each")
     if sheets is not None:
-        typer.echo(f"{sheets}: {draw_sheets(out, list_persons(out), sheets)} contact sheets")
+        typer.echo(f"{sheets}: {counted(draw_sheets(out, list_persons(out), sheets), 'contact sheet')}")

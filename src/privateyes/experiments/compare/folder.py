@@ -72,7 +72,7 @@ class ComparisonFolder:
         """
         location = self.path / EXPERIMENT
         try:
-            return parse_spec(location.read_text(encoding="utf-8"), str(location), self.path)
+            return parse_spec(location.read_text(encoding="utf-8-sig"), str(location), self.path)
         except (OSError, UnicodeDecodeError) as error:
             problem = f"{self.path} holds no comparison ({EXPERIMENT} cannot be read)"
             raise RunDirectoryError(problem, "name a directory that `privateyes compare` wrote") from error

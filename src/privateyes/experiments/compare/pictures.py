@@ -132,7 +132,8 @@ def _mark(look: Way, theme: Theme) -> dict[str, Any]:
 
 def _title(results: Mapping[str, Any]) -> str:
     persons = counted(results["mean_predictor"]["persons"], results["persons_are"])
-    return f"{results['name']}: {results['model']}, {persons} never trained on, {len(results['seeds'])} seeds"
+    seeds = "1 seed" if len(results["seeds"]) == 1 else f"{len(results['seeds'])} seeds"
+    return f"{results['name']}: {results['model']}, {persons} never trained on, {seeds}"
 
 
 def _errors(results: Mapping[str, Any], theme: Theme) -> Figure:

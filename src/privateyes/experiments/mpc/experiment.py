@@ -15,6 +15,7 @@ from privateyes.experiments.record import exclusive
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.tasks.gaze.dataset import write_persons
 from privateyes.tasks.gaze.synthetic import render_persons
+from privateyes.wording import counted
 
 SYNTHETIC_DATA = "synthetic_eyes.h5"
 
@@ -55,6 +56,9 @@ def _rendered(spec: ExperimentSpec, directory: Path, observer: MpcObserver) -> P
         for unfinished in directory.glob(f".{path.name}.*.part"):  # left behind by a kill
             with suppress(OSError):
                 unfinished.unlink()
-        observer.note(f"rendering {synthetic.persons} persons with {synthetic.images_per_person} eye images each")
+        observer.note(
+            f"rendering {counted(synthetic.persons, 'person')} with "
+            f"{counted(synthetic.images_per_person, 'eye image')} each"
+        )
         write_persons(path, render_persons(spec.seed, synthetic.persons, synthetic.images_per_person))
     return path

@@ -26,6 +26,7 @@ from privateyes.experiments.mpc.plan import MpcJob, features_of, probe_of, train
 from privateyes.experiments.mpc.result import Deviation, MpcResult
 from privateyes.files import write_atomically
 from privateyes.training.vector import load_vector
+from privateyes.wording import counted
 
 RESULT: Final = "mpc.json"
 MODEL: Final = "model.npy"
@@ -72,8 +73,8 @@ def run_mpc(job: MpcJob, folder: Path, observer: MpcObserver, launcher: Launcher
     if launcher is None:
         launcher = Launcher(ensure_environment(observer.note))
     fold = job.fold.name
-    size = f"{training.samples} samples of {len(training.owners)} persons"
-    observer.note(f"mpc {fold}: {size}, {len(training.plan)} steps")
+    size = f"{counted(training.samples, 'sample')} of {counted(len(training.owners), 'person')}"
+    observer.note(f"mpc {fold}: {size}, {counted(len(training.plan), 'step')}")
     trained = train_under_mpc(training, launcher, lambda done, steps: observer.step_done(fold, done, steps))
     probes = tuple(_probe(job, batch, launcher, observer) for batch in job.settings.probe_batches if job.probed)
     result = _result(job, digest, training, (trained, probes), model)
@@ -118,7 +119,7 @@ def _read(folder: Path, digest: str) -> MpcResult | None:
 def _probe(job: MpcJob, batch_size: int, launcher: Launcher, observer: MpcObserver) -> Cost:
     """Measured steps of the experiment's own model."""
     training, name = probe_of(job, batch_size), job.preparation.spec.model.name
-    observer.note(f"mpc: measuring steps of {name} with {batch_size} {'sample' if batch_size == 1 else 'samples'}")
+    observer.note(f"mpc: measuring steps of {name} with {counted(batch_size, 'sample')}")
     trained = train_under_mpc(training, launcher, lambda done, steps: observer.step_done(f"{name} probe", done, steps))
     return measured_cost("probe", name, training.network.parameters, batch_size, trained)
 
@@ -134,7 +135,7 @@ def _result(
     clear = train_in_the_clear(training, model)
     shaken = train_in_the_clear(shake(training), model)
     network = training.network
-    what = f"{training.samples} samples, {job.settings.epochs} epochs"
+    what = f"{counted(training.samples, 'sample')}, {counted(job.settings.epochs, 'epoch')}"
     measured = measured_cost(what, network.kind, network.parameters, job.settings.batch_size, trained)
     distance = np.abs(trained.vector - clear)
     return MpcResult(
@@ -175,7 +176,7 @@ def _extrapolated(job: MpcJob, measured: Cost, probes: tuple[Cost, ...]) -> tupl
     spec, settings = job.preparation.spec, job.settings
     samples = [job.preparation.samples[person] for person in job.fold.train]
     epochs = spec.training.rounds * spec.training.local_epochs
-    what = f"{sum(samples)} samples, {epochs:g} epochs"
+    what = f"{counted(sum(samples), 'sample')}, {epochs:g} {'epoch' if epochs == 1 else 'epochs'}"
     costs = [extrapolate_steps(measured, what, full_steps(samples, settings.batch_size, epochs))]
     if probes:
         batch = spec.training.batch_size

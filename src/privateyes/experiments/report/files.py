@@ -107,7 +107,7 @@ def _read_bytes(path: Path) -> bytes:
 def _parsed(path: Path, parse: Callable[[str], _T]) -> _T:
     content = _read_bytes(path)
     try:
-        return parse(content.decode("utf-8"))
+        return parse(content.decode("utf-8-sig"))
     except (json.JSONDecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}", _RESTORE) from error
 

@@ -15,6 +15,7 @@ from typing import Any
 from privateyes.experiments.report.files import RunFiles
 from privateyes.experiments.report.schema import RoundLine, Row
 from privateyes.experiments.report.ways import Way, in_order, is_secure, way
+from privateyes.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ def _last_tested(lines: Sequence[RoundLine]) -> RoundLine:
 def _progress(last: Sequence[RoundLine]) -> str:
     going = [line for line in last if not line.ends]
     if not going:
-        return "" if [line.fold for line in last] == ["all"] else f"{len(last)} folds done so far"
+        return "" if [line.fold for line in last] == ["all"] else f"{counted(len(last), 'fold')} done so far"
     where = f"round {going[-1].round} of {going[-1].rounds}"
     return where if len(last) == 1 and last[0].fold == "all" else f"{where} in fold {len(last)}"
 

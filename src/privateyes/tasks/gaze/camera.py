@@ -136,7 +136,7 @@ def load_camera(path: Path) -> Camera:
         DataError: the file cannot be read, or a key is missing, unknown or impossible.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         tree = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:  # both decoders' errors are ValueErrors
         raise DataError(f"{path} cannot be read as a camera ({error})", _HOW_TO_WRITE) from error

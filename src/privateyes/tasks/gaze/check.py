@@ -26,6 +26,7 @@ from privateyes.tasks.gaze.orientation import (
     evidence_rows,
     orientation_of,
 )
+from privateyes.tasks.gaze.row_fit import FEWEST_TO_MATCH, Fit, RowFit, no_fit_known, row_fit_of
 from privateyes.tasks.gaze.stored import (
     device_names,
     image_content,
@@ -36,6 +37,7 @@ from privateyes.tasks.gaze.stored import (
     stored_parts,
 )
 from privateyes.tasks.gaze.survey import Survey, survey_pictures
+from privateyes.wording import counted
 
 _FEW_IMAGES: Final = 20
 # People who look at a screen spread their gaze over 3 degrees and more; converted to radians twice, 0.2 remain.
@@ -46,6 +48,8 @@ _FAR_POINT_CM: Final = 50.0
 _UPWARD_MEAN_DEG: Final = 2.0
 # Heads and eyes turn together: over MPIIGaze the correlation of their yaws is -0.09 to 0.68 and 0.05 across angles.
 _CONTRARY_HEAD: Final = 0.3
+# Persons in a note on what cannot be told.
+_NAMED: Final = 10
 # Of each person, for a look before training.
 _QUICK_ROWS: Final = 400
 # What models take as input and learn from.
@@ -88,6 +92,8 @@ class PersonStatistics:
         gaze_mean_deg: None without `gaze`; so are the others without their labels.
         parts: the data sets of the layout that the person has.
         orientation: whether the pixels agree with the labels.
+        row_fit: whether the labels belong to the images of their rows.
+        compared: whether labels are compared with the pixels at all: only angles of single eyes are.
     """
 
     name: str
@@ -103,15 +109,25 @@ class PersonStatistics:
     grey_mean: float
     parts: frozenset[str]
     orientation: Orientation
+    row_fit: RowFit
+    compared: bool
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """All findings about a file, errors first, and the statistics of every person whose data could be read."""
+    """All findings about a file, errors first, and the statistics of every person whose data could be read.
+
+    Attributes:
+        path: the file.
+        findings: what is wrong, or probably wrong.
+        persons: statistics.
+        untold: what nobody can tell from these images, so that no finding about it means nothing; with a remedy each.
+    """
 
     path: Path
     findings: tuple[Finding, ...]
     persons: tuple[PersonStatistics, ...]
+    untold: tuple[str, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -161,11 +177,11 @@ def check_file(path: Path) -> CheckReport:
         what = "the file holds one person only: nobody is left to test on, and there is no federation of one"
         findings.append(Finding(Severity.WARNING, "", what, "use a file of several persons for training"))
     findings.sort(key=lambda finding: finding.severity is not Severity.ERROR)
-    return CheckReport(path, tuple(findings), tuple(statistics))
+    return CheckReport(path, tuple(findings), tuple(statistics), tuple(_untold(statistics)))
 
 
 def contradicted_labels(path: Path, persons: Collection[str]) -> list[Finding]:
-    """Labels of single eyes that the pixels contradict strongly: swapped, or with another sign. A quick look.
+    """Labels of single eyes that the pixels contradict strongly: swapped, another sign, other rows'. A quick look.
 
     Reads a few hundred images of each person, and says nothing of whatever it cannot judge or read: `check_file` does.
 
@@ -187,13 +203,13 @@ def contradicted_labels(path: Path, persons: Collection[str]) -> list[Finding]:
                     continue
                 rows = evidence_rows(parts["image"].shape[0], _QUICK_ROWS)
                 gaze = read_part(f"{where}, gaze", "gaze", parts["gaze"])
-                orientation = orientation_of(
-                    evidence_of(read_rows(f"{where}, image", parts["image"], rows)), gaze[rows]
-                )
+                sample = evidence_of(read_rows(f"{where}, image", parts["image"], rows))
+                orientation, row_fit = orientation_of(sample, gaze[rows]), row_fit_of(sample, gaze, rows)
             except DataError:
                 continue
             found = _findings_about_orientation(name, orientation)
             findings += [finding for finding in found if finding.severity is Severity.ERROR]
+            findings += _findings_about_rows(name, row_fit)
     return findings
 
 
@@ -219,7 +235,7 @@ def _statistics_of(name: str, parts: Mapping[str, Any], survey: Survey, content:
     point = parts.get("point")
     image = parts["image"]
     judged = gaze is not None and _shows_one_eye(content, image.shape)
-    gaze_rows = parts["gaze"][survey.sample_rows] if judged else None
+    rows = survey.sample_rows
     return PersonStatistics(
         name=name,
         images=image.shape[0],
@@ -233,7 +249,9 @@ def _statistics_of(name: str, parts: Mapping[str, Any], survey: Survey, content:
         point_sd_cm=_spread(point),
         grey_mean=survey.grey_mean,
         parts=frozenset(parts),
-        orientation=cannot_tell() if gaze_rows is None else orientation_of(survey.sample, gaze_rows),
+        orientation=orientation_of(survey.sample, parts["gaze"][rows]) if judged else cannot_tell(),
+        row_fit=row_fit_of(survey.sample, parts["gaze"], rows) if judged else no_fit_known(),
+        compared=judged,
     )
 
 
@@ -249,10 +267,13 @@ def _findings_about(
     for part, survey in surveys.items():
         yield from _findings_about_pictures(name, part, survey)
     if statistics.images < _FEW_IMAGES:
-        what = f"only {statistics.images} images: a client with so few learns little, and its update says much"
+        few = f"only {counted(statistics.images, 'image')}"
+        what = f"{few}: a client with so few learns little, and its update says much"
         yield Finding(Severity.WARNING, name, what, f"give every person {_FEW_IMAGES} images or more")
         return
     yield from _findings_about_orientation(name, statistics.orientation)
+    if statistics.gaze_sd_deg is not None and max(statistics.gaze_sd_deg) >= _LEAST_SPREAD_DEG:
+        yield from _findings_about_rows(name, statistics.row_fit)
     yield from _findings_about_angles(name, statistics)
     yield from _findings_about_points(name, parts.get("point"), statistics)
     confirmed = statistics.orientation.yaw_sign is Verdict.RIGHT and statistics.orientation.order is Verdict.RIGHT
@@ -263,8 +284,8 @@ def _findings_about(
 def _findings_about_pictures(name: str, part: str, survey: Survey) -> Iterator[Finding]:
     constant = survey.constant
     if len(constant):
-        total = len(survey.digests)
-        what = f"{part}: {len(constant)} of {total} rows have one grey level only, the first is row {constant[0]}"
+        blank = f"{len(constant)} of {counted(len(survey.digests), 'row')} with one grey level only"
+        what = f"{part}: {blank}, the first is row {constant[0]}"
         yield Finding(Severity.WARNING, name, what, "remove these rows from all data sets of the person")
 
 
@@ -279,13 +300,34 @@ def _findings_about_orientation(name: str, orientation: Orientation) -> Iterator
         )
         yield Finding(_severity(orientation.order), name, what, "store (pitch, yaw) in this order")
     if orientation.yaw_sign in (Verdict.WRONG, Verdict.SUSPECT):
-        what = f"gaze: yaw looks negated, since the iris moves to the right as it grows (correlation {sideways:+.2f})"
+        what = (
+            "gaze: yaw looks negated, or the eye mirrored or upside down, since the iris moves to the right as yaw "
+            f"grows (correlation {sideways:+.2f})"
+        )
         remedy = "make yaw positive towards the image's left, after mirroring right eyes"
         yield Finding(_severity(orientation.yaw_sign), name, what, remedy)
     if orientation.pitch_sign in (Verdict.WRONG, Verdict.SUSPECT):
         vertical = orientation.vertical[1 - yaw_column]
         what = f"gaze: pitch looks negated, since the iris moves down as it grows (correlation {vertical:+.2f})"
         yield Finding(_severity(orientation.pitch_sign), name, what, "make pitch positive upwards")
+
+
+def _findings_about_rows(name: str, row_fit: RowFit) -> Iterator[Finding]:
+    """Labels of other rows are a warning only: images may show an eye that nobody can read."""
+    if row_fit.fit is Fit.SHIFTED:
+        count = abs(row_fit.shift)
+        rows, where = "a row" if count == 1 else f"{count} rows", "after" if row_fit.shift > 0 else "before"
+        what = (
+            f"gaze: labels look shifted by {rows}, since those {rows} {where} an image's fit it better (correlation "
+            f"{row_fit.best:.2f}) than its own ({row_fit.own:.2f})"
+        )
+        yield Finding(Severity.WARNING, name, what, "check that no row was lost or added in one of both")
+    if row_fit.fit is Fit.NONE:
+        what = (
+            f"gaze: labels do not follow the images, since no guess from the pixels agrees with them (correlation "
+            f"{row_fit.own:.2f})"
+        )
+        yield Finding(Severity.WARNING, name, what, "check that rows of both were not shuffled, shifted or mixed up")
 
 
 def _findings_about_angles(name: str, statistics: PersonStatistics) -> Iterator[Finding]:
@@ -316,7 +358,10 @@ def _findings_about_points(
         yield Finding(Severity.WARNING, name, what, "check that they are centimetres and not metres")
     far = np.flatnonzero((np.abs(point) > _FAR_POINT_CM).any(axis=1))
     if len(far):
-        what = f"point: {len(far)} rows lie more than {_FAR_POINT_CM:.0f} cm from the camera, the first is row {far[0]}"
+        what = (
+            f"point: {counted(len(far), 'row')} with points more than {_FAR_POINT_CM:.0f} cm from the camera, the "
+            f"first is row {far[0]}"
+        )
         yield Finding(Severity.WARNING, name, what, "check that they are centimetres: no screen is so large")
 
 
@@ -357,6 +402,34 @@ def _findings_about_parts(statistics: Sequence[PersonStatistics]) -> Iterator[Fi
                     yield Finding(Severity.ERROR, entry.name, what, "complete it, or use another file")
 
 
+def _untold(statistics: Sequence[PersonStatistics]) -> Iterator[str]:
+    """What no finding speaks of because the pixels do not show it, with the persons concerned."""
+    sheets = "look at contact sheets (--sheets)"
+    compared = [entry for entry in statistics if entry.compared]
+    # Verdicts on the order and on yaw's sign rest on one measure, so that both are there or none.
+    sideways = [entry.name for entry in compared if entry.orientation.order is Verdict.UNKNOWN]
+    pitch = [entry.name for entry in compared if entry.orientation.pitch_sign is Verdict.UNKNOWN]
+    rows = [entry.name for entry in compared if entry.row_fit.fit is Fit.UNKNOWN]
+    others = [entry.name for entry in statistics if not entry.compared]
+    if pitch:
+        yield f"whether pitch is negated or the eye upside down ({_whose(pitch, statistics)}); {sheets}"
+    if sideways:
+        what = "whether pitch and yaw are swapped, yaw is negated or the eye mirrored"
+        yield f"{what} ({_whose(sideways, statistics)}); {sheets}"
+    if rows:
+        what = "whether labels and images stand in the same order"
+        yield f"{what} ({_whose(rows, statistics)}); {FEWEST_TO_MATCH} images of one eye may show it"
+    if others:
+        what = "whether labels agree with the images, which is looked at for angles of single eyes only"
+        yield f"{what} ({_whose(others, statistics)}); {sheets}"
+
+
+def _whose(names: Sequence[str], statistics: Sequence[PersonStatistics]) -> str:
+    if len(names) == len(statistics):
+        return "all persons" if len(names) > 1 else names[0]
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
 class _Duplicates:
     """Finds images that stand, byte for byte, under two persons: a leak from training into testing."""
 
@@ -379,7 +452,8 @@ class _Duplicates:
         for owner, rows in shared.items():
             first, there = rows[0]
             what = (
-                f"image: {len(rows)} rows are also under {self._names[owner]}, such as row {first} (row {there} there)"
+                f"image: {counted(len(rows), 'row')} also under {self._names[owner]}, such as row {first} "
+                f"(row {there} there)"
             )
             yield Finding(Severity.WARNING, name, what, "remove them from one person, or test results mean nothing")
 

@@ -114,11 +114,50 @@ def orientation_of(image: NDArray[np.uint8], gaze: NDArray[np.floating]) -> Orie
     """
     rows = evidence_rows(len(image))
     labels = gaze[rows].astype(np.float64)
-    middle = _middle(evidence_of(image[rows]))
+    middle = middle_of(evidence_of(image[rows]))
     if len(rows) < _FEWEST_ROWS or min(middle.shape[1:]) < 3:
         return _judge(np.zeros((3, 2)), len(rows))
-    measures = [*_displacements(middle), _dark_centroid_row(middle)]
-    return _judge(np.array([_partial_correlations(measure, labels) for measure in measures]), len(rows))
+    measures = [*displacements(middle), _dark_centroid_row(middle)]
+    return _judge(np.array([partial_correlations(measure, labels) for measure in measures]), len(rows))
+
+
+def middle_of(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(N, H, W) -> (N, h, w): the middle of every image with mean 0 and standard deviation 1 over the whole image."""
+    pixels = image.astype(np.float64)
+    spread = pixels.std(axis=(1, 2), keepdims=True)
+    pixels = (pixels - pixels.mean(axis=(1, 2), keepdims=True)) / np.where(spread > 0, spread, 1.0)
+    slices = []
+    for side, least in zip(image.shape[1:], _IRIS_REGION, strict=True):
+        kept = max(side // 2, min(side, least))
+        slices.append(slice((side - kept) // 2, (side - kept) // 2 + kept))
+    middle: NDArray[np.float64] = pixels[:, slices[0], slices[1]]
+    return middle
+
+
+def displacements(middle: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Displacement of every image against the mean image, pixels: ((N,) rightwards, (N,) downwards)."""
+    mean = middle.mean(axis=0)
+    down, right = np.gradient(mean, axis=0), np.gradient(mean, axis=1)
+    # Brightness and contrast may differ too: they are fitted along with the displacement.
+    basis = np.column_stack([-right.ravel(), -down.ravel(), np.ones(mean.size), mean.ravel()])
+    differences = (middle - mean).reshape(len(middle), -1)
+    solution = np.linalg.lstsq(basis, differences.T, rcond=None)[0]
+    rightwards: NDArray[np.float64] = solution[0]
+    downwards: NDArray[np.float64] = solution[1]
+    return rightwards, downwards
+
+
+def partial_correlations(measure: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2,) correlation of a measure with each label column, the other column held fixed; 0 where nothing varies."""
+    result = np.zeros(2)
+    for column in (0, 1):
+        fixed = labels[:, 1 - column] - labels[:, 1 - column].mean()
+        left, right = (_without(values - values.mean(), fixed) for values in (measure, labels[:, column]))
+        product = np.sqrt((left @ left) * (right @ right))
+        # Rounding leaves tiny remainders of constant columns; they are no variation.
+        scale = np.sqrt((measure @ measure) * (labels[:, column] @ labels[:, column]))
+        result[column] = (left @ right) / product if product > 1e-9 * scale else 0.0
+    return result
 
 
 def _judge(correlations: NDArray[np.float64], count: int) -> Orientation:
@@ -144,32 +183,6 @@ def _graded(right: bool, size: float, clear: float, count: int) -> Verdict:
     return Verdict.WRONG if size >= _STRONG else Verdict.SUSPECT
 
 
-def _middle(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(N, H, W) -> (N, h, w): the middle of every image with mean 0 and standard deviation 1 over the whole image."""
-    pixels = image.astype(np.float64)
-    spread = pixels.std(axis=(1, 2), keepdims=True)
-    pixels = (pixels - pixels.mean(axis=(1, 2), keepdims=True)) / np.where(spread > 0, spread, 1.0)
-    slices = []
-    for side, least in zip(image.shape[1:], _IRIS_REGION, strict=True):
-        kept = max(side // 2, min(side, least))
-        slices.append(slice((side - kept) // 2, (side - kept) // 2 + kept))
-    middle: NDArray[np.float64] = pixels[:, slices[0], slices[1]]
-    return middle
-
-
-def _displacements(middle: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Displacement of every image against the mean image, pixels: ((N,) rightwards, (N,) downwards)."""
-    mean = middle.mean(axis=0)
-    down, right = np.gradient(mean, axis=0), np.gradient(mean, axis=1)
-    # Brightness and contrast may differ too: they are fitted along with the displacement.
-    basis = np.column_stack([-right.ravel(), -down.ravel(), np.ones(mean.size), mean.ravel()])
-    differences = (middle - mean).reshape(len(middle), -1)
-    solution = np.linalg.lstsq(basis, differences.T, rcond=None)[0]
-    rightwards: NDArray[np.float64] = solution[0]
-    downwards: NDArray[np.float64] = solution[1]
-    return rightwards, downwards
-
-
 def _dark_centroid_row(middle: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N,) mean row of the darkest pixels of every image, weighted by how dark they are."""
     threshold = np.quantile(middle.reshape(len(middle), -1), _DARK_SHARE, axis=1)[:, None, None]
@@ -178,19 +191,6 @@ def _dark_centroid_row(middle: NDArray[np.float64]) -> NDArray[np.float64]:
     total = row_weight.sum(axis=1)
     rows: NDArray[np.float64] = row_weight @ np.arange(middle.shape[1]) / np.where(total > 0, total, 1.0)
     return rows
-
-
-def _partial_correlations(measure: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(2,) correlation of a measure with each label column, the other column held fixed; 0 where nothing varies."""
-    result = np.zeros(2)
-    for column in (0, 1):
-        fixed = labels[:, 1 - column] - labels[:, 1 - column].mean()
-        left, right = (_without(values - values.mean(), fixed) for values in (measure, labels[:, column]))
-        product = np.sqrt((left @ left) * (right @ right))
-        # Rounding leaves tiny remainders of constant columns; they are no variation.
-        scale = np.sqrt((measure @ measure) * (labels[:, column] @ labels[:, column]))
-        result[column] = (left @ right) / product if product > 1e-9 * scale else 0.0
-    return result
 
 
 def _without(values: NDArray[np.float64], fixed: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from privateyes.tasks.gaze.layout import COLUMNS, KNOWN_VERSIONS, MAIN_PARTS, de
 
 # What h5py raises for files and chunks that are damaged.
 _DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+_LONGEST_ATTRIBUTE: Final = 500
 _AGAIN: Final = "copy, convert or render it again"
 
 
@@ -146,6 +147,26 @@ def image_content(file: Any) -> str | None:
 def source_dataset(file: Any) -> str | None:
     """The name of the data set that an open file was converted from; None where the file does not say it."""
     return _attribute(file, "dataset")
+
+
+def stated_licence(file: Any) -> str | None:
+    """What an open file says about its licence, in one printable line; None where it does not say."""
+    return next((line for name in ("licence", "license") if (line := _line(_attribute(file, name)))), None)
+
+
+def text_attributes(file: Any) -> dict[str, str]:
+    """What an open file says about itself: its attributes, each in one printable line."""
+    try:
+        names = [str(name) for name in file.attrs]
+    except _DAMAGE:
+        return {}
+    return {name: line for name in sorted(names) if (line := _line(_attribute(file, name)))}
+
+
+def _line(text: str | None) -> str:
+    """Foreign text without line breaks and control characters, and not without end."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text or "")
+    return " ".join(printable.split())[:_LONGEST_ATTRIBUTE]
 
 
 def _attribute(node: Any, name: str) -> str | None:

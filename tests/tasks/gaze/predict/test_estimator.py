@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,14 @@ def test_facts_come_back_from_json() -> None:
     eyes = ModelFacts("itracker", ("image", "left", "right", "grid"), (64, 64, 3), (32, 32, 3), "point",
                       Pictures(resize=(64, 64)))  # fmt: skip
     assert ModelFacts.from_json(json.dumps(eyes.to_tree())) == eyes
+
+
+def test_descriptions_of_versions_without_a_licence_are_read() -> None:
+    tree = FACTS.to_tree()
+    del tree["licence"]
+    assert ModelFacts.from_tree(tree) == FACTS
+    stated = replace(FACTS, licence="MIT")
+    assert ModelFacts.from_tree(stated.to_tree()) == stated
 
 
 def test_a_task_from_facts_builds_the_same_model(tmp_path: Path) -> None:

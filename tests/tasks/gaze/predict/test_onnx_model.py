@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,9 @@ def test_the_same_model_gives_the_same_bytes(lenet: tuple[Path, ModelFacts, np.n
 def test_the_licence_is_told_where_it_is_known_and_never_guessed() -> None:
     assert "CC BY-NC-SA 4.0" in licence_note(_facts("lenet", "mpiifacegaze"))
     assert "synthetic eyes" in licence_note(_facts("lenet", RENDERED))
+    for dataset, what in ((None, "data"), ("mpiigaze", "mpiigaze")):
+        stated = licence_note(replace(_facts("lenet", dataset), licence="CC BY 4.0"))
+        assert stated.startswith(f"trained on {what}, whose file states: CC BY 4.0")
     for unknown in (None, "somebody's"):
         assert "not recorded" in licence_note(_facts("lenet", unknown))
 

@@ -80,3 +80,8 @@ def test_an_eye_is_left_or_right(tmp_path: Path) -> None:
         parse_eye("--eye", "both")
     with pytest.raises(ConfigError, match="line 2: eye = r"):
         parse_pose(_table(tmp_path, "image,pitch_deg,yaw_deg,eye\na.png,1,2,r\n"))
+
+
+def test_a_table_with_semicolons_is_refused_by_their_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"separated by semicolons \(;\) and not by commas; save the table with commas"):
+        parse_pose(_table(tmp_path, "image;pitch_deg;yaw_deg\na.png;1;2\n"))

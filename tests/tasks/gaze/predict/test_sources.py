@@ -145,6 +145,25 @@ def test_what_cannot_be_used_in_a_folder_is_named_with_its_reason(tmp_path: Path
     assert "not 8 bits" in reasons["deep.png"]
 
 
+def test_what_is_no_picture_in_a_folder_is_named_and_texts_and_hidden_files_are_not(tmp_path: Path) -> None:
+    _save(tmp_path / "good.png", _eye())
+    reasons = {
+        "a.tiff": "no .png, .jpg, .jpeg, .bmp file, so it was not read",
+        "b.webp": "no .png, .jpg, .jpeg, .bmp file, so it was not read",
+        "c.npy": "an array, which is not read",
+        "d.MP4": "a video, which is not read",
+        "sub/e.h5": "a data file, which is read on its own only",
+        "sub/f": "no .png, .jpg, .jpeg, .bmp file, so it was not read",
+    }
+    for name in (*reasons, "poses.csv", "README.md", ".DS_Store", ".cache/x.tiff"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    skips = Skips()
+    (batch,) = _all(tmp_path, skips=skips)
+    assert batch.names == ("good.png",)
+    assert {entry.name: entry.reason for entry in skips.found} == reasons
+
+
 def test_a_single_picture_that_cannot_be_used_is_an_error_with_its_path(tmp_path: Path) -> None:
     path = _save(tmp_path / "large.png", _eye(0, (72, 120)))
     with pytest.raises(DataError, match=r"large\.png: the image is 72x120") as refused:
@@ -185,6 +204,13 @@ def test_places_without_pictures_are_refused(tmp_path: Path) -> None:
         find_pictures(tmp_path)
     with pytest.raises(DataError, match="there is no such file or folder"):
         find_pictures(tmp_path / "none")
+    (tmp_path / "a.webp").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"holds no picture, but a\.webp: no \.png, .* file.*; name a folder with"):
+        find_pictures(tmp_path)
+    for name, what in (("clip.mov", "a video, which is not read; store its frames"), ("x.npy", "an array, which is")):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(DataError, match=rf"{name}: {what}"):
+            find_pictures(tmp_path / name)
 
 
 def test_a_camera_that_noted_how_it_was_held_is_believed(tmp_path: Path) -> None:

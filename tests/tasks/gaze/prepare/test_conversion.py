@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from mpiigaze_files import day_path, write_list, write_mpiigaze
+from originals import Recording
 from privateyes.errors import DataError, UsageError
 from privateyes.tasks.gaze.check import check_file
 from privateyes.tasks.gaze.dataset import load_persons
@@ -302,6 +304,105 @@ def test_a_person_whose_source_has_changed_is_converted_anew(run: Callable[..., 
     log = Log()
     run(Rows(source=source), log)
     assert log.resumed == [False, False, False]
+
+
+@pytest.mark.parametrize("keeps_times", [False, True])
+def test_a_source_that_was_replaced_by_one_of_the_same_size_is_converted_anew(
+    tmp_path: Path, keeps_times: bool
+) -> None:
+    """Old images with the new files' checksums would be the worst of both."""
+    source = write_mpiigaze(tmp_path / "source")
+    replaced = write_list(source, "p00", ["day01/0001.jpg left", "day02/0001.jpg left"])
+    fresh = replaced.read_bytes().replace(b"0001.jpg left", b"0002.jpg left")
+
+    class Leaves(Log):
+        def person_started(self, person: str, number: int, total: int) -> None:
+            if person == "p01":
+                raise KeyboardInterrupt
+
+    request = Request("mpiigaze", source, tmp_path / "out.h5", ConvertOptions())
+    with pytest.raises(KeyboardInterrupt):
+        convert(request, Leaves())
+    times = replaced.stat()
+    replaced.write_bytes(fresh)
+    if keeps_times:
+        os.utime(replaced, ns=(times.st_atime_ns, times.st_mtime_ns))
+    log = Log()
+    result = convert(request, log)
+    assert log.resumed == [False, False]
+    named = json.loads(result.manifest.read_bytes())["persons"]["p00"]["source"]
+    assert named[-1]["sha256"] == hashlib.sha256(fresh).hexdigest()
+    frames = load_persons(request.out, ["p00"], ["frame"])[0].columns["frame"]
+    assert frames.tolist() == ["day01/0002.jpg left", "day02/0002.jpg left"]
+
+
+def test_a_picture_that_was_replaced_in_a_folder_is_noticed(tmp_path: Path) -> None:
+    Recording(2).write(tmp_path / "source" / "00002")
+    Recording(2).write(tmp_path / "source" / "00003")
+
+    class Leaves(Log):
+        def person_started(self, person: str, number: int, total: int) -> None:
+            if person == "00003":
+                raise KeyboardInterrupt
+
+    request = Request("gazecapture", tmp_path / "source", tmp_path / "out.h5", ConvertOptions(size=(8, 8)))
+    with pytest.raises(KeyboardInterrupt):
+        convert(request, Leaves())
+    frame = tmp_path / "source/00002/frames/00001.jpg"
+    frame.write_bytes(frame.read_bytes())
+    log = Log()
+    convert(request, log)
+    assert log.resumed == [False, False]
+
+
+def test_a_source_that_changes_while_it_is_read_stops_the_conversion(
+    run: Callable[..., Conversion], tmp_path: Path
+) -> None:
+    source = tmp_path / "a.txt"
+    source.write_text("one")
+
+    def replace(person: str, start: int) -> None:
+        if (person, start) == ("b", 6):
+            source.write_text("three")
+
+    with pytest.raises(DataError, match="files of person b have changed while they were read; run the command again"):
+        run(Rows(fail=replace, source=source))
+    assert not (tmp_path / "out.h5.parts" / "b.json").exists()
+    log = Log()
+    run(Rows(source=source), log)
+    assert log.resumed == [False, False, False]
+
+
+def test_two_conversions_to_one_output_do_not_meet(run: Callable[..., Conversion], tmp_path: Path) -> None:
+    met: list[str] = []
+
+    def second(person: str, start: int) -> None:
+        if (person, start) == ("b", 6):
+            with pytest.raises(DataError, match=r"another process is converting to \S*out\.h5; wait for it to end"):
+                run(Rows())
+            met.append(person)
+            run(Rows(), out="other.h5")
+
+    result = run(Rows(fail=second))
+    assert met == ["b"]
+    assert result.out.read_bytes() == (tmp_path / "other.h5").read_bytes()
+    assert not (tmp_path / "out.h5.parts").exists()
+
+
+def test_an_output_that_appeared_meanwhile_is_not_touched(
+    run: Callable[..., Conversion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = conversion._chosen
+
+    def slowly(*arguments: Any) -> list[str]:
+        (tmp_path / "out.h5").write_text("another process was faster")
+        return chosen(*arguments)
+
+    monkeypatch.setattr(conversion, "_chosen", slowly)
+    with pytest.raises(DataError, match=r"out\.h5 is there already"):
+        run(Rows())
+    assert listing(tmp_path) == ["out.h5"]
+    assert (tmp_path / "out.h5").read_text() == "another process was faster"
 
 
 def test_damaged_files_that_were_skipped_are_looked_at_again_without_that_wish(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ from privateyes.tasks.gaze.prepare.converter import (
     CONVERTERS,
     DAMAGED,
     ConvertOptions,
+    caution,
     open_converter,
     refuse_options_of_others,
+    still_packed,
     stop_or_skip,
 )
 from privateyes.tasks.gaze.prepare.tally import Tally
@@ -64,3 +67,20 @@ def test_options_that_a_data_set_does_not_have_are_refused_unless_untouched() ->
     refuse_options_of_others("X", ConvertOptions(limit=3, skip_damaged=True, size=(3, 3)), {"size"})
     with pytest.raises(UsageError, match=r"X has no option subset .here all.; leave it out"):
         refuse_options_of_others("X", ConvertOptions(subset="all"), {"size"})
+
+
+def test_who_never_met_original_data_says_so() -> None:
+    assert [name for name in CONVERTERS if not caution(name)] == ["mpiigaze"]
+    assert caution("nvgaze") == "the converter for nvgaze follows the published format and never met the original data"
+
+
+def test_archives_beside_which_nothing_lies_unpacked_are_found(tmp_path: Path) -> None:
+    for name in ("a1.tar.gz", "a2.tgz", "a3.ZIP", "a4.zip", "b.zip", "a5.txt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "a4").mkdir()
+    (tmp_path / "a6.zip").mkdir()
+    names = re.compile("a[0-9]")
+    assert still_packed(tmp_path, names) == {
+        "a1": tmp_path / "a1.tar.gz", "a2": tmp_path / "a2.tgz", "a3": tmp_path / "a3.ZIP",
+    }  # fmt: skip
+    assert still_packed(tmp_path / "none", names) == {}

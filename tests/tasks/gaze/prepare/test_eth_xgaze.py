@@ -292,3 +292,13 @@ def test_blocks_are_bounded_in_bytes_whatever_the_number_of_rows(
     assert max(blocks) == (64 << 10) // (32 * 32 * 3)
     assert sum(blocks) == 600
     assert peak < 600 * 32 * 32 * 3
+
+
+@pytest.mark.parametrize("name", ["subject0007.h5.gz", "subject0007.zip"])
+def test_a_person_who_is_still_packed_is_named(tmp_path: Path, name: str) -> None:
+    converter = _write(tmp_path, xgaze_columns())
+    (tmp_path / "train" / name).write_bytes(b"x")
+    (tmp_path / "train" / "subject0003.zip").write_bytes(b"its archive may stay beside it")
+    assert converter.persons() == ["subject0003", "subject0007"]
+    with pytest.raises(DataError, match=rf"{name} is still packed; unpack it"):
+        read_person(converter, "subject0007")

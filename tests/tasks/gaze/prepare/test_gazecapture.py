@@ -11,7 +11,7 @@ from PIL import Image
 
 from originals import Recording, encode, photograph, read_person
 from privateyes.errors import DataError, UsageError
-from privateyes.tasks.gaze.prepare import gazecapture, rows
+from privateyes.tasks.gaze.prepare import gazecapture, pictures, rows
 from privateyes.tasks.gaze.prepare.converter import DAMAGED, ConvertOptions
 from privateyes.tasks.gaze.prepare.gazecapture import GazeCapture
 from privateyes.tasks.gaze.prepare.tally import Tally
@@ -355,3 +355,32 @@ def test_a_long_recording_comes_in_small_blocks(tmp_path: Path, monkeypatch: pyt
     Recording(10).write(tmp_path / "00002")
     blocks = list(_converter(tmp_path, size=(8, 8)).blocks("00002", Tally()))
     assert [len(block["image"]) for block in blocks] == [4, 4, 2]
+
+
+def test_a_recording_that_is_still_packed_is_named(tmp_path: Path) -> None:
+    Recording(2).write(tmp_path / "00002")
+    (tmp_path / "00003.tar.gz").write_bytes(b"x")
+    (tmp_path / "00002.tar.gz").write_bytes(b"its archive may stay beside it")
+    (tmp_path / "papers.tar.gz").write_bytes(b"x")
+    converter = _converter(tmp_path)
+    assert converter.persons() == ["00002", "00003"]
+    assert _converter(tmp_path, split="train").persons() == ["00002", "00003"]
+    with pytest.raises(DataError, match=r"00003\.tar\.gz is still packed; unpack it"):
+        read_person(converter, "00003")
+    _, tally = read_person(_converter(tmp_path, skip_damaged=True), "00003")
+    assert [(skip.reason, Path(skip.what).name) for skip in tally.skipped] == [
+        (DAMAGED, "00003.tar.gz is still packed")
+    ]
+    assert converter.source_files("00003") == []
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6, 8])
+def test_a_frame_that_wants_to_be_turned_is_not_cropped_wrongly_but_skipped(tmp_path: Path, orientation: int) -> None:
+    recording = Recording(3)
+    for name, value in (("00000.jpg", 1), ("00001.jpg", orientation)):
+        exif = Image.Exif()
+        exif[0x0112] = value
+        recording.pictures[name] = encode(photograph(), "JPEG", exif=exif)
+    columns, tally = read_person(_write(tmp_path, recording), "00002")
+    assert columns["frame"].tolist() == ["00002/frames/00000.jpg", "00002/frames/00002.jpg"]
+    assert tally.skipped == [(pictures.TURNED, "00002/frames/00001.jpg")]

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -54,14 +55,31 @@ def test_files_that_are_gone_are_named(tmp_path: Path) -> None:
             describe(tmp_path / "gone.mat")
 
 
-def test_a_stamp_notices_another_size_and_another_file(tmp_path: Path) -> None:
+def test_a_stamp_notices_another_size_content_and_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("1")
-    before = stamp_of([path, tmp_path])
-    assert stamp_of([path, tmp_path]) == before
+    before = stamp_of([path])
+    assert stamp_of([path]) == before
+    path.write_text("2")
+    os.utime(path, ns=(1, 1))  # clocks of file systems may be too slow for a test
+    same_size = stamp_of([path])
     path.write_text("12")
-    assert stamp_of([path, tmp_path]) != before
-    assert stamp_of([path]) != stamp_of([])
+    (tmp_path / "b").write_text("12")
+    assert len({before, same_size, stamp_of([path]), stamp_of([]), stamp_of([tmp_path / "b"])}) == 5
+
+
+def test_a_stamp_of_a_folder_notices_every_file_below(tmp_path: Path) -> None:
+    below = tmp_path / "frames" / "deep" / "1.jpg"
+    below.parent.mkdir(parents=True)
+    below.write_bytes(b"1")
+    stamps = [stamp_of([tmp_path / "frames"])]
+    assert stamp_of([tmp_path / "frames"]) == stamps[0]
+    below.write_bytes(b"2")
+    os.utime(below, ns=(1, 1))
+    stamps.append(stamp_of([tmp_path / "frames"]))
+    below.rename(below.with_name("2.jpg"))
+    stamps.append(stamp_of([tmp_path / "frames"]))
+    assert len(set(stamps)) == 3
 
 
 def test_the_manifest_counts_persons_and_is_plain_json() -> None:

@@ -246,3 +246,14 @@ def test_another_source_is_refused_saying_what_was_expected(tmp_path: Path) -> N
         MPIIFaceGaze(tmp_path, ConvertOptions()).persons()
     with pytest.raises(UsageError, match="MPIIFaceGaze has no option subset"):
         MPIIFaceGaze(tmp_path, ConvertOptions(subset="all"))
+
+
+@pytest.mark.parametrize("name", ["p07.mat.gz", "p07.zip"])
+def test_a_person_who_is_still_packed_is_named(source: Path, name: str) -> None:
+    (source / name).write_bytes(b"x")
+    (source / "p00.mat.gz").write_bytes(b"its archive may stay beside it")
+    converter = MPIIFaceGaze(source, ConvertOptions(size=SMALL))
+    assert converter.persons() == ["p00", "p01", "p07"]
+    assert converter.source_files("p07") == []
+    with pytest.raises(DataError, match=rf"{name} is still packed; unpack it"):
+        convert(source, "p07", size=SMALL)

@@ -11,7 +11,7 @@ import scipy.io
 from mpiigaze_files import cell, day_path, eye_struct, write_day, write_list, write_mpiigaze
 from privateyes.errors import DataError, UsageError
 from privateyes.tasks.gaze.prepare.converter import DAMAGED, ConvertOptions
-from privateyes.tasks.gaze.prepare.mpiigaze import BAD_LINE, DAMAGED_DAY, NO_DAY, NO_FRAME, TWICE, MPIIGaze
+from privateyes.tasks.gaze.prepare.mpiigaze import BAD_LINE, DAMAGED_DAY, NO_DAY, NO_FOLDER, NO_FRAME, TWICE, MPIIGaze
 from privateyes.tasks.gaze.prepare.mpiigaze_day import read_day
 from privateyes.tasks.gaze.prepare.tally import Tally
 
@@ -280,7 +280,7 @@ def test_another_size_is_brought_to_the_one_asked_for(source: Path) -> None:
         ("gaze", [1.0, 0.0, 0.0], "gaze points away from the camera"),
         ("pose", [0.0, np.inf, 0.0], "gaze or head pose is not a number"),
         ("pose", [0.0, 2.0, 0.0], "head is turned away from the camera"),
-        ("pose", [0.0, 0.0, 3.5], "head is turned away from the camera"),
+        ("pose", [0.0, 0.0, 3.5], "head's rotation vector is longer than half a turn, as one in degrees is"),
     ],
 )
 def test_a_row_with_impossible_labels_is_named_and_its_other_eye_is_kept(
@@ -404,3 +404,30 @@ def test_a_handful_of_labels_is_not_suspected(tmp_path: Path) -> None:
     write_day(day_path(tmp_path, "p00", 1), up, up, names)
     write_list(tmp_path, "p00", [f"day01/{name} left" for name in names])
     assert convert(tmp_path)[1].warnings == []
+
+
+def test_rotation_vectors_in_degrees_are_refused_as_such(source: Path) -> None:
+    left = eye_struct(5, 1)
+    left["pose"] = np.rad2deg(left["pose"])
+    write_day(day_path(source, "p00", 1), left, eye_struct(5, 51), [f"{frame:04d}.jpg" for frame in range(1, 6)])
+    with pytest.raises(DataError, match=r"day01\.mat, data\.left\.pose: .* look like degrees; store them in radians"):
+        convert(source)
+
+
+def test_a_person_who_is_still_packed_is_named(source: Path) -> None:
+    (source / "Data/Normalized/p07.zip").write_bytes(b"x")
+    assert MPIIGaze(source, ConvertOptions()).persons() == ["p00", "p01", "p07"]
+    with pytest.raises(DataError, match=r"p07\.zip is still packed; unpack it"):
+        convert(source, "p07")
+    _, tally = convert(source, "p07", skip_damaged=True)
+    assert [skip.reason for skip in tally.skipped] == [DAMAGED]
+    assert MPIIGaze(source, ConvertOptions()).source_files("p07") == []
+
+
+def test_a_person_with_a_list_and_without_images_is_named_and_stops_nobody(source: Path) -> None:
+    write_list(source, "p09", ["day01/0001.jpg left"])
+    assert MPIIGaze(source, ConvertOptions()).persons() == ["p00", "p01", "p09"]
+    assert MPIIGaze(source, ConvertOptions(subset="all")).persons() == ["p00", "p01"]
+    rows, tally = convert(source, "p09")
+    assert rows == {}
+    assert [skip.reason for skip in tally.skipped] == [NO_FOLDER]

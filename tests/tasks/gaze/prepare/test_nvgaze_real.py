@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from originals import REAL_PREAMBLE, encode, read_person, write_real
 from privateyes.errors import DataError
 from privateyes.tasks.gaze.prepare import nvgaze_labels as labels
-from privateyes.tasks.gaze.prepare import nvgaze_real
+from privateyes.tasks.gaze.prepare import nvgaze_real, pictures
 from privateyes.tasks.gaze.prepare.converter import DAMAGED, ConvertOptions
 from privateyes.tasks.gaze.prepare.nvgaze import NVGaze
 from privateyes.tasks.gaze.prepare.tally import Tally
@@ -204,3 +205,42 @@ def test_a_list_that_is_no_utf_8_stops_before_the_first_image(tmp_path: Path) ->
         file.write(b"1.png,L,0.1,\xe9\n")
     with pytest.raises(DataError, match=r"01\.csv: no UTF-8 text"):
         next(_converter(source).blocks("p01", Tally()))
+
+
+def test_a_person_who_is_still_packed_is_named(tmp_path: Path) -> None:
+    source = _source(tmp_path, ["0.png,L,0.1,0.2"])
+    (source / "02.zip").write_bytes(b"x")
+    converter = _converter(source)
+    assert converter.persons() == ["p01", "p02"]
+    with pytest.raises(DataError, match=r"02\.zip is still packed; unpack it"):
+        read_person(converter, "p02")
+
+
+def test_a_folder_of_archives_only_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "02.tar.gz").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"neither 01\.csv with 01/ nor .*; unpack the archives first"):
+        _converter(tmp_path).persons()
+
+
+def test_an_image_that_wants_to_be_turned_is_skipped(tmp_path: Path) -> None:
+    source = _source(tmp_path, ["0.png,L,0.1,0.2", "1.png,L,0.1,0.2"])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (source / "01" / "1.png").write_bytes(encode(_eye(1), exif=exif))
+    _, tally = read_person(_converter(source), "p01")
+    assert tally.skipped == [(pictures.TURNED, "01/1.png")]
+
+
+@pytest.mark.parametrize(("separator", "named"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_a_list_with_other_separators_is_refused_by_their_name(tmp_path: Path, separator: str, named: str) -> None:
+    rows = [separator.join([f"{index}.png", "L", "0,1", "0,2"]) for index in range(3)]
+    with pytest.raises(
+        DataError, match=rf"01\.csv: the columns are separated by {named} .*; save the list with commas"
+    ):
+        read_person(_converter(_source(tmp_path, rows)), "p01")
+
+
+def test_other_separators_within_the_preamble_are_no_fault(tmp_path: Path) -> None:
+    preamble = ["a;b;c;d;e", *REAL_PREAMBLE[1:]]
+    _, tally = read_person(_converter(_source(tmp_path, ["0.png,L,0.1,0.2"], preamble)), "p01")
+    assert tally.used == 1

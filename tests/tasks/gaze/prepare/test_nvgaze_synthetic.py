@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from originals import SYNTHETIC_HEADER, encode, read_person, synthetic_row, write_synthetic
 from privateyes.errors import DataError
 from privateyes.tasks.gaze.prepare import nvgaze_labels as labels
-from privateyes.tasks.gaze.prepare import nvgaze_synthetic
+from privateyes.tasks.gaze.prepare import nvgaze_synthetic, pictures
 from privateyes.tasks.gaze.prepare.converter import DAMAGED, ConvertOptions
 from privateyes.tasks.gaze.prepare.nvgaze import NVGaze
 from privateyes.tasks.gaze.prepare.tally import Tally
@@ -259,3 +260,36 @@ def test_the_archive_is_closed_when_a_reader_stops_early(tmp_path: Path, monkeyp
     assert opened[0].fp is not None
     blocks.close()  # type: ignore[attr-defined]
     assert opened[0].fp is None
+
+
+def test_a_package_that_is_still_packed_is_named(tmp_path: Path) -> None:
+    _package(tmp_path, [synthetic_row(0, 10.0, 5.0)])
+    (tmp_path / f"{PACKAGE[:-1]}2.zip").write_bytes(b"x")
+    (tmp_path / "nvgaze_male_01_public_50K_1.tar.gz").write_bytes(b"x")
+    converter = _converter(tmp_path)
+    assert converter.persons() == ["female_01", "male_01"]
+    for person, name in (("female_01", "nvgaze_female_01_public_50K_2"), ("male_01", "nvgaze_male_01_public_50K_1")):
+        with pytest.raises(DataError, match=rf"{name}\.\S* is still packed; unpack it"):
+            read_person(converter, person)
+    columns, tally = read_person(_converter(tmp_path, skip_damaged=True), "female_01")
+    assert len(columns["image"]) == 1
+    assert [skip.reason for skip in tally.skipped] == [DAMAGED]
+    assert any(path.suffix == ".zip" for path in converter.source_files("female_01"))
+
+
+def test_a_list_with_semicolons_is_refused_by_their_name(tmp_path: Path) -> None:
+    package = _package(tmp_path, [synthetic_row(0, 10.0, 5.0)])
+    path = package / "footage_description.csv"
+    path.write_text(path.read_text().replace(",", ";"))
+    with pytest.raises(DataError, match=r"footage_description\.csv: the columns are separated by semicolons \(;\)"):
+        read_person(_converter(tmp_path), "female_01")
+
+
+def test_an_image_that_wants_to_be_turned_is_skipped(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    name = "type_img_frame_000001.png"
+    images = {**_images(), name: encode(_eye(1), exif=exif)}
+    write_synthetic(tmp_path / PACKAGE, [synthetic_row(0, 10.0, 5.0), synthetic_row(1, 10.0, 5.0)], images)
+    _, tally = read_person(_converter(tmp_path), "female_01")
+    assert tally.skipped == [(pictures.TURNED, f"{PACKAGE}/{name}")]

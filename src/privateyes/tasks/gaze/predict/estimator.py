@@ -44,6 +44,7 @@ class ModelFacts:
         pictures: what is done to every picture first.
         dataset: what its training data were converted from, such as "mpiigaze"; None where the file does not say.
         source: the run, the way and the round that it comes from.
+        licence: of its training data, in the words of their file; None where the file does not say.
     """
 
     model: str
@@ -54,12 +55,14 @@ class ModelFacts:
     pictures: Pictures
     dataset: str | None = None
     source: str = ""
+    licence: str | None = None
 
     @classmethod
-    def of_task(cls, task: GazeTask, dataset: str | None) -> ModelFacts:
+    def of_task(cls, task: GazeTask, dataset: str | None, licence: str | None = None) -> ModelFacts:
         """The facts of what a task trains."""
         inputs = find_kind(task.model).inputs
-        return cls(task.model, inputs, task.image_shape, task.eye_shape, task.label, task.pictures, dataset)
+        facts = cls(task.model, inputs, task.image_shape, task.eye_shape, task.label, task.pictures, dataset)
+        return replace(facts, licence=licence)
 
     @property
     def trained_equalised(self) -> bool:
@@ -129,6 +132,8 @@ class ModelFacts:
                 ),
                 dataset=None if tree["dataset"] is None else str(tree["dataset"]),
                 source=str(tree["source"]),
+                # Older descriptions do not have it.
+                licence=None if tree.get("licence") is None else str(tree["licence"]),
             )
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise DataError(f"the model's description is damaged ({error})", "write it again") from error

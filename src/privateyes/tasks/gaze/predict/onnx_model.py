@@ -44,6 +44,11 @@ def licence_note(facts: ModelFacts) -> str:
     """What is known about the terms of a model's training data."""
     if facts.dataset == RENDERED:
         return "trained on synthetic eyes, to which no data set's terms apply"
+    if facts.licence is not None:
+        what = facts.dataset or "data"
+        return (
+            f"trained on {what}, whose file states: {facts.licence}; whoever shares this file has to look at its terms"
+        )
     licence = _LICENCES.get(facts.dataset or "")
     if licence is None:
         return _UNKNOWN_LICENCE

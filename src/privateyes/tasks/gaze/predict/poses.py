@@ -16,6 +16,7 @@ Eye = Literal["left", "right"]
 
 _COLUMNS: Final = ("image", "pitch_deg", "yaw_deg")
 _TABLE: Final = "a CSV file with the columns image, pitch_deg, yaw_deg and, where there are right eyes, eye"
+_OTHER_SEPARATORS: Final = MappingProxyType({";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"})
 # As for labels: a head that is turned further shows no eye.
 _LARGEST_DEG: Final = 90.0
 
@@ -80,6 +81,10 @@ def _read_table(path: Path) -> dict[str, Attributes]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table ({error})", f"give {_TABLE}") from error
     missing = [name for name in _COLUMNS if name not in header]
+    for separator, called in _OTHER_SEPARATORS.items():
+        if missing and len(header) == 1 and separator in header[0]:
+            problem = f"{path}: the columns are separated by {called} and not by commas"
+            raise DataError(problem, "save the table with commas, and with points in its numbers")
     if missing:
         raise DataError(f"{path}: there is no column {missing[0]}", f"give {_TABLE}")
     table: dict[str, Attributes] = {}

@@ -25,6 +25,23 @@ from privateyes.tasks.gaze.stored import open_file, source_dataset
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp")
 _DATA_SUFFIXES: Final = (".h5", ".hdf5")
+# What lies beside pictures and is none; everything else in a folder is named.
+_NO_PICTURES: Final = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".md",
+    ".json",
+    ".jsonl",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".xml",
+    ".html",
+    ".pdf",
+)
+_VIDEOS: Final = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mts", ".ogv", ".3gp")
+_ARRAYS: Final = (".npy", ".npz", ".mat", ".pt", ".pkl")
 # Data files hold left eyes, and right ones that look like them: nothing is mirrored.
 _STORED: Final = "as stored"
 # Rows at a time: large enough to be quick, small enough for faces of 448 pixels.
@@ -102,13 +119,53 @@ def find_pictures(target: Path) -> list[Path]:
         DataError: there is none.
     """
     if target.is_file():
+        if target.suffix.lower() in (*_VIDEOS, *_ARRAYS):
+            fault = _fault_of_kind(target)
+            raise DataError(f"{target}: {fault.problem}", fault.remedy)
         return [target]
     if not target.is_dir():
         raise DataError(f"{target}: there is no such file or folder", "check the path")
     found = sorted(path for path in target.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
     if not found:
-        raise DataError(f"{target} holds no picture", f"name a folder with {', '.join(_SUFFIXES)} files")
+        other = next(iter(_others(target)), None)
+        there = f", but {_name_below(other, target)}: {_fault_of_kind(other).problem}" if other else ""
+        raise DataError(f"{target} holds no picture{there}", f"name a folder with {', '.join(_SUFFIXES)} files")
     return found
+
+
+def skip_other_files(target: Path, skips: Skips) -> None:
+    """Note whatever lies in a folder and is no picture that is read here; tables, texts and hidden files aside.
+
+    Args:
+        target: a folder, or a single picture, beside which nothing is looked at.
+        skips: where they are noted.
+    """
+    for path in _others(target):
+        skips.add(path, _name_below(path, target), _fault_of_kind(path))
+
+
+def _others(target: Path) -> list[Path]:
+    """What is no picture, sorted; nothing for a single file."""
+    known = (*_SUFFIXES, *_NO_PICTURES)
+    return sorted(
+        path
+        for path in (target.rglob("*") if target.is_dir() else ())
+        if path.suffix.lower() not in known
+        and not any(part.startswith(".") for part in path.relative_to(target).parts)
+        and path.is_file()
+    )
+
+
+def _fault_of_kind(path: Path) -> DataError:
+    """Why a file is not read, by its name."""
+    suffix = path.suffix.lower()
+    if suffix in _VIDEOS:
+        return DataError("a video, which is not read", "store its frames as pictures")
+    if suffix in _ARRAYS:
+        return DataError("an array, which is not read", "store its images as pictures, or in a data file (.h5)")
+    if suffix in _DATA_SUFFIXES:
+        return DataError("a data file, which is read on its own only", "name it in place of the folder")
+    return DataError(f"no {', '.join(_SUFFIXES)} file, so it was not read", "convert it")
 
 
 def load_picture(path: Path) -> Image.Image:
@@ -137,6 +194,7 @@ def picture_batches(target: Path, facts: ModelFacts, poses: PoseSource, eye: Eye
     _refuse_missing_inputs(facts, poses)
     paths = find_pictures(target)
     folder = target if target.is_dir() else target.parent
+    skip_other_files(target, skips)
     for start in range(0, len(paths), _ROWS):
         rows = []
         for path in paths[start : start + _ROWS]:

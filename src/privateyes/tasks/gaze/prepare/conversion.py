@@ -14,8 +14,8 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Generator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -23,10 +23,10 @@ from typing import Any, Final, Protocol
 import h5py
 
 from privateyes.errors import DataError
-from privateyes.files import force_directory, write_atomically
+from privateyes.files import force_directory, sole_process, write_atomically
 from privateyes.tasks.gaze.dataset import refuse_place, require_space
 from privateyes.tasks.gaze.layout import LAYOUT_VERSION, refuse_bad_name
-from privateyes.tasks.gaze.prepare.converter import DAMAGED, Block, Converter, ConvertOptions, open_converter
+from privateyes.tasks.gaze.prepare.converter import DAMAGED, Block, Converter, ConvertOptions, caution, open_converter
 from privateyes.tasks.gaze.prepare.manifest import (
     describe_source,
     manifest_bytes,
@@ -83,12 +83,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What became of it: tallies by person, and the files written."""
+    """What became of it: tallies by person, and the files written.
+
+    Attributes:
+        caution: what to know before one relies on the converter; empty if there is nothing.
+    """
 
     tallies: dict[str, Tally]
     out: Path
     manifest: Path
     skipped: Path
+    caution: str = ""
 
 
 def convert(request: Request, observer: Observer) -> Conversion:
@@ -100,7 +105,8 @@ def convert(request: Request, observer: Observer) -> Conversion:
 
     Raises:
         DataError: the source is not this data set or is damaged, OUT is there or cannot be written, the parts belong
-            to another conversion, or nobody has a usable row.
+            to another conversion, another process works on the same OUT, a source file changes while it is read, or
+            nobody has a usable row.
         UsageError: there is no such converter, or an option makes no sense for it.
     """
     if request.out.exists():
@@ -108,6 +114,11 @@ def convert(request: Request, observer: Observer) -> Conversion:
     refuse_place(request.out)
     converter = open_converter(request.dataset, request.source, request.options)
     persons = _chosen(request, list(converter.persons()))
+    with _sole_writer(request):
+        return _convert(request, converter, persons, observer)
+
+
+def _convert(request: Request, converter: Converter, persons: list[str], observer: Observer) -> Conversion:
     _open_parts(request)
     records: dict[str, Record] = {}
     for number, person in enumerate(persons, 1):
@@ -133,8 +144,28 @@ def _chosen(request: Request, present: list[str]) -> list[str]:
     return [person for person in present if person in request.persons]
 
 
+@contextmanager
+def _sole_writer(request: Request) -> Iterator[None]:
+    """Make the folder of parts and keep every other conversion to the same OUT from it."""
+    with ExitStack() as held:
+        try:
+            request.parts.mkdir(exist_ok=True)
+            held.enter_context(sole_process(request.parts))
+        except BlockingIOError:
+            problem = f"another process is converting to {request.out}"
+            raise DataError(problem, "wait for it to end, or choose another name for OUT") from None
+        except OSError as error:
+            problem = f"{request.out}: the folder {request.out.parent} cannot be written ({error.strerror})"
+            raise DataError(problem, "choose another folder") from error
+        if request.out.exists():  # since the first look; its folder of parts is gone, and this one is empty
+            with suppress(OSError):
+                request.parts.rmdir()
+            raise DataError(f"{request.out} is there already", "choose another name, or delete it")
+        yield
+
+
 def _open_parts(request: Request) -> None:
-    """Make the folder of parts, or see that an earlier run with the same settings made it."""
+    """Begin in the folder of parts, or see that an earlier run with the same settings did."""
     plan: dict[str, Any] = {
         "converter": request.dataset,
         "source": str(request.source.resolve()),
@@ -144,7 +175,6 @@ def _open_parts(request: Request) -> None:
     }
     path = request.parts / _PLAN
     try:
-        request.parts.mkdir(exist_ok=True)
         if not path.exists():
             if any(request.parts.iterdir()):
                 raise DataError(f"{request.parts} holds other files", "choose another name for OUT, or delete it")
@@ -187,7 +217,11 @@ def _person_done(request: Request, converter: Converter, person: str, observer: 
             observer.rows_read(_rows_of(block))
 
     write_part(part, watched(), tally, converter.devices(person), request.options.limit)
-    record = Record(stamp, tally, [describe_source(path, request.source) for path in sources])
+    described = [describe_source(path, request.source) for path in sources]
+    if stamp_of(sources) != stamp:
+        problem = f"{request.source}: files of person {person} have changed while they were read"
+        raise DataError(problem, "run the command again when they are complete: this person is converted anew")
+    record = Record(stamp, tally, described)
     write_record(part, record)
     return record, False
 
@@ -216,7 +250,8 @@ def _finish(request: Request, converter: Converter, records: dict[str, Record]) 
         ) from error
     with suppress(OSError):  # OUT is complete; what is left of the parts is in nobody's way
         shutil.rmtree(request.parts)
-    return Conversion({person: record.tally for person, record in records.items()}, request.out, manifest, skipped)
+    tallies = {person: record.tally for person, record in records.items()}
+    return Conversion(tallies, request.out, manifest, skipped, caution(request.dataset))
 
 
 def _join(joined: Path, parts: Sequence[Part], converter: Converter) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from privateyes.tasks.gaze.prepare.tally import Tally
 Block = Mapping[str, NDArray[Any]]
 BLOCK_ROWS: Final = 512
 DAMAGED: Final = "damaged file"
+_ARCHIVE: Final = re.compile(r"(.+?)\.(?:tar\.[a-z0-9]+|tar|tgz|zip|7z|rar|gz|bz2|xz)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,21 @@ CONVERTERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 )
 
 
+# Converters that were held against originals; the others were written from the published formats and never met any.
+_MET_ORIGINALS: Final = frozenset({"mpiigaze"})
+
+
+def caution(name: str) -> str:
+    """What to know before one relies on a converter; empty if its output was compared with the original data's.
+
+    Args:
+        name: one of `CONVERTERS`.
+    """
+    if name in _MET_ORIGINALS:
+        return ""
+    return f"the converter for {name} follows the published format and never met the original data"
+
+
 def open_converter(name: str, source: Path, options: ConvertOptions) -> Converter:
     """The converter of a data set.
 
@@ -138,6 +155,25 @@ def refuse_options_of_others(dataset: str, options: ConvertOptions, known: Colle
         if option.name not in {*known, "limit", "skip_damaged"} and chosen != option.default:
             problem = f"{dataset} has no option {option.name.replace('_', '-')} (here {chosen})"
             raise UsageError(problem, "leave it out")
+
+
+def still_packed(folder: Path, names: re.Pattern[str]) -> dict[str, Path]:
+    """Archives of what a converter looks for, beside which it does not lie unpacked: its name -> the archive.
+
+    Args:
+        folder: where the converter looks; a missing one holds no archive.
+        names: what it looks for.
+    """
+    if not folder.is_dir():
+        return {}
+    found = ((_ARCHIVE.fullmatch(path.name), path) for path in sorted(folder.iterdir()))
+    named = {match[1]: path for match, path in found if match and names.fullmatch(match[1]) and path.is_file()}
+    return {name: path for name, path in named.items() if not (folder / name).exists()}
+
+
+def packed_error(archive: Path) -> DataError:
+    """What is said of an archive that nobody unpacked."""
+    return DataError(f"{archive} is still packed", "unpack it where it lies")
 
 
 def stop_or_skip(error: DataError, options: ConvertOptions, tally: Tally) -> None:

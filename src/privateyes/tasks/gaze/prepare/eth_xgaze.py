@@ -35,7 +35,9 @@ from privateyes.tasks.gaze.prepare.converter import (
     BLOCK_ROWS,
     Block,
     ConvertOptions,
+    packed_error,
     refuse_options_of_others,
+    still_packed,
     stop_or_skip,
 )
 from privateyes.tasks.gaze.prepare.tally import Tally
@@ -44,6 +46,7 @@ FOLDERS: Final = ("train", "test", "test_person_specific")
 SPLIT_FILE: Final = "train_test_split.json"
 CAMERAS: Final = 64
 _FILE: Final = re.compile(r"(subject[0-9]{4})\.h5")
+_PACKED: Final = re.compile(r"subject[0-9]{4}(?:\.h5)?")
 _BLOCK_BYTES: Final = 32 << 20
 _LARGEST_CHUNK_BYTES: Final = 256 << 20
 # The whole data set has a million; a damaged header may speak of any number.
@@ -96,7 +99,7 @@ class EthXGaze:
             if any(_FILE.fullmatch(path.name) for path in _entries(self._source)):
                 raise DataError(problem, "name the folder above the files: it holds train/ and test/")
             raise DataError(problem, "name the unpacked folder of the preprocessed release (xgaze_224 or xgaze_448)")
-        return sorted({*names, *self._listed()})
+        return sorted({*names, *self._listed(), *self._packed()})
 
     def devices(self, person: str) -> Sequence[str]:
         """Camera 0, 1, ... up to the largest index in the file; none if the file is damaged, which `blocks` reports."""
@@ -117,6 +120,8 @@ class EthXGaze:
         """See `Converter.blocks`."""
         path = self._path(person)
         try:
+            if person in self._packed() and not os.path.exists(path):
+                raise packed_error(self._packed()[person])
             with _open(path) as file:
                 if "face_gaze" not in file:
                     if path.parent.name == "train":
@@ -131,6 +136,15 @@ class EthXGaze:
     def _files(self) -> list[Path]:
         folders = [self._source / name for name in FOLDERS if os.path.isdir(self._source / name)]
         return [path for folder in folders for path in _entries(folder) if _FILE.fullmatch(path.name)]
+
+    def _packed(self) -> dict[str, Path]:
+        """Person -> archive that nobody unpacked."""
+        return {
+            f"{_prefix(folder)}{name.removesuffix('.h5')}": path
+            for folder in FOLDERS
+            for name, path in still_packed(self._source / folder, _PACKED).items()
+            if not os.path.exists(self._source / folder / f"{name.removesuffix('.h5')}.h5")
+        }
 
     def _listed(self) -> list[str]:
         """Training persons that train_test_split.json names, whether their files are there or not."""

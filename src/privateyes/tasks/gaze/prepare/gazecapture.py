@@ -18,7 +18,8 @@ four `IsValid` are 1: its face, both of its eyes and its face grid. What comes o
 
 There is no head pose and there are no gaze angles. Boxes are cut as the release's own program for PyTorch does:
 fractions of pixels are cut off, the face's box grows by one pixel to the left and upwards, an eye's box begins one
-pixel higher and is relative to the grown face, and what lies outside of the frame is black.
+pixel higher and is relative to the grown face, and what lies outside of the frame is black. A frame that its file wants
+shown turned (EXIF orientation) is skipped: nobody knows which way its boxes are meant.
 """
 
 from __future__ import annotations
@@ -38,7 +39,14 @@ from PIL import Image
 from privateyes.errors import DataError, UsageError
 from privateyes.tasks.gaze.layout import GRID_CELLS, LARGEST_POINT_CM
 from privateyes.tasks.gaze.prepare import pictures
-from privateyes.tasks.gaze.prepare.converter import Block, ConvertOptions, refuse_options_of_others, stop_or_skip
+from privateyes.tasks.gaze.prepare.converter import (
+    Block,
+    ConvertOptions,
+    packed_error,
+    refuse_options_of_others,
+    still_packed,
+    stop_or_skip,
+)
 from privateyes.tasks.gaze.prepare.pictures import Box
 from privateyes.tasks.gaze.prepare.rows import Row, in_blocks
 from privateyes.tasks.gaze.prepare.tally import Tally
@@ -115,7 +123,7 @@ class GazeCapture:
         self._options = options
 
     def persons(self) -> Sequence[str]:
-        """The recordings of the split, sorted. One whose info.json is damaged stays, so that it is reported.
+        """The recordings of the split, sorted. One that is packed or whose info.json is damaged stays, to be reported.
 
         Raises:
             DataError: SOURCE holds no recording, or none of the split.
@@ -124,6 +132,7 @@ class GazeCapture:
         names = sorted(path.name for path in found if _FOLDER.fullmatch(path.name) and os.path.isdir(path))
         if not names:
             raise self._not_gazecapture()
+        names = sorted({*names, *still_packed(self._source, _FOLDER)})
         if self._options.split is None:
             return names
         chosen = [name for name in names if self._split_of(name) in (self._options.split, None)]
@@ -146,7 +155,10 @@ class GazeCapture:
 
     def blocks(self, person: str, tally: Tally) -> Iterator[Block]:
         """See `Converter.blocks`."""
+        archive = still_packed(self._source, _FOLDER).get(person)
         try:
+            if archive is not None:
+                raise packed_error(archive)
             recording = _read_recording(self._source / person)
         except DataError as error:
             stop_or_skip(error, self._options, tally)
@@ -175,6 +187,9 @@ class GazeCapture:
             except DataError as error:
                 tally.skip(UNREADABLE, error.problem)
                 continue
+            if pictures.is_turned(picture):
+                tally.skip(pictures.TURNED, what)
+                continue
             crops = _crops(picture.convert("RGB"), recording.boxes[index], size)
             if isinstance(crops, str):
                 tally.skip(crops, what)
@@ -193,7 +208,7 @@ class GazeCapture:
         problem = f"{self._source}: no recording of GazeCapture, which are folders 00002, 00003, ..."
         if os.path.isfile(self._source / "frames.json"):
             return DataError(problem, "this is a single recording: name the folder that holds it")
-        if any(path.name.endswith(".tar.gz") for path in _entries(self._source)):
+        if still_packed(self._source, _FOLDER):
             return DataError(problem, "unpack the archives (.tar.gz) first")
         return DataError(problem, "name the folder into which the release was unpacked")
 

@@ -66,10 +66,22 @@ def describe_source(path: Path, root: Path) -> dict[str, Any]:
 
 
 def stamp_of(paths: Sequence[Path]) -> str:
-    """A short text that changes if a source file gets another size; enough to notice another download."""
+    """A short text that changes if a source file is replaced or written to, whatever its size; contents are not read.
+
+    A folder stands for all files below it.
+
+    Raises:
+        DataError: something cannot be read.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path}\0{-1 if path.is_dir() else _size_of(path)}\n".encode("utf-8", "surrogateescape"))
+        files = sorted(below for below, _ in _files_below(path)) if path.is_dir() else [""]
+        digest.update(f"{path}\0{len(files)}\n".encode("utf-8", "surrogateescape"))
+        for below in files:
+            status = _status_of(path / below)
+            # The time of the last change of the entry is nobody's to set: a copy that keeps its times has a new one.
+            facts = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+            digest.update(f"{below}\0{facts}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -149,7 +161,11 @@ def _files_below(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def _size_of(path: Path) -> int:
+    return _status_of(path).st_size
+
+
+def _status_of(path: Path) -> os.stat_result:
     try:
-        return path.stat().st_size
+        return path.stat()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})", "copy it again") from error

@@ -35,13 +35,16 @@ from privateyes.tasks.gaze.prepare.converter import (
     BLOCK_ROWS,
     Block,
     ConvertOptions,
+    packed_error,
     refuse_options_of_others,
+    still_packed,
     stop_or_skip,
 )
 from privateyes.tasks.gaze.prepare.tally import Tally
 
 SIZE: Final = (448, 448)
 _FILE: Final = re.compile(r"(p[0-9]{2})\.mat")
+_PACKED: Final = re.compile(r"p[0-9]{2}(?:\.mat)?")
 _BLOCK_BYTES: Final = 16 << 20
 # What h5py raises for files and chunks that are damaged.
 _DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError)
@@ -82,7 +85,7 @@ class MPIIFaceGaze:
                 raise DataError(problem, "download its normalised part too: p00.mat, p01.mat, ...")
             problem = f"{self._source} holds no file such as p00.mat, so that it is not MPIIFaceGaze"
             raise DataError(problem, "name the folder of the unpacked normalised part, with p00.mat to p14.mat")
-        return names
+        return sorted({*names, *self._packed()})
 
     def devices(self, person: str) -> Sequence[str]:  # noqa: ARG002
         """None: everyone used one laptop."""
@@ -90,11 +93,15 @@ class MPIIFaceGaze:
 
     def source_files(self, person: str) -> Sequence[Path]:
         """The person's file."""
-        return [self._files()[person]]
+        files = self._files()
+        return [files[person]] if person in files else []
 
     def blocks(self, person: str, tally: Tally) -> Iterator[Block]:
         """See `Converter.blocks`."""
-        path = self._files()[person]
+        path = self._files().get(person)
+        if path is None:
+            stop_or_skip(packed_error(self._packed()[person]), self._options, tally)
+            return
         try:
             with _opened(path) as file:
                 faces = _faces(path, file)
@@ -143,6 +150,13 @@ class MPIIFaceGaze:
             theirs, ours = (f"{height}x{width}" for height, width in (faces.shape[2:], SIZE))
             remedy = "use the original files, or bring all images to one size with --size"
             raise DataError(f"{path}: images are {theirs} and not {ours}", remedy)
+
+    def _packed(self) -> dict[str, Path]:
+        """Person -> archive, beside the files of the others."""
+        files = self._files()
+        folder = next(iter(files.values())).parent
+        packed = still_packed(folder, _PACKED)
+        return {person: path for name, path in packed.items() if (person := name.removesuffix(".mat")) not in files}
 
     def _files(self) -> dict[str, Path]:
         """Person -> file, from SOURCE or, if there are none, from the only folder in it that has some."""

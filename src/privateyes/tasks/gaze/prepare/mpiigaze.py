@@ -30,7 +30,9 @@ from privateyes.tasks.gaze.prepare.converter import (
     BLOCK_ROWS,
     Block,
     ConvertOptions,
+    packed_error,
     refuse_options_of_others,
+    still_packed,
     stop_or_skip,
 )
 from privateyes.tasks.gaze.prepare.mpiifacegaze import suspicions
@@ -48,6 +50,7 @@ _LINE: Final = re.compile(r"(day[0-9]{2})/([A-Za-z0-9_\-]{1,64}\.(?:jpg|jpeg|png
 _FEWEST_TO_SUSPECT: Final = 50
 
 NO_FRAME: Final = "list names a frame that is not among the normalised ones"
+NO_FOLDER: Final = "list of a person without normalised images"
 NO_DAY: Final = "list names a day without a file"
 DAMAGED_DAY: Final = "list names a day whose file is damaged"
 BAD_LINE: Final = "line of the list cannot be read"
@@ -117,15 +120,15 @@ class MPIIGaze:
         self._options = options
 
     def persons(self) -> Sequence[str]:
-        """See `Converter.persons`."""
+        """See `Converter.persons`. Who is packed, or has a list only, stays, so that `blocks` reports it."""
         folder = self._source / NORMALISED
         if not folder.is_dir():
             remedy = "name the folder MPIIGaze of the unpacked download, which holds Data/ and Evaluation Subset/"
             raise DataError(f"{folder}: there is no such folder, so that {self._source} is not MPIIGaze", remedy)
-        names = sorted(path.name for path in folder.iterdir() if path.is_dir() and _PERSON.fullmatch(path.name))
+        names = {path.name for path in folder.iterdir() if path.is_dir() and _PERSON.fullmatch(path.name)}
         if not names:
             raise DataError(f"{folder} holds no folder such as p00", "unpack the download again")
-        return names
+        return sorted(names | still_packed(folder, _PERSON).keys() | self._listed())
 
     def devices(self, person: str) -> Sequence[str]:  # noqa: ARG002
         """None: everyone used one laptop."""
@@ -138,6 +141,13 @@ class MPIIGaze:
 
     def blocks(self, person: str, tally: Tally) -> Iterator[Block]:
         """See `Converter.blocks`."""
+        if not self._folder(person).is_dir():
+            archive = still_packed(self._source / NORMALISED, _PERSON).get(person)
+            if archive is None:
+                tally.skip(NO_FOLDER, str(LISTS / f"{person}.txt"))
+            else:
+                stop_or_skip(packed_error(archive), self._options, tally)
+            return
         if self._options.subset == "all":
             yield from self._all(person, tally)
             return
@@ -218,8 +228,17 @@ class MPIIGaze:
     def _list(self, person: str) -> Path:
         return self._source / LISTS / f"{person}.txt"
 
+    def _listed(self) -> set[str]:
+        """Persons who have a list, if lists are used."""
+        folder = self._source / LISTS
+        if self._options.subset != "evaluation" or not folder.is_dir():
+            return set()
+        return {path.stem for path in folder.iterdir() if path.suffix == ".txt" and _PERSON.fullmatch(path.stem)}
+
     def _days(self, person: str) -> dict[str, Path]:
-        """Name of the day -> file, in order."""
+        """Name of the day -> file, in order; none without a folder."""
+        if not self._folder(person).is_dir():
+            return {}
         found = ((_DAY.fullmatch(path.name), path) for path in self._folder(person).iterdir())
         return dict(sorted((match[1], path) for match, path in found if match))
 

@@ -27,6 +27,7 @@ NOT_FINITE: Final = "gaze or head pose is not a number"
 NO_UNIT_VECTOR: Final = "gaze is no unit vector"
 LOOKS_AWAY: Final = "gaze points away from the camera"
 TURNED_AWAY: Final = "head is turned away from the camera"
+OVER_HALF_A_TURN: Final = "head's rotation vector is longer than half a turn, as one in degrees is"
 # float32 vectors deviate by 1e-7; other units or other data by far more.
 _UNIT_TOLERANCE: Final = 1e-3
 _AGAIN: Final = "unpack or copy it again"
@@ -111,7 +112,9 @@ def fault_of_labels(gaze: NDArray[np.float64], head: NDArray[np.float64]) -> str
         return NO_UNIT_VECTOR
     if gaze[2] >= 0:
         return LOOKS_AWAY
-    if _lengths(head) > np.pi or _facing(head[None])[0, 2] <= 0:
+    if _lengths(head) > np.pi:
+        return OVER_HALF_A_TURN
+    if _facing(head[None])[0, 2] <= 0:
         return TURNED_AWAY
     return None
 
@@ -163,6 +166,13 @@ def _array(where: str, eye: Value | None, field: str) -> NDArray[Any]:
 
 def _refuse_other_vectors(path: Path, side: str, eye: EyeDay) -> None:
     """One odd row is skipped; if most rows are odd, the file holds something else."""
+    heads = _lengths(eye.head[np.isfinite(eye.head).all(axis=1)])
+    if len(heads) and np.median(heads) > np.pi:
+        problem = (
+            f"{path}, data.{side}.pose: most rotation vectors are longer than half a turn if they were radians (the "
+            f"median is {np.median(heads):.4g}): they look like degrees"
+        )
+        raise DataError(problem, "store them in radians (numpy.deg2rad), or use the original files")
     finite = np.isfinite(eye.gaze).all(axis=1)
     gaze = eye.gaze[finite]
     if not len(gaze):

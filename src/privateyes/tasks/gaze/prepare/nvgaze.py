@@ -22,7 +22,7 @@ from typing import Final, Literal
 
 from privateyes.errors import DataError, UsageError
 from privateyes.tasks.gaze.prepare import nvgaze_real, nvgaze_synthetic
-from privateyes.tasks.gaze.prepare.converter import Block, ConvertOptions
+from privateyes.tasks.gaze.prepare.converter import Block, ConvertOptions, still_packed
 from privateyes.tasks.gaze.prepare.rows import in_blocks
 from privateyes.tasks.gaze.prepare.tally import Tally
 
@@ -67,7 +67,8 @@ class NVGaze:
             raise DataError(problem, "convert them from two folders into two files")
         if not real and not synthetic:
             problem = f"{self._source}: neither 01.csv with 01/ nor a folder such as nvgaze_female_01_public_50K_1"
-            raise DataError(problem, "name the folder that holds them")
+            packed = still_packed(self._source, nvgaze_real.NUMBER)
+            raise DataError(problem, "unpack the archives first" if packed else "name the folder that holds them")
         if real and self._options.largest_blink is not None:
             raise UsageError("NVGaze's real lists say nothing about blinks", "leave the limit on blinks out")
         return sorted(real or synthetic)

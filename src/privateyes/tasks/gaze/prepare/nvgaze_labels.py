@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -33,6 +35,10 @@ _EYES: Final = {"l": 0, "left": 0, "r": 1, "right": 1}
 # So few labels may all be small, or all be damaged, by chance.
 _FEWEST_TO_JUDGE: Final = 20
 _COPY: Final = "copy it again"
+# A row has four columns at least.
+_FEWEST_SEPARATORS: Final = 3
+_OTHER_SEPARATORS: Final = MappingProxyType({";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"})
+_LINES_TO_JUDGE: Final = 200
 # What file systems allow.
 _LONGEST_NAME_BYTES: Final = 255
 
@@ -109,6 +115,20 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path}: no UTF-8 text ({error.reason})", _COPY) from error
     except (OSError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error})", _COPY) from error
+
+
+def refuse_other_separator(path: Path) -> None:
+    """Refuse a list whose columns are separated by something else than commas, as spreadsheets in many languages do.
+
+    Raises:
+        DataError: it is one, or cannot be read.
+    """
+    lines = [",".join(cells) for _, cells in islice(read_rows(path), _LINES_TO_JUDGE)]
+    commas = sum(line.count(",") >= _FEWEST_SEPARATORS for line in lines)
+    for separator, name in _OTHER_SEPARATORS.items():
+        if sum(line.count(separator) >= _FEWEST_SEPARATORS for line in lines) > commas:
+            problem = f"{path}: the columns are separated by {name} and not by commas"
+            raise DataError(problem, "save the list with commas, and with points in its numbers")
 
 
 def refuse_other_unit(path: Path, pairs: NDArray[np.float64], unit: str) -> None:

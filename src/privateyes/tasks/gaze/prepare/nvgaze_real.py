@@ -30,13 +30,14 @@ from numpy.typing import NDArray
 from privateyes.errors import DataError
 from privateyes.tasks.gaze.prepare import nvgaze_labels as labels
 from privateyes.tasks.gaze.prepare import pictures
-from privateyes.tasks.gaze.prepare.converter import ConvertOptions, stop_or_skip
+from privateyes.tasks.gaze.prepare.converter import ConvertOptions, packed_error, still_packed, stop_or_skip
 from privateyes.tasks.gaze.prepare.rows import Row
 from privateyes.tasks.gaze.prepare.tally import Tally
 
 PREAMBLE: Final = 14
 # The program counts from 1 and stops at 3000.
 EVALUATED: Final = 2999
+NUMBER: Final = re.compile(r"[0-9]{2}")
 _LIST: Final = re.compile(r"([0-9]{2})\.csv")
 # Half of the field's wider side, 40 degrees, with a margin for glances beyond the target.
 _WIDE_RAD: Final = np.deg2rad(25.0)
@@ -76,8 +77,8 @@ class _List:
 def persons(source: Path) -> list[str]:
     """p01, p02, ... for every 01.csv, 02.csv, ..., sorted.
 
-    Beside lists, a folder 03/ without a list counts as well: that the list is missing is reported when p03 is
-    converted.
+    Beside lists, a folder 03/ without a list counts as well, and so does an archive 03.zip: what is missing is reported
+    when p03 is converted.
     """
     try:
         found = list(source.iterdir())
@@ -85,7 +86,8 @@ def persons(source: Path) -> list[str]:
         raise DataError(f"{source} cannot be listed ({error.strerror})", "name the unpacked folder") from error
     numbers = {match[1] for path in found if (match := _LIST.fullmatch(path.name))}
     if numbers:
-        numbers |= {path.name for path in found if re.fullmatch("[0-9]{2}", path.name) and os.path.isdir(path)}
+        numbers |= {path.name for path in found if NUMBER.fullmatch(path.name) and os.path.isdir(path)}
+        numbers |= still_packed(source, NUMBER).keys()
     return sorted(f"p{number}" for number in numbers)
 
 
@@ -112,8 +114,11 @@ def rows(source: Path, person: str, size: tuple[int, int], options: ConvertOptio
     path, folder = source / f"{number}.csv", source / number
     most = EVALUATED if options.subset == "evaluation" else None
     try:
+        if number in still_packed(source, NUMBER):
+            raise packed_error(still_packed(source, NUMBER)[number])
         if not os.path.isdir(folder):
             raise DataError(f"{folder}: the folder of the images that {path.name} lists is missing", "copy it again")
+        labels.refuse_other_separator(path)
         table = _find_columns(path)
         table = replace(table, unit_rad=_look_at_labels(path, table, most, tally))
     except DataError as error:
@@ -142,6 +147,9 @@ def _read_images(
             picture = pictures.read_picture(folder / name, what)
         except DataError as error:
             tally.skip(labels.UNREADABLE, error.problem)
+            continue
+        if pictures.is_turned(picture):
+            tally.skip(pictures.TURNED, what)
             continue
         first_size = first_size or picture.size
         if picture.size != first_size:

@@ -26,7 +26,7 @@ from PIL import Image
 from privateyes.errors import DataError
 from privateyes.tasks.gaze.prepare import nvgaze_labels as labels
 from privateyes.tasks.gaze.prepare import pictures
-from privateyes.tasks.gaze.prepare.converter import ConvertOptions, stop_or_skip
+from privateyes.tasks.gaze.prepare.converter import ConvertOptions, packed_error, still_packed, stop_or_skip
 from privateyes.tasks.gaze.prepare.rows import Row
 from privateyes.tasks.gaze.prepare.tally import Tally
 
@@ -49,13 +49,13 @@ _Archives = dict[str, zipfile.ZipFile | None]
 
 
 def packages(source: Path) -> Mapping[str, list[Path]]:
-    """Person -> folders of its packages, in the order of their numbers; persons are sorted."""
+    """Person -> folders of its packages, in the order of their numbers; persons are sorted.
+
+    The archive of a package that is still packed stands for its folder, so that `rows` reports it.
+    """
     try:
-        found = [
-            (match, path)
-            for path in source.iterdir()
-            if (match := _PACKAGE.fullmatch(path.name)) and os.path.isdir(path)
-        ]
+        there = {path.name: path for path in source.iterdir() if os.path.isdir(path)} | still_packed(source, _PACKAGE)
+        found = [(match, path) for name, path in there.items() if (match := _PACKAGE.fullmatch(name))]
     except OSError as error:
         raise DataError(f"{source} cannot be listed ({error.strerror})", "name the unpacked folder") from error
     grouped: dict[str, list[Path]] = {}
@@ -65,8 +65,9 @@ def packages(source: Path) -> Mapping[str, list[Path]]:
 
 
 def source_files(folders: list[Path]) -> list[Path]:
-    """The lists and archives of a person's packages."""
-    return [path for folder in folders for path in (folder / LABELS, folder / IMAGES) if os.path.exists(path)]
+    """The lists and archives of a person's packages, and packages that are still packed."""
+    files = [path for folder in folders for path in (folder / LABELS, folder / IMAGES, folder)]
+    return [path for path in files if os.path.isfile(path)]
 
 
 def rows(folders: list[Path], size: tuple[int, int], options: ConvertOptions, tally: Tally) -> Iterator[Row]:
@@ -86,6 +87,9 @@ def rows(folders: list[Path], size: tuple[int, int], options: ConvertOptions, ta
     for folder in folders:
         with ExitStack() as stack:
             try:
+                if os.path.isfile(folder):
+                    raise packed_error(folder)
+                labels.refuse_other_separator(folder / LABELS)
                 columns = _find_columns(folder / LABELS, blink)
                 _look_at_labels(folder / LABELS, columns)
                 archives: _Archives = {IMAGES: stack.enter_context(_open_archive(folder / IMAGES))}
@@ -166,7 +170,8 @@ class _Package:
         if member.file_size > _LARGEST_BYTES:
             return labels.UNREADABLE, f"{what}: {member.file_size} bytes are too many for a picture"
         try:
-            return pictures.decode_picture(opened.read(member), what)
+            picture = pictures.decode_picture(opened.read(member), what)
+            return (pictures.TURNED, what) if pictures.is_turned(picture) else picture
         except DataError as error:
             return labels.UNREADABLE, error.problem
         except _DAMAGE as error:

@@ -29,6 +29,8 @@ _JPEGS: Final = ("JPEG", "MPO")
 _MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _LARGEST_BYTES: Final = 64 << 20
 _LARGEST_PIXELS: Final = 64 << 20
+TURNED: Final = "picture is marked to be shown turned (EXIF orientation), and its labels do not say which way is meant"
+_ORIENTATION: Final = 0x0112
 # What Pillow's decoders raise for damaged files.
 _DAMAGE: Final = (
     OSError,
@@ -123,6 +125,14 @@ def decode_picture(content: bytes, where: str) -> Image.Image:
     if fault is not None:
         raise DataError(f"{where}: its picture data are damaged ({fault})", "copy it again")
     return picture
+
+
+def is_turned(picture: Image.Image) -> bool:
+    """Whether the file says, by its EXIF orientation, that its pixels are to be turned or mirrored before a look."""
+    try:
+        return picture.getexif().get(_ORIENTATION, 1) not in (0, 1)
+    except _DAMAGE:  # an entry that nobody can read turns nothing in any viewer
+        return False
 
 
 def grey_pixels(picture: Image.Image, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:

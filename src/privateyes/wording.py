@@ -1,0 +1,8 @@
+"""Numbers with what they count."""
+
+from __future__ import annotations
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 row``, ``2 rows``: for things whose plural ends with s."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
