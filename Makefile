@@ -51,6 +51,7 @@ bench: $(STAMP)  ## speed and memory, side by side with plain averaging; tables,
 	$(BIN)/python benchmarks/aggregation.py --json build/bench/aggregation.json
 	$(BIN)/python benchmarks/cold_start.py --json build/bench/cold_start.json
 	$(BIN)/python benchmarks/private_round.py --json build/bench/private_round.json
+	$(BIN)/python benchmarks/secure_average.py --json build/bench/secure_average.json
 
 bench-full: $(STAMP)  ## aggregation at every size: 1000 clients of 100 million parameters too
 	$(BIN)/python benchmarks/aggregation.py --full --json build/bench/aggregation_full.json
