@@ -66,8 +66,8 @@ def played() -> tuple[World, dict[str, Any]]:
 @pytest.mark.parametrize("step", BEFORE)
 @pytest.mark.parametrize(
     "damage",
-    ["none", "missing", "own missing", "twice", "stranger", "nobody", "another session", "misnamed", "forged", "kind",
-     "swapped"],
+    ["none", "missing", "own missing", "twice", "stranger", "nobody", "another session", "last of another session",
+     "misnamed", "forged", "kind", "of no session", "swapped"],
 )  # fmt: skip
 def test_every_exchange_needs_exactly_one_signed_message_of_each_for_this_session(played, step, damage) -> None:
     world, memories = played
@@ -89,12 +89,15 @@ def test_every_exchange_needs_exactly_one_signed_message_of_each_for_this_sessio
         "stranger": [first, second, replace(third, aggregator=4)],
         "nobody": [first, second, replace(third, aggregator=0)],
         "another session": [first, elsewhere, third],
+        "last of another session": [first, second, signed(replace(third, sid=ZERO), ZERO)],
         "misnamed": [first, signed(replace(second, sid=ZERO), world.sid), third],
         "forged": [first, replace(second, signature=first.signature), third],
         "kind": [first, world.headers[0], third],
+        "of no session": [world.announcements[0], second, third],
         "swapped": [first, replace(third, aggregator=2), replace(second, aggregator=3)],
     }[damage]
-    error = RefusedError if damage == "none" and step in ("commit", "open", "finish") else AbortError
+    unnamed = damage in ("none", "of no session") and step in ("commit", "open", "finish")
+    error = RefusedError if unnamed else AbortError  # these three learn the session from the first message
     with pytest.raises(error):
         _take(world, step, memory, changed)
     # Nothing has happened: with the right messages, in any order, it goes on.

@@ -151,11 +151,13 @@ def _users(tree: ast.Module) -> dict[str, set[str]]:
 
 
 def _distance(file: str, test_file: str) -> int:
-    """0 for ``crypto/field.py`` and ``tests/crypto/test_field.py``, 1 for another test file of that folder, else 2."""
+    """0 for ``crypto/field.py`` and ``tests/crypto/test_field.py``, or ``test_field_of_numbers.py`` beside it; 1 for
+    another test file of that folder; else 2.
+    """
     own, its = Path(file), Path(test_file)
     if own.parent.name != its.parent.name:
         return 2
-    return 0 if its.stem == f"test_{own.stem}" else 1
+    return 0 if f"{its.stem}_".startswith(f"test_{own.stem}_") else 1
 
 
 @cache

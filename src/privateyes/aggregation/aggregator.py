@@ -266,8 +266,7 @@ class Aggregator:
         """
         if self.manifest.is_fixed_cohort:
             return True
-        rho = memory.opened.get(origin.sid)
-        return rho is not None and rho == roster_digest(origin.sid, origin.group_check, origin.roster)
+        return memory.opened.get(origin.sid) == roster_digest(origin.sid, origin.group_check, origin.roster)
 
     # Step 3
 

@@ -30,6 +30,7 @@ from privateyes.aggregation.messages import (
     Agreement,
     Closing,
     Delivery,
+    DeliveryReceipt,
     Message,
     Opening,
     OpeningReceipt,
@@ -97,6 +98,7 @@ ALONE = {
     "void and opened": (lambda world: _closing(world, VOID, OPENED), "signed 2 different endings"),
     "void after all": (lambda world: _closing(world, VOID), "declared the session void, and signed its opening and"),
     "no such ending": (lambda world: _closing(world, 7), "neither opened nor void"),
+    "no such ending beside one": (lambda world: _closing(world, OPENED, 7), "neither opened nor void"),
     "given up and opened": (lambda world: _given_up(world, 4), "gave the session up, and signed its opening and"),
     "given up twice": (lambda world: _given_up(world, 2, 3), "signed 2 different abort notices"),
     "two announcements": (_second_announcement, "(epoch 1) from 2 different states"),
@@ -134,6 +136,13 @@ def _illegal_size(case: Any) -> tuple[list[Message], list[Any]]:
 def _not_voted_for(case: Any) -> tuple[list[Message], list[Any]]:
     world = case.world
     return without(case.said, Vote, of=2), [resigned(world, world.votes[1], entries=world.votes[1].entries[1:])]
+
+
+def _other_group_key(case: Any) -> tuple[list[Message], list[Any]]:
+    world = case.world
+    rho = roster_digest(world.sid, OTHER, world.entries)
+    base = [*without(case.said, RosterCommitment, of=2), preimage(world, group_check=OTHER)]
+    return base, [resigned(world, world.commitments[1], rho=rho)]
 
 
 def _roster_with(case: Any, **changes: Any) -> tuple[list[Message], list[Any]]:
@@ -227,6 +236,7 @@ def _unfit_under_t(case: Any) -> tuple[list[Message], list[Any]]:
 PINNED = {
     "a roster of one": (_illegal_size, "of 1 clients, outside 2..4"),
     "a roster with a header it did not vote for": (_not_voted_for, "with a header that it did not vote for"),
+    "another group key": (_other_group_key, "under another group key than its clients'"),
     "two group keys": (_two_group_keys, "whose clients hold different group keys"),
     "a roster of fresh and repeated updates": (_mixed_origins, "mixes fresh updates with updates that are sent again"),
     "a vote for a forged header": (_unsigned_header, "voted for a header in client 4's name that client 4 did not"),
@@ -264,6 +274,41 @@ def test_unsigned_hints_alone_prove_nothing(make: Any, build: Any, text: str) ->
     assert all("aggregator 2" not in fault.parties for fault in found)
 
 
+def _told(world: Any, messages: list[Message], level: Level, step: str) -> list[tuple[str, tuple[str, ...]]]:
+    """What is said at one level about one step, in order."""
+    found = audit(world.manifest, messages)
+    return [(said.what, said.parties) for said in found.everything if (said.level, said.step) == (level, step)]
+
+
+def test_every_fault_of_a_vote_is_told_by_client_and_five_at_most(make: Any) -> None:
+    case = make()
+    world, own = case.world, ("aggregator 2",)
+    short = resigned(world, world.submissions[2].header, sealed_hashes=world.submissions[2].header.sealed_hashes[:1])
+    made_up = forged(world, replace(world.submissions[4].header, nonce=OTHER))
+    first, third = world.entries[0][1], world.entries[2][1]
+    entries = ((0, first), (1, OTHER), (2, short.hash()), (3, first), (4, made_up.hash()), (98, third), (99, third))
+    vote = resigned(world, world.votes[1], entries=entries)
+    told = [
+        "voted for client 0, which is not in the manifest",
+        "voted for a header in client 2's name with a wrong number of stream keys",
+        "voted for a header of client 1 in place of client 3's",
+        "voted for a header in client 4's name that client 4 did not sign",
+        "voted for client 98, which is not in the manifest",
+    ]
+    record = [*without(case.said, Vote, of=2), short, made_up, vote]
+    assert _told(world, record, Level.PROVEN, "step 2")[:5] == [(what, own) for what in told]
+    assert not [what for what, _ in _told(world, record, Level.PROVEN, "step 2") if "client 99" in what]
+
+
+def test_a_roster_that_nobody_knows_hides_no_illegal_one_of_the_same_signer(make: Any) -> None:
+    case = make()
+    base, (illegal,) = _illegal_size(case)
+    unknown = resigned(case.world, illegal, rho=OTHER)
+    for both in ([illegal, unknown], [unknown, illegal]):
+        (told,) = _told(case.world, [*base, *both], Level.PROVEN, "step 2")
+        assert told == ("signed a roster of 1 clients, outside 2..4", ("aggregator 2",))
+
+
 # How a session ended
 
 
@@ -290,6 +335,25 @@ def test_given_up_and_said_to_be_opened_is_proven_without_an_opening(make: Any) 
     found = named(world, [*base, *_given_up(world, 4), *_closing(world, OPENED)])
     assert list(found) == [(Level.PROVEN, ("aggregator 2",))]
     assert "gave the session up, and signed that it was opened" in found[Level.PROVEN, ("aggregator 2",)]
+
+
+def test_everybody_who_broke_its_word_on_the_end_is_told_in_order(make: Any) -> None:
+    case = make()
+    world = case.world
+    void = resigned(world, Closing(world.sid, 3, VOID))
+    others = "and signed its opening and its result"
+    assert _told(world, [*case.said, void, *_given_up(world, 4)], Level.PROVEN, "step 0") == [
+        (f"gave the session up, {others}", ("aggregator 2",)),
+        (f"declared the session void, {others}", ("aggregator 3",)),
+    ]
+
+
+def test_an_ending_that_does_not_exist_says_nothing_about_an_opening(make: Any) -> None:
+    case = make()
+    world = case.world
+    record = [*without(case.said, ResultSignature, Opening, Delivery), *_given_up(world, 4), *_closing(world, 7)]
+    told = _told(world, record, Level.PROVEN, "step 0")
+    assert told == [("signed an ending that is neither opened nor void", ("aggregator 2",))]
 
 
 def test_an_aggregator_that_lost_its_store_is_set_up_anew_under_the_same_label_and_named_by_nobody(
@@ -388,6 +452,53 @@ def test_who_has_updates_sent_again_to_other_clients_is_proven_guilty(repeated: 
     assert named(world, unknown) == {}  # without the votes nobody knows the roster
     first_missing = [message for message in record if getattr(message, "sid", b"") != world.first]
     assert named(world, first_missing) == {}  # nor that it is another one
+
+
+class Elsewhere:
+    """The repeated session again, in which aggregators sign other rosters than the first session's."""
+
+    def __init__(self, repeated: Any) -> None:
+        self.world = repeated
+        first = repeated.first
+        headers = [submission.header for submission in repeated.submissions.values()]
+        self.base = [message for message in repeated.said if getattr(message, "sid", first) == first]
+        self.base += [*repeated.announcements, *headers]
+        self.entries = repeated.entries
+
+    def roster(self, *entries: tuple[int, bytes], by: tuple[int, ...]) -> list[Any]:
+        """The preimage of a roster, and commitments to it."""
+        rho = roster_digest(self.world.sid, self.world.delivery.group_check, entries)
+        signed = [resigned(self.world, self.world.commitments[s - 1], rho=rho) for s in by]
+        return [preimage(self.world, roster=entries), *signed]
+
+    def told(self, *messages: Message) -> list[tuple[str, ...]]:
+        """Who had updates sent again to other clients."""
+        told = _told(self.world, [*self.base, *messages], Level.PROVEN, "step 3")
+        return [parties for what, parties in told if "sent again to other clients" in what]
+
+
+def test_only_signers_of_both_rosters_are_proven_guilty_of_sending_updates_to_others(repeated: Any) -> None:
+    elsewhere = Elsewhere(repeated)
+    one, two, three = elsewhere.entries
+    assert elsewhere.told(*elsewhere.roster(one, two, by=(1, 3))) == [("aggregator 1",), ("aggregator 3",)]
+    # As many clients, and one of them another.
+    others = elsewhere.roster(one, two, (4, three[1]), by=(2,))
+    assert elsewhere.told(*others) == [("aggregator 2",)]
+    # Who signed two rosters is named for that, and not for what either of them means.
+    twice = [*elsewhere.roster(one, two, by=(2, 3)), *elsewhere.roster(two, three, by=(2,))]
+    assert elsewhere.told(*twice) == [("aggregator 3",)]
+
+
+def test_who_signed_a_first_roster_of_the_same_clients_does_not_hide_who_signed_another(repeated: Any) -> None:
+    elsewhere = Elsewhere(repeated)
+    one, two, _ = elsewhere.entries
+    own = next(word for word in elsewhere.base if isinstance(word, RosterCommitment) and word.aggregator == 1)
+    delivered = next(word for word in elsewhere.base if isinstance(word, DeliveryReceipt))
+    smaller = replace(delivered, roster=delivered.roster[:2])
+    rho = roster_digest(own.sid, smaller.group_check, smaller.roster)
+    elsewhere.base = [*without(elsewhere.base, RosterCommitment, of=1), resigned(repeated, own, rho=rho), smaller]
+    again = elsewhere.roster(one, two, by=(1, 2, 3))
+    assert elsewhere.told(*again) == [("aggregator 2",), ("aggregator 3",)]
 
 
 # Reading receipts

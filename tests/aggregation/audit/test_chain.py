@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from audit_records import OTHER, RecordedWorld, resigned
+from audit_records import OTHER, RecordedWorld, preimage, record_of, resigned
 from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit.findings import RECORDER, Audit, Level
 from privateyes.aggregation.keys import session_id
@@ -19,7 +19,9 @@ from privateyes.aggregation.messages import (
     Header,
     Message,
     RosterCommitment,
+    Submission,
 )
+from privateyes.aggregation.roster import roster_digest
 
 LEFT_OUT = [(Level.SUSPECTED, (RECORDER,))]
 
@@ -30,6 +32,11 @@ def whole(world: Any, said: list[Message]) -> Audit:
 
 def told(found: Audit, level: Level = Level.MISSING) -> list[str]:
     return [finding.what for finding in found.everything if finding.level is level]
+
+
+def notes(found: Audit) -> list[str]:
+    """What is noted of the record as a whole."""
+    return [finding.what for finding in found.findings if (finding.level, finding.step) == (Level.NOTED, "record")]
 
 
 def against(found: Audit) -> list[tuple[Level, tuple[str, ...]]]:
@@ -64,7 +71,7 @@ def world() -> Any:
 
 def test_rounds_that_follow_each_other_are_whole(world: Any) -> None:
     found = whole(world, world.said)
-    assert (against(found), told(found)) == ([], [])
+    assert (against(found), told(found), notes(found)) == ([], [], [])
 
 
 def test_a_round_that_is_left_out_is_told_and_held_against_nobody(world: Any) -> None:
@@ -83,6 +90,21 @@ def test_a_certified_session_that_is_left_out_shows_in_the_next_ones_training_st
     assert audit(world.manifest, less_session(world, 1)).faults == ()
     unsigned = [message for message in less_session(world, 1) if not isinstance(message, Header)]
     assert against(whole(world, unsigned)) == []  # whatever the hub announces, no client submitted
+
+
+def test_each_change_of_state_without_its_session_is_told_once() -> None:
+    world = RecordedWorld(roster_min=4)
+    world.void_round()
+    world.accepted_round()
+    world.void_round()
+    world.void_round()
+    world.accepted_round()
+    world.void_round()
+    found = whole(world, [message for message in less_session(world, 1) if message in less_session(world, 4)])
+    name = f"set-up {world.setup.hex()[:8]} (epoch 1)"
+    assert [fault.what.partition(", which")[0] for fault in found.faults] == [
+        f"a certified session before round {number} of {name}" for number in (2, 5)
+    ]
 
 
 def test_headers_of_no_more_clients_than_may_be_corrupt_show_no_state() -> None:
@@ -124,6 +146,22 @@ def test_a_late_result_of_another_set_up_explains_one_change_in_a_fixed_cohort()
     assert against(whole(world, fewer)) == LEFT_OUT
 
 
+@pytest.mark.parametrize(("roster_min", "expected"), [(4, LEFT_OUT), (2, [])])
+def test_where_clients_may_sit_out_as_many_late_results_explain_as_there_are_elsewhere(
+    roster_min: int, expected: list[Any]
+) -> None:
+    world = RecordedWorld(roster_min=roster_min)
+    world.accepted_round()
+    world.accepted_round()
+    world.set_up()
+    for _ in range(2):
+        world.void_round()
+        world.accepted_round()
+    world.accepted_round()
+    fewer = [message for message in less_session(world, 1) if message in less_session(world, 3)]
+    assert against(whole(world, fewer)) == expected
+
+
 def test_a_certified_result_that_was_not_taken_is_noted_where_the_next_round_begins_from_the_same_state() -> None:
     world = RecordedWorld()
     world.run()
@@ -136,6 +174,23 @@ def test_a_certified_result_that_was_not_taken_is_noted_where_the_next_round_beg
     (note,) = [what for what in told(found, Level.NOTED) if "same training state" in what]
     assert "round 1 of set-up" in note
     assert "as round 0, whose result was certified: clients did not accept it" in note
+
+
+def test_a_certified_result_that_was_not_taken_is_noted_once_and_where_clients_submitted() -> None:
+    """Round 0's headers are not in the record, nobody submits to round 1, and round 3 follows no certified one."""
+    world = RecordedWorld()
+    world.run()
+    world.said += [message for message in record_of(world) if not isinstance(message, Submission)]
+    world.announce()
+    world.keep()
+    for _ in range(2):
+        world.ledgers = {client: [] for client in world.clients}
+        world.run(to="vote")
+        world.keep()
+    name = f"set-up {world.setup.hex()[:8]} (epoch 1)"
+    assert [note.partition(", whose")[0] for note in notes(whole(world, world.said))] == [
+        f"round 2 of {name} begins from the same training state as round 0"
+    ]
 
 
 # What a signed word shows to be missing
@@ -151,6 +206,7 @@ def test_a_session_that_an_aggregator_opened_and_that_is_left_out_is_told(world:
     for word in (opened_elsewhere(world), opened_elsewhere(world)[:1]):  # without the request its set-up is not known
         found = whole(world, [*world.said, *word])
         assert against(found) == LEFT_OUT
+        assert told(found) == []  # such a word is about no round of the record
         assert "which aggregator 2 says was opened: it was left out or lost, or that word is wrong" in str(found.faults)
         part = audit(world.manifest, [*world.said, *word])
         assert part.faults == ()
@@ -182,9 +238,29 @@ def test_a_session_whose_updates_were_sent_again_is_missing_where_it_is_left_out
     found = whole(world, left)
     assert against(found) == LEFT_OUT
     assert f"session {first.hex()[:8]}, whose updates were sent again, is left out" in found.faults[0].what
+    # A word about how it ended is nothing of the session itself.
+    void = resigned(world, Closing(first, 2, VOID))
+    assert against(whole(world, [*left, void])) == LEFT_OUT
     # Fewer than all aggregators' words are not enough: those may be corrupt.
     fewer = [message for message in left if not (isinstance(message, RosterCommitment) and message.aggregator == 1)]
     assert against(whole(world, fewer)) == []
+
+
+def test_every_session_that_is_missing_so_is_told_in_the_order_of_their_ids(world: Any) -> None:
+    """In a task whose aggregators are all corrupt they send updates again of sessions that were never announced."""
+    said, check = list(world.said), world.delivery.group_check
+    origins = [bytes([number]) * 32 for number in (5, 3, 6, 1, 2, 4)]
+    for number, origin in enumerate(origins, start=10):
+        announcement = resigned(world, Announcement(world.setup, 2, number, OTHER))
+        sid = session_id(world.setup, number, OTHER)
+        named = [resigned(world, own.header, sid=sid, origin=origin) for own in world.submissions.values()]
+        entries = tuple((header.client, header.hash()) for header in named)
+        rho = roster_digest(sid, check, entries)
+        signed = [resigned(world, word, sid=sid, rho=rho) for word in world.commitments]
+        said += [announcement, *named, *signed, preimage(world, sid=sid, roster=entries)]
+    text = "whose updates were sent again, is left out"
+    missing = [fault.what for fault in whole(world, said).faults if text in fault.what]
+    assert missing == [f"session {origin.hex()[:8]}, {text}" for origin in sorted(origins)]
 
 
 # Size
@@ -196,18 +272,18 @@ def test_gaps_of_any_size_are_told_in_one_line(world: Any) -> None:
     ]
     found = whole(world, [*world.said, *far])
     (gaps,) = [what for what in told(found) if what.startswith("rounds ")]
-    assert "rounds 3-9, 11-99, 101, 103" in gaps
-    assert "and 32 more gaps of" in gaps
+    shown = ", ".join(["3-9", "11-99", *map(str, range(101, 137, 2))])
+    assert gaps.startswith(f"rounds {shown} and 32 more gaps of set-up")
 
 
 def test_gaps_in_labels_are_told() -> None:
     world = RecordedWorld()
     world.set_up()
     assert told(whole(world, world.said)) == []
-    world.said = world.said[: len(world.said) // 2]
-    world.epoch = 4
-    world.set_up()
+    for label in (4, 8):
+        world.epoch = label - 1
+        world.set_up()
     found = whole(world, world.said)
     assert told(found) == [
-        "set-ups with epoch labels 2-4: labels order nothing, or those set-ups were left out",
+        "set-ups with epoch labels 3, 5-7: labels order nothing, or those set-ups were left out",
     ]

@@ -24,7 +24,7 @@ from audit_records import (
 )
 from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit.findings import Level
-from privateyes.aggregation.messages import VOID, Closing, Disclosure, Header, SealedStreamKey, Submission
+from privateyes.aggregation.messages import OPENED, VOID, Closing, Disclosure, Header, SealedStreamKey, Submission
 
 
 def _second_header(world: Any) -> list[Any]:
@@ -82,6 +82,55 @@ def two_sessions() -> SimpleNamespace:
     return SimpleNamespace(world=world, said=world.said, nonce=nonce)
 
 
+def _told(world: Any, messages: list[Any], level: Level, step: str) -> list[tuple[str, tuple[str, ...]]]:
+    """What is said at one level about one step, in order."""
+    found = audit(world.manifest, messages)
+    return [(said.what, said.parties) for said in found.everything if (said.level, said.step) == (level, step)]
+
+
+def test_two_headers_of_one_life_are_proof_whatever_another_life_signed(make: Any) -> None:
+    case = make()
+    third = resigned(case.world, case.world.submissions[3].header, sealed_hashes=(OTHER,) * 3)
+    told = _told(case.world, [*case.said, *_second_header(case.world), third], Level.PROVEN, "step 1")
+    assert told == [("signed 2 different headers for one session, with the same sealed keys", ("client 3",))]
+
+
+def test_who_names_two_session_keys_is_told_by_client_and_alone_where_nobody_else_speaks(make_world: Any) -> None:
+    world = make_world()
+    world.run(to="submit")
+    base = [*world.offers, *world.announcements]
+    one, two, three = (world.submissions[client].header for client in (1, 2, 3))
+
+    def with_key(header: Header, mark: int) -> Any:
+        return resigned(world, header, session_key_hash=bytes([mark]) * 32, sealed_hashes=(bytes([mark]) * 32,) * 3)
+
+    assert list(named(world, [*base, three, with_key(three, 7)])) == [(Level.PROVEN, ("client 3",))]
+    several = [one, three, with_key(three, 7), with_key(two, 7), with_key(two, 8)]
+    text = "named the same group key and different session keys"
+    assert _told(world, [*base, *several], Level.PROVEN, "step 1") == [(text, ("client 2",)), (text, ("client 3",))]
+    assert (Level.INCONSISTENT, ("client 1", "client 2", "client 3")) in named(world, [*base, *several])
+
+
+def test_two_keys_for_one_result_are_proof_whatever_is_published_for_another(make: Any) -> None:
+    case = make(mode="public")
+    world = case.world
+    other = resigned(world, Disclosure(world.sid, 3, OTHER, OTHER))
+    told = _told(world, [*case.said, *_disclosed(world, _right_key(world), OTHER), other], Level.PROVEN, "step 5")
+    assert ("published 2 different keys for one result", ("client 3",)) in told
+
+
+def test_a_key_that_is_published_rightly_is_not_spoken_of(make: Any) -> None:
+    """Neither beside the word that the session was opened, nor where the record lacks its client's header."""
+    case = make(mode="public")
+    world = case.world
+    said = [*case.said, *_disclosed(world, _right_key(world)), resigned(world, Closing(world.sid, 2, OPENED))]
+    fewer = [m for m in said if not (isinstance(m, Submission) and m.header.client == 3)]
+    for record in (said, fewer):
+        found = audit(world.manifest, record)
+        assert found.faults == ()
+        assert [said.what for said in found.everything if (said.level, said.step) == (Level.NOTED, "step 5")] == []
+
+
 ACROSS = {
     "a nonce": (lambda case: {"nonce": case.nonce}, "used one nonce in 2 sessions"),
     "a group key": (lambda case: {"group_check": OTHER}, "used 2 group keys in set-up"),
@@ -112,6 +161,42 @@ def test_other_stream_keys_in_another_session_are_noted_only(two_sessions: Any) 
     assert any("named different stream keys in set-up" in what for what in noted)
     assert any("stand under 2 group keys" in what for what in noted)
     assert any("another stream key for aggregator 1 than the one that it sealed" in what for what in noted)
+
+
+def test_what_spans_several_sessions_is_told_by_client() -> None:
+    """Client 3's words are in earlier sessions of the record than client 2's."""
+    world = RecordedWorld()
+    headers = []
+    for _ in range(3):
+        world.accepted_round(2, 3, 4)
+        headers.append({client: submission.header for client, submission in world.submissions.items()})
+        sids = [header.sid for header in (own[3] for own in headers)]
+    first, second, third = headers
+
+    def again(header: Header, sid: bytes, **changes: Any) -> Any:
+        return replace(header, **changes).signed_by(world.client_keys[header.client], sid)
+
+    more = [again(second[3], sids[1], nonce=first[3].nonce), again(third[2], sids[2], nonce=second[2].nonce)]
+    nonces = [told for told in _told(world, [*world.said, *more], Level.PROVEN, "step 1") if "nonce" in told[0]]
+    assert nonces == [("used one nonce in 2 sessions", (f"client {client}",)) for client in (2, 3)]
+    # Two group keys with the same sealed keys, one with others; in the first session client 2 is not heard.
+    elsewhere = (OTHER,) * 3
+    more = [again(first[3], sids[0], group_check=OTHER), again(first[3], sids[0], sealed_hashes=elsewhere)]
+    more += [again(second[2], sids[1], group_check=OTHER), again(second[2], sids[1], sealed_hashes=elsewhere)]
+    said = [message for message in world.said if message != first[2]]
+    name = f"set-up {world.setup.hex()[:8]} (epoch 1)"
+    assert _told(world, [*said, *more], Level.PROVEN, "set-up 4") == [
+        (f"used 2 group keys in {name}, with the same sealed keys", (f"client {client}",)) for client in (2, 3)
+    ]
+    noted = _told(world, [*said, *more], Level.NOTED, "set-up 3")
+    assert [(what.partition(" than ")[0].partition(" in ")[0], parties) for what, parties in noted] == [
+        (text, (f"client {client}",))
+        for client in (2, 3)
+        for text in (
+            "named different stream keys",
+            *(f"its header names another stream key for aggregator {number}" for number in (1, 2, 3)),
+        )
+    ]
 
 
 def test_a_nonce_in_two_set_ups_is_proven_too(make_world: Any) -> None:

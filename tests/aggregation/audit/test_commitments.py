@@ -14,8 +14,10 @@ from privateyes.aggregation.messages import (
     DeliveryReceipt,
     HubCommitment,
     HubSum,
+    Message,
     OpeningReceipt,
     ResultSignature,
+    RosterCommitment,
 )
 
 
@@ -28,6 +30,10 @@ def test_who_copied_a_commitment_is_known_once_it_is_opened(make: Any) -> None:
     assert list(named(world, [*base, copy])) == [(Level.INCONSISTENT, both)]
     assert list(named(world, [*base, copy, world.openings[1]])) == [(Level.PROVEN, ("aggregator 3",))]
     assert named(world, [*base, forged(world, copy), world.openings[1]]) == {}
+    # An opening of something else says nothing about whose commitment it was.
+    found = named(world, [*base, copy, world.openings[2]])
+    assert list(found) == [(Level.PROVEN, ("aggregator 3",)), (Level.INCONSISTENT, both)]
+    assert found[Level.PROVEN, ("aggregator 3",)] == ["opened something other than it committed to"]
 
 
 def test_honest_aggregators_that_were_told_different_sums_are_not_proven_guilty(make_world: Any) -> None:
@@ -36,7 +42,7 @@ def test_honest_aggregators_that_were_told_different_sums_are_not_proven_guilty(
     world.run(to="commit")
     world.agreements = []
     for s, own in world.aggregators.items():
-        told = replace(world.hub_commitment, commitment=bytes([s]) * 32)
+        told = replace(world.hub_commitment, commitment=bytes([min(s, 2)]) * 32)
         world.agreements.append(own.agree(world.aggregator_memories[s], world.commitments, told).message)
     found = named(world, [*set_up_of(world), *record_of(world)])
     assert list(found) == [(Level.INCONSISTENT, ("hub", *ALL))]
@@ -80,10 +86,41 @@ def test_a_commitment_under_t_that_is_not_the_one_in_the_record_names_the_signer
     assert {parties for level, parties in found if level is Level.PROVEN} == {("aggregator 3",)}
 
 
-def test_without_the_openings_nothing_is_said_to_fit(make: Any) -> None:
+def test_where_different_rosters_are_signed_no_t_is_held_against_them(make: Any) -> None:
     case = make()
     world = case.world
-    texts = [finding.what for finding in audit(world.manifest, case.said).everything]
-    assert "every opening fits its commitment" in texts
-    fewer = audit(world.manifest, [m for m in without(case.said, Delivery) if m is not world.openings[0]])
-    assert "every opening fits its commitment" not in [finding.what for finding in fewer.everything]
+    other = resigned(world, world.commitments[2], rho=OTHER)
+    unknown = resigned(world, world.agreements[0], transcript=OTHER)
+    record = [*world.offers, *world.announcements, *world.commitments[:2], other, world.hub_commitment, unknown]
+    (fault,) = faults(world, record)
+    assert (fault.step, fault.parties) == ("step 2", ALL)
+
+
+def test_who_opened_twice_and_committed_twice_is_named_for_that_alone(make: Any) -> None:
+    case = make()
+    world = case.world
+    receipt = world.openings[1].receipt(world.manifest.bulk_hash)
+    twice = [resigned(world, receipt, salt=OTHER), resigned(world, world.commitments[1], commitment=OTHER)]
+    found = named(world, [*case.said, *twice])
+    assert found[Level.PROVEN, ("aggregator 2",)] == [
+        "signed 2 different rosters or commitments for one session",
+        "signed 2 different openings for one session",
+    ]
+
+
+def test_openings_are_said_to_fit_where_each_is_held_against_all_that_its_signer_committed_to(make: Any) -> None:
+    case = make()
+    world = case.world
+
+    def fit(messages: list[Message]) -> bool:
+        found = audit(world.manifest, messages).everything
+        return "every opening fits its commitment" in [finding.what for finding in found]
+
+    bare = without(case.said, Delivery)
+    assert fit(case.said)
+    assert fit(bare)
+    assert not fit([message for message in bare if message is not world.openings[0]])
+    assert not fit(without(bare, RosterCommitment, Agreement))
+    unfit = resigned(world, world.openings[1].receipt(world.manifest.bulk_hash), salt=OTHER)
+    assert not fit([*(message for message in bare if message is not world.openings[1]), unfit])
+    assert not fit([*bare, resigned(world, world.commitments[1], commitment=OTHER)])

@@ -29,6 +29,7 @@ def test_parties_are_named_once_and_in_order() -> None:
     assert names == ("hub", "recorder", "aggregator 1", "aggregator 2", "aggregator 3", "client 5", "client 7")
     assert joined(names) == "hub, recorder, aggregators 1-3, clients 5, 7"
     assert joined(["client 4"]) == "client 4"
+    assert everyone_of([9, 1], [17, 9, 1]) == ("aggregator 1", "aggregator 9", "client 1", "client 9", "client 17")
 
 
 def test_findings_are_told_once_and_the_strongest_first() -> None:

@@ -9,7 +9,7 @@ import pytest
 from audit_records import OTHER, faults, forged, preimage, without
 from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit.findings import RECORDER, Level, Outcome
-from privateyes.aggregation.messages import Delivery, ResultSignature
+from privateyes.aggregation.messages import Delivery, ResultSignature, Submission
 from privateyes.aggregation.result import Check
 
 
@@ -50,6 +50,36 @@ def test_a_complaint_whose_fault_the_record_shows_says_so(make: Any) -> None:
         assert any("The delivery in the record has that fault" in finding.what for finding in found.everything)
         both = audit(world.manifest, [*case.said, altered, complaint])
         assert not any("The delivery in the record has that fault" in finding.what for finding in both.everything)
+
+
+def _shows(world: Any, messages: list[Any], check: int, client: int = 2) -> bool:
+    """Whether the record is said to have the fault that a client complains of."""
+    found = audit(world.manifest, [*messages, world.clients[client].complain(world.sid, check)])
+    return any("The delivery in the record has that fault" in finding.what for finding in found.everything)
+
+
+def test_what_the_record_lacks_shows_no_fault(make: Any) -> None:
+    case = make()
+    world = case.world
+    base = without(case.said, Delivery)
+    no_header = [m for m in base if not (isinstance(m, Submission) and m.header.client == 2)]
+    other_key = preimage(world, group_check=OTHER)
+    assert _shows(world, [*base, other_key], 2)
+    assert not _shows(world, [*no_header, other_key], 2)
+    listed = preimage(world, roster=tuple((client, OTHER if client == 2 else value) for client, value in world.entries))
+    assert _shows(world, [*base, listed], 3)
+    assert not _shows(world, [*no_header, listed], 3)
+    # Two deliveries, both with a legal roster; the client is not in one of them, or in neither.
+    unlisted = preimage(world, roster=tuple(entry for entry in world.entries if entry[0] != 2))
+    assert not _shows(world, [*base, unlisted], 3)
+    assert not _shows(world, [*base, listed, unlisted], 3)
+
+
+def test_a_fault_at_one_check_does_not_show_one_at_another(make: Any) -> None:
+    case = make()
+    base = without(case.said, Delivery)
+    illegal = preimage(case.world, roster=case.world.entries[:1])
+    assert [check for check in Check if _shows(case.world, [*base, illegal], check)] == [Check.ROSTER]
 
 
 def test_an_illegal_roster_shows_the_fault_to_every_client(make: Any) -> None:

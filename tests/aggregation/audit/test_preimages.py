@@ -9,13 +9,14 @@ from unittest import mock
 
 import pytest
 
-from audit_records import forged, resigned, without
+from audit_records import OTHER, forged, resigned, without
 from hostile_records import HostileTask, first, product_of_commitments
 from privateyes.aggregation.audit import audit, preimages
 from privateyes.aggregation.audit.evidence import SessionEvidence, collect
 from privateyes.aggregation.audit.findings import Level
-from privateyes.aggregation.audit.preimages import Budget, Preimages, find_preimages
+from privateyes.aggregation.audit.preimages import Budget, Preimages, Roster, Transcript, find_preimages
 from privateyes.aggregation.messages import Delivery, HubCommitment, Message, RosterCommitment
+from privateyes.aggregation.roster import roster_digest
 
 
 def session_of(world: Any, messages: list[Message]) -> SessionEvidence:
@@ -91,6 +92,7 @@ def test_what_is_not_searched_is_told_and_the_second_words_are_proven_all_the_sa
 def test_one_budget_serves_all_sessions_of_a_record() -> None:
     budget = Budget(10)
     assert [budget.spend(4) for _ in range(4)] == [True, True, False, False]
+    assert [Budget(4).spend(number) for number in (4, 5)] == [True, False]
 
 
 def test_the_product_of_six_aggregators_commitments_is_never_made(counted: Any) -> None:
@@ -109,6 +111,67 @@ def test_a_roster_is_found_among_votes_that_were_given_twice(make: Any) -> None:
     assert found.voted is None
     assert world.commitments[0].rho in found.rosters
     assert found_in(world, [*without(case.said, Delivery), second], budget=0).unsearched
+
+
+def test_votes_that_were_given_twice_cost_a_hash_and_one_for_every_four_entries(make: Any) -> None:
+    case = make()
+    world = case.world
+    second = resigned(world, world.votes[1], entries=world.votes[1].entries[:-1])
+    session = session_of(world, [*without(case.said, Delivery), second])
+    budget = Budget(100)
+    find_preimages(world.manifest, session, budget)
+    assert budget.left == 100 - (1 + 12 // 4)  # the first combination is the right one
+    # Where a delivery tells the roster, nothing is searched.
+    nothing = Budget(0)
+    found = find_preimages(world.manifest, session_of(world, [*case.said, second]), nothing)
+    assert (found.unsearched, nothing.left) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "under", "known", "unsearched"), [(4, 4, True, False), (5, 4, True, True), (5, 5, False, True)]
+)
+def test_four_group_keys_are_tried_for_a_roster(
+    make: Any, number: int, under: int, known: bool, unsearched: bool
+) -> None:
+    world = make(m=5).world
+    named = [
+        resigned(world, world.submissions[client].header, group_check=bytes([client]) * 32)
+        for client in range(1, number + 1)
+    ]
+    entries = tuple((header.client, header.hash()) for header in named)
+    votes = [resigned(world, vote, entries=entries) for vote in world.votes]
+    rho = roster_digest(world.sid, bytes([under]) * 32, entries)
+    signed = resigned(world, world.commitments[0], rho=rho)
+    found = found_in(world, [*world.offers, *world.announcements, *named, *votes, signed])
+    assert (rho in found.rosters, found.unsearched, found.voted) == (known, unsearched, None)
+
+
+def test_the_roster_of_the_votes_is_known_with_every_header_of_it(make: Any) -> None:
+    case = make()
+    world = case.world
+    base = [*world.offers, *world.announcements]
+    headers = [submission.header for submission in world.submissions.values()]
+
+    def voted(entries: Any, *named: Any) -> bytes | None:
+        votes = [resigned(world, vote, entries=entries) for vote in world.votes]
+        return found_in(world, [*base, *named, *votes]).voted
+
+    check = world.delivery.group_check
+    for number in (1, 4):  # a roster of one is illegal, and the votes' all the same
+        entries = world.entries[:number]
+        assert voted(entries, *headers) == roster_digest(world.sid, check, entries)
+    assert voted(world.entries, *headers[:3]) is None
+    assert voted((), *headers) is None
+
+
+def test_a_roster_is_known_under_t_if_both_are(make: Any) -> None:
+    world = make().world
+    transcript = Transcript(world.commitments[0].rho, world.delivery.commitments)
+    roster = Roster(world.delivery.group_check, world.entries)
+    known = Preimages({transcript.rho: roster}, {OTHER: transcript})
+    assert known.roster_under(OTHER) == (transcript, roster)
+    assert known.roster_under(transcript.rho) is None
+    assert Preimages({OTHER: roster}, {OTHER: transcript}).roster_under(OTHER) is None
 
 
 def test_commitments_that_nobody_signed_give_no_transcript(make: Any) -> None:

@@ -118,5 +118,10 @@ def test_more_combinations_of_keys_than_are_tried_are_told(make_world: Any) -> N
     found = audit(world.manifest, keys)
     assert found.faults == ()
     assert any("too many combinations of sealing keys to try" in finding.what for finding in found.findings)
-    fewer = audit(world.manifest, [key for key in keys if key.aggregator < 7])
-    assert not any("too many combinations" in finding.what for finding in fewer.findings)
+    fewer = [key for key in keys if key.aggregator < 7]
+    alone = resigned(world, AggregatorKey(1, 1, 7, KEY))
+    most = [*fewer, alone]  # 4096 combinations, all of which are tried
+    other_label = [resigned(world, AggregatorKey(2, 1, number, KEY)) for number in range(1, 8)]
+    for said, told in ((fewer, False), (most, False), ([*most, *other_label], True)):
+        findings = audit(world.manifest, said).findings
+        assert any("too many combinations" in finding.what for finding in findings) == told

@@ -215,6 +215,4 @@ def _signers_of_rosters(case: Case) -> dict[bytes, set[int]]:
 
 
 def _same_clients(one: Roster, other: Roster) -> bool:
-    if len(one.entries) != len(other.entries):
-        return False
-    return all(mine[0] == theirs[0] for mine, theirs in zip(one.entries, other.entries, strict=True))
+    return [client for client, _ in one.entries] == [client for client, _ in other.entries]

@@ -196,7 +196,7 @@ def _keys_of_setup(setup: SetupEvidence, by_client: Mapping[int, list[Header]]) 
         if len(by_keys) > 1:
             text = f"named different stream keys in {setup.name}: it lost its store and came back, or made keys up"
             yield Finding(Level.NOTED, "set-up 3", text, own)
-        for number, value in {pair for keys in by_keys for pair in enumerate(keys, start=1)}:
+        for number, value in sorted({pair for keys in by_keys for pair in enumerate(keys, start=1)}):
             known = sealed.get((client, number))
             if known is None:
                 missing.add(client)

@@ -27,8 +27,6 @@ def copied_commitments(case: Case) -> Iterator[Finding]:
         signers.setdefault(word.commitment, {}).setdefault(word.aggregator, word)
     openings = case.session.signed.single(OpeningReceipt)
     for commitment, words in signers.items():
-        if len(words) == 1:
-            continue
         owner = next(
             (
                 number

@@ -315,7 +315,7 @@ def _add_delivery(manifest: Manifest, session: SessionEvidence, message: Message
     if isinstance(message, Delivery):
         session.full[receipt] = message
     result = delivered_result(receipt)
-    for number, signature in enumerate(receipt.results[: len(manifest.aggregators)], start=1):
+    for number, signature in enumerate(receipt.results, start=1):
         inside = ResultSignature(receipt.sid, number, result, signature)
         if is_signed(manifest, inside, receipt.sid):
             session.signed.add(inside, number, receipt.sid)

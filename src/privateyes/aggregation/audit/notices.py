@@ -70,9 +70,8 @@ def _all_show(case: Case, own: Header | None, word: Complaint, checked: PublicCh
         return listed.total() == deliveries.with_legal_roster and own.hash() not in listed
     if word.check == Check.SIGNATURES:
         return all(fault is not None and fault.check == word.check for fault in deliveries.faults.values())
-    return word.check >= Check.TAG and deliveries.faults.keys() == {
-        receipt for receipt, check in checked.failed.items() if check == word.check
-    }
+    failed = {receipt for receipt, check in checked.failed.items() if check == word.check}
+    return deliveries.faults.keys() == failed
 
 
 def aborts(session: SessionEvidence) -> Iterator[Finding]:

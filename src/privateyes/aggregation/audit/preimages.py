@@ -69,8 +69,9 @@ class Preimages:
     def roster_under(self, transcript: bytes) -> tuple[Transcript, Roster] | None:
         """What a T and its rho stand for, if both are known."""
         found = self.transcripts.get(transcript)
-        roster = None if found is None else self.rosters.get(found.rho)
-        return None if found is None or roster is None else (found, roster)
+        if found is None or found.rho not in self.rosters:
+            return None
+        return found, self.rosters[found.rho]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _voted(manifest: Manifest, session: SessionEvidence) -> bytes | None:
         return None
     entries = intersect([vote.entries for vote in votes.values()])
     headers = pinned(session, entries)
-    if not headers or len(headers) < len(entries) or len({header.group_check for header in headers}) != 1:
+    if len(headers) < len(entries) or len({header.group_check for header in headers}) != 1:
         return None
     return roster_digest(session.sid, headers[0].group_check, entries)
 

@@ -105,10 +105,6 @@ def audit(manifest: Manifest, messages: Iterable[Message], whole: bool = False) 
     return Audit(tuple(sessions), strongest_first(findings), evidence.messages, evidence.verified)
 
 
-def _order(found: SessionAudit) -> tuple[bool, int, bytes, int, bytes]:
-    return found.setup is None, found.epoch or 0, found.setup or b"", found.round or 0, found.sid
-
-
 def _of_no_session(evidence: Evidence, cases: dict[bytes, Case], whole: bool) -> Iterator[Finding]:
     yield from offers(evidence)
     for setup in evidence.placed:
