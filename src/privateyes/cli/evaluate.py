@@ -20,6 +20,11 @@ def command(
 ) -> None:
     """Test a run's model, person by person.
 
+    Exit codes:
+
+    - 0: tested.
+    - 2: run, data or options cannot be used.
+
     Example: privateyes evaluate runs/demo --way private
 
     Example: privateyes evaluate runs/demo --data others.h5 --persons s10,s11

@@ -8,6 +8,11 @@ def command() -> None:
 
     A torch module of your own needs no entry here: name it as "package.module:Class" (docs/own-models.md).
 
+    Exit codes:
+
+    - 0: listed.
+    - 2: a package is missing.
+
     Example: privateyes models
     """
     from privateyes.cli.console import make_console
