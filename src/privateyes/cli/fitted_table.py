@@ -87,15 +87,19 @@ class FittedTable:
         return table
 
     def _sizes(self, shown: Sequence[int], room: int) -> list[int]:
-        """Each its least, and what is left to those that would like more, in proportion."""
+        """Each its least; the rest in equal parts to those that would like more, as far as they would."""
         least = [self._least(index) for index in shown]
         excess = sum(least) - room
         if excess > 0:  # two columns are too wide for this console: the wider one goes on in the next line
             widest = least.index(max(least))
             return [max(1, size - excess) if place == widest else size for place, size in enumerate(least)]
-        wishes = [self._most(index) - size for index, size in zip(shown, least, strict=True)]
-        given = min(1.0, -excess / max(1, sum(wishes)))
-        return [size + int(wish * given) for size, wish in zip(least, wishes, strict=True)]
+        rest, sizes = -excess, list(least)
+        wishes = {place: self._most(index) - least[place] for place, index in enumerate(shown)}
+        for left, place in zip(range(len(shown), 0, -1), sorted(wishes, key=wishes.__getitem__), strict=True):
+            given = min(wishes[place], rest // left)
+            sizes[place] += given
+            rest -= given
+        return sizes
 
     def _least(self, index: int) -> int:
         """The width at which no word of the heading and, where cells are not wrapped, no cell is broken."""
