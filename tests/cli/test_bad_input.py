@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -191,3 +194,96 @@ def test_an_update_with_nan_names_its_client(
     (tmp_path / "x.toml").write_text(experiment_text(eyes))
     line = _only_line(call("train", tmp_path / "x.toml", "--out", tmp_path / "run"))
     assert "client p00: training diverged to nan in round 1" in line
+
+
+def test_a_data_file_that_is_not_there_is_told_before_anything_about_the_run(
+    call: Call, refused: Callable[..., str], experiment: Path, experiment_text: Text, eyes: Path, tmp_path: Path
+) -> None:
+    assert call("train", experiment, "--out", tmp_path / "run").exit_code == 0
+    for resume in ((), ("--resume",)):
+        line = refused(experiment_text(eyes), "--data", tmp_path / "nope.h5", *resume)
+        assert "nope.h5: there is no such file; check the path" in line
+
+
+def test_the_same_of_a_comparison(call: Call, experiment: Path, tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "thesis.tex").touch()
+    line = _only_line(call("compare", experiment, "--out", tmp_path / "c", "--data", tmp_path / "nope.h5"))
+    assert "nope.h5: there is no such file; check the path" in line
+
+
+@pytest.mark.parametrize("command", ["evaluate", "calibrate", "export"])
+def test_a_run_that_is_not_there_is_no_such_run(call: Call, tmp_path: Path, command: str) -> None:
+    line = _only_line(call(command, tmp_path / "nope", *(["x.onnx"] if command == "export" else [])))
+    assert line == f"error: {tmp_path / 'nope'}: there is no such run; name the directory of a run"
+
+
+def test_what_is_to_be_continued_and_is_not_there_is_no_such_run_or_comparison(call: Call, tmp_path: Path) -> None:
+    for command, option, what in (
+        ("train", "--resume", "run"),
+        ("compare", "--resume", "comparison"),
+        ("compare", "--table", "comparison"),
+    ):
+        line = _only_line(call(command, tmp_path / "nope", option))
+        assert line == f"error: {tmp_path / 'nope'}: there is no such {what}; name the directory of a {what}"
+        assert "there is no such experiment file" in _only_line(call(command, tmp_path / "nope.toml", option))
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes a file as unreadable as its permissions can; the tests may run as root, who may read everything."""
+
+    def lock(path: Path) -> None:
+        access, read_text, open_ = os.access, Path.read_text, Path.open
+
+        def refuse(asked: object) -> None:
+            if str(asked) == str(path):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        def locked_read(self: Path, *arguments: Any, **options: Any) -> str:
+            refuse(self)
+            return read_text(self, *arguments, **options)
+
+        def locked_open(self: Path, *arguments: Any, **options: Any) -> Any:
+            refuse(self)
+            return open_(self, *arguments, **options)
+
+        def may(asked: Any, mode: int, **options: Any) -> bool:
+            return str(asked) != str(path) and access(asked, mode, **options)
+
+        monkeypatch.setattr(os, "access", may)
+        monkeypatch.setattr(Path, "read_text", locked_read)
+        monkeypatch.setattr(Path, "open", locked_open)
+
+    return lock
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["train"], ["compare"], ["mpc"], ["task", "verify"], ["transcript", "verify", "--manifest"]],
+    ids=" ".join,
+)
+def test_a_file_that_may_not_be_read_is_one_line_with_the_remedy(
+    call: Call, experiment: Path, locked: Callable[[Path], None], command: list[str], tmp_path: Path
+) -> None:
+    locked(experiment)
+    (tmp_path / "record.jsonl").touch()
+    result = call(*command, experiment, *([tmp_path / "record.jsonl"] if command[0] == "transcript" else []))
+    assert result.exit_code == 2
+    assert result.stderr == f"error: {experiment}: Permission denied; check the file's permissions\n"
+
+
+@pytest.mark.parametrize(("command", "file"), [("train", "experiment.toml"), ("compare", "compare.toml")])
+def test_a_run_whose_experiment_may_not_be_read_is_named_with_the_permission(
+    call: Call, tmp_path: Path, locked: Callable[[Path], None], command: str, file: str
+) -> None:
+    (tmp_path / file).touch()
+    locked(tmp_path / file)
+    line = _only_line(call(command, tmp_path, "--resume"))
+    assert line == f"error: {tmp_path / file}: Permission denied; check the file's permissions"
+
+
+def test_a_manifest_in_place_of_an_experiment_is_called_one(call: Call, make_world: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(make_world(set_up=False).manifest.to_toml())
+    line = _only_line(call("train", tmp_path / "x.toml"))
+    assert "x.toml looks like a task's manifest; give an experiment file" in line

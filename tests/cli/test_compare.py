@@ -172,7 +172,7 @@ def long_experiment(tmp_path: Path, eyes: Path, experiment_text: Callable[..., s
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_no_process_outlives_a_comparison(long_experiment: Path, tmp_path: Path, end: signal.Signals) -> None:
     process = _start(long_experiment, tmp_path / "c")
     children = _wait_for_rounds(process, tmp_path / "c")
@@ -180,9 +180,9 @@ def test_no_process_outlives_a_comparison(long_experiment: Path, tmp_path: Path,
     os.kill(process.pid, end)
     _, errors = process.communicate(timeout=60)
     assert _gone(children)
-    if end == signal.SIGINT:
-        assert process.returncode == 130
-        assert "continue the comparison with `privateyes compare DIRECTORY --resume`" in errors
+    if end != signal.SIGKILL:
+        assert process.returncode == 128 + end
+        assert f"continue the comparison with `privateyes compare {tmp_path / 'c'} --resume`" in errors
         assert "Traceback" not in errors
 
 

@@ -13,9 +13,11 @@ from click.testing import Result
 
 from privateyes.aggregation import manifest as manifest_module
 from privateyes.aggregation.manifest import Manifest
+from privateyes.aggregation.manifest_check import parameters
 from privateyes.experiments.record import RunDirectory
 
 Call = Callable[..., Result]
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
@@ -180,6 +182,29 @@ def test_a_file_that_cannot_be_read_is_one_line(call: Call, tmp_path: Path) -> N
         assert result.exit_code == 2
         assert line in result.stderr
         assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_experiment_in_place_of_a_manifest_is_called_one(
+    call: Call, eyes: Path, experiment_text: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "s.toml").write_text(experiment_text(eyes))
+    for path in (tmp_path / "s.toml", *sorted(EXAMPLES.glob("*.toml"))):
+        refused = call("task", "verify", path)
+        assert refused.exit_code == 2
+        assert refused.stderr == f"error: {path} looks like an experiment file; give the task's manifest.toml\n"
+
+
+def test_digests_stand_in_blocks_and_no_key_is_cut_at_80_columns(
+    call: Call, pinned: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = call("task", "verify", pinned).stdout
+    for key, value in parameters(manifest).items():
+        assert key in shown
+        blocks = [value[start : start + 16] for start in range(0, len(value), 16)] if len(value) == 64 else []
+        if blocks:
+            assert f" {blocks[0]} {blocks[1]} " in shown
+            assert f" {blocks[2]} {blocks[3]} " in shown
 
 
 def test_a_mirror_is_replaced_in_every_task_of_a_run(

@@ -359,7 +359,10 @@ def test_what_is_not_there_is_one_line_with_the_remedy(call: Call, task: Any, tm
         ([empty, "--manifest", task.manifest], "holds no .jsonl file"),
         ([task.folder, "--manifest", tmp_path / "none.toml"], "none.toml: No such file or directory"),
         ([task.folder, "--manifest", task.folder], "Is a directory"),
-        ([task.folder, "--manifest", task.manifest, "--setup", tmp_path / "none.jsonl"], "none.jsonl: No such file"),
+        (
+            [task.folder, "--manifest", task.manifest, "--setup", tmp_path / "none.jsonl"],
+            "give the set-up's setup.jsonl",
+        ),
         ([task.folder, "--manifest", task.manifest, "--json", tmp_path / "no" / "x.json"], "cannot be written"),
     ):
         result = call("transcript", "verify", *arguments)
@@ -378,7 +381,10 @@ def test_a_set_up_elsewhere_can_be_given(call: Call, task: Any, tmp_path: Path) 
     without = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     given = call("transcript", "verify", task.folder, "--manifest", task.manifest, "--setup", elsewhere)
     assert (without.exit_code, given.exit_code) == (2, 0)
-    assert "and its set-up with --setup" in without.stderr
+    assert without.stderr == (
+        f"error: no setup.jsonl beside the record {task.folder}, and none of {len(said_in(task.world))} messages is "
+        "verified; give it with --setup\n"
+    )
     assert given.stdout.splitlines()[0].split()[0] == str(len(set_up_of(task.world)) + len(said_in(task.world)))
 
 

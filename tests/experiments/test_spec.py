@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 
 from privateyes.errors import ConfigError
 from privateyes.experiments.locate import demo_experiment
 from privateyes.experiments.spec import ExperimentSpec, dump_spec, load_spec, parse_spec
+from privateyes.experiments.spec_tables import Table
 
 MINIMAL = """
 name = "minimal"
@@ -212,3 +216,54 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
     path.write_text(MINIMAL, encoding="utf-8-sig")
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
     assert load_spec(path).name == "minimal"
+
+
+def list_keys(table: type[Table] = ExperimentSpec, prefix: str = "") -> Iterator[str]:
+    """Every key whose value is a list, however deep."""
+    for key, field in table.model_fields.items():
+        kinds = [field.annotation, *get_args(field.annotation)]
+        kinds += [get_args(kind)[0] for kind in kinds if get_origin(kind) is Annotated]
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Table)]
+        if inner:
+            yield from list_keys(inner[0], f"{prefix}{key}.")
+        elif list in [get_origin(kind) or kind for kind in kinds]:
+            yield f"{prefix}{key}"
+
+
+LISTS = list(list_keys())
+
+
+def test_there_are_lists_in_many_tables() -> None:
+    expected = {"ways", "data.resize", "split.folds", "store.mirrors", "mpc.hidden", "compare.seeds"}
+    assert expected < set(LISTS)
+
+
+@pytest.mark.parametrize("value", ['"m/a"', "4"])
+@pytest.mark.parametrize("key", LISTS)
+def test_a_value_in_place_of_a_list_shows_how_a_list_is_written(key: str, value: str) -> None:
+    tree = tomllib.loads(MINIMAL)
+    table, _, name = key.rpartition(".")
+    place = tree.setdefault(table, {}) if table else tree
+    place[name] = tomllib.loads(f"x = {value}")["x"]
+    with pytest.raises(ConfigError) as refused:
+        parse_spec(as_toml(tree), "x.toml", Path("/folder"))
+    assert refused.value.problem.removesuffix(".0") == f"x.toml: {key} = {value}"
+    before, _, example = refused.value.remedy.partition(", such as ")
+    assert before == "it should be a list, in brackets"
+    shown = tomllib.loads(example)
+    assert isinstance(shown[name], list)
+    place[name] = shown[name]
+    ExperimentSpec.model_validate(tree)
+
+
+def as_toml(tree: dict[str, Any]) -> str:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in tree.items() if not isinstance(value, dict)]
+    for table, content in tree.items():
+        if isinstance(content, dict):
+            lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in content.items())]
+    return "\n".join(lines)
+
+
+def test_mirrors_as_a_text_show_three_folders() -> None:
+    with pytest.raises(ConfigError, match=r'such as mirrors = \["/a", "/b", "/c"\]'):
+        parse(MINIMAL + '[store]\nmirrors = "m/a"\n')

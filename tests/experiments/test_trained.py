@@ -113,7 +113,7 @@ def test_a_run_that_has_not_begun_or_not_come_so_far_has_no_model(copied_run: Pa
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="is no run directory"):
         open_estimator(tmp_path)
-    with pytest.raises(RunDirectoryError, match="is no run directory"):
+    with pytest.raises(RunDirectoryError, match="there is no such run"):
         open_estimator(tmp_path / "model.pth")
 
 

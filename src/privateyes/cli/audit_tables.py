@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from privateyes.aggregation.audit.findings import (
@@ -28,6 +27,7 @@ from privateyes.aggregation.manifest import Manifest, Party
 from privateyes.aggregation.manifest_check import fingerprint, independence_warnings, parameters
 from privateyes.aggregation.result import Check
 from privateyes.cli.console import make_console
+from privateyes.cli.fitted_table import FittedTable
 from privateyes.wording import counted
 
 _STYLES: Final = {Level.PROVEN: "bold red", Level.INCONSISTENT: "red", Level.SUSPECTED: "red", Level.REFUSED: "yellow"}
@@ -38,6 +38,7 @@ _MOST_SESSIONS: Final = 1000
 _MOST_TABLES: Final = 40
 _MOST_FINDINGS: Final = 25  # in one table
 _MOST_REFUSALS: Final = 20
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 _OF_THE_HUB: Final = "the hub, or of whoever altered its unsigned word on the way"
 _OF_THE_RECORDER: Final = "whoever wrote the record, altered it or lost a part of it"
 _UNITS: Final = {
@@ -159,15 +160,15 @@ def _is_worth_telling(session: SessionAudit) -> bool:
     return session.outcome is not Outcome.CERTIFIED or any(own.level is not Level.HOLDS for own in session.findings)
 
 
-def _sessions_table(manifest: Manifest, audit: Audit) -> Table:
+def _sessions_table(manifest: Manifest, audit: Audit) -> FittedTable:
     title = f"{counted(audit.messages, 'message')}, {audit.verified} signed and verified"
-    table = Table(title=title, box=box.SIMPLE, title_justify="left")
-    table.add_column("set-up", no_wrap=True)
+    table = FittedTable(title)
+    table.add_column("set-up", wrap=False)
     for heading in ("epoch", "round"):
         table.add_column(heading, justify="right")
-    table.add_column("session", no_wrap=True)
-    table.add_column("outcome", no_wrap=True)
-    table.add_column("roster", justify="right", no_wrap=True)
+    table.add_column("session", wrap=False)
+    table.add_column("outcome", wrap=False)
+    table.add_column("roster", justify="right")
     table.add_column("holds", justify="right")
     table.add_column("against")
     shown = _worst(audit.sessions, _MOST_SESSIONS)
@@ -220,11 +221,11 @@ def _name_of(session: SessionAudit) -> str:
     return f"round {session.round} of set-up {session.setup.hex()[:8]} (epoch {session.epoch}), {session_name}"
 
 
-def _findings_table(manifest: Manifest, title: str, findings: Sequence[Finding]) -> Table:
-    table = Table(title=title, box=box.SIMPLE, title_justify="left", padding=(0, 1))
+def _findings_table(manifest: Manifest, title: str, findings: Sequence[Finding]) -> FittedTable:
+    table = FittedTable(title)
     for heading in ("", "step", "who"):
-        table.add_column(heading, max_width=24)
-    table.add_column("what", ratio=1)
+        table.add_column(heading)
+    table.add_column("what")
     telling = [finding for finding in findings if finding.level is not Level.HOLDS]
     for finding in telling[:_MOST_FINDINGS]:
         level = Text(finding.level.value, style=_STYLES.get(finding.level, ""))
@@ -285,14 +286,21 @@ def _as_object(finding: Finding) -> dict[str, Any]:
 
 
 def print_manifest(manifest: Manifest) -> None:
-    """Parameters, parties with the first half of their keys, warnings, and the digest last."""
+    """Parameters, digests, parties with the first half of their keys, warnings, and the manifest's digest last."""
     console = make_console()
-    table = Table(title="task", box=box.SIMPLE, title_justify="left")
-    for heading in ("", "value", ""):
-        table.add_column(heading, no_wrap=heading == "value")
+    short, digests = FittedTable("task"), FittedTable("digests and keys of the task")
+    for table in (short, digests):
+        table.add_column("", wrap=False)
+        table.add_column("value", wrap=table is short)
+        table.add_column("")
     for key, value in parameters(manifest).items():
-        table.add_row(key, value, Text(_UNITS[key], style="dim"))
-    console.print(table)
+        told = Text(_UNITS[key], style="dim")
+        if _DIGEST.fullmatch(value):
+            digests.add_row(key, _in_blocks(value), told)
+        else:
+            short.add_row(key, value, told)
+    console.print(short)
+    console.print(digests)
     for role, parties in (("aggregators", manifest.aggregators), ("clients", manifest.clients)):
         console.print(_parties_table(role, parties))
     for line in independence_warnings(manifest):
@@ -300,12 +308,18 @@ def print_manifest(manifest: Manifest) -> None:
     console.print(f"manifest: {manifest.digest().hex()}", highlight=False, soft_wrap=True)
 
 
-def _parties_table(role: str, parties: Sequence[Party]) -> Table:
-    table = Table(title=f"{len(parties)} {role}", box=box.SIMPLE, title_justify="left")
+def _in_blocks(digest: str) -> str:
+    """64 hexadecimal digits in two lines of two blocks, as people compare them."""
+    blocks = [digest[start : start + 16] for start in range(0, len(digest), 16)]
+    return "\n".join(" ".join(blocks[start : start + 2]) for start in range(0, len(blocks), 2))
+
+
+def _parties_table(role: str, parties: Sequence[Party]) -> FittedTable:
+    table = FittedTable(f"{len(parties)} {role}")
     table.add_column("", justify="right")
-    table.add_column("name", overflow="fold")
-    table.add_column("organisation", overflow="fold")
-    table.add_column("key, first half", no_wrap=True)
+    table.add_column("name")
+    table.add_column("organisation")
+    table.add_column("key, first half", wrap=False)
     for number, party in enumerate(parties, start=1):
         table.add_row(
             str(number), Text(party.name), Text(party.organisation or _MISSING), fingerprint(party.public_key)

@@ -54,6 +54,11 @@ def command(
     other images. Everything happens on the person's own data; the shared model is not changed, and nothing is sent.
     Defaults are those of \\[calibration] in the run's experiment, if there is one.
 
+    Exit codes:
+
+    - 0: calibrated.
+    - 2: run, data or options cannot be used.
+
     Example: privateyes calibrate runs/demo --way private --k 1,5,9
 
     Example: privateyes calibrate runs/demo --method offset --persons r06 --eyes halves

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-
 from privateyes.cli.console import make_console
+from privateyes.cli.fitted_table import FittedTable
 from privateyes.experiments.calibrate import CalibrationReport
 from privateyes.tasks.gaze.units import UNITS, Unit
 
@@ -16,8 +14,8 @@ def print_calibration(report: CalibrationReport, file: Path) -> None:
     """One line per person, one column per k: mean over the draws and SD over them; then the mean over persons."""
     settings, unit = report.settings, UNITS[report.unit]
     draws = f"{settings.draws} {'draw' if settings.draws == 1 else 'draws'} of {settings.placement} images"
-    table = Table(title=f"{report.way}, {settings.method}, {draws}", box=box.SIMPLE, title_justify="left")
-    table.add_column("person", no_wrap=True)
+    table = FittedTable(f"{report.way}, {settings.method}, {draws}")
+    table.add_column("person", wrap=False)
     for heading in ("images", "eyes", "uncalibrated", *(f"k = {k}" for k in settings.samples)):
         table.add_column(heading, justify="right")
     for person in report.persons:

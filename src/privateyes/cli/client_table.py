@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from rich import box
-from rich.table import Table
 
 from privateyes.cli.console import make_console
+from privateyes.cli.fitted_table import FittedTable
 from privateyes.experiments.clients import ClientSurvey
 from privateyes.tasks.gaze.units import unit_of_label
 
@@ -16,8 +15,8 @@ _MOST_NAMES = 3
 def print_clients(survey: ClientSurvey) -> None:
     """One line per client: whose images, how many, where they look, and how far that is from everybody's gaze."""
     gaze = survey.rows.target == "gaze"
-    table = Table(title=survey.title, box=box.SIMPLE, title_justify="left")
-    table.add_column("client", no_wrap=True)
+    table = FittedTable(survey.title)
+    table.add_column("client", wrap=False)
     table.add_column("persons")
     unit = unit_of_label(survey.rows.target)
     for heading in ("images", *(f"{name} mean ± SD" for name in unit.coordinates), "skew", "by chance"):

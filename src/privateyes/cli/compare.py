@@ -46,9 +46,12 @@ def command(
 
     Example: privateyes compare runs/crops --table --check
     """
+    from functools import partial
+
     from privateyes.cli.comparison_progress import choose_observer
     from privateyes.cli.comparison_tables import print_comparison, print_failures
-    from privateyes.experiments.compare.folder import locate_comparison
+    from privateyes.cli.interruption import by_resuming, work_that_goes_on
+    from privateyes.experiments.compare.folder import EXPERIMENT, locate_comparison
     from privateyes.experiments.compare.pictures import write_pictures
     from privateyes.experiments.compare.relations import require_relations
     from privateyes.experiments.compare.run import read_comparison, run_comparison
@@ -57,7 +60,8 @@ def command(
     if table:
         outcome = read_comparison(spec, folder)
     else:
-        with choose_observer() as observer:
+        how = partial(by_resuming, "comparison", "compare", folder.path, EXPERIMENT)
+        with work_that_goes_on(how), choose_observer() as observer:
             outcome = run_comparison(spec, folder, observer, resume)
     if outcome.results is not None:
         print_comparison(outcome.results, folder.path)

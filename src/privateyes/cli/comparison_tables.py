@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from privateyes.cli.console import make_console
+from privateyes.cli.fitted_table import FittedTable
 from privateyes.cli.tables import human_bytes
 from privateyes.experiments.compare.dispatch import Failure
 from privateyes.experiments.compare.folder import ComparisonFolder, DiskUse
@@ -56,7 +54,7 @@ def print_failures(failures: Sequence[Failure]) -> None:
         typer.echo("the other runs went on; after the remedy, continue with --resume", err=True)
 
 
-def _show(console: Console, title: str, table: Table) -> None:
+def _show(console: Console, title: str, table: FittedTable) -> None:
     """A table below its title, which is not squeezed into the table's width."""
     _line(console, title)
     console.print(table)
@@ -74,11 +72,11 @@ def _title(results: Mapping[str, Any]) -> str:
     )
 
 
-def _errors_table(results: Mapping[str, Any]) -> Table:
+def _errors_table(results: Mapping[str, Any]) -> FittedTable:
     unit = results["unit"]
-    table = Table(box=box.SIMPLE)
-    table.add_column("way", no_wrap=True)
-    headings = ["mean error", "95 % interval", "SD over seeds", f"SD over {escape(results['persons_are'])}"]
+    table = FittedTable()
+    table.add_column("way", wrap=False)
+    headings = ["mean error", "95 % interval", "SD over seeds", f"SD over {results['persons_are']}"]
     headings += [f"rounds (CPU s) to {_error(level, unit)}" for level in results["targets"]["errors"]]
     for heading in headings:
         table.add_column(heading, justify="right")
@@ -98,10 +96,10 @@ def _errors_table(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def _differences_table(results: Mapping[str, Any]) -> Table:
+def _differences_table(results: Mapping[str, Any]) -> FittedTable:
     baselines = results["baselines"]
-    table = Table(box=box.SIMPLE)
-    table.add_column("way", no_wrap=True)
+    table = FittedTable()
+    table.add_column("way", wrap=False)
     for baseline in baselines:
         table.add_column(f"minus {baseline}", justify="right")
     for entry in results["ways"]:
@@ -113,9 +111,9 @@ def _differences_table(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def _costs_table(results: Mapping[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE)
-    table.add_column("way", no_wrap=True)
+def _costs_table(results: Mapping[str, Any]) -> FittedTable:
+    table = FittedTable()
+    table.add_column("way", wrap=False)
     headings = (
         "s per round",
         "training",
@@ -152,8 +150,8 @@ def _costs_table(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def _relations_table(results: Mapping[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE)
+def _relations_table(results: Mapping[str, Any]) -> FittedTable:
+    table = FittedTable()
     table.add_column("asked")
     for heading in ("difference", "95 % interval", "largest of a seed", "holds", "all of the interval"):
         table.add_column(heading, justify="right")
@@ -169,10 +167,10 @@ def _relations_table(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def _calibration_table(results: Mapping[str, Any]) -> Table:
+def _calibration_table(results: Mapping[str, Any]) -> FittedTable:
     found, unit = results["calibration"], results["unit"]
-    table = Table(box=box.SIMPLE)
-    table.add_column("way", no_wrap=True)
+    table = FittedTable()
+    table.add_column("way", wrap=False)
     for heading in ("without", *(f"k = {k}" for k in found["samples"])):
         table.add_column(heading, justify="right")
     for row in found["ways"]:
@@ -181,8 +179,8 @@ def _calibration_table(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def _mpc_table(costs: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE)
+def _mpc_table(costs: Sequence[Mapping[str, Any]]) -> FittedTable:
+    table = FittedTable()
     for heading in ("training", "", "time of all steps", "sent by a party", "computed from"):
         table.add_column(heading, justify="right" if heading.startswith(("time", "sent")) else "left")
     for row in costs:

@@ -22,6 +22,6 @@ class _Patient(Console):
 
 
 def make_console() -> Console:
-    """A pipe has no width; tables should not be squeezed into the 80 columns that stand in for one."""
+    """As wide as COLUMNS says, or the terminal is; a pipe has no width, and 80 columns would squeeze tables there."""
     console = _Patient()
-    return console if console.is_terminal else _Patient(width=_PIPE_WIDTH)
+    return console if console.is_terminal or os.environ.get("COLUMNS") else _Patient(width=_PIPE_WIDTH)

@@ -7,15 +7,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit.findings import Finding
 from privateyes.aggregation.result import Check
 from privateyes.cli.console import make_console
+from privateyes.cli.fitted_table import FittedTable
 from privateyes.cli.records import find_record
 from privateyes.engines.local.continuing import SEND_AGAIN, Refused
 from privateyes.errors import DataError
@@ -73,11 +72,11 @@ def _print_line(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _what_happened(refused: Refused) -> Table:
+def _what_happened(refused: Refused) -> FittedTable:
     """One row for all clients with the same fate."""
-    table = Table(box=box.SIMPLE_HEAD, title="what happened", title_justify="left")
+    table = FittedTable("what happened")
     table.add_column("clients")
-    table.add_column("counted", no_wrap=True)
+    table.add_column("counted", wrap=False)
     table.add_column("refused at check")
 
     def fate(name: str) -> tuple[bool, int]:
@@ -86,17 +85,17 @@ def _what_happened(refused: Refused) -> Table:
     names = sorted((party.name for party in refused.manifest.clients), key=fate)
     for (absent, check), group in groupby(names, key=fate):
         said = f"{check} ({Check(check).name.lower()}): {_WHY[Check(check)]}" if check else "-"
-        table.add_row(escape(_listed(list(group))), "no" if absent else "yes", said)
+        table.add_row(_listed(list(group)), "no" if absent else "yes", said)
     return table
 
 
-def _what_may_follow(refused: Refused) -> Table:
-    ways = Table(box=box.SIMPLE_HEAD, title="what may follow", title_justify="left")
-    ways.add_column("way", min_width=10, max_width=18)
-    ways.add_column("safe", no_wrap=True)
+def _what_may_follow(refused: Refused) -> FittedTable:
+    ways = FittedTable("what may follow")
+    ways.add_column("way")
+    ways.add_column("safe", wrap=False)
     ways.add_column("why")
     for way in sorted(refused.ways, key=lambda way: not way.is_safe):
-        ways.add_row(way.name, "[green]yes[/]" if way.is_safe else "[red]no[/]", escape(way.why))
+        ways.add_row(way.name, Text("yes", style="green") if way.is_safe else Text("no", style="red"), way.why)
     return ways
 
 

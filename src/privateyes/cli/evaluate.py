@@ -24,6 +24,11 @@ def command(
     Errors need labels, so only data files are read; a model that takes the head's pose finds it there, too. Tables of
     poses are for pictures: privateyes predict.
 
+    Exit codes:
+
+    - 0: tested.
+    - 2: run, data or options cannot be used.
+
     Example: privateyes evaluate runs/demo --way private
 
     Example: privateyes evaluate runs/demo --data others.h5 --persons s10,s11

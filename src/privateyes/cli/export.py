@@ -20,6 +20,11 @@ def command(
     Its metadata say what it takes and gives, and where it comes from. Who gets the file gets the model: whatever it
     remembers of its training data goes with it.
 
+    Exit codes:
+
+    - 0: the file is written.
+    - 2: there is no such model, or the file cannot be written.
+
     Example: privateyes export runs/demo gaze.onnx --way private
     """
     from privateyes.experiments.export import export_run

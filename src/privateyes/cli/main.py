@@ -29,22 +29,18 @@ from privateyes.cli import (
     transcript,
 )
 from privateyes.cli.data import check, merge, partition, prepare, render
+from privateyes.cli.helpful import HelpfulCommand
+from privateyes.cli.interruption import exit_code, sigterm_as_interruption, told
 from privateyes.errors import PrivateyesError
 
 _EXIT_USAGE = 2
 _EXIT_BUG = 70
-_EXIT_INTERRUPTED = 130
 _EXIT_UNREAD = 141
 # What the `train` extra installs; the base installation has none of it.
 _TRAIN_PACKAGES = frozenset({"torch", "h5py", "safetensors", "jinja2", "matplotlib", "scipy", "PIL"})
 # What a file system says when a file cannot be written; any other OSError is a bug and keeps its traceback.
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG})
-_HOW_TO_GO_ON = {
-    "train": ": continue the run with `privateyes train RUN_DIRECTORY --resume`",
-    "demo": ": go on with the same command",
-    "mpc": ": go on with the same command; finished folds are kept",
-    "compare": ": continue the comparison with `privateyes compare DIRECTORY --resume`",
-}
+_PERMISSIONS = frozenset({errno.EACCES, errno.EPERM})
 
 
 class _ErrorsAsLines(TyperGroup):
@@ -57,15 +53,16 @@ class _ErrorsAsLines(TyperGroup):
             typer.echo(f"error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(_EXIT_USAGE) from error
         except KeyboardInterrupt as error:
-            typer.echo(f"interrupted{_HOW_TO_GO_ON.get(ctx.invoked_subcommand or '', '')}", err=True)
-            raise typer.Exit(_EXIT_INTERRUPTED) from error
+            typer.echo(told(error), err=True)
+            raise typer.Exit(exit_code(error)) from error
         except BrokenPipeError as error:  # click would exit with 1, which a check says about its findings
             raise typer.Exit(_EXIT_UNREAD) from error
         except OSError as error:
             if error.errno not in _DISK_ERRORS:
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            remedy = "free some space or change the permissions; a run then continues with --resume"
+            about = "check its permissions" if error.errno in _PERMISSIONS else "free some space"
+            remedy = f"{about}; a run then continues with --resume"
             typer.echo(f"error: {where}{error.strerror}; {remedy}", err=True)
             raise typer.Exit(_EXIT_USAGE) from error
         except ModuleNotFoundError as error:
@@ -82,10 +79,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
-        "Train gaze estimators across people whose images never leave them.\n\n"
-        "Start with [bold]privateyes demo[/]: it renders synthetic eyes, trains the same network six ways (pooled, "
-        "alone, federated, federated with secure aggregation) and shows what it cost and what everyone learned. Then "
-        "copy a file of examples/, and run [bold]privateyes train[/] on it."
+        "Train vision models across people whose images never leave them.\n\n"
+        "Start with [bold]privateyes demo[/]: it renders synthetic eyes, trains the same network six ways (pooled; "
+        "alone; federated, and with an adaptive server; and both of these through secure aggregation) and shows what "
+        "it cost and what everyone learned. Then copy a file of examples/, and run [bold]privateyes train[/] on it."
+    ),
+    epilog=(
+        "Exit codes of all commands: 0 done, 1 findings of a check, 2 an error, told in one line, 70 a bug of this "
+        "program, 130 interrupted (Ctrl-C), 141 nobody reads the output, 143 ended (SIGTERM)."
     ),
     rich_markup_mode="rich",
 )
@@ -117,6 +118,9 @@ app.add_typer(task_app, name="task")
 transcript_app = typer.Typer(no_args_is_help=True, help="Check what was said, offline.", rich_markup_mode="rich")
 transcript_app.command("verify")(transcript.verify)
 app.add_typer(transcript_app, name="transcript")
+for _commands in (app, data_app, task_app, transcript_app):
+    for _registered in _commands.registered_commands:
+        _registered.cls = HelpfulCommand
 
 
 def _show_version(wanted: bool) -> None:
@@ -144,7 +148,7 @@ class _Bugs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, KeyboardInterrupt):  # before any command began
-            sys.exit(_EXIT_INTERRUPTED)
+            sys.exit(exit_code(error))
         if error is not None and not isinstance(error, SystemExit):
             traceback.print_exception(error)
             sys.exit(_EXIT_BUG)
@@ -154,7 +158,7 @@ def main() -> None:
     """The console script.
 
     Exit codes: 0 done, 1 findings of a check, 2 an error, 70 a bug in this program, 130 interrupted, 141 nobody reads
-    the output.
+    the output, 143 ended by SIGTERM.
     """
-    with _Bugs():
+    with _Bugs(), sigterm_as_interruption():
         app()

@@ -8,16 +8,19 @@ def command() -> None:
 
     A torch module of your own needs no entry here: name it as "package.module:Class" (docs/own-models.md).
 
+    Exit codes:
+
+    - 0: listed.
+    - 2: a package is missing.
+
     Example: privateyes models
     """
-    from rich import box
-    from rich.table import Table
-
     from privateyes.cli.console import make_console
+    from privateyes.cli.fitted_table import FittedTable
     from privateyes.tasks.gaze.models import MODELS, count_parameters
 
-    table = Table(title="model.name, as an experiment file gives it", box=box.SIMPLE, title_justify="left")
-    table.add_column("name", no_wrap=True)
+    table = FittedTable("model.name, as an experiment file gives it")
+    table.add_column("name", wrap=False)
     for heading in ("inputs", "pictures", "learns"):
         table.add_column(heading)
     for heading in ("least size", "usual size", "parameters there"):
@@ -36,7 +39,7 @@ def command() -> None:
             kind.source or "this project",
         )
     console = make_console()
-    console.print(table, highlight=False)
+    console.print(table)
     console.print(
         "No weights are shipped or fetched: training starts from the seed. A torch module of your own is named as "
         '"package.module:Class"; see docs/own-models.md.',

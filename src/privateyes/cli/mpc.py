@@ -9,7 +9,9 @@ import typer
 
 
 def command(
-    experiment: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="A TOML file; its table [mpc] is optional.")],
+    experiment: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENT", help=r"A TOML file; its table \[mpc] is optional.")
+    ],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help=r"Where the results go. \[default: runs/<name>-mpc]")
     ] = None,
@@ -23,14 +25,21 @@ def command(
     makes: about 230 MB to download, for Linux on x86_64, with Python 3.11. A small network on few samples is trained;
     what more would cost is extrapolated, and marked so. A finished fold is not trained again.
 
+    Exit codes:
+
+    - 0: every fold is finished.
+    - 2: experiment, data, directory or engine cannot be used.
+
     Example: privateyes mpc examples/mpiigaze_crops.toml
     """
+    from privateyes.cli.interruption import work_that_goes_on
     from privateyes.cli.mpc_tables import choose_mpc_observer, print_mpc
     from privateyes.experiments.mpc.experiment import run_mpc_experiment
     from privateyes.experiments.spec import load_spec
 
     spec = load_spec(experiment, data)
     directory = Path("runs") / f"{spec.name}-mpc" if out is None else out
-    with choose_mpc_observer() as observer:
+    how = "go on with the same command; finished folds are kept"
+    with work_that_goes_on(how), choose_mpc_observer() as observer:
         results = run_mpc_experiment(spec, directory, observer)
     print_mpc(results, directory)

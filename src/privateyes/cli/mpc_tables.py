@@ -7,14 +7,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from privateyes.cli.bars_or_lines import bars_or_lines
 from privateyes.cli.console import make_console
+from privateyes.cli.fitted_table import FittedTable
 from privateyes.cli.tables import human_bytes
 from privateyes.engines.mpc.costs import Cost
 from privateyes.experiments.mpc.result import MpcResult
@@ -71,14 +70,14 @@ def print_mpc(results: Sequence[MpcResult], directory: Path) -> None:
     console.print(_costs_table(results))
     for line in _remarks(results):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"results: {directory}", highlight=False, soft_wrap=True)
+    console.print(f"results: {directory}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _errors_table(results: Sequence[MpcResult]) -> Table:
+def _errors_table(results: Sequence[MpcResult]) -> FittedTable:
     first = results[0]
     title = f"mean error on people never trained on; {first.network} of {first.parameters} parameters"
-    table = Table(title=title, box=box.SIMPLE, title_justify="left")
-    table.add_column("person", no_wrap=True)
+    table = FittedTable(title)
+    table.add_column("person", wrap=False)
     for heading in ("under MPC", "same steps in the clear", "the same, shaken", "mean label"):
         table.add_column(heading, justify="right")
     unit = UNITS[first.unit]
@@ -101,13 +100,13 @@ def _errors_table(results: Sequence[MpcResult]) -> Table:
     return table
 
 
-def _costs_table(results: Sequence[MpcResult]) -> Table:
+def _costs_table(results: Sequence[MpcResult]) -> FittedTable:
     costs = _columns(results)
     title = "cost of the steps on one machine's loopback; no figure of an EXTRAPOLATED column was measured"
-    table = Table(title=title, box=box.SIMPLE, title_justify="left")
-    table.add_column("", no_wrap=True)
+    table = FittedTable(title)
+    table.add_column("", wrap=False)
     for cost in costs:
-        table.add_column("EXTRAPOLATED" if cost.extrapolated else "measured", justify="right")
+        table.add_column("EXTRAPOLATED" if cost.extrapolated else "measured", justify="right", wrap=True)
     rows: list[tuple[str, Callable[[Cost], str]]] = [
         ("training", lambda cost: cost.what),
         ("network", lambda cost: cost.network),

@@ -67,6 +67,11 @@ def command(
 
     Pitch is positive upwards, yaw towards the image's left; 0, 0 looks into the camera.
 
+    Exit codes:
+
+    - 0: there are estimates, perhaps of some pictures only.
+    - 2: model, pictures or options cannot be used.
+
     Example: privateyes predict runs/demo eyes/ --pose 0,0 --overlay arrows --csv gaze.csv
 
     Example: privateyes predict runs/demo photo.jpg --camera-frames --face-landmarker face_landmarker.task

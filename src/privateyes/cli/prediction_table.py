@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import typer
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from privateyes.cli.console import make_console
+from privateyes.cli.fitted_table import FittedTable
 from privateyes.experiments.predict import Predictions
 from privateyes.wording import counted
 
@@ -30,7 +28,7 @@ def print_predictions(source: str, predictions: Predictions, csv: Path | None) -
         predictions: what to show.
         csv: where all rows stand, if they were written.
     """
-    table = Table(title=escape(source), box=box.SIMPLE, title_justify="left")
+    table = FittedTable(source)
     places = [place for place, heading in enumerate(predictions.columns) if heading in _COLUMNS]
     for place in places:
         table.add_column(predictions.columns[place], justify="left" if place < 2 else "right")
@@ -59,7 +57,7 @@ def _tell_skipped(predictions: Predictions) -> None:
 
 
 def _shown(value: str | float) -> str:
-    return escape(_printable(value)) if isinstance(value, str) else f"{value:.2f}"
+    return _printable(value) if isinstance(value, str) else f"{value:.2f}"
 
 
 def _printable(text: str) -> str:

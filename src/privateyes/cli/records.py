@@ -20,6 +20,8 @@ MANIFEST_NAME: Final = "manifest.toml"
 SETUP_NAME: Final = "setup.jsonl"
 _FOLDER_NAME: Final = "transcripts"
 _WHAT_TO_GIVE: Final = "give a session's record or a folder of records"
+_GIVE_MANIFEST: Final = "give the task's manifest.toml"
+_OF_AN_EXPERIMENT: Final = re.compile(r"^[ \t]*\[[ \t]*(?:data|split|model|training)\b", re.MULTILINE)
 _MAX_MANIFEST_BYTES: Final = 64 << 20
 _STATE_BYTES: Final = 32  # for each parameter, generously
 _LINE_OVERHEAD_BYTES: Final = 1 << 16  # everything but vectors, rosters and lists of digests, generously
@@ -75,12 +77,17 @@ def find_record(path: Path, setup: Path | None) -> Record:
     try:
         return _find_record(path, setup)
     except OSError as error:
-        raise DataError(f"{error.filename or path}: {error.strerror}", _WHAT_TO_GIVE) from None
+        raise DataError(f"{error.filename or path}: {error.strerror}", _remedy(error, _WHAT_TO_GIVE)) from None
 
 
 def _find_record(path: Path, setup: Path | None) -> Record:
     if not path.exists():
         raise DataError(f"{path} does not exist", _WHAT_TO_GIVE)
+    if setup is not None:
+        try:
+            setup.stat()
+        except FileNotFoundError as error:
+            raise DataError(f"{setup}: {error.strerror}", f"give the set-up's {SETUP_NAME} with --setup") from None
     if (path / _FOLDER_NAME).is_dir():
         path = path / _FOLDER_NAME
     folder = path if path.is_dir() else path.parent
@@ -112,15 +119,21 @@ def read_manifest(path: Path) -> Manifest:
             raise DataError(f"{path} is larger than any manifest", "give the task's manifest.toml")
         text = data.decode("utf-8-sig")
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}", "give the task's manifest.toml") from None
+        raise DataError(f"{path}: {error.strerror}", _remedy(error, _GIVE_MANIFEST)) from None
     except UnicodeDecodeError:
         raise DataError(f"{path} is not a text file", "give the task's manifest.toml") from None
     try:
         return manifest_from_toml(text)
     except (ConfigError, ParameterError) as error:
+        if _OF_AN_EXPERIMENT.search(text):
+            raise ConfigError(f"{path} looks like an experiment file", _GIVE_MANIFEST) from None
         about = error.problem.removeprefix("the manifest")  # the file is the subject
         problem = f": {error.problem}" if about == error.problem else about
         raise type(error)(f"{path}{problem}", error.remedy) from None
+
+
+def _remedy(error: OSError, otherwise: str) -> str:
+    return "check the file's permissions" if isinstance(error, PermissionError) else otherwise
 
 
 def read_messages(path: Path, manifest: Manifest, note: Callable[[Finding], None]) -> Iterator[Message]:
@@ -143,7 +156,7 @@ def read_messages(path: Path, manifest: Manifest, note: Callable[[Finding], None
                 else:
                     yield _parse(line, where, manifest)
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}", _WHAT_TO_GIVE) from None
+        raise DataError(f"{path}: {error.strerror}", _remedy(error, _WHAT_TO_GIVE)) from None
 
 
 def _longest_line(manifest: Manifest) -> int:

@@ -17,6 +17,11 @@ def command(
 ) -> None:
     """Write a run's page again: one self-contained report.html.
 
+    Exit codes:
+
+    - 0: the page is written.
+    - 2: there is no run, or the page cannot be written.
+
     Example: privateyes report runs/demo --no-eyes
     """
     from privateyes.experiments.report import write_report

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from privateyes.cli.console import make_console
+from privateyes.cli.fitted_table import FittedTable
 from privateyes.experiments.clean import Remnant
 from privateyes.experiments.evaluate import Evaluation
 from privateyes.experiments.learned import PARTIES
@@ -29,13 +27,13 @@ def print_outcome(results: Mapping[str, Any], directory: Path, page: Path) -> No
     for line in _remarks(results):
         console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
     console.print(_learned_table(results))
-    console.print(f"run: {directory}   page: {page}", highlight=False, soft_wrap=True)
+    console.print(f"run: {directory}   page: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """One line per person, and the mean."""
     fold = f"fold {evaluation.fold}, after round {evaluation.round}"
-    table = Table(title=f"{evaluation.way} ({fold})", box=box.SIMPLE, title_justify="left")
+    table = FittedTable(f"{evaluation.way} ({fold})")
     table.add_column("person")
     table.add_column("images", justify="right")
     table.add_column("mean error", justify="right")
@@ -56,12 +54,12 @@ def print_remnants(directory: Path, remnants: Sequence[Remnant]) -> None:
     if not remnants:
         console.print(f"{directory}: nothing to remove", highlight=False, markup=False, soft_wrap=True)
         return
-    table = Table(title=escape(str(directory)), box=box.SIMPLE, title_justify="left")
-    table.add_column("path", overflow="fold")
-    table.add_column("size", justify="right", no_wrap=True)
+    table = FittedTable(str(directory))
+    table.add_column("path")
+    table.add_column("size", justify="right")
     table.add_column("what it is")
     for remnant in remnants:
-        path = escape("\n".join(map(str, (remnant.path.relative_to(directory), *remnant.mirrors))))
+        path = "\n".join(map(str, (remnant.path.relative_to(directory), *remnant.mirrors)))
         table.add_row(path, human_bytes(remnant.size_bytes), remnant.kind.value)
     console.print(table)
 
@@ -70,7 +68,7 @@ def print_check(report: CheckReport) -> None:
     """Statistics per person in degrees, then the findings, errors first, then what nobody can tell from the images."""
     title = f"{report.path}: gaze and head (pitch, yaw) in degrees"
     points = any(person.point_mean_cm is not None for person in report.persons)
-    table = Table(title=f"{title}, point (x, y) in cm" if points else title, box=box.SIMPLE, title_justify="left")
+    table = FittedTable(f"{title}, point (x, y) in cm" if points else title)
     table.add_column("person")
     labels = ("gaze mean", "gaze SD", "head mean", "head SD", *(("point mean", "point SD") if points else ()))
     for heading in ("images", "size", *labels, "grey mean"):
@@ -102,9 +100,9 @@ def human_bytes(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def _ways_table(results: Mapping[str, Any]) -> Table:
-    table = Table(title="on people never trained on; bytes per client and round", box=box.SIMPLE, title_justify="left")
-    table.add_column("way", no_wrap=True)
+def _ways_table(results: Mapping[str, Any]) -> FittedTable:
+    table = FittedTable("on people never trained on; bytes per client and round")
+    table.add_column("way", wrap=False)
     for heading in ("mean error", "SD over people", "s per round", "bytes up", "bytes down"):
         table.add_column(heading, justify="right")
     unit = unit_of(results)
@@ -127,10 +125,10 @@ def _upload_once(row: Mapping[str, Any]) -> str:
     return f"{human_bytes(row['bytes_up_per_client_once'])} once" if row["bytes_up_per_client_once"] else _MISSING
 
 
-def _learned_table(results: Mapping[str, Any]) -> Table:
-    table = Table(title="who learned what", box=box.SIMPLE, title_justify="left")
+def _learned_table(results: Mapping[str, Any]) -> FittedTable:
+    table = FittedTable("who learned what")
     for heading in ("way", *(f"each {party}" if party != "hub" else "the hub" for party in PARTIES)):
-        table.add_column(heading, no_wrap=heading == "way")
+        table.add_column(heading, wrap=heading != "way")
     for row in results["rows"]:
         table.add_row(row["way"], *(row["learned"][party] for party in PARTIES))
     return table

@@ -41,7 +41,7 @@ def verify(
     from privateyes.aggregation.audit import audit
     from privateyes.aggregation.audit.findings import Finding, strongest_first
     from privateyes.cli.audit_tables import audit_as_json, print_audit
-    from privateyes.cli.records import find_record, read_manifest
+    from privateyes.cli.records import SETUP_NAME, find_record, read_manifest
     from privateyes.errors import DataError
     from privateyes.files import write_atomically
 
@@ -59,6 +59,9 @@ def verify(
     outcome = audit(pinned, found.messages(pinned, of_files.append), found.whole)
     if outcome.messages == 0:
         raise DataError(f"{record} holds no whole message", "give a session's record or a folder of records")
+    if outcome.verified == 0 and found.setup is None:
+        problem = f"no {SETUP_NAME} beside the record {record}, and none of {outcome.messages} messages is verified"
+        raise DataError(problem, "give it with --setup")
     if outcome.verified == 0:
         raise DataError(
             f"{record}: none of {outcome.messages} messages is of this manifest's task",

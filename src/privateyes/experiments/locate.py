@@ -28,6 +28,8 @@ def locate_experiment(
         RunDirectoryError: a directory is named that holds no run, or that would have to be another one.
     """
     if not experiment.is_dir():
+        if resume:
+            require_file_or("run", experiment)
         spec = load_spec(experiment, data)
         return spec, _RUNS / spec.name if out is None else out
     if not resume:
@@ -37,6 +39,20 @@ def locate_experiment(
         problem = f"{experiment} already fixes the directory and the data of its run"
         raise RunDirectoryError(problem, "leave --out and --data away")
     return RunDirectory(experiment).read_spec(), experiment
+
+
+def require_file_or(what: str, named: Path) -> None:
+    """Refuse what is to be continued and is neither a directory nor an experiment file.
+
+    Args:
+        what: the directory would hold, such as ``run``.
+        named: on the command line.
+
+    Raises:
+        RunDirectoryError: there is nothing, and it is not called as an experiment file is.
+    """
+    if not named.exists() and named.suffix != ".toml":
+        raise RunDirectoryError(f"{named}: there is no such {what}", f"name the directory of a {what}")
 
 
 def demo_experiment() -> ExperimentSpec:

@@ -253,6 +253,10 @@ def _read_spec(path: Path) -> ExperimentSpec:
     try:
         return parse_spec(location.read_text(encoding="utf-8-sig"), str(location), path)
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, PermissionError):
+            raise RunDirectoryError(f"{location}: {error.strerror}", "check the file's permissions") from error
+        if isinstance(error, FileNotFoundError) and not path.exists():
+            raise RunDirectoryError(f"{path}: there is no such run", "name the directory of a run") from error
         problem = f"{path} is no run directory ({EXPERIMENT} cannot be read)"
         raise RunDirectoryError(problem, "name a directory that `privateyes train` wrote") from error
     except ConfigError as error:

@@ -36,6 +36,7 @@ from privateyes.experiments.ways import FoldContext, WayRound, run_way, start_of
 from privateyes.federation.cohorts import select_cohort
 from privateyes.tasks.gaze.check import contradicted_labels
 from privateyes.tasks.gaze.dataset import write_persons
+from privateyes.tasks.gaze.stored import open_file
 from privateyes.tasks.gaze.synthetic import render_persons
 from privateyes.tasks.gaze.task import GazeTask
 from privateyes.training.device import resolve_device
@@ -90,6 +91,7 @@ def run_experiment(
         ProtocolError: a party of the secure aggregation stopped.
     """
     _refuse_mpc(spec)
+    require_data_file(spec)
     check_run_directory(directory, spec, resume)
     preparation = prepare(spec)
     require_enough(preparation)
@@ -105,6 +107,17 @@ def run_experiment(
         if not begun:
             held.enter_context(exclusive(directory))
         return _run(preparation, run, observer, extras)
+
+
+def require_data_file(spec: ExperimentSpec) -> None:
+    """Refuse a data file that cannot be opened: said first, for without it nothing else is worth saying.
+
+    Raises:
+        DataError: it cannot.
+    """
+    if spec.data.path is not None:
+        with open_file(Path(spec.data.path)):
+            pass
 
 
 def _refuse_mpc(spec: ExperimentSpec) -> None:

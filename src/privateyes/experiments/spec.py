@@ -24,6 +24,16 @@ from privateyes.tasks.gaze.models import MODELS, is_own_model
 
 __all__ = ["ExperimentSpec", "closest", "dump_spec", "load_spec", "parse_spec"]
 
+_LISTS: dict[str, list[Any]] = {
+    "resize": [36, 60],
+    "test_persons": ["p08", "p09"],
+    "folds": ["p00", "p01"],
+    "validation_persons": ["p07"],
+    "decay_rounds": [10, 13],
+    "mirrors": ["/a", "/b", "/c"],
+    "target_errors": [6.0, 5.0],
+}
+"""Examples for the lists that are empty or absent by default."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
@@ -45,6 +55,8 @@ def load_spec(path: Path, data: Path | None = None) -> ExperimentSpec:
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such experiment file", "see examples/ for one to start from") from error
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, PermissionError):
+            raise ConfigError(f"{path}: {error.strerror}", "check the file's permissions") from error
         raise ConfigError(f"{path} cannot be read as text ({error})", "name a TOML file") from error
     return parse_spec(text, str(path), path.parent, data)
 
@@ -65,6 +77,8 @@ def parse_spec(text: str, origin: str, folder: Path, data: Path | None = None) -
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{origin} is no valid TOML: {error}", "correct that line") from error
+    if {"aggregators", "clients"} <= tree.keys():
+        raise ConfigError(f"{origin} looks like a task's manifest", "give an experiment file; see examples/")
     if data is not None:
         tree["data"] = _with_path(tree.get("data"), str(data.absolute()))
     try:
@@ -217,7 +231,8 @@ def _raise_config_error(origin: str, error: ValidationError) -> NoReturn:
         label = f"[{key}]" if kind == "table" else key
         raise ConfigError(f"{origin}: the {kind} {label} is missing", "add it; see examples/") from None
     shown = json.dumps(fault["input"], default=str)
-    raise ConfigError(f"{origin}: {key} = {shown}", f"it {_rule(fault['type'], fault['msg'])}") from None
+    rule = _rule_of_list(keys) if fault["type"] == "list_type" else _rule(fault["type"], fault["msg"])
+    raise ConfigError(f"{origin}: {key} = {shown}", f"it {rule}") from None
 
 
 def _rule(kind: str, message: str) -> str:
@@ -227,6 +242,15 @@ def _rule(kind: str, message: str) -> str:
     if kind in ("model_type", "model_attributes_type"):
         return "should be a table"
     return re.sub("^(Value error, |Input |String |List )", "", message)
+
+
+def _rule_of_list(keys: list[str]) -> str:
+    """How a list is written, with the key's default or an example."""
+    table: type[Table] = ExperimentSpec
+    for name in keys[:-1]:
+        table = _table_of(_options(table, name)) or table
+    example = table.model_fields[keys[-1]].default or _LISTS[keys[-1]]
+    return f"should be a list, in brackets, such as {keys[-1]} = {_dump_value(example)}"
 
 
 def _known_keys(parents: list[str]) -> list[str]:

@@ -120,6 +120,7 @@ def test_the_page_says_what_matters(run_maker: Maker) -> None:
         "even if 2 of the 3 aggregators (n − 1 of n)",
         "All 3 aggregators together.",
         "no differential privacy",
+        "HPKE with ML-KEM-768 and X25519, Ed25519, AES-256, SHA-256, BLAKE3",
         "All parties of this run were parts of one program on one machine",
         "does not itself keep anything from anyone",
         "Any single party can make a round stop",

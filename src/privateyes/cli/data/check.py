@@ -17,6 +17,12 @@ def command(
     What such images cannot tell is said as well. Exits with 1 if there is an error; with 0 if there are only warnings,
     or nothing.
 
+    Exit codes:
+
+    - 0: no error; perhaps warnings.
+    - 1: an error.
+    - 2: the file cannot be read at all.
+
     Example: privateyes data check eyes.h5 --sheets sheets
     """
     from privateyes.cli.tables import print_check

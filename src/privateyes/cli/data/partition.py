@@ -45,6 +45,11 @@ def command(
 
     Skew is the share of a client's images that would have to look elsewhere to match everybody's distribution.
 
+    Exit codes:
+
+    - 0: divided and shown.
+    - 2: the data cannot be read, or not be divided so.
+
     Example: privateyes data partition eyes.h5 --by label_skew --clients 12 --alpha 0.3 --out clients.png
 
     Example: privateyes data partition eyes.h5 --by device --clients-per-person 2

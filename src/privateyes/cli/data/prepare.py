@@ -83,6 +83,11 @@ def command(
     A killed run goes on with the same command. Beside OUT.h5 come OUT.h5.manifest.json (counts, checksums) and
     OUT.h5.skipped.csv (everything that was left out, and why).
 
+    Exit codes:
+
+    - 0: the file is written.
+    - 2: source, options or file cannot be used, or something in the source is damaged.
+
     Example: privateyes data prepare mpiigaze MPIIGaze mpiigaze.h5
     """
     from privateyes.cli.data.conversion_progress import choose_observer, print_conversion

@@ -17,6 +17,11 @@ def command(
 ) -> None:
     """Render synthetic persons' eye images with exact gaze labels.
 
+    Exit codes:
+
+    - 0: the file is written.
+    - 2: the file is there already, or cannot be written.
+
     Example: privateyes data render eyes.h5 --persons 9 --images 300 --seed 1 --sheets sheets
     """
     from privateyes.experiments.datafiles import draw_sheets, render_file

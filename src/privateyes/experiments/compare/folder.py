@@ -18,6 +18,7 @@ from privateyes.engines.local.crew import usable_cores
 from privateyes.errors import ConfigError, RunDirectoryError
 from privateyes.experiments.compare.dispatch import CHECKPOINTS, RECORDS
 from privateyes.experiments.compare.plan import SubRun, made_small
+from privateyes.experiments.locate import require_file_or
 from privateyes.experiments.record import RunDirectory, check_run_directory
 from privateyes.experiments.spec import ExperimentSpec, dump_spec, load_spec, parse_spec
 from privateyes.files import write_atomically
@@ -74,6 +75,8 @@ class ComparisonFolder:
         try:
             return parse_spec(location.read_text(encoding="utf-8-sig"), str(location), self.path)
         except (OSError, UnicodeDecodeError) as error:
+            if isinstance(error, PermissionError):
+                raise RunDirectoryError(f"{location}: {error.strerror}", "check the file's permissions") from error
             problem = f"{self.path} holds no comparison ({EXPERIMENT} cannot be read)"
             raise RunDirectoryError(problem, "name a directory that `privateyes compare` wrote") from error
         except ConfigError as error:
@@ -215,6 +218,8 @@ def locate_comparison(
         RunDirectoryError: a directory is named that holds no comparison, or that would have to be another one.
     """
     if not experiment.is_dir():
+        if resume:
+            require_file_or("comparison", experiment)
         spec = load_spec(experiment, data)
         spec = made_small(spec) if quick else spec
         return spec, ComparisonFolder(_RUNS / f"compare-{spec.name}" if out is None else out)

@@ -29,7 +29,7 @@ from privateyes.experiments.environment import sha256_of
 from privateyes.experiments.mpc.plan import plan_mpc
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory, exclusive
-from privateyes.experiments.run import warn_of_labels
+from privateyes.experiments.run import require_data_file, warn_of_labels
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.spec_tables import Compare
 
@@ -64,6 +64,7 @@ def run_comparison(spec: ExperimentSpec, folder: ComparisonFolder, observer: Obs
     Raises:
         UsageError: data, configuration or directory cannot be used; if so before the start, nothing is written.
     """
+    require_data_file(spec)
     folder.check(spec, resume)
     check_settings(spec)
     preparation = prepare(spec.model_copy(update={"ways": trained_ways(spec), "compare": None}))
