@@ -48,12 +48,13 @@ def print_comparison(results: Mapping[str, Any], directory: Path) -> None:
     _line(console, f"comparison: {directory}   page: {directory / 'comparison.html'}")
 
 
-def print_failures(failures: Sequence[Failure]) -> None:
-    """The runs that stopped, on stderr."""
+def print_failures(failures: Sequence[Failure], some_finished: bool = True) -> None:
+    """The runs that stopped, on stderr, and whether any is finished."""
     for failure in failures:
         typer.echo(f"failed: {failure.run.name}: {failure.problem}", err=True)
     if failures:
-        typer.echo("the other runs went on; after the remedy, continue with --resume", err=True)
+        others = "the other runs went on" if some_finished else "no run is finished"
+        typer.echo(f"{others}; after the remedy, continue with --resume", err=True)
 
 
 def _show(console: Console, title: str, table: Table) -> None:

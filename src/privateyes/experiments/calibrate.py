@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from privateyes.errors import ConfigError, DataError, RunDirectoryError
 from privateyes.experiments.checkpoint import Checkpoint
+from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation, prepare
 from privateyes.experiments.record import RunDirectory
@@ -134,6 +135,7 @@ def calibrate_run(
         RunDirectoryError: there is no run, or a checkpoint is missing.
         ConfigError: the run has no such way or fold, a person was trained on, or the settings are impossible.
         DataError: the data cannot be used, a person is not in them, or has too few samples for k.
+        TrainingError: the model's training diverged.
     """
     run = RunDirectory(directory)
     spec = run.read_spec()
@@ -197,7 +199,7 @@ def calibrate_way(
         for fold, person in everyone:
             checkpoint = _checkpoint(run, fold, way)
             groups = _eyes(task, person, settings.eyes)
-            found.append(_calibrate(preparation, task, checkpoint, settings, (fold, person), groups))
+            found.append(_calibrate(preparation, task, (way, checkpoint), settings, (fold, person), groups))
             if "" in groups and settings.eyes == "auto" and not faces:
                 together.append(person)
     notes: list[str] = []
@@ -252,16 +254,19 @@ def write_calibration(directory: Path, report: CalibrationReport) -> Path:
 def _calibrate(
     preparation: Preparation,
     task: GazeTask,
-    checkpoint: Checkpoint,
+    trained: tuple[str, Checkpoint],
     settings: CalibrationSettings,
     who: tuple[Fold, str],
     groups: Mapping[str, NDArray[np.int64]],
 ) -> PersonCalibration:
     """One person, with every model of the way (`local` has one for each client); errors are means over the models."""
-    (fold, person), spec = who, preparation.spec
+    (fold, person), (way, checkpoint), spec = who, trained, preparation.spec
     examples = task.examples(person)
     prior = GAZE_PRIOR if task.unit == "deg" else POINT_PRIOR
     models = [PersonalModel(task, vector, examples, prior) for vector in checkpoint.vectors.values()]
+    for model in models:
+        what = f"what the model of round {checkpoint.round} predicts for {person}"
+        require_finite(model.predicted, spec, way, what)
     usable = np.logical_and.reduce([model.usable() for model in models])
     kept = {eye: rows[usable[rows]] for eye, rows in groups.items()}
     plan = {k: _draws(models[0], kept, settings, k, (spec.seed, person)) for k in settings.samples}

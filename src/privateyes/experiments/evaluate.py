@@ -10,6 +10,7 @@ import numpy as np
 
 from privateyes.engines.local.pool import PredictJob, WorkerPool
 from privateyes.errors import ConfigError, RunDirectoryError
+from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory
@@ -61,6 +62,7 @@ def evaluate_run(
         RunDirectoryError: there is no run, or no checkpoint yet.
         ConfigError: the run has no such way or fold, or `persons` is empty.
         DataError: the data cannot be used, or a person is not in them.
+        TrainingError: the model's training diverged.
     """
     if persons is not None and not persons:
         raise ConfigError("--persons names nobody", "name persons, separated by commas, or leave it away")
@@ -86,6 +88,9 @@ def evaluate_run(
         for name in names:
             true = task.labels_of(name)
             predictions = pool.predict([PredictJob(name, vector) for vector in vectors])
+            for predicted in predictions:
+                what = f"what the model of round {checkpoint.round} predicts for {name}"
+                require_finite(predicted, spec, way, what)
             images[name] = len(true)
             errors[name] = float(np.mean([task.error(predicted, true) for predicted in predictions]))
     trained_on = _trained_on(chosen, names, data is None)
