@@ -20,7 +20,7 @@ from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation, prepare
-from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.record import RunDirectory, require_as_trained
 from privateyes.experiments.spec import closest
 from privateyes.federation.seeds import derive_seed
 from privateyes.tasks.gaze.label_rows import read_label_rows
@@ -139,6 +139,7 @@ def calibrate_run(
     """
     run = RunDirectory(directory)
     spec = run.read_spec()
+    require_as_trained(run, spec)
     preparation = prepare(spec)
     chosen_way = _choice("way", way or spec.ways[-1], list(spec.ways))
     names = [entry.name for entry in preparation.folds]

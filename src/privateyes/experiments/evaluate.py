@@ -13,7 +13,7 @@ from privateyes.errors import ConfigError, RunDirectoryError
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import prepare
-from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.record import RunDirectory, require_as_trained
 from privateyes.experiments.spec import closest
 from privateyes.tasks.gaze.dataset import list_persons
 from privateyes.tasks.gaze.units import UnitKey
@@ -68,6 +68,7 @@ def evaluate_run(
         raise ConfigError("--persons names nobody", "name persons, separated by commas, or leave it away")
     run = RunDirectory(directory)
     spec = run.read_spec()
+    require_as_trained(run, spec)
     preparation = prepare(spec)
     way = _choice("way", way or spec.ways[-1], list(spec.ways))
     folds = {entry.name: entry for entry in preparation.folds}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from privateyes.engines.local.pool import PoolTrainer, PredictJob, WorkerPool
 from privateyes.errors import ConfigError
 from privateyes.experiments.calibrate import calibrate_way, require_enough
+from privateyes.experiments.changes import digest_of_source
 from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.environment import describe_environment
@@ -94,7 +95,7 @@ def run_experiment(
         begun = directory.exists()
         if begun:
             held.enter_context(exclusive(directory))
-        run = open_run(directory, spec, describe_environment(data), resume)
+        run = open_run(directory, spec, describe_environment(data, digest_of_source(spec)), resume)
         if not begun:
             held.enter_context(exclusive(directory))
         return _run(preparation, run, observer, extras)

@@ -10,7 +10,7 @@ from privateyes.experiments.checkpoint import SHARED, Checkpoint
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import ONLY_FOLD
 from privateyes.experiments.prepare import prepare
-from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.record import RunDirectory, require_as_trained
 from privateyes.experiments.spec import ExperimentSpec, closest
 from privateyes.tasks.gaze.predict.estimator import RENDERED, Estimator, ModelFacts, TorchEstimator
 from privateyes.tasks.gaze.predict.onnx_model import OnnxEstimator
@@ -71,6 +71,7 @@ def open_run_estimator(
     """
     run = RunDirectory(directory)
     spec = run.read_spec()
+    require_as_trained(run, spec)
     way = _choice("way", way or spec.ways[-1], list(spec.ways))
     folds = _trained_folds(run, spec)
     if not folds:
