@@ -13,6 +13,7 @@ from rich.table import Table
 
 from privateyes.cli.console import make_console
 from privateyes.experiments.clean import Remnant
+from privateyes.experiments.clipping import told_of_clipping
 from privateyes.experiments.evaluate import Evaluation
 from privateyes.experiments.learned import PARTIES
 from privateyes.tasks.gaze.check import CheckReport
@@ -143,6 +144,9 @@ def _remarks(results: Mapping[str, Any]) -> list[str]:
             f"secure against plain averaging: largest deviation {equality['largest_deviation']:.2e} of a bound of "
             f"{equality['bound']:.2e} per parameter{apart}"
         )
+        clipped = told_of_clipping(equality)
+        if clipped is not None:
+            lines.append(f"warning: {clipped}")
     if replay is not None:
         refused = sum(verdict["refused"] for verdict in replay["verdicts"])
         count = len(replay["verdicts"])

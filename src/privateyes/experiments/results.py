@@ -39,7 +39,9 @@ def compile_results(
         "clients": clients_of_run(preparation.folds[0], spec.partition.settings(), task),
         "mean_predictor": _mean_predictor(preparation.folds, task),
         "rows": rows,
-        "equality": equality_of(metrics, {row["way"]: row["mean_error"] for row in rows}),
+        "equality": equality_of(
+            metrics, {row["way"]: row["mean_error"] for row in rows}, int(preparation.initial.size)
+        ),
         "replay": None if replay is None else dict(replay),
     }
 
@@ -160,21 +162,33 @@ def _mean_predictor(folds: Sequence[Fold], task: GazeTask) -> dict[str, Any]:
     return {"mean_error": float(np.mean(list(per_person.values()))), "per_person": per_person}
 
 
-def equality_of(metrics: Sequence[Mapping[str, Any]], errors: Mapping[str, float]) -> dict[str, Any] | None:
+def equality_of(
+    metrics: Sequence[Mapping[str, Any]], errors: Mapping[str, float | None], parameters: int
+) -> dict[str, Any] | None:
     """How far the secure ways were from averaging the same updates in the clear, over all their rounds.
 
     The difference of the errors is the largest between a secure way and its twin in the clear; None without a pair.
+    ``saturated`` of the ``coordinates`` that were averaged, and ``shortened`` of the ``updates``, were clipped first.
     """
     details = [line["details"] for line in metrics if WAYS[line["way"]].secure and "deviation" in line["details"]]
     if not details:
         return None
     twins = [(way, WAYS[way].twin) for way in errors]
-    differences = [abs(errors[way] - errors[twin]) for way, twin in twins if twin is not None and twin in errors]
+    differences = [
+        abs(ours - theirs)
+        for ours, theirs in ((errors[way], errors.get(twin)) for way, twin in twins if twin is not None)
+        if ours is not None and theirs is not None
+    ]
+    updates = sum(len(entry.get("roster", ())) for entry in details)
     return {
         "largest_deviation": max(entry["deviation"] for entry in details),
         "bound": max(entry["deviation_bound"] for entry in details),
         "ratio": max(entry["deviation"] / entry["deviation_bound"] for entry in details),
         "saturated": sum(entry.get("saturated", 0) for entry in details),
         "shortened": sum(entry.get("shortened", 0) for entry in details),
+        "clipped_rounds": sum(1 for entry in details if entry.get("saturated") or entry.get("shortened")),
+        "rounds": len(details),
+        "updates": updates,
+        "coordinates": updates * parameters,
         "error_difference": max(differences, default=None),
     }

@@ -123,6 +123,10 @@ class Equality(_Record):
     ratio: NonNegative
     saturated: int = Field(default=0, ge=0)
     shortened: int = Field(default=0, ge=0)
+    clipped_rounds: int = Field(default=0, ge=0)
+    rounds: int = Field(default=0, ge=0)
+    updates: int = Field(default=0, ge=0)
+    coordinates: int = Field(default=0, ge=0)
     error_difference: float | None = None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from privateyes.experiments.clipping import told_of_clipping
 from privateyes.experiments.report import quantities, summary
 from privateyes.experiments.report.files import RunFiles
 from privateyes.experiments.report.schema import Equality, Replay, Results
@@ -90,11 +91,20 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
     pairs = error_differences(files.results)
     if pairs:
         sentence += Markup(" {}").format(_difference(files, pairs))
+    clipped = clipping(files)
+    if clipped is not None:
+        sentence += Markup(" <b>{}</b>").format(clipped)
     predictor = files.results.mean_predictor if files.results is not None else None
     if predictor is not None:
         reference = quantities.error(predictor.mean_error, files.unit)
         sentence += Markup(" Always answering with the {} would be off by {}.").format(files.unit.mean, reference)
     return sentence
+
+
+def clipping(files: RunFiles) -> str | None:
+    """How much of the secure ways' updates was clipped; None where nothing was."""
+    equality = files.results.equality if files.results is not None else None
+    return None if equality is None else told_of_clipping(equality.model_dump())
 
 
 def error_differences(results: Results | None) -> dict[tuple[str, str], float]:
@@ -123,9 +133,7 @@ def _difference(files: RunFiles, pairs: dict[tuple[str, str], float]) -> Markup:
         rounds = quantities.count(void.get(secure, 0), "round")
         return sentence + f"; {rounds} of {secure} and {void.get(twin, 0)} of {twin} were void, for too few clients."
     equality = results.equality if results is not None else None
-    if (
-        equality is None or equality.ratio > 1 or equality.saturated or equality.shortened
-    ):  # then rounding is not all that there is
+    if equality is None or equality.ratio > 1 or _clipped(equality):  # then rounding is not all that there is
         return sentence + "."
     rounding = quantities.scientific(equality.bound)
     return sentence + f": rounding of at most {rounding} in a parameter and round, amplified by training."
@@ -195,10 +203,15 @@ def equality_verdict(equality: Equality) -> tuple[bool, str]:
     """
     largest, bound = quantities.scientific(equality.largest_deviation), quantities.scientific(equality.bound)
     if equality.ratio <= 1:
-        return True, f"Within the bound: the largest deviation is {largest}, the bound is {bound}."
+        within = "Within the bound, for the clipped updates" if _clipped(equality) else "Within the bound"
+        return True, f"{within}: the largest deviation is {largest}, the bound is {bound}."
     if equality.largest_deviation <= equality.bound:
         return False, f"Not within the bound: a round's deviation was {equality.ratio:.2f} times that round's bound."
     return False, f"Not within the bound: the largest deviation is {largest}, the bound is {bound}."
+
+
+def _clipped(equality: Equality) -> bool:
+    return bool(equality.saturated or equality.shortened)
 
 
 def replay_verdict(replay: Replay) -> tuple[bool, str]:
