@@ -106,3 +106,14 @@ def test_the_outcome_says_whose_errors_are_not_of_the_last_round(capsys: pytest.
     text = " ".join(capsys.readouterr().out.split())
     assert "local: the model of rounds 7 of 9, 4 of 6, the best on the validation persons" in text
     assert "federated: the model" not in text
+
+
+@pytest.mark.parametrize(("predictor", "said"), [(5.123, True), (5.2, False)])
+def test_the_outcome_says_when_no_way_beats_the_mean_predictor(
+    capsys: pytest.CaptureFixture[str], predictor: float, said: bool
+) -> None:
+    results = {
+        "rows": [row("federated", 1000)], "mean_predictor": {"mean_error": predictor}, "equality": None, "replay": None,
+    }  # fmt: skip
+    print_outcome(results, Path("runs/x"), Path("runs/x/report.html"))
+    assert ("no way is better than the mean predictor" in capsys.readouterr().out) == said

@@ -136,6 +136,9 @@ def _learned_table(results: Mapping[str, Any]) -> Table:
 
 def _remarks(results: Mapping[str, Any]) -> list[str]:
     lines = []
+    predictor = results["mean_predictor"]["mean_error"]
+    if all(row["mean_error"] >= predictor for row in results["rows"]):
+        lines.append("warning: no way is better than the mean predictor: none of them learned anything of use")
     equality, replay = results["equality"], results["replay"]
     if equality is not None:
         difference = equality["error_difference"]

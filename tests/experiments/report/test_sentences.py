@@ -221,3 +221,14 @@ def test_the_verdict_on_the_bound_says_that_it_is_about_clipped_updates() -> Non
     good, said = sentences.equality_verdict(Equality(largest_deviation=1e-9, bound=3e-9, ratio=0.4, shortened=1))
     assert good
     assert said.startswith("Within the bound, for the clipped updates: ")
+
+
+def test_ways_that_are_all_worse_than_the_mean_are_said_to_have_learned_nothing(run_maker: Maker) -> None:
+    def lost(content: dict[str, Any]) -> None:
+        set_errors(content)
+        content["mean_predictor"]["mean_error"] = 4.5
+
+    assert headline(changed(run_maker(rounds=2), lost)).endswith(
+        "would be off by 4.50°. No way is better than that: none of them learned anything of use."
+    )
+    assert "No way is better" not in headline(changed(run_maker(rounds=2), set_errors))

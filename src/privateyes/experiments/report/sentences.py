@@ -98,6 +98,8 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
     if predictor is not None:
         reference = quantities.error(predictor.mean_error, files.unit)
         sentence += Markup(" Always answering with the {} would be off by {}.").format(files.unit.mean, reference)
+        if all(error >= predictor.mean_error for error in errors.values()):
+            sentence += Markup(" <b>No way is better than that</b>: none of them learned anything of use.")
     return sentence
 
 
