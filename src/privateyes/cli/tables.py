@@ -101,7 +101,9 @@ def human_bytes(count: float) -> str:
 
 
 def _ways_table(results: Mapping[str, Any]) -> Table:
-    table = Table(title="on people never trained on; bytes per client and round", box=box.SIMPLE, title_justify="left")
+    predictor = results["mean_predictor"]
+    whom = "nobody is left to test on" if predictor is None else "on people never trained on"
+    table = Table(title=f"{whom}; bytes per client and round", box=box.SIMPLE, title_justify="left")
     table.add_column("way", no_wrap=True)
     for heading in ("mean error", "SD over people", "s per round", "bytes up", "bytes down"):
         table.add_column(heading, justify="right")
@@ -116,8 +118,9 @@ def _ways_table(results: Mapping[str, Any]) -> Table:
             human_bytes(row["bytes_up_per_client_round"]) if exchanged else _upload_once(row),
             human_bytes(row["bytes_down_per_client_round"]) if exchanged else _MISSING,
         )
-    table.add_section()
-    table.add_row("mean predictor", _error(results["mean_predictor"]["mean_error"], unit), *[_MISSING] * 4)
+    if predictor is not None:
+        table.add_section()
+        table.add_row("mean predictor", _error(predictor["mean_error"], unit), *[_MISSING] * 4)
     return table
 
 
@@ -136,8 +139,10 @@ def _learned_table(results: Mapping[str, Any]) -> Table:
 
 def _remarks(results: Mapping[str, Any]) -> list[str]:
     lines = []
-    predictor = results["mean_predictor"]["mean_error"]
-    if all(row["mean_error"] >= predictor for row in results["rows"]):
+    predictor = results["mean_predictor"]
+    if predictor is None:
+        lines.append("everyone was trained on: nothing here says how far these models are off on a new person")
+    elif all(row["mean_error"] >= predictor["mean_error"] for row in results["rows"]):
         lines.append("warning: no way is better than the mean predictor: none of them learned anything of use")
     equality, replay = results["equality"], results["replay"]
     if equality is not None:

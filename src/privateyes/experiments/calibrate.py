@@ -7,6 +7,8 @@ stay where the person's samples are; the shared checkpoint is only read.
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -239,17 +241,34 @@ def require_enough(preparation: Preparation) -> None:
 def write_calibration(directory: Path, report: CalibrationReport) -> Path:
     """Write a report as ``calibration/<way>-<method>.json`` into the run's directory; the file's path.
 
+    An earlier report that says something else is kept: this one is then called ``<way>-<method>-2.json``, and so on.
+
     Raises:
         RunDirectoryError: the directory cannot be written.
     """
-    name = f"{FOLDER}/{report.way}-{report.settings.method}.json"
+    run, name = RunDirectory(directory), f"{FOLDER}/{report.way}-{report.settings.method}.json"
     try:
         (directory / FOLDER).mkdir(exist_ok=True)
-        RunDirectory(directory).write_json(name, report.as_json())
+        name = _free_name(run, name, json.loads(json.dumps(report.as_json())))
+        run.write_json(name, report.as_json())
     except OSError as error:
         problem = f"{directory / name} cannot be written ({error.strerror})"
         raise RunDirectoryError(problem, "check the directory's permissions and the free space") from error
     return directory / name
+
+
+def _free_name(run: RunDirectory, name: str, content: Mapping[str, Any]) -> str:
+    """The name, or the first numbered one, that is free or holds this content already."""
+    stem = name.removesuffix(".json")
+    for number in itertools.count(2):
+        try:
+            found = run.read_json(name)
+        except RunDirectoryError:  # damaged, and perhaps the only copy of something
+            found = {}
+        if found is None or found == content:
+            break
+        name = f"{stem}-{number}.json"
+    return name
 
 
 def _calibrate(
@@ -356,6 +375,9 @@ def _shows_faces(task: GazeTask) -> bool:
 
 def _tested(folds: Sequence[Fold], persons: Sequence[str] | None) -> list[tuple[Fold, str]]:
     everyone = [(fold, person) for fold in folds for person in fold.test]
+    if not everyone:
+        problem = "this run has no test persons (split.test_persons = []), and all others took part in the training"
+        raise ConfigError(problem, "calibrate a run that leaves somebody out")
     if persons is None:
         return everyone
     if not persons:

@@ -55,12 +55,13 @@ def evaluate_run(
         directory: the run's directory.
         way: one of the run's ways; its last one if None.
         fold: one of the run's folds; the first if None.
-        data: a data file with images of the same size; the run's own if None.
+        data: a data file with images of the same size, of which every image is tested; the run's own, with its
+            ``data.image_limit``, if None.
         persons: whom to test; if None, all of `data`, or the fold's test persons in the run's own data.
 
     Raises:
         RunDirectoryError: there is no run, or no checkpoint yet.
-        ConfigError: the run has no such way or fold, or `persons` is empty.
+        ConfigError: the run has no such way or fold, `persons` is empty, or nobody is left to test.
         DataError: the data cannot be used, or a person is not in them.
         TrainingError: the model's training diverged.
     """
@@ -79,7 +80,12 @@ def evaluate_run(
         raise RunDirectoryError(problem, "train it first, or continue with `privateyes train RUN --resume`")
     own = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
     task = preparation.task(own if data is None else data)
+    if data is not None:  # the limit is of what the run trains on and tests; other data are tested whole
+        task = replace(task, image_limit=None)
     names = list(persons or (chosen.test if data is None else list_persons(data)))
+    if not names:
+        problem = f"fold {chosen.name} of {directory} has nobody to test (split.test_persons = [])"
+        raise ConfigError(problem, "name persons of its data with --persons, or other data with --data")
     vectors = list(checkpoint.vectors.values())
     images, errors = {}, {}
     settings = preparation.local_settings()

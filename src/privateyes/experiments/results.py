@@ -48,14 +48,18 @@ def compile_results(
 
 def draw_samples(
     preparation: Preparation, task: GazeTask, pool: WorkerPool, run: RunDirectory
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, NDArray[Any]] | None:
     """The content of ``samples.npz``: grey images of test persons with true labels and every way's prediction.
+
+    None where nobody is tested.
 
     For `local`, whose clients have a model each, the predictions are those of the client that is in the middle when the
     clients are ordered by their error on the person.
     """
     tested = [(fold, person) for fold in preparation.folds for person in fold.test]
     step = max(1, -(-len(tested) // _SAMPLE_COUNT))
+    if not tested:
+        return None
     tested = tested[::step]
     per_person = max(1, _SAMPLE_COUNT // len(tested))
     arrays: dict[str, list[NDArray[Any]]] = {"images": [], "person": [], "true": []}
@@ -99,11 +103,11 @@ def _row(
     ends = [result_line(entries) for entries in _by_fold(lines).values()]
     per_person: dict[str, float] = {}
     for line in ends:
-        per_person.update(line["error"])
+        per_person.update(line.get("error", {}))
     errors = list(per_person.values())
     return {
         "way": way,
-        "mean_error": float(np.mean(errors)),
+        "mean_error": float(np.mean(errors)) if errors else None,
         "spread": float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
         "per_person": per_person,
         "seconds_per_round": _mean(lines, "seconds"),
@@ -151,14 +155,19 @@ def _mean(lines: Sequence[Mapping[str, Any]], key: str) -> float:
     return float(np.mean(held)) if held else 0.0
 
 
-def _mean_predictor(folds: Sequence[Fold], task: GazeTask) -> dict[str, Any]:
-    """The error of answering everything with the mean gaze of the training persons: what an estimator must beat."""
+def _mean_predictor(folds: Sequence[Fold], task: GazeTask) -> dict[str, Any] | None:
+    """The error of answering everything with the mean gaze of the training persons: what an estimator must beat.
+
+    None where nobody is tested.
+    """
     per_person = {}
     for fold in folds:
         mean = np.concatenate([task.labels_of(person) for person in fold.train]).mean(axis=0, dtype=np.float64)
         for person in fold.test:
             true = task.labels_of(person)
             per_person[person] = task.error(np.broadcast_to(mean.astype(np.float32), true.shape), true)
+    if not per_person:
+        return None
     return {"mean_error": float(np.mean(list(per_person.values()))), "per_person": per_person}
 
 

@@ -57,10 +57,10 @@ class RoundLine(_Record):
 
 
 class Row(_Record):
-    """One way in ``results.json``."""
+    """One way in ``results.json``; without errors where nobody is tested."""
 
     way: str
-    mean_error: NonNegative
+    mean_error: NonNegative | None = None
     spread: NonNegative | None = None
     per_person: dict[str, NonNegative]
     seconds_per_round: NonNegative

@@ -77,6 +77,13 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
     errors = {entry.way.key: entry.mean_error for entry in shown if entry.mean_error is not None}
     people = quantities.count(len(summary.test_people(files)), "person", "people")
     order = [key for key in _SPOKEN_ORDER if key in errors] + [key for key in errors if key not in _SPOKEN_ORDER]
+    if not order and summary.untested(files):
+        sentence = Markup(
+            "Everyone in the data was trained on, so <b>nobody is left to test on</b>: nothing here says how far these "
+            "models are off on a new person."
+        )
+        clipped = clipping(files)
+        return sentence if clipped is None else sentence + Markup(" <b>{}</b>").format(clipped)
     if not order:
         return Markup("No round is complete yet, so there is nothing to compare.")
     verbs = [" is off by <b>{}</b> on average", *[" by <b>{}</b>"] * (len(order) - 1)]
@@ -113,11 +120,12 @@ def error_differences(results: Results | None) -> dict[tuple[str, str], float]:
     """(secure way, its twin in the clear) -> how far their errors are apart; empty before the run is finished."""
     rows = {} if results is None else {row.way: row for row in results.rows}
     pairs = [(key, twin_of(key)) for key in rows]
-    return {
-        (key, twin): abs(rows[key].mean_error - rows[twin].mean_error)
-        for key, twin in pairs
-        if twin is not None and twin in rows
-    }
+    found = {}
+    for key, twin in pairs:
+        ours, theirs = rows[key].mean_error, rows[twin].mean_error if twin in rows else None
+        if twin is not None and ours is not None and theirs is not None:
+            found[key, twin] = abs(ours - theirs)
+    return found
 
 
 def _difference(files: RunFiles, pairs: dict[tuple[str, str], float]) -> Markup:
@@ -143,6 +151,11 @@ def _difference(files: RunFiles, pairs: dict[tuple[str, str], float]) -> Markup:
 
 def table_caption(files: RunFiles, people: Sequence[str]) -> str:
     """What the columns of the table of results are."""
+    if not people and summary.untested(files):
+        return (
+            "Nobody is left to test on, so there are no errors. Up and down: bytes that one client sends and receives "
+            f"in one round.{_rounds_that_count(files)}"
+        )
     tested = quantities.count(len(people), "person", "people")
     folds = summary.folds(files)
     how = f"{tested} never trained on"
@@ -236,7 +249,7 @@ def control_sentence(replay: Replay) -> tuple[bool, str]:
 
 def ratios(shown: Sequence[Summary]) -> list[str]:
     """What each secure way costs compared with its twin in the clear, in sentences; empty without such a pair."""
-    found = {entry.way.key: entry for entry in shown if entry.mean_error is not None}
+    found = {entry.way.key: entry for entry in shown if entry.bytes_up is not None}
     sentences = []
     for key, private in found.items():
         twin = found.get(twin_of(key) or "")
