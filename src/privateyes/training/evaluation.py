@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from privateyes.training.parent import Parent
 from privateyes.training.task import Examples, LearningTask
 from privateyes.training.vector import load_vector
 
@@ -38,9 +39,10 @@ def predict_with(
     """As `predict_examples`, by a model that is built already and on `device`, in batches of the same size."""
     model.eval()
     size = _BATCH_SIZES[device.type]
-    parts = []
+    parts, parent = [], Parent()
     with torch.inference_mode():
         for start in range(0, len(examples), size):
+            parent.require()
             batch = examples.rows(slice(start, start + size)).to(device)
             parts.append(task.predict(model, batch.inputs))
         return torch.cat(parts).cpu().numpy().astype(np.float32)
