@@ -5,24 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from privateyes.tasks.gaze.task import GazeTask
-from privateyes.training import parent
-from privateyes.training.evaluation import predict_examples
-from privateyes.training.local import train_locally
-from privateyes.training.parent import Parent
-from privateyes.training.settings import Assignment, LocalSettings
-from privateyes.training.vector import vector_from_model
-
-SETTINGS = LocalSettings(
-    seed=1, rounds=1, local_epochs=1, batch_size=8, optimiser="sgd", learning_rate=0.01, momentum=0.0,
-    weight_decay=0.0, schedule="constant",
-)  # fmt: skip
+from privateyes.training.parent import leave_with_parent
 
 # A pool of two workers at a job that would take hours: of training, or of predictions.
 _POOL = """
@@ -56,52 +46,28 @@ if __name__ == "__main__":
 """
 
 
-def test_a_process_that_nobody_started_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parent, "_EVERY_S", 0.0)
-    Parent().require()
+def test_a_process_that_nobody_started_waits_for_nobody() -> None:
+    before = threading.active_count()
+    leave_with_parent()
+    assert threading.active_count() == before
 
 
-class _Process:
-    def __init__(self, alive: bool) -> None:
-        self.alive, self.asked = alive, 0
+def test_a_worker_waits_for_its_parent_once_and_leaves_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, left = threading.Event(), threading.Event()
 
-    def is_alive(self) -> bool:
-        self.asked += 1
-        return self.alive
+    class Process:
+        def join(self) -> None:
+            gone.wait(10)
 
-
-def test_a_worker_goes_on_while_its_parent_lives_and_leaves_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    process = _Process(alive=True)
-    monkeypatch.setattr(multiprocessing, "parent_process", lambda: process)
-    monkeypatch.setattr(parent, "_EVERY_S", 0.0)
-    watched = Parent()
-    watched.require()
-    process.alive = False
-    with pytest.raises(SystemExit):
-        watched.require()
-
-
-def test_the_parent_is_not_asked_for_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    process = _Process(alive=True)
-    monkeypatch.setattr(multiprocessing, "parent_process", lambda: process)
-    watched = Parent()
-    for _ in range(100):
-        watched.require()
-    assert process.asked <= 2
-
-
-def test_training_and_prediction_end_at_the_next_batch_once_the_parent_is_gone(
-    eyes: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task = GazeTask(path=eyes, model="small_cnn", image_shape=(9, 15))
-    vector, examples = vector_from_model(task.build_model(1)), task.examples("p00")
-    predict_examples(task, vector, examples)
-    monkeypatch.setattr(multiprocessing, "parent_process", lambda: _Process(alive=False))
-    monkeypatch.setattr(parent, "_EVERY_S", 0.0)
-    with pytest.raises(SystemExit):
-        train_locally(task, SETTINGS, examples, Assignment("p00", 0), vector)
-    with pytest.raises(SystemExit):
-        predict_examples(task, vector, examples)
+    monkeypatch.setattr(multiprocessing, "parent_process", Process)
+    monkeypatch.setattr(os, "_exit", lambda _: left.set())
+    before = threading.active_count()
+    leave_with_parent()
+    leave_with_parent()
+    assert threading.active_count() == before + 1
+    assert not left.is_set()
+    gone.set()
+    assert left.wait(10)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to see processes")

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from privateyes.training.parent import Parent
 from privateyes.training.task import Examples, LearningTask
 from privateyes.training.vector import load_vector
 
@@ -39,10 +38,9 @@ def predict_with(
     """As `predict_examples`, by a model that is built already and on `device`, in batches of the same size."""
     model.eval()
     size = _BATCH_SIZES[device.type]
-    parts, parent = [], Parent()
+    parts = []
     with torch.inference_mode():
         for start in range(0, len(examples), size):
-            parent.require()
             batch = examples.rows(slice(start, start + size)).to(device)
             parts.append(task.predict(model, batch.inputs))
         return torch.cat(parts).cpu().numpy().astype(np.float32)

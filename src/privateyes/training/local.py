@@ -17,7 +17,6 @@ from privateyes.errors import TrainingError
 from privateyes.federation.seeds import derive_seed
 from privateyes.training.device import FIRST_SCALE, computing_in, resolve_device, scaler_of_losses
 from privateyes.training.flat import FlatParameters
-from privateyes.training.parent import Parent
 from privateyes.training.schedule import learning_rate_at
 from privateyes.training.settings import Assignment, LocalSettings
 from privateyes.training.task import Examples, LearningTask
@@ -95,9 +94,7 @@ def _descend(
     descent, losses = _Descent(model, settings, assignment), _Losses(assignment)
     device = descent.parameters.values.device
     draws = torch.Generator().manual_seed(_seed(settings, "augment", assignment))
-    parent = Parent()
     for rows in _batches(len(examples), settings, assignment):
-        parent.require()
         batch = task.augment(examples.rows(rows), draws).to(device)
         with computing_in(settings.precision, device):
             predicted = task.predict(model, batch.inputs)

@@ -1,4 +1,4 @@
-"""A worker process whose parent is gone trains for nobody: it leaves at its next step, and not at the end of its job.
+"""Worker processes end with their parent, also in the middle of a job.
 
 Nothing tells a process that its parent was killed. A worker reads it from the end of its pipe, but only between two
 jobs, and a job may take minutes.
@@ -7,29 +7,25 @@ jobs, and a job may take minutes.
 from __future__ import annotations
 
 import multiprocessing
-from time import monotonic
+import os
+import threading
+from multiprocessing.process import BaseProcess
 from typing import Final
 
-_EVERY_S: Final = 0.5  # asking costs more than a step of a small model
+_NAME: Final = "privateyes-parent"
 
 
-class Parent:
-    """Whether the process that started this one with `multiprocessing` is still there."""
+def leave_with_parent() -> None:
+    """End this process as soon as its parent is gone, whatever became of it: a run may be killed at any moment.
 
-    def __init__(self) -> None:
-        self._process = multiprocessing.parent_process()
-        self._asked = monotonic()
+    For processes that `multiprocessing` started; does nothing in any other, nor when called again.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or any(thread.name == _NAME for thread in threading.enumerate()):
+        return
+    threading.Thread(target=_wait, args=(parent,), name=_NAME, daemon=True).start()
 
-    def require(self) -> None:
-        """Go on; or, in a worker whose parent is gone, leave. Cheap: asks twice a second at most.
 
-        Raises:
-            SystemExit: the parent is gone. Nobody could be told of an error.
-        """
-        if self._process is None:
-            return
-        now = monotonic()
-        if now - self._asked >= _EVERY_S:
-            self._asked = now
-            if not self._process.is_alive():
-                raise SystemExit(1)
+def _wait(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)  # nobody is left who could be told of an error, and this thread cannot end the others otherwise
