@@ -180,6 +180,16 @@ def test_an_update_that_is_not_finite_ends_the_run_with_one_line_and_can_be_look
     assert not (tmp_path / "run" / "results.json").exists()
 
 
+def test_training_that_diverges_only_in_what_it_predicts_is_one_line_too_and_again_at_resume(
+    call: Call, tmp_path: Path, eyes: Path, experiment_text: Text
+) -> None:
+    (tmp_path / "x.toml").write_text(experiment_text(eyes, '["centralised"]', "learning_rate = 1e20", rounds=1))
+    for resume in ((), ("--resume",)):
+        line = _only_line(call("train", tmp_path / "x.toml", "--out", tmp_path / "run", *resume))
+        assert "training diverged" in line
+        assert "lower training.learning_rate" in line
+
+
 def test_an_update_with_nan_names_its_client(
     call: Call, tmp_path: Path, eyes: Path, experiment_text: Text, monkeypatch: pytest.MonkeyPatch
 ) -> None:

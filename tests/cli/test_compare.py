@@ -15,6 +15,11 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from privateyes.experiments.compare.dispatch import Failure
+from privateyes.experiments.compare.plan import SubRun
+from privateyes.experiments.compare.run import Outcome
+from privateyes.experiments.spec import load_spec
+
 Call = Callable[..., Result]
 _MAIN = "from privateyes.cli.main import main; main()"
 
@@ -214,3 +219,17 @@ def test_quick_makes_it_small(experiment_file: Path, call: Call, tmp_path: Path)
     assert result.exit_code == 0
     assert "small-quick" in result.stdout
     assert 'name = "small-quick"' in (tmp_path / "c" / "compare.toml").read_text()
+
+
+def test_a_comparison_of_which_every_run_diverged_exits_with_2(
+    call: Call, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = SubRun(seed=1, fold="all", spec=load_spec(experiment), directory=tmp_path / "seed-1" / "all")
+    failure = Failure(run, "federated: training diverged; lower training.learning_rate")
+    monkeypatch.setattr(
+        "privateyes.experiments.compare.run.run_comparison", lambda *_: Outcome(results=None, failures=(failure,))
+    )
+    result = call("compare", experiment, "--out", tmp_path / "c")
+    assert result.exit_code == 2
+    assert "failed: seed 1: federated: training diverged; lower training.learning_rate" in result.stderr
+    assert "no run is finished; after the remedy" in result.stderr

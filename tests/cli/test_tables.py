@@ -42,6 +42,22 @@ def test_the_outcome_tells_equality_and_replay(capsys: pytest.CaptureFixture[str
     assert "even if 2 of the 3" in " ".join(text.split())
 
 
+def test_the_outcome_tells_how_much_was_clipped_and_what_the_bound_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    equality = {
+        "largest_deviation": 1e-9, "bound": 3e-9, "error_difference": 77.0, "saturated": 0, "shortened": 3,
+        "updates": 60, "coordinates": 600, "clipped_rounds": 2, "rounds": 10,
+    }  # fmt: skip
+    results = {
+        "rows": [row("private", 2000)], "mean_predictor": {"mean_error": 9.0}, "equality": equality, "replay": None,
+    }  # fmt: skip
+    print_outcome(results, Path("runs/x"), Path("runs/x/report.html"))
+    text = capsys.readouterr().out
+    assert "3 of 60 updates (5.0 %) were shortened to aggregation.norm_clip in 2 of 10 rounds" in text
+    assert "The bound holds for the clipped updates alone" in text
+    print_outcome({**results, "equality": {**equality, "shortened": 0}}, Path("runs/x"), Path("runs/x/report.html"))
+    assert "clipped" not in capsys.readouterr().out
+
+
 def test_the_outcome_tells_of_void_rounds(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{**row("federated", 1000), "void_rounds": 0}, {**row("private", 2000), "void_rounds": 3}]
     results = {"rows": rows, "mean_predictor": {"mean_error": 9.0}, "equality": None, "replay": None}
@@ -90,3 +106,14 @@ def test_the_outcome_says_whose_errors_are_not_of_the_last_round(capsys: pytest.
     text = " ".join(capsys.readouterr().out.split())
     assert "local: the model of rounds 7 of 9, 4 of 6, the best on the validation persons" in text
     assert "federated: the model" not in text
+
+
+@pytest.mark.parametrize(("predictor", "said"), [(5.123, True), (5.2, False)])
+def test_the_outcome_says_when_no_way_beats_the_mean_predictor(
+    capsys: pytest.CaptureFixture[str], predictor: float, said: bool
+) -> None:
+    results = {
+        "rows": [row("federated", 1000)], "mean_predictor": {"mean_error": predictor}, "equality": None, "replay": None,
+    }  # fmt: skip
+    print_outcome(results, Path("runs/x"), Path("runs/x/report.html"))
+    assert ("no way is better than the mean predictor" in capsys.readouterr().out) == said

@@ -249,3 +249,21 @@ def test_more_samples_than_a_person_has_are_refused_before_anything_is_trained(
 def test_impossible_numbers_of_samples_are_refused_with_the_file(small_spec: Callable[..., ExperimentSpec]) -> None:
     with pytest.raises(ConfigError, match=r"small\.toml: calibration\.samples = \[5, 5\]; give different numbers"):
         small_spec(tail="[calibration]\nsamples = [5, 5]\n")
+
+
+def test_an_earlier_report_is_kept_whatever_it_says(biased_run: Path) -> None:
+    def written(samples: tuple[int, ...]) -> Path:
+        return write_calibration(biased_run, calibrate_run(biased_run, CalibrationSettings(samples, draws=2), "local"))
+
+    first = written((1,))
+    content = first.read_bytes()
+    second, third = written((2,)), written((3,))
+    assert [path.name for path in (first, second, third)] == [
+        "local-ridge.json", "local-ridge-2.json", "local-ridge-3.json"
+    ]  # fmt: skip
+    assert written((2,)) == second  # it says what is there already
+    assert first.read_bytes() == content
+    third.write_text("{")  # damaged, and not ours to replace
+    assert written((3,)).name == "local-ridge-4.json"
+    for path in biased_run.glob("calibration/local-ridge*.json"):
+        path.unlink()

@@ -30,7 +30,7 @@ from privateyes.federation.server_step import FedAvg
 
 WAYS = '["local", "federated", "private"]'
 TASK = Path("aggregation/all/private")
-KEPT = ("experiment.toml", "environment.json", "metrics.jsonl", "model.json")
+KEPT = ("experiment.toml", "begun.json", "environment.json", "metrics.jsonl", "model.json")
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from privateyes.errors import ConfigError, DataError, RunDirectoryError
 from privateyes.experiments.evaluate import evaluate_run
+from privateyes.experiments.run import run_experiment
+from privateyes.experiments.spec import ExperimentSpec
 
 
 @pytest.mark.parametrize("way", ["centralised", "local", "federated"])
@@ -34,6 +37,17 @@ def test_other_data_are_tested_whole(finished_run: Path, tmp_path: Path, make_ey
     evaluation = evaluate_run(finished_run, data=make_eyes(tmp_path / "others.h5", persons=2, images=5))
     assert evaluation.images == {"p00": 5, "p01": 5}
     assert evaluation.trained_on == frozenset()
+
+
+def test_other_data_are_tested_whole_though_the_run_limits_its_own(
+    small_spec: Callable[..., ExperimentSpec], tmp_path: Path, make_eyes: Callable[..., Path], listener: Any
+) -> None:
+    spec = small_spec(rounds=1)
+    limited = spec.model_copy(update={"data": spec.data.model_copy(update={"image_limit": 4})})
+    run_experiment(limited, tmp_path / "run", listener)
+    assert evaluate_run(tmp_path / "run").images == {"p03": 4, "p04": 4}
+    others = make_eyes(tmp_path / "others.h5", persons=2, images=9)
+    assert evaluate_run(tmp_path / "run", data=others).images == {"p00": 9, "p01": 9}
 
 
 def test_unknown_ways_folds_and_persons_are_refused(finished_run: Path) -> None:

@@ -143,3 +143,10 @@ def test_a_way_whose_every_round_would_be_void_is_refused(
 def test_stragglers_of_a_secure_way_that_takes_their_work_need_no_smaller_roster() -> None:
     tail = "[federation]\nstragglers = 0.5\n"
     assert plan_folds(spec('test_persons = ["e"]', '["private-fedprox"]', tail), FIVE, "e.h5")
+
+
+def test_everyone_can_train_and_one_person_alone_too() -> None:
+    assert plan_folds(spec("test_persons = []"), PERSONS, "e.h5") == [Fold("all", ("a", "b", "c", "d"), ())]
+    assert plan_folds(spec("test_persons = []", ways='["local"]'), ["a"], "e.h5") == [Fold("all", ("a",), ())]
+    with pytest.raises(ConfigError, match="only one person to train on"):
+        plan_folds(spec("test_persons = []"), ["a"], "e.h5")

@@ -47,6 +47,7 @@ def test_a_new_run_keeps_its_experiment_and_environment(tmp_path: Path) -> None:
     run = open_run(tmp_path / "deep" / "run", spec(), ENVIRONMENT, resume=False)
     assert run.read_spec() == spec()
     assert run.read_json("environment.json") == ENVIRONMENT
+    assert run.read_json("begun.json") == {"experiment": spec().result_key()}
 
 
 def test_the_same_run_needs_resume(tmp_path: Path) -> None:

@@ -56,16 +56,19 @@ def test_samples_show_test_persons_with_every_ways_prediction(finished_run: Path
 
 def test_equality_takes_the_worst_round() -> None:
     details = [
-        {"deviation": 1e-9, "deviation_bound": 4e-9, "saturated": 0, "shortened": 1},
-        {"deviation": 2e-9, "deviation_bound": 3e-9, "saturated": 2, "shortened": 2},
+        {"deviation": 1e-9, "deviation_bound": 4e-9, "saturated": 0, "shortened": 1, "roster": ["a", "b"]},
+        {"deviation": 2e-9, "deviation_bound": 3e-9, "saturated": 2, "shortened": 2, "roster": ["a"]},
+        {"deviation": 1e-9, "deviation_bound": 3e-9, "saturated": 0, "shortened": 0, "roster": ["a", "b"]},
     ]
     metrics = [{"way": "private", "details": entry} for entry in details] + [{"way": "federated", "details": {}}]
-    equality = equality_of(metrics, {"private": 5.01, "federated": 5.0})
+    equality = equality_of(metrics, {"private": 5.01, "federated": 5.0}, parameters=10)
     assert equality is not None
     assert equality["largest_deviation"] == 2e-9
     assert equality["bound"] == 4e-9
     assert equality["ratio"] == pytest.approx(2 / 3)
     assert (equality["saturated"], equality["shortened"]) == (2, 3)
+    assert (equality["clipped_rounds"], equality["rounds"]) == (2, 3)
+    assert (equality["updates"], equality["coordinates"]) == (5, 50)
     assert equality["error_difference"] == pytest.approx(0.01)
 
 

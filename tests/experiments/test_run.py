@@ -42,7 +42,15 @@ def outcome_of(directory: Path) -> dict[str, Any]:
 def test_a_run_leaves_all_its_files(finished_run: Path) -> None:
     names = {str(path.relative_to(finished_run)) for path in finished_run.rglob("*") if path.is_file()}
     checkpoints = {f"checkpoints/all/{way}.safetensors" for way in ("centralised", "local", "federated")}
-    files = {"experiment.toml", "environment.json", "metrics.jsonl", "model.json", "results.json", "samples.npz"}
+    files = {
+        "experiment.toml",
+        "begun.json",
+        "environment.json",
+        "metrics.jsonl",
+        "model.json",
+        "results.json",
+        "samples.npz",
+    }
     assert names == files | checkpoints
 
 

@@ -230,3 +230,9 @@ def test_how_far_a_server_may_step_where_clients_come_all_the_way_back(beta1: fl
 
     assert grown(0.97) < 0.5
     assert grown(1.03) > 2.0
+
+
+def test_weights_beyond_what_float32_holds_end_in_an_error_that_says_so() -> None:
+    state = ServerState(np.array([1.0], dtype=np.float32))
+    with pytest.raises(TrainingError, match=r"training diverged: .* of round 1 gave .* infinity; lower the server's"):
+        FedAvg(StepSettings(1e30)).step(state, np.array([1e10]))

@@ -40,7 +40,7 @@ def command(
 
     - 0: everything ran.
     - 1: a run failed, or with --check a relation does not hold.
-    - 2: data, configuration or directory cannot be used.
+    - 2: data, configuration or directory cannot be used, or every run failed.
 
     Example: privateyes compare examples/mpiigaze_crops.toml --out runs/crops
 
@@ -68,6 +68,8 @@ def command(
         if pictures is not None:
             for path in write_pictures(pictures, outcome.results):
                 typer.echo(path)
-    print_failures(outcome.failures)
+    print_failures(outcome.failures, outcome.results is not None)
+    if outcome.failures and outcome.results is None:
+        raise typer.Exit(2)
     if outcome.failures or (check and not require_relations(outcome.results)):
         raise typer.Exit(1)

@@ -15,7 +15,7 @@ from privateyes.cli.tables import human_bytes
 from privateyes.experiments.compare.dispatch import Failure
 from privateyes.experiments.compare.folder import ComparisonFolder, DiskUse
 from privateyes.experiments.compare.relations import in_words
-from privateyes.experiments.compare.sentences import calibration, counted, mpc
+from privateyes.experiments.compare.sentences import calibration, clipping, counted, mpc, worse_than_mean
 from privateyes.tasks.gaze.units import UNITS
 
 _MISSING = "-"
@@ -46,12 +46,13 @@ def print_comparison(results: Mapping[str, Any], directory: Path) -> None:
     _line(console, f"comparison: {directory}   page: {directory / 'comparison.html'}")
 
 
-def print_failures(failures: Sequence[Failure]) -> None:
-    """The runs that stopped, on stderr."""
+def print_failures(failures: Sequence[Failure], some_finished: bool = True) -> None:
+    """The runs that stopped, on stderr, and whether any is finished."""
     for failure in failures:
         typer.echo(f"failed: {failure.run.name}: {failure.problem}", err=True)
     if failures:
-        typer.echo("the other runs went on; after the remedy, continue with --resume", err=True)
+        others = "the other runs went on" if some_finished else "no run is finished"
+        typer.echo(f"{others}; after the remedy, continue with --resume", err=True)
 
 
 def _show(console: Console, title: str, table: FittedTable) -> None:
@@ -153,18 +154,23 @@ def _costs_table(results: Mapping[str, Any]) -> FittedTable:
 def _relations_table(results: Mapping[str, Any]) -> FittedTable:
     table = FittedTable()
     table.add_column("asked")
-    for heading in ("difference", "95 % interval", "largest of a seed", "holds", "all of the interval"):
+    for heading in ("difference", "95 % interval", "worst seed", "holds", "all of the interval"):
         table.add_column(heading, justify="right")
     for entry in results["relations"]:
         table.add_row(
             in_words(entry),
             f"{entry['difference']['mean']:+.4f}",
             _interval(entry["difference"]["interval"], 4, "+"),
-            f"{entry['largest_of_a_seed']:.4f}",
+            _worst_seed(entry["worst_seed"]),
             "yes" if entry["holds"] else "NO",
             {True: "yes", False: "no", None: _MISSING}[entry["interval_holds"]],
         )
     return table
+
+
+def _worst_seed(worst: Mapping[str, Any]) -> str:
+    beyond = "" if worst["holds"] else ", beyond"
+    return f"{worst['difference']:+.4f} (seed {worst['seed']}{beyond})"
 
 
 def _calibration_table(results: Mapping[str, Any]) -> FittedTable:
@@ -198,7 +204,8 @@ def _disk(used: DiskUse) -> str:
 
 
 def _remarks(results: Mapping[str, Any]) -> list[str]:
-    lines = [results["budget"]["note"], results["measured_on"]["note"], *results["method"].values()]
+    lines = [text for text in (worse_than_mean(results), clipping(results)) if text is not None]
+    lines += [results["budget"]["note"], results["measured_on"]["note"], *results["method"].values()]
     for run in results["runs"]["missing"]:
         fold = "" if run["fold"] == "all" else f", fold {run['fold']}"
         lines.append(f"missing: seed {run['seed']}{fold}: {run['problem'] or 'not finished'}")

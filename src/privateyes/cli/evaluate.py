@@ -12,7 +12,13 @@ def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
     way: Annotated[str | None, typer.Option(help=r"Whose model. \[default: the experiment's last way]")] = None,
     fold: Annotated[str | None, typer.Option(help=r"Of which fold. \[default: the first]")] = None,
-    data: Annotated[Path | None, typer.Option(metavar="FILE.h5", help=r"Other data. \[default: the run's own]")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.h5",
+            help=r"Other data, of which every image is tested. \[default: the run's own, with its data.image_limit]",
+        ),
+    ] = None,
     persons: Annotated[
         str | None,
         typer.Option(metavar="NAME,NAME", help=r"Whom to test. \[default: the fold's test persons, or all of --data]"),
@@ -20,6 +26,9 @@ def command(
     pose: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Test a run's model, person by person.
+
+    In the run's own data the same images are tested as in the run: at most data.image_limit of each person, if its
+    experiment sets that. Of a file that --data names, all are.
 
     Errors need labels, so only data files are read; a model that takes the head's pose finds it there, too. Tables of
     poses are for pictures: privateyes predict.

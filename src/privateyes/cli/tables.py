@@ -11,6 +11,7 @@ import numpy as np
 from privateyes.cli.console import make_console
 from privateyes.cli.fitted_table import FittedTable
 from privateyes.experiments.clean import Remnant
+from privateyes.experiments.clipping import told_of_clipping
 from privateyes.experiments.evaluate import Evaluation
 from privateyes.experiments.learned import PARTIES
 from privateyes.tasks.gaze.check import CheckReport
@@ -101,7 +102,9 @@ def human_bytes(count: float) -> str:
 
 
 def _ways_table(results: Mapping[str, Any]) -> FittedTable:
-    table = FittedTable("on people never trained on; bytes per client and round")
+    predictor = results["mean_predictor"]
+    whom = "nobody is left to test on" if predictor is None else "on people never trained on"
+    table = FittedTable(f"{whom}; bytes per client and round")
     table.add_column("way", wrap=False)
     for heading in ("mean error", "SD over people", "s per round", "bytes up", "bytes down"):
         table.add_column(heading, justify="right")
@@ -116,8 +119,9 @@ def _ways_table(results: Mapping[str, Any]) -> FittedTable:
             human_bytes(row["bytes_up_per_client_round"]) if exchanged else _upload_once(row),
             human_bytes(row["bytes_down_per_client_round"]) if exchanged else _MISSING,
         )
-    table.add_section()
-    table.add_row("mean predictor", _error(results["mean_predictor"]["mean_error"], unit), *[_MISSING] * 4)
+    if predictor is not None:
+        table.add_section()
+        table.add_row("mean predictor", _error(predictor["mean_error"], unit), *[_MISSING] * 4)
     return table
 
 
@@ -136,6 +140,11 @@ def _learned_table(results: Mapping[str, Any]) -> FittedTable:
 
 def _remarks(results: Mapping[str, Any]) -> list[str]:
     lines = []
+    predictor = results["mean_predictor"]
+    if predictor is None:
+        lines.append("everyone was trained on: nothing here says how far these models are off on a new person")
+    elif all(row["mean_error"] >= predictor["mean_error"] for row in results["rows"]):
+        lines.append("warning: no way is better than the mean predictor: none of them learned anything of use")
     equality, replay = results["equality"], results["replay"]
     if equality is not None:
         difference = equality["error_difference"]
@@ -144,6 +153,9 @@ def _remarks(results: Mapping[str, Any]) -> list[str]:
             f"secure against plain averaging: largest deviation {equality['largest_deviation']:.2e} of a bound of "
             f"{equality['bound']:.2e} per parameter{apart}"
         )
+        clipped = told_of_clipping(equality)
+        if clipped is not None:
+            lines.append(f"warning: {clipped}")
     if replay is not None:
         refused = sum(verdict["refused"] for verdict in replay["verdicts"])
         count = len(replay["verdicts"])

@@ -7,6 +7,8 @@ stay where the person's samples are; the shared checkpoint is only read.
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,9 +19,10 @@ from numpy.typing import NDArray
 
 from privateyes.errors import ConfigError, DataError, RunDirectoryError
 from privateyes.experiments.checkpoint import Checkpoint
+from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation, prepare
-from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.record import RunDirectory, require_as_trained
 from privateyes.experiments.spec import closest
 from privateyes.federation.seeds import derive_seed
 from privateyes.tasks.gaze.label_rows import read_label_rows
@@ -134,9 +137,11 @@ def calibrate_run(
         RunDirectoryError: there is no run, or a checkpoint is missing.
         ConfigError: the run has no such way or fold, a person was trained on, or the settings are impossible.
         DataError: the data cannot be used, a person is not in them, or has too few samples for k.
+        TrainingError: the model's training diverged.
     """
     run = RunDirectory(directory)
     spec = run.read_spec()
+    require_as_trained(run, spec)
     preparation = prepare(spec)
     chosen_way = _choice("way", way or spec.ways[-1], list(spec.ways))
     names = [entry.name for entry in preparation.folds]
@@ -197,7 +202,7 @@ def calibrate_way(
         for fold, person in everyone:
             checkpoint = _checkpoint(run, fold, way)
             groups = _eyes(task, person, settings.eyes)
-            found.append(_calibrate(preparation, task, checkpoint, settings, (fold, person), groups))
+            found.append(_calibrate(preparation, task, (way, checkpoint), settings, (fold, person), groups))
             if "" in groups and settings.eyes == "auto" and not faces:
                 together.append(person)
     notes: list[str] = []
@@ -236,32 +241,52 @@ def require_enough(preparation: Preparation) -> None:
 def write_calibration(directory: Path, report: CalibrationReport) -> Path:
     """Write a report as ``calibration/<way>-<method>.json`` into the run's directory; the file's path.
 
+    An earlier report that says something else is kept: this one is then called ``<way>-<method>-2.json``, and so on.
+
     Raises:
         RunDirectoryError: the directory cannot be written.
     """
-    name = f"{FOLDER}/{report.way}-{report.settings.method}.json"
+    run, name = RunDirectory(directory), f"{FOLDER}/{report.way}-{report.settings.method}.json"
     try:
         (directory / FOLDER).mkdir(exist_ok=True)
-        RunDirectory(directory).write_json(name, report.as_json())
+        name = _free_name(run, name, json.loads(json.dumps(report.as_json())))
+        run.write_json(name, report.as_json())
     except OSError as error:
         problem = f"{directory / name} cannot be written ({error.strerror})"
         raise RunDirectoryError(problem, "check the directory's permissions and the free space") from error
     return directory / name
 
 
+def _free_name(run: RunDirectory, name: str, content: Mapping[str, Any]) -> str:
+    """The name, or the first numbered one, that is free or holds this content already."""
+    stem = name.removesuffix(".json")
+    for number in itertools.count(2):
+        try:
+            found = run.read_json(name)
+        except RunDirectoryError:  # damaged, and perhaps the only copy of something
+            found = {}
+        if found is None or found == content:
+            break
+        name = f"{stem}-{number}.json"
+    return name
+
+
 def _calibrate(
     preparation: Preparation,
     task: GazeTask,
-    checkpoint: Checkpoint,
+    trained: tuple[str, Checkpoint],
     settings: CalibrationSettings,
     who: tuple[Fold, str],
     groups: Mapping[str, NDArray[np.int64]],
 ) -> PersonCalibration:
     """One person, with every model of the way (`local` has one for each client); errors are means over the models."""
-    (fold, person), spec = who, preparation.spec
+    (fold, person), (way, checkpoint), spec = who, trained, preparation.spec
     examples = task.examples(person)
     prior = GAZE_PRIOR if task.unit == "deg" else POINT_PRIOR
     models = [PersonalModel(task, vector, examples, prior) for vector in checkpoint.vectors.values()]
+    for model in models:
+        what = f"what the model of round {checkpoint.round} predicts for {person}"
+        require_finite(model.predicted, spec, way, what)
     usable = np.logical_and.reduce([model.usable() for model in models])
     kept = {eye: rows[usable[rows]] for eye, rows in groups.items()}
     plan = {k: _draws(models[0], kept, settings, k, (spec.seed, person)) for k in settings.samples}
@@ -350,6 +375,9 @@ def _shows_faces(task: GazeTask) -> bool:
 
 def _tested(folds: Sequence[Fold], persons: Sequence[str] | None) -> list[tuple[Fold, str]]:
     everyone = [(fold, person) for fold in folds for person in fold.test]
+    if not everyone:
+        problem = "this run has no test persons (split.test_persons = []), and all others took part in the training"
+        raise ConfigError(problem, "calibrate a run that leaves somebody out")
     if persons is None:
         return everyone
     if not persons:

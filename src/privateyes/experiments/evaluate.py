@@ -10,9 +10,10 @@ import numpy as np
 
 from privateyes.engines.local.pool import PredictJob, WorkerPool
 from privateyes.errors import ConfigError, RunDirectoryError
+from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import prepare
-from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.record import RunDirectory, require_as_trained
 from privateyes.experiments.spec import closest
 from privateyes.tasks.gaze.dataset import list_persons
 from privateyes.tasks.gaze.units import UnitKey
@@ -54,18 +55,21 @@ def evaluate_run(
         directory: the run's directory.
         way: one of the run's ways; its last one if None.
         fold: one of the run's folds; the first if None.
-        data: a data file with images of the same size; the run's own if None.
+        data: a data file with images of the same size, of which every image is tested; the run's own, with its
+            ``data.image_limit``, if None.
         persons: whom to test; if None, all of `data`, or the fold's test persons in the run's own data.
 
     Raises:
         RunDirectoryError: there is no run, or no checkpoint yet.
-        ConfigError: the run has no such way or fold, or `persons` is empty.
+        ConfigError: the run has no such way or fold, `persons` is empty, or nobody is left to test.
         DataError: the data cannot be used, or a person is not in them.
+        TrainingError: the model's training diverged.
     """
     if persons is not None and not persons:
         raise ConfigError("--persons names nobody", "name persons, separated by commas, or leave it away")
     run = RunDirectory(directory)
     spec = run.read_spec()
+    require_as_trained(run, spec)
     preparation = prepare(spec)
     way = _choice("way", way or spec.ways[-1], list(spec.ways))
     folds = {entry.name: entry for entry in preparation.folds}
@@ -76,7 +80,12 @@ def evaluate_run(
         raise RunDirectoryError(problem, "train it first, or continue with `privateyes train RUN --resume`")
     own = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
     task = preparation.task(own if data is None else data)
+    if data is not None:  # the limit is of what the run trains on and tests; other data are tested whole
+        task = replace(task, image_limit=None)
     names = list(persons or (chosen.test if data is None else list_persons(data)))
+    if not names:
+        problem = f"fold {chosen.name} of {directory} has nobody to test (split.test_persons = [])"
+        raise ConfigError(problem, "name persons of its data with --persons, or other data with --data")
     vectors = list(checkpoint.vectors.values())
     images, errors = {}, {}
     settings = preparation.local_settings()
@@ -86,6 +95,9 @@ def evaluate_run(
         for name in names:
             true = task.labels_of(name)
             predictions = pool.predict([PredictJob(name, vector) for vector in vectors])
+            for predicted in predictions:
+                what = f"what the model of round {checkpoint.round} predicts for {name}"
+                require_finite(predicted, spec, way, what)
             images[name] = len(true)
             errors[name] = float(np.mean([task.error(predicted, true) for predicted in predictions]))
     trained_on = _trained_on(chosen, names, data is None)

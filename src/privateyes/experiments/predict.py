@@ -31,6 +31,7 @@ from privateyes.tasks.gaze.predict.sources import (
     data_batches,
     estimate,
     find_pictures,
+    finite_estimates,
     is_data_file,
     load_picture,
     picture_batches,
@@ -218,7 +219,7 @@ def _predict_frame(
         "image": facts.pictures_from(None).apply(np.stack([view.picture for view in views])),
         "pose": np.array([view.pose for view in views], dtype=np.float32),
     }
-    estimated = estimator.estimate({column: columns[column] for column in facts.inputs})
+    estimated = finite_estimates(estimator, {column: columns[column] for column in facts.inputs})
     gazes = [view.gaze_in_camera(angles, convention) for view, angles in zip(views, estimated, strict=True)]
     if drawn is not None:
         arrows = [(view.normalisation.centre_mm, gaze) for view, gaze in zip(views, gazes, strict=True)]

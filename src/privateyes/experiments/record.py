@@ -19,12 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.errors import ConfigError, RunDirectoryError
+from privateyes.experiments.changes import (
+    BEGUN,
+    as_begun,
+    differences,
+    listed,
+    require_as_begun,
+    require_same_source,
+)
 from privateyes.experiments.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from privateyes.experiments.spec import ExperimentSpec, dump_spec, parse_spec
 from privateyes.files import append_line, sole_process, write_atomically
 
 EXPERIMENT = "experiment.toml"
-_BEGINNINGS = frozenset({"environment.json", ".environment.json.part", f".{EXPERIMENT}.part"})
+_BEGINNINGS = frozenset({"environment.json", ".environment.json.part", BEGUN, f".{BEGUN}.part", f".{EXPERIMENT}.part"})
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # so that equal arrays give equal archives
 
 
@@ -151,7 +159,8 @@ def check_run_directory(path: Path, spec: ExperimentSpec, resume: bool) -> None:
     """Whether `open_run` would accept; writes nothing.
 
     Raises:
-        RunDirectoryError: the directory holds another run, the same run without `resume`, or something else.
+        RunDirectoryError: the directory holds another run, the same run without `resume`, or something else; or its
+            own copy of the experiment was edited.
     """
     if not path.exists():
         return
@@ -163,12 +172,32 @@ def check_run_directory(path: Path, spec: ExperimentSpec, resume: bool) -> None:
             problem = f"{path} holds files that are no run ({strange[0]})"
             raise RunDirectoryError(problem, "choose another --out, or empty the directory")
         return
-    if _read_spec(path).result_key() != spec.result_key():
-        problem = f"{path} holds another run (its {EXPERIMENT} differs)"
+    own = _read_spec(path)
+    require_as_begun(path, own)
+    found = differences(own.result_key(), spec.result_key())
+    if found:
+        problem = f"{path} holds another run (its {EXPERIMENT} differs: {listed(found)})"
         raise RunDirectoryError(problem, "choose another --out, or delete the directory")
     if not resume:
         problem = f"{path} already holds this run"
         raise RunDirectoryError(problem, "continue it with --resume, choose another --out, or delete the directory")
+
+
+def require_as_trained(run: RunDirectory, spec: ExperimentSpec) -> None:
+    """Refuse the models of a run whose own experiment, or whose model's source, was changed since they were trained.
+
+    Where the data are, which device computes and how persons are calibrated may have changed.
+
+    Args:
+        run: the run.
+        spec: what its experiment says now.
+
+    Raises:
+        RunDirectoryError: something else differs; names it.
+        ConfigError: the model's class cannot be had.
+    """
+    require_as_begun(run.path, spec, ("data.path", "training.device", "calibration"))
+    require_same_source(run.path, run.read_json("environment.json") or {}, spec)
 
 
 def open_run(path: Path, spec: ExperimentSpec, environment: Mapping[str, Any], resume: bool) -> RunDirectory:
@@ -181,15 +210,17 @@ def open_run(path: Path, spec: ExperimentSpec, environment: Mapping[str, Any], r
         resume: whether to continue a run that has begun.
 
     Raises:
-        RunDirectoryError: as for `check_run_directory`, or the data changed since the run began.
+        RunDirectoryError: as for `check_run_directory`, or the data or the source of its model changed since the run
+            began.
     """
     check_run_directory(path, spec, resume)
     run = RunDirectory(path)
     if (path / EXPERIMENT).exists():
-        before = (run.read_json("environment.json") or {}).get("data_sha256")
-        if before != environment.get("data_sha256"):
+        before = run.read_json("environment.json") or {}
+        if before.get("data_sha256") != environment.get("data_sha256"):
             problem = f"the data file has changed since the run in {path} began"
             raise RunDirectoryError(problem, "restore the file, or start a new run with another --out")
+        require_same_source(path, before, spec)
         if run.read_json("results.json") is None:  # `privateyes clean` removes checkpoints of a finished run
             run.drop_uncovered_metrics()
         return run
@@ -197,6 +228,7 @@ def open_run(path: Path, spec: ExperimentSpec, environment: Mapping[str, Any], r
     try:
         path.mkdir(parents=True, exist_ok=True)
         run.write_json("environment.json", environment)
+        run.write_json(BEGUN, as_begun(spec))
         run.freeze(spec)
     except OSError as error:
         _remove_beginnings(path, is_new)

@@ -39,21 +39,27 @@ def compile_results(
         "clients": clients_of_run(preparation.folds[0], spec.partition.settings(), task),
         "mean_predictor": _mean_predictor(preparation.folds, task),
         "rows": rows,
-        "equality": equality_of(metrics, {row["way"]: row["mean_error"] for row in rows}),
+        "equality": equality_of(
+            metrics, {row["way"]: row["mean_error"] for row in rows}, int(preparation.initial.size)
+        ),
         "replay": None if replay is None else dict(replay),
     }
 
 
 def draw_samples(
     preparation: Preparation, task: GazeTask, pool: WorkerPool, run: RunDirectory
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, NDArray[Any]] | None:
     """The content of ``samples.npz``: grey images of test persons with true labels and every way's prediction.
+
+    None where nobody is tested.
 
     For `local`, whose clients have a model each, the predictions are those of the client that is in the middle when the
     clients are ordered by their error on the person.
     """
     tested = [(fold, person) for fold in preparation.folds for person in fold.test]
     step = max(1, -(-len(tested) // _SAMPLE_COUNT))
+    if not tested:
+        return None
     tested = tested[::step]
     per_person = max(1, _SAMPLE_COUNT // len(tested))
     arrays: dict[str, list[NDArray[Any]]] = {"images": [], "person": [], "true": []}
@@ -97,11 +103,11 @@ def _row(
     ends = [result_line(entries) for entries in _by_fold(lines).values()]
     per_person: dict[str, float] = {}
     for line in ends:
-        per_person.update(line["error"])
+        per_person.update(line.get("error", {}))
     errors = list(per_person.values())
     return {
         "way": way,
-        "mean_error": float(np.mean(errors)),
+        "mean_error": float(np.mean(errors)) if errors else None,
         "spread": float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
         "per_person": per_person,
         "seconds_per_round": _mean(lines, "seconds"),
@@ -149,32 +155,49 @@ def _mean(lines: Sequence[Mapping[str, Any]], key: str) -> float:
     return float(np.mean(held)) if held else 0.0
 
 
-def _mean_predictor(folds: Sequence[Fold], task: GazeTask) -> dict[str, Any]:
-    """The error of answering everything with the mean gaze of the training persons: what an estimator must beat."""
+def _mean_predictor(folds: Sequence[Fold], task: GazeTask) -> dict[str, Any] | None:
+    """The error of answering everything with the mean gaze of the training persons: what an estimator must beat.
+
+    None where nobody is tested.
+    """
     per_person = {}
     for fold in folds:
         mean = np.concatenate([task.labels_of(person) for person in fold.train]).mean(axis=0, dtype=np.float64)
         for person in fold.test:
             true = task.labels_of(person)
             per_person[person] = task.error(np.broadcast_to(mean.astype(np.float32), true.shape), true)
+    if not per_person:
+        return None
     return {"mean_error": float(np.mean(list(per_person.values()))), "per_person": per_person}
 
 
-def equality_of(metrics: Sequence[Mapping[str, Any]], errors: Mapping[str, float]) -> dict[str, Any] | None:
+def equality_of(
+    metrics: Sequence[Mapping[str, Any]], errors: Mapping[str, float | None], parameters: int
+) -> dict[str, Any] | None:
     """How far the secure ways were from averaging the same updates in the clear, over all their rounds.
 
     The difference of the errors is the largest between a secure way and its twin in the clear; None without a pair.
+    ``saturated`` of the ``coordinates`` that were averaged, and ``shortened`` of the ``updates``, were clipped first.
     """
     details = [line["details"] for line in metrics if WAYS[line["way"]].secure and "deviation" in line["details"]]
     if not details:
         return None
     twins = [(way, WAYS[way].twin) for way in errors]
-    differences = [abs(errors[way] - errors[twin]) for way, twin in twins if twin is not None and twin in errors]
+    differences = [
+        abs(ours - theirs)
+        for ours, theirs in ((errors[way], errors.get(twin)) for way, twin in twins if twin is not None)
+        if ours is not None and theirs is not None
+    ]
+    updates = sum(len(entry.get("roster", ())) for entry in details)
     return {
         "largest_deviation": max(entry["deviation"] for entry in details),
         "bound": max(entry["deviation_bound"] for entry in details),
         "ratio": max(entry["deviation"] / entry["deviation_bound"] for entry in details),
         "saturated": sum(entry.get("saturated", 0) for entry in details),
         "shortened": sum(entry.get("shortened", 0) for entry in details),
+        "clipped_rounds": sum(1 for entry in details if entry.get("saturated") or entry.get("shortened")),
+        "rounds": len(details),
+        "updates": updates,
+        "coordinates": updates * parameters,
         "error_difference": max(differences, default=None),
     }

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from privateyes.engines.local.pool import PoolTrainer, PredictJob, WorkerPool
 from privateyes.errors import ConfigError
 from privateyes.experiments.calibrate import calibrate_way, require_enough
+from privateyes.experiments.changes import digest_of_source
 from privateyes.experiments.checkpoint import Checkpoint
+from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.environment import describe_environment
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation, prepare
@@ -88,6 +90,7 @@ def run_experiment(
 
     Raises:
         UsageError: data, configuration or directory cannot be used; if so before the start, nothing is written.
+        TrainingError: training diverged.
         ProtocolError: a party of the secure aggregation stopped.
     """
     _refuse_mpc(spec)
@@ -103,7 +106,7 @@ def run_experiment(
         begun = directory.exists()
         if begun:
             held.enter_context(exclusive(directory))
-        run = open_run(directory, spec, describe_environment(data), resume)
+        run = open_run(directory, spec, describe_environment(data, digest_of_source(spec)), resume)
         if not begun:
             held.enter_context(exclusive(directory))
         return _run(preparation, run, observer, extras)
@@ -145,7 +148,9 @@ def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras
                 _run_way(way, FoldContext(preparation, fold, pool, run.path, observer.note), task, run, observer)
         replay = _replay(preparation, pool, run, observer) if extras else None
         if extras:
-            run.write_arrays("samples.npz", draw_samples(preparation, task, pool, run))
+            samples = draw_samples(preparation, task, pool, run)
+            if samples is not None:
+                run.write_arrays("samples.npz", samples)
     results = compile_results(preparation, task, run, replay)
     if spec.calibration is not None:
         observer.note("calibrating each test person")
@@ -219,14 +224,18 @@ def _train(
     ``seconds_cpu`` is this process's processor time for the round: all of it where there is one worker.
     """
     fold, rounds, every = context.fold, context.spec.training.rounds, context.spec.training.evaluate_every
-    true = {person: task.labels_of(person) for person in (*fold.test, *fold.validation)}
+    # Where there is nobody else, one who trains shows whether the model still gives numbers; no error is recorded.
+    watched = (*fold.test, *fold.validation) or fold.train[:1]
+    true = {person: task.labels_of(person) for person in watched}
     with closing(run_way(way, context, start)) as outcomes:
         begun = process_time()
         for outcome in outcomes:
             cpu = {"seconds_cpu": process_time() - begun}
             number = outcome.checkpoint.round
             evaluated = number % every == 0 or number == rounds or outcome.converged
-            found = _errors(context.pool, task, true, outcome.checkpoint) if evaluated else {}
+            for vector in outcome.checkpoint.vectors.values():
+                require_finite(vector, context.spec, way, f"the model of round {number}")
+            found = _errors(way, context, task, true, outcome.checkpoint) if evaluated else {}
             void = bool(outcome.participation.get("void"))
             judged = stopping.judge(number, _those_of(found, fold.validation), void, outcome.converged)
             tested = _tested(_those_of(found, fold.test))
@@ -239,14 +248,23 @@ def _train(
 
 
 def _errors(
-    pool: WorkerPool, task: GazeTask, true: Mapping[str, NDArray[np.float32]], checkpoint: Checkpoint
+    way: str, context: FoldContext, task: GazeTask, true: Mapping[str, NDArray[np.float32]], checkpoint: Checkpoint
 ) -> dict[str, float]:
-    """Person -> error in the task's unit, the mean over the models; `true` holds the persons' labels."""
+    """Person -> error in the task's unit, the mean over the models; `true` holds the persons' labels.
+
+    Raises:
+        TrainingError: a prediction is not finite.
+    """
     vectors = list(checkpoint.vectors.values())
-    predictions = iter(pool.predict([PredictJob(person, vector) for person in true for vector in vectors]))
-    return {
-        person: float(np.mean([task.error(next(predictions), gaze) for _ in vectors])) for person, gaze in true.items()
-    }
+    predictions = iter(context.pool.predict([PredictJob(person, vector) for person in true for vector in vectors]))
+    errors = {}
+    for person, gaze in true.items():
+        of_person = [next(predictions) for _ in vectors]
+        for predicted in of_person:
+            what = f"what the model of round {checkpoint.round} predicts for {person}"
+            require_finite(predicted, context.spec, way, what)
+        errors[person] = float(np.mean([task.error(predicted, gaze) for predicted in of_person]))
+    return errors
 
 
 def _those_of(errors: Mapping[str, float], persons: Sequence[str]) -> dict[str, float]:

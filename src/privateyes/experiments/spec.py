@@ -136,7 +136,7 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
         refuse("split.folds goes with leave_one_out = true only", "remove it, or set leave_one_out = true")
     named = {f"split.{key}": getattr(spec.split, key) for key in ("test_persons", "folds", "validation_persons")}
     for where, names in {**named, "ways": spec.ways}.items():
-        if names is not None and not names:
+        if names is not None and not names and where != "split.test_persons":  # nobody is left to test on then
             refuse(f"{where} = [] is empty", "name at least one")
         if names is not None and len(set(names)) < len(names):
             refuse(f"{where} = {json.dumps(names)} names something twice", "name each once")
@@ -151,6 +151,8 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
         )
     if spec.model.name not in MODELS and not is_own_model(spec.model.name):
         refuse(f'model.name = "{spec.model.name}" is not known', closest(spec.model.name, sorted(MODELS)))
+    if spec.split.test_persons == []:
+        _check_untested(spec, refuse)
     _check_training(spec, refuse)
     try:
         spec.partition.settings().require_consistent()
@@ -162,6 +164,15 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
     if least is not None and least - corrupt < 2:
         problem = f"aggregation.roster_min = {least} with corrupt_clients = {corrupt}"
         refuse(f"{problem} leaves fewer than 2 clients to hide among", "raise roster_min or lower corrupt_clients")
+
+
+def _check_untested(spec: ExperimentSpec, refuse: Callable[[str, str], NoReturn]) -> None:
+    """What cannot be asked for where nobody is tested."""
+    problem = "split.test_persons = [] leaves nobody to test on"
+    if spec.calibration is not None:
+        refuse(f"{problem}, and [calibration] is tried out on test persons", "remove [calibration], or test somebody")
+    if any(WAYS[way].kind == "mpc" for way in spec.ways):
+        refuse(f"{problem}, and mpc is compared by its errors", 'remove "mpc" from ways, or test somebody')
 
 
 def _mirrors(origin: str, folder: Path, named: list[str]) -> list[str]:

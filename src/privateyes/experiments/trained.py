@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from privateyes.errors import ConfigError, DataError, RunDirectoryError
 from privateyes.experiments.checkpoint import SHARED, Checkpoint
+from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import ONLY_FOLD
 from privateyes.experiments.prepare import prepare
-from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.record import RunDirectory, require_as_trained
 from privateyes.experiments.spec import ExperimentSpec, closest
 from privateyes.tasks.gaze.predict.estimator import RENDERED, Estimator, ModelFacts, TorchEstimator
 from privateyes.tasks.gaze.predict.onnx_model import OnnxEstimator
@@ -67,9 +68,11 @@ def open_run_estimator(
     Raises:
         RunDirectoryError: there is no run, or no checkpoint yet.
         ConfigError: the run has no such way, fold or client.
+        TrainingError: the model's training diverged.
     """
     run = RunDirectory(directory)
     spec = run.read_spec()
+    require_as_trained(run, spec)
     way = _choice("way", way or spec.ways[-1], list(spec.ways))
     folds = _trained_folds(run, spec)
     if not folds:
@@ -82,6 +85,7 @@ def open_run_estimator(
         raise RunDirectoryError(problem, "name another --way, or continue with `privateyes train RUN --resume`")
     client = _which_client(way, client, checkpoint)
     source = f"{spec.name}: {way}{f' of {client}' if client else ''}, fold {fold}, round {checkpoint.round}"
+    require_finite(checkpoint.vectors[client], spec, way, f"the model of round {checkpoint.round}")
     return TorchEstimator(_facts(run, spec).from_source(source), checkpoint.vectors[client])
 
 

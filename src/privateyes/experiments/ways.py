@@ -123,7 +123,8 @@ def _local(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
         started = perf_counter()
         updates = trainer.train_each(round_index, checkpoint.vectors)
         seconds = perf_counter() - started
-        vectors = {update.client: checkpoint.vectors[update.client] + update.delta for update in updates}
+        with np.errstate(over="ignore"):  # weights that are infinite are refused with the round's record
+            vectors = {update.client: checkpoint.vectors[update.client] + update.delta for update in updates}
         checkpoint = Checkpoint(round_index + 1, vectors)
         loss = float(np.average([u.loss for u in updates], weights=[u.weight for u in updates]))
         samples, passed = sum(update.weight for update in updates), sum(update.passed for update in updates)

@@ -28,7 +28,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from privateyes.errors import ConfigError, ConvergedError
+from privateyes.errors import ConfigError, ConvergedError, TrainingError
 from privateyes.federation.rounds import ServerState
 
 Vector = NDArray[np.float64]
@@ -187,9 +187,15 @@ def _moved(state: ServerState, change: Vector, moments: tuple[Vector, ...], sid:
 
     Raises:
         ConvergedError: the state's weights, or those of one before it, come out again.
-        TrainingError: a weight is NaN.
+        TrainingError: a weight is NaN, or infinite in float32.
     """
-    vector = (state.vector.astype(np.float64) + change).astype(np.float32)
+    with np.errstate(over="ignore"):
+        vector = (state.vector.astype(np.float64) + change).astype(np.float32)
+    if not np.isfinite(vector).all():
+        raise TrainingError(
+            f"training diverged: the server's step of round {state.rounds_run + 1} gave weights of NaN or infinity",
+            "lower the server's learning_rate in [federation], or training.learning_rate",
+        )
     lineage = (*state.lineage, state.weights())
     following = replace(state, vector=vector, moments=moments, round=state.round + 1, last_sid=sid, lineage=lineage)
     if following.weights() in lineage:

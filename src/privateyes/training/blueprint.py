@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from privateyes.training.parent import leave_with_parent
 from privateyes.training.task import Examples, LearningTask
 
 
@@ -17,9 +18,13 @@ class Blueprint(LearningTask):
 
     Every local round and every prediction starts from a model whose parameters are overwritten at once; drawing them
     anew takes up to a tenth of a short round. Copies share nothing, so no state passes from one round to the next.
+
+    Such a process is mostly a worker. Its blueprint is the first thing that it makes, and from then on it ends with the
+    process that started it (`training.parent`).
     """
 
     def __init__(self, task: LearningTask) -> None:
+        leave_with_parent()
         self._task = task
         self._built: tuple[int, nn.Module] | None = None
 

@@ -89,6 +89,17 @@ def test_a_run_of_other_data_or_settings_is_refused(begun: ComparisonFolder, com
         check_runs(plan_runs(comparison_spec(rounds=7), ["p00", "p01"], begun.path, None), "aa")
 
 
+def test_what_differs_is_named(begun: ComparisonFolder, comparison_spec: Make) -> None:
+    with pytest.raises(RunDirectoryError, match=r"training\.rounds was \d and is 9"):
+        begun.check(comparison_spec(rounds=9), resume=True)
+    runs = plan_runs(comparison_spec(), ["p00", "p01"], begun.path, None)
+    open_run(runs[0].directory, runs[0].spec, {"data_sha256": "aa"}, resume=False)
+    frozen = runs[0].directory / "experiment.toml"
+    frozen.write_text(frozen.read_text().replace("learning_rate = 0.05\n", "learning_rate = 0.5\n"))
+    with pytest.raises(RunDirectoryError, match=r"was changed since the run began \(training\.learning_rate"):
+        check_runs(runs, "aa")
+
+
 def test_a_directory_names_its_comparison(begun: ComparisonFolder, comparison_spec: Make) -> None:
     spec, folder = locate_comparison(begun.path, None, None, resume=True)
     assert (spec, folder) == (comparison_spec(), begun)

@@ -110,3 +110,20 @@ def test_a_check_needs_every_relation_and_every_run() -> None:
 def test_a_check_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="none of the ways have a relation"):
         require_relations({"relations": [], "runs": {"missing": []}})
+
+
+def test_the_worst_seed_keeps_its_sign_and_is_not_hidden_by_a_larger_difference_in_favour() -> None:
+    # 0.13 below with the first seed, 0.01 above with the second: the second is the one that fails
+    adaptive = [SAME[0] - 0.13, SAME[1] - 0.13, SAME[2] + 0.01, SAME[3] + 0.01]
+    (found,) = _stated(Relations(below_federated=0.0), adaptive=adaptive, federated=SAME)
+    assert found["holds"]
+    assert found["worst_seed"] == {"seed": "2", "difference": pytest.approx(0.01), "holds": False}
+    assert "With seed 2 alone it would not hold." in told(found, "deg", "persons")
+
+
+def test_beside_its_twin_the_worst_seed_is_the_farthest_on_either_side() -> None:
+    private = [SAME[0] - 0.13, SAME[1] - 0.13, SAME[2] + 0.01, SAME[3] + 0.01]
+    (found,) = _stated(private=private, federated=SAME)
+    assert found["worst_seed"]["seed"] == "1"
+    assert found["worst_seed"]["difference"] == pytest.approx(-0.13)
+    assert "Largest difference of 2 seeds: −0.13° (seed 1)" in told(found, "deg", "persons")

@@ -55,3 +55,22 @@ def test_calibration_names_what_the_means_are_over(comparison_results: dict[str,
     told = sentences.calibration({**comparison_results, "calibration": found, "persons_are": "day blocks"})
     assert told.startswith("Mean error over new day blocks and its 95 % interval after k labelled samples of each,")
     assert told.endswith("(ridge, mean of 20 draws); in degrees.")
+
+
+def test_a_comparison_in_which_nothing_beats_the_mean_says_so_first(comparison_results: dict[str, Any]) -> None:
+    worst = max(entry["mean"] for entry in comparison_results["ways"])
+    best = min(entry["mean"] for entry in comparison_results["ways"])
+
+    def with_predictor(error: float) -> dict[str, Any]:
+        return {**comparison_results, "mean_predictor": {**comparison_results["mean_predictor"], "mean": error}}
+
+    assert sentences.headline(with_predictor(best)).startswith("No way is better than always answering with the mean")
+    assert sentences.worse_than_mean(with_predictor(worst + 1)) is None
+    assert sentences.worse_than_mean(with_predictor(best + 1e-6)) is None
+
+
+def test_clipping_is_told_over_all_runs(comparison_results: dict[str, Any]) -> None:
+    assert sentences.clipping({**comparison_results, "clipping": None}) is None
+    told = sentences.clipping({**comparison_results, "clipping": {"shortened": 2, "updates": 8}})
+    assert told is not None
+    assert "2 of 8 updates (25.0 %) were shortened" in told

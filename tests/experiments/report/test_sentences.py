@@ -50,8 +50,19 @@ def test_rounding_is_not_blamed_where_something_else_may_be_the_cause(run_maker:
         content["equality"][key] = value
 
     said = headline(changed(run_maker(rounds=2), altered))
-    assert "Between private and federated lie 0.000031°. Always" in said
+    assert "Between private and federated lie 0.000031°. " in said
     assert "rounding" not in said
+
+
+def test_the_headline_says_that_clipping_happened_and_how_much(run_maker: Maker) -> None:
+    def clipped(content: dict[str, Any]) -> None:
+        set_errors(content)
+        content["equality"] |= {"saturated": 1500, "coordinates": 6000, "clipped_rounds": 1, "rounds": 2}
+
+    said = headline(changed(run_maker(rounds=2), clipped))
+    assert "1,500 of 6,000 coordinates (25.0 %) were cut to aggregation.clip in 1 of 2 rounds" in said
+    assert "The bound holds for the clipped updates alone" in said
+    assert "clipped" not in headline(changed(run_maker(rounds=2), set_errors))
 
 
 def test_no_difference_is_called_none_only_if_it_is_exactly_zero(run_maker: Maker) -> None:
@@ -204,3 +215,20 @@ def test_a_one_off_upload_is_told(run_maker: Maker) -> None:
     assert sentences.once(shown) == [
         "Before its first round, centralised uploaded 652.8 kB of images and labels per client."
     ]
+
+
+def test_the_verdict_on_the_bound_says_that_it_is_about_clipped_updates() -> None:
+    good, said = sentences.equality_verdict(Equality(largest_deviation=1e-9, bound=3e-9, ratio=0.4, shortened=1))
+    assert good
+    assert said.startswith("Within the bound, for the clipped updates: ")
+
+
+def test_ways_that_are_all_worse_than_the_mean_are_said_to_have_learned_nothing(run_maker: Maker) -> None:
+    def lost(content: dict[str, Any]) -> None:
+        set_errors(content)
+        content["mean_predictor"]["mean_error"] = 4.5
+
+    assert headline(changed(run_maker(rounds=2), lost)).endswith(
+        "would be off by 4.50°. No way is better than that: none of them learned anything of use."
+    )
+    assert "No way is better" not in headline(changed(run_maker(rounds=2), set_errors))

@@ -21,6 +21,8 @@
       bytes          up_per_client_round, down_per_client_round, up_per_client_once, per_run (all clients, all rounds)
       energy_wh      {per_run, estimate: true, watts_per_core}
       curve          [{round, error, low, high (over the seeds), seconds (of processors)}]
+    clipping         what the secure ways clipped, over all runs: saturated of coordinates, shortened of updates,
+                     clipped_rounds of rounds; None without a secure way
     relations        see `compare.relations`
     calibration      personal calibration, where the experiment asks for it: see `compare.calibrated`
     mpc              generic MPC, where the experiment names it: see `compare.mpc`
@@ -86,8 +88,15 @@ def compile_comparison(
         "mean_predictor": {**estimate(list(predictor.values())).as_json(), "per_person": predictor},
         "ways": [_row(way, spec, measured, errors, levels) for way in ways],
         "relations": relations(measured, ways, settings.relations),
+        "clipping": _clipping(measured),
         "calibration": compile_calibration(measured, ways),
     }
+
+
+def _clipping(measured: Measured) -> dict[str, int] | None:
+    found = [entry.results["equality"] for entry in measured.finished if entry.results.get("equality")]
+    keys = ("saturated", "coordinates", "shortened", "updates", "clipped_rounds", "rounds")
+    return {key: sum(equality.get(key, 0) for equality in found) for key in keys} if found else None
 
 
 def _derived(measured: Measured, errors: Mapping[str, Errors]) -> list[float]:

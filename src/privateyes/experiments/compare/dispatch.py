@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
-import os
 import shutil
 import signal
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -28,6 +26,7 @@ from privateyes.experiments.run import run_experiment
 from privateyes.experiments.secure import FOLDER as AGGREGATION
 from privateyes.experiments.spec_tables import Compare
 from privateyes.training.determinism import deterministic_torch
+from privateyes.training.parent import leave_with_parent
 
 RECORDS: Final = "transcripts"
 CHECKPOINTS: Final = "checkpoints"
@@ -251,7 +250,7 @@ class _Teller:
 def _serve(connection: Connection) -> None:
     """A process's life: runs in, how they went out, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends this process
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    leave_with_parent()
     is_warm = False
     with deterministic_torch(), connection:
         while True:
@@ -278,11 +277,3 @@ def _do(job: _Job, connection: Connection, is_warm: bool) -> _Told:
         where = f"{error.filename}: " if error.filename else ""
         return _Told("failed", f"{where}{error.strerror or error}; free some space or change the permissions")
     return _Told("finished")
-
-
-def _leave_with_parent() -> None:
-    """End this process as soon as the parent is gone, whatever became of it: a run may be killed at any moment."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

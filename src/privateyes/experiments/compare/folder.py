@@ -16,6 +16,7 @@ from typing import Any
 
 from privateyes.engines.local.crew import usable_cores
 from privateyes.errors import ConfigError, RunDirectoryError
+from privateyes.experiments.changes import differences, listed, require_same_source
 from privateyes.experiments.compare.dispatch import CHECKPOINTS, RECORDS
 from privateyes.experiments.compare.plan import SubRun, made_small
 from privateyes.experiments.locate import require_file_or
@@ -99,8 +100,9 @@ class ComparisonFolder:
                 problem = f"{self.path} holds files that are no comparison ({strange[0]})"
                 raise RunDirectoryError(problem, "choose another --out, or empty the directory")
             return
-        if _key(self.read_spec()) != _key(spec):
-            problem = f"{self.path} holds another comparison (its {EXPERIMENT} differs)"
+        found = differences(_key(self.read_spec()), _key(spec))
+        if found:
+            problem = f"{self.path} holds another comparison (its {EXPERIMENT} differs: {listed(found)})"
             raise RunDirectoryError(problem, "choose another --out, or delete the directory")
         if not resume:
             problem = f"{self.path} already holds this comparison"
@@ -191,12 +193,16 @@ def check_runs(runs: Sequence[SubRun], data_sha256: str | None) -> None:
         data_sha256: of the data file; None where the comparison rendered its persons itself.
 
     Raises:
-        RunDirectoryError: a run's experiment differs, or it was made from other data.
+        RunDirectoryError: a run's experiment differs, or it was made from other data or with another source of the
+            model.
     """
     for run in runs:
         check_run_directory(run.directory, run.spec, resume=True)
         before = RunDirectory(run.directory).read_json("environment.json")
-        if None not in (before, data_sha256) and (before or {}).get("data_sha256") != data_sha256:
+        if before is None:
+            continue
+        require_same_source(run.directory, before, run.spec)
+        if data_sha256 is not None and before.get("data_sha256") != data_sha256:
             problem = f"the data file has changed since the run in {run.directory} began"
             raise RunDirectoryError(problem, "restore the file, or start a new comparison with another --out")
 

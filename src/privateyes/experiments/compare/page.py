@@ -85,6 +85,7 @@ def _texts(results: Mapping[str, Any]) -> dict[str, Any]:
         "name": results["name"],
         "what": sentences.what(results),
         "headline": sentences.headline(results),
+        "clipping": sentences.clipping(results),
         "runs": results["runs"],
         "missing": sentences.missing(results),
         "budget": results["budget"],

@@ -50,8 +50,11 @@ def check_settings(spec: ExperimentSpec) -> None:
     """The rules of [compare] that join several keys.
 
     Raises:
-        ConfigError: a seed or a baseline comes twice, a name is unknown, or nothing is left to train.
+        ConfigError: a seed or a baseline comes twice, a name is unknown, or nothing is left to train, or to test on.
     """
+    if spec.split.test_persons == []:
+        problem = "split.test_persons = [] leaves nobody to test on, and a comparison is of errors"
+        raise ConfigError(problem, "test somebody, or use leave_one_out = true; `privateyes train` trains on everyone")
     settings = settings_of(spec)
     for key, values in (("seeds", settings.seeds), ("baselines", settings.baselines)):
         if len(set(values)) < len(values):

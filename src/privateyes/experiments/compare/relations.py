@@ -40,9 +40,23 @@ class _Pair:
             "difference": difference,
             "interval_holds": _interval_holds(demand, bound, difference["interval"]),
             "per_seed": by_seed,
+            "worst_seed": _worst(demand, bound, by_seed),
             "largest_of_a_seed": max(map(abs, by_seed.values())),
             "largest_of_a_person": max(map(abs, single)),
         }
+
+
+def _worst(demand: Demand, bound: float, by_seed: Mapping[str, float]) -> dict[str, Any]:
+    """The seed whose difference, sign and all, is the least in favour of what is demanded, and whether it holds there.
+
+    A large difference may be one in favour: then it is another seed that says how near to failing this is.
+    """
+    seed = max(by_seed, key=lambda name: abs(by_seed[name]) if demand == "beside" else by_seed[name])
+    difference = by_seed[seed]
+    holds = -difference > bound if demand == "below" else difference <= bound
+    if demand == "beside":
+        holds = abs(difference) <= bound
+    return {"seed": seed, "difference": difference, "holds": holds}
 
 
 def _interval_holds(demand: Demand, bound: float, interval: list[float] | None) -> bool | None:

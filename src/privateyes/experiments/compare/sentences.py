@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from privateyes.experiments.clipping import told_of_clipping
 from privateyes.experiments.compare.marks import amount, span
 from privateyes.experiments.folds import ONLY_FOLD
 from privateyes.experiments.report import quantities
@@ -55,7 +56,26 @@ def headline(results: Mapping[str, Any]) -> str:
     if not parts:
         best = min(errors, key=lambda name: errors[name])
         parts.append(f"{best} has the lowest error, {amount(errors[best], unit)}.")
+    worse = worse_than_mean(results)
+    if worse is not None:
+        parts.insert(0, worse)
     return " ".join(parts)
+
+
+def worse_than_mean(results: Mapping[str, Any]) -> str | None:
+    """That no way is better than always giving the mean answer, which needs no network; None where one is."""
+    predictor = results["mean_predictor"]["mean"]
+    if any(entry["mean"] < predictor for entry in results["ways"]):
+        return None
+    answer, reference = UNITS[results["unit"]].mean, amount(predictor, results["unit"])
+    return (
+        f"No way is better than always answering with the {answer} ({reference}): none of them learned anything of use."
+    )
+
+
+def clipping(results: Mapping[str, Any]) -> str | None:
+    """How much of the secure ways' updates was clipped, over all runs; None where nothing was."""
+    return told_of_clipping(results.get("clipping"))
 
 
 def _apart(difference: float, unit: str) -> str:
@@ -71,17 +91,21 @@ def _tiny(value: float, unit: str) -> str:
 def relation(entry: Mapping[str, Any], unit: str, persons: str) -> str:
     """What was measured of a relation; `persons` is what to call them."""
     difference, count = entry["difference"], len(entry["per_seed"])
-    largest = _tiny(entry["largest_of_a_seed"], unit)
+    worst = entry["worst_seed"]
     if entry["demand"] == "beside" and entry["largest_of_a_person"] == 0:
         seeds = quantities.count(count, "seed")
         return f"No difference, to the last digit, for any of the {persons} in any of {seeds}."
     if entry["demand"] == "beside":
         single = _tiny(entry["largest_of_a_person"], unit)
-        return f"Largest difference of {quantities.count(count, 'seed')}: {largest}; of single {persons}: {single}."
+        signed = f"{'+' if worst['difference'] >= 0 else '−'}{_tiny(abs(worst['difference']), unit)}"
+        whose = f"{signed} (seed {worst['seed']})"
+        return f"Largest difference of {quantities.count(count, 'seed')}: {whose}; of single {persons}: ±{single}."
     interval = f" (95 % interval {span(difference['interval'], 2, True)})" if difference["interval"] else ""
     low, high = min(entry["per_seed"].values()), max(entry["per_seed"].values())
     seeds = f"{amount(low, unit, 2, True)} to {amount(high, unit, 2, True)}"
     told = f"Difference {amount(difference['mean'], unit, 2, True)}{interval}; single seeds {seeds}."
+    if entry["holds"] and not worst["holds"]:
+        told += f" With seed {worst['seed']} alone it would not hold."
     if entry["holds"] and entry["interval_holds"] is False:
         told += f" The interval reaches beyond what was asked: other {persons} could turn it around."
     return told

@@ -77,9 +77,13 @@ def plan_mpc(preparation: Preparation, data: Path) -> list[MpcJob]:
         data: the data file, which exists by now.
 
     Raises:
-        ConfigError: protocol and parties do not fit, or the network or the images are too much for MPC.
+        ConfigError: protocol and parties do not fit, the network or the images are too much for MPC, or nobody is
+            tested.
     """
     settings = settings_of(preparation)
+    if preparation.spec.split.test_persons == []:
+        problem = "split.test_persons = [] leaves nobody to test on, and mpc is compared by its errors"
+        raise ConfigError(problem, "test somebody")
     protocol_for(settings.protocol, settings.parties)
     if settings.network == "model" and not is_known(preparation):
         problem = f'mpc.network = "model", but {preparation.spec.model.name} is not known under MPC'

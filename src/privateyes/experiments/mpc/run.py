@@ -22,6 +22,7 @@ from privateyes.engines.mpc.lock import read_lock
 from privateyes.engines.mpc.protocols import ENGINE, PROTOCOLS
 from privateyes.engines.mpc.twin import shake, train_in_the_clear
 from privateyes.errors import RunDirectoryError
+from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.mpc.plan import MpcJob, features_of, probe_of, training_of
 from privateyes.experiments.mpc.result import Deviation, MpcResult
 from privateyes.files import write_atomically
@@ -134,6 +135,12 @@ def _result(
     trained, probes = outcome
     clear = train_in_the_clear(training, model)
     shaken = train_in_the_clear(shake(training), model)
+    for whose, vector in {
+        "the network": trained.vector,
+        "its twin in the clear": clear,
+        "its shaken twin": shaken,
+    }.items():
+        require_finite(vector, job.preparation.spec, "mpc", whose)
     network = training.network
     what = f"{counted(training.samples, 'sample')}, {counted(job.settings.epochs, 'epoch')}"
     measured = measured_cost(what, network.kind, network.parameters, job.settings.batch_size, trained)
@@ -194,6 +201,7 @@ def _errors(job: MpcJob, model: nn.Module, vector: NDArray[np.float32]) -> dict[
         with torch.inference_mode():
             parts = torch.split(torch.from_numpy(features_of(examples)), _PREDICTED_AT_ONCE)
             predicted = torch.cat([model(part) for part in parts]).numpy()
+        require_finite(predicted, job.preparation.spec, "mpc", f"what it predicts for {person}")
         errors[person] = task.error(predicted, task.labels_of(person))
     return errors
 

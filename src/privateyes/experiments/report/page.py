@@ -93,6 +93,7 @@ def _results(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
         "notes": files.notes,
         "summaries": shown,
         "people": people,
+        "untested": summary.untested(files),
         "unit": files.unit,
         "predictor": predictor,
         "predictor_spread": summary.spread(predictor.per_person) if predictor is not None else None,
@@ -115,7 +116,7 @@ def _charts(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
     predictor = files.results.mean_predictor if files.results is not None else None
     level = predictor.mean_error if predictor is not None else None
     personal = [entry for entry in shown if entry.per_person]
-    timed = [entry for entry in shown if entry.mean_error is not None]
+    timed = [entry for entry in shown if entry.mean_error is not None or entry.bytes_up is not None]
     deviating = summary.deviations(files)
     widths = (charts.WIDE, charts.NARROW)
     return {

@@ -57,10 +57,10 @@ class RoundLine(_Record):
 
 
 class Row(_Record):
-    """One way in ``results.json``."""
+    """One way in ``results.json``; without errors where nobody is tested."""
 
     way: str
-    mean_error: NonNegative
+    mean_error: NonNegative | None = None
     spread: NonNegative | None = None
     per_person: dict[str, NonNegative]
     seconds_per_round: NonNegative
@@ -123,6 +123,10 @@ class Equality(_Record):
     ratio: NonNegative
     saturated: int = Field(default=0, ge=0)
     shortened: int = Field(default=0, ge=0)
+    clipped_rounds: int = Field(default=0, ge=0)
+    rounds: int = Field(default=0, ge=0)
+    updates: int = Field(default=0, ge=0)
+    coordinates: int = Field(default=0, ge=0)
     error_difference: float | None = None
 
 

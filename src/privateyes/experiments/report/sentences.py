@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from privateyes.experiments.clipping import told_of_clipping
 from privateyes.experiments.report import quantities, summary
 from privateyes.experiments.report.files import RunFiles
 from privateyes.experiments.report.schema import Equality, Replay, Results
@@ -76,6 +77,13 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
     errors = {entry.way.key: entry.mean_error for entry in shown if entry.mean_error is not None}
     people = quantities.count(len(summary.test_people(files)), "person", "people")
     order = [key for key in _SPOKEN_ORDER if key in errors] + [key for key in errors if key not in _SPOKEN_ORDER]
+    if not order and summary.untested(files):
+        sentence = Markup(
+            "Everyone in the data was trained on, so <b>nobody is left to test on</b>: nothing here says how far these "
+            "models are off on a new person."
+        )
+        clipped = clipping(files)
+        return sentence if clipped is None else sentence + Markup(" <b>{}</b>").format(clipped)
     if not order:
         return Markup("No round is complete yet, so there is nothing to compare.")
     verbs = [" is off by <b>{}</b> on average", *[" by <b>{}</b>"] * (len(order) - 1)]
@@ -90,22 +98,34 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
     pairs = error_differences(files.results)
     if pairs:
         sentence += Markup(" {}").format(_difference(files, pairs))
+    clipped = clipping(files)
+    if clipped is not None:
+        sentence += Markup(" <b>{}</b>").format(clipped)
     predictor = files.results.mean_predictor if files.results is not None else None
     if predictor is not None:
         reference = quantities.error(predictor.mean_error, files.unit)
         sentence += Markup(" Always answering with the {} would be off by {}.").format(files.unit.mean, reference)
+        if all(error >= predictor.mean_error for error in errors.values()):
+            sentence += Markup(" <b>No way is better than that</b>: none of them learned anything of use.")
     return sentence
+
+
+def clipping(files: RunFiles) -> str | None:
+    """How much of the secure ways' updates was clipped; None where nothing was."""
+    equality = files.results.equality if files.results is not None else None
+    return None if equality is None else told_of_clipping(equality.model_dump())
 
 
 def error_differences(results: Results | None) -> dict[tuple[str, str], float]:
     """(secure way, its twin in the clear) -> how far their errors are apart; empty before the run is finished."""
     rows = {} if results is None else {row.way: row for row in results.rows}
     pairs = [(key, twin_of(key)) for key in rows]
-    return {
-        (key, twin): abs(rows[key].mean_error - rows[twin].mean_error)
-        for key, twin in pairs
-        if twin is not None and twin in rows
-    }
+    found = {}
+    for key, twin in pairs:
+        ours, theirs = rows[key].mean_error, rows[twin].mean_error if twin in rows else None
+        if twin is not None and ours is not None and theirs is not None:
+            found[key, twin] = abs(ours - theirs)
+    return found
 
 
 def _difference(files: RunFiles, pairs: dict[tuple[str, str], float]) -> Markup:
@@ -123,9 +143,7 @@ def _difference(files: RunFiles, pairs: dict[tuple[str, str], float]) -> Markup:
         rounds = quantities.count(void.get(secure, 0), "round")
         return sentence + f"; {rounds} of {secure} and {void.get(twin, 0)} of {twin} were void, for too few clients."
     equality = results.equality if results is not None else None
-    if (
-        equality is None or equality.ratio > 1 or equality.saturated or equality.shortened
-    ):  # then rounding is not all that there is
+    if equality is None or equality.ratio > 1 or _clipped(equality):  # then rounding is not all that there is
         return sentence + "."
     rounding = quantities.scientific(equality.bound)
     return sentence + f": rounding of at most {rounding} in a parameter and round, amplified by training."
@@ -133,6 +151,11 @@ def _difference(files: RunFiles, pairs: dict[tuple[str, str], float]) -> Markup:
 
 def table_caption(files: RunFiles, people: Sequence[str]) -> str:
     """What the columns of the table of results are."""
+    if not people and summary.untested(files):
+        return (
+            "Nobody is left to test on, so there are no errors. Up and down: bytes that one client sends and receives "
+            f"in one round.{_rounds_that_count(files)}"
+        )
     tested = quantities.count(len(people), "person", "people")
     folds = summary.folds(files)
     how = f"{tested} never trained on"
@@ -195,10 +218,15 @@ def equality_verdict(equality: Equality) -> tuple[bool, str]:
     """
     largest, bound = quantities.scientific(equality.largest_deviation), quantities.scientific(equality.bound)
     if equality.ratio <= 1:
-        return True, f"Within the bound: the largest deviation is {largest}, the bound is {bound}."
+        within = "Within the bound, for the clipped updates" if _clipped(equality) else "Within the bound"
+        return True, f"{within}: the largest deviation is {largest}, the bound is {bound}."
     if equality.largest_deviation <= equality.bound:
         return False, f"Not within the bound: a round's deviation was {equality.ratio:.2f} times that round's bound."
     return False, f"Not within the bound: the largest deviation is {largest}, the bound is {bound}."
+
+
+def _clipped(equality: Equality) -> bool:
+    return bool(equality.saturated or equality.shortened)
 
 
 def replay_verdict(replay: Replay) -> tuple[bool, str]:
@@ -221,7 +249,7 @@ def control_sentence(replay: Replay) -> tuple[bool, str]:
 
 def ratios(shown: Sequence[Summary]) -> list[str]:
     """What each secure way costs compared with its twin in the clear, in sentences; empty without such a pair."""
-    found = {entry.way.key: entry for entry in shown if entry.mean_error is not None}
+    found = {entry.way.key: entry for entry in shown if entry.bytes_up is not None}
     sentences = []
     for key, private in found.items():
         twin = found.get(twin_of(key) or "")

@@ -136,6 +136,11 @@ def test_people(files: RunFiles) -> list[str]:
     return sorted({name for line in files.rounds for name in line.error})
 
 
+def untested(files: RunFiles) -> bool:
+    """Whether a run trains on everyone and tests nobody."""
+    return files.table("split").get("test_persons") == []
+
+
 def folds(files: RunFiles) -> list[str]:
     """The folds that the files know of."""
     if files.results is not None and files.results.folds:
@@ -163,7 +168,7 @@ def _finished(files: RunFiles, row: Row) -> Summary:
         way=way(row.way),
         mean_error=row.mean_error,
         spread=row.spread if len(row.per_person) > 1 else None,
-        per_person=row.per_person,
+        per_person=row.per_person or None,
         seconds=row.seconds_per_round,
         seconds_training=_mean(lines, lambda line: line.seconds_training),
         seconds_exchange=_mean(lines, lambda line: line.seconds_exchange),

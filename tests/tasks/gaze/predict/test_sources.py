@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from privateyes.errors import ConfigError, DataError
+from privateyes.errors import ConfigError, DataError, TrainingError
 from privateyes.tasks.gaze.dataset import Person, write_persons
 from privateyes.tasks.gaze.predict.estimator import ModelFacts
 from privateyes.tasks.gaze.predict.poses import PoseSource, parse_pose
@@ -314,3 +314,14 @@ def test_data_of_another_size_are_refused_by_person(tmp_path: Path) -> None:
     write_persons(tmp_path / "x.h5", [_person("p00", 2, image=np.zeros((2, 9, 15), np.uint8))])
     with pytest.raises(DataError, match="person p00: the image is 9x15 grey, where the model takes 36x60"):
         list(data_batches(tmp_path / "x.h5", GREY, PoseSource()))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_answers_that_are_no_numbers_say_that_training_diverged(value: float) -> None:
+    class Diverged(Weighing):
+        def estimate(self, columns: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+            return np.full_like(super().estimate(columns), value)
+
+    batch = Batch(("a",), ("left",), {"image": np.zeros((1, 4, 8), np.uint8), "pose": np.zeros((1, 2), np.float32)})
+    with pytest.raises(TrainingError, match="training diverged, for its answers are NaN or infinite"):
+        estimate(Diverged(), batch)

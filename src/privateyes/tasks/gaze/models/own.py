@@ -6,10 +6,14 @@ Everything that can go wrong in such a class is found before any training starts
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import torch
@@ -25,6 +29,7 @@ _GUIDE = "docs/own-models.md shows a class that works"
 _FAULTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, RuntimeError,
            SyntaxError, TypeError, ValueError)  # fmt: skip
 _TRIAL_SEED = 1
+_NOT_OWN = frozenset({"torch", "privateyes", "builtins"})
 
 
 def is_own_model(name: str) -> bool:
@@ -48,6 +53,33 @@ def find_own_kind(name: str) -> ModelKind:
         raise ConfigError(f"model {name}: smallest_side = {side}", "say how many pixels a picture needs, at least 1")
     known = tuple(label for label in LABELS if label in labels)
     return ModelKind(found, "", None, side, inputs, channels, known)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSource:
+    """The files that a class of one's own is written in: its module, and those of what it is derived from."""
+
+    files: tuple[Path, ...]
+
+    def digest(self) -> str | None:
+        """SHA-256 of their contents, in hexadecimal; None where the class has no file."""
+        if not self.files:
+            return None
+        contents = [hashlib.sha256(file.read_bytes()).digest() for file in self.files]
+        return hashlib.sha256(b"".join(contents)).hexdigest()
+
+
+def source_of_own_model(name: str) -> OwnSource:
+    """Where a class of one's own is written; what is installed with torch or privateyes is no part of it.
+
+    Raises:
+        ConfigError: the module or the class cannot be had.
+    """
+    found = _import_class(name)
+    modules = [name.partition(":")[0], *(base.__module__ for base in getattr(found, "__mro__", ()))]
+    own = [module for module in dict.fromkeys(modules) if module.partition(".")[0] not in _NOT_OWN]
+    files = [getattr(sys.modules.get(module), "__file__", None) for module in own]
+    return OwnSource(tuple(dict.fromkeys(Path(file) for file in files if file is not None and Path(file).is_file())))
 
 
 def build_own_model(name: str, kind: ModelKind, shapes: InputShapes, seed: int) -> nn.Module:

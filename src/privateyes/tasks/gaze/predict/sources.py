@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from privateyes.errors import ConfigError, DataError
+from privateyes.errors import ConfigError, DataError, TrainingError
 from privateyes.tasks.gaze.dataset import list_persons, load_persons
 from privateyes.tasks.gaze.layout import COLUMNS
 from privateyes.tasks.gaze.models import PICTURES
-from privateyes.tasks.gaze.predict.estimator import Estimator, ModelFacts
+from privateyes.tasks.gaze.predict.estimator import Columns, Estimator, ModelFacts
 from privateyes.tasks.gaze.predict.poses import Attributes, Eye, PoseSource
 from privateyes.tasks.gaze.prepare.pictures import colour_pixels, grey_pixels, read_picture
 from privateyes.tasks.gaze.stored import open_file, source_dataset
@@ -101,10 +101,23 @@ def estimate(estimator: Estimator, batch: Batch) -> NDArray[np.float32]:
         name: _mirrored_pictures(array, mirrored) if name in PICTURES else _mirrored_angles(array, mirrored)
         for name, array in batch.columns.items()
     }
-    estimated = estimator.estimate(columns)
+    estimated = finite_estimates(estimator, columns)
     if estimator.facts.label == "point":
         return _mirrored_angles(estimated[:, ::-1], mirrored)[:, ::-1]
     return _mirrored_angles(estimated, mirrored)
+
+
+def finite_estimates(estimator: Estimator, columns: Columns) -> NDArray[np.float32]:
+    """What the estimator says about rows of its inputs.
+
+    Raises:
+        TrainingError: it is no number, which pictures cannot cause.
+    """
+    estimated = estimator.estimate(columns)
+    if not np.isfinite(estimated).all():
+        problem = f"{estimator.facts.source or 'the model'}: training diverged, for its answers are NaN or infinite"
+        raise TrainingError(problem, "train it again with a lower training.learning_rate")
+    return estimated
 
 
 def is_data_file(target: Path) -> bool:
