@@ -12,7 +12,7 @@ from privateyes.engines.local.pool import PredictJob, WorkerPool
 from privateyes.errors import ConfigError, RunDirectoryError
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import prepare
-from privateyes.experiments.record import RunDirectory
+from privateyes.experiments.record import RunDirectory, how_to_continue
 from privateyes.experiments.spec import closest
 from privateyes.tasks.gaze.dataset import list_persons
 from privateyes.tasks.gaze.units import UnitKey
@@ -73,7 +73,7 @@ def evaluate_run(
     checkpoint = run.read_result(chosen.name, way)
     if checkpoint is None:
         problem = f"{directory} has no checkpoint of {way} in fold {chosen.name}"
-        raise RunDirectoryError(problem, "train it first, or continue with `privateyes train RUN --resume`")
+        raise RunDirectoryError(problem, f"train it first, or {how_to_continue(directory)}")
     own = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
     task = preparation.task(own if data is None else data)
     names = list(persons or (chosen.test if data is None else list_persons(data)))
