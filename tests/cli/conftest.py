@@ -25,6 +25,12 @@ def call() -> Callable[..., Result]:
     return run
 
 
+@pytest.fixture(autouse=True)
+def _no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide as in a pipe, whatever the shell that runs the tests exports."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def experiment(tmp_path: Path, eyes: Path, experiment_text: Callable[..., str]) -> Path:
     """A small experiment file."""

@@ -84,7 +84,8 @@ def test_what_happened_and_what_is_safe_is_told_and_a_decision_ends_the_wait(cal
     decided = call("task", "continue", run / TASK, "--send-again")
     assert decided.exit_code == 0
     assert (
-        "decided: it is sent again, once, when the run goes on with `privateyes train RUN --resume`" in decided.stdout
+        f"decided: it is sent again, once, when the run goes on with `privateyes train {run} --resume`"
+        in decided.stdout
     )
     again = call("task", "continue", run)
     assert again.exit_code == 0

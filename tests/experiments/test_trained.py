@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -106,7 +107,10 @@ def test_a_run_that_has_not_begun_or_not_come_so_far_has_no_model(copied_run: Pa
     with pytest.raises(RunDirectoryError, match="no checkpoint of federated in fold all"):
         open_run_estimator(copied_run, "federated")
     shutil.rmtree(copied_run / "checkpoints")
-    with pytest.raises(RunDirectoryError, match="has no checkpoint yet"):
+    there = re.escape(
+        f"has no checkpoint yet; train it first, or continue with `privateyes train {copied_run} --resume`"
+    )
+    with pytest.raises(RunDirectoryError, match=there):
         open_run_estimator(copied_run, "federated")
 
 

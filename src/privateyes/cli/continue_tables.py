@@ -18,6 +18,7 @@ from privateyes.cli.fitted_table import FittedTable
 from privateyes.cli.records import find_record
 from privateyes.engines.local.continuing import SEND_AGAIN, Refused
 from privateyes.errors import DataError
+from privateyes.experiments.record import EXPERIMENT
 
 _MOST_NAMES: Final = 8
 _WHY: Final = {
@@ -59,12 +60,19 @@ def print_refused(folder: Path, refused: Refused) -> None:
 def print_way_on(folder: Path, refused: Refused) -> None:
     """The command that comes next, if one does."""
     if refused.asked_again:
-        text = "decided: it is sent again, once, when the run goes on with `privateyes train RUN --resume`"
+        run = shlex.quote(str(_run_of(folder)))
+        text = f"decided: it is sent again, once, when the run goes on with `privateyes train {run} --resume`"
     elif refused.way(SEND_AGAIN).is_safe:
         text = f"to send it again: privateyes task continue {shlex.quote(str(folder))} --send-again"
     else:
         text = "nothing can be sent again: start over, from other weights"
     _print_line(make_console(), text)
+
+
+def _run_of(folder: Path) -> Path:
+    """The directory of the run to which a task's folder belongs."""
+    above = (*folder.parents[:3], *folder.resolve().parents[:3])
+    return next((place for place in above if (place / EXPERIMENT).is_file()), Path("RUN"))
 
 
 def _print_line(console: Console, text: str) -> None:

@@ -22,7 +22,7 @@ from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation, prepare
-from privateyes.experiments.record import RunDirectory, require_as_trained
+from privateyes.experiments.record import RunDirectory, how_to_continue, require_as_trained
 from privateyes.experiments.spec import closest
 from privateyes.federation.seeds import derive_seed
 from privateyes.tasks.gaze.label_rows import read_label_rows
@@ -398,7 +398,7 @@ def _checkpoint(run: RunDirectory, fold: Fold, way: str) -> Checkpoint:
     checkpoint = run.read_result(fold.name, way)
     if checkpoint is None:
         problem = f"{run.path} has no checkpoint of {way} in fold {fold.name}"
-        raise RunDirectoryError(problem, "train it first, or continue with `privateyes train RUN --resume`")
+        raise RunDirectoryError(problem, f"train it first, or {how_to_continue(run.path)}")
     return checkpoint
 
 

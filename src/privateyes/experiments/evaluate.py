@@ -13,7 +13,7 @@ from privateyes.errors import ConfigError, RunDirectoryError
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import prepare
-from privateyes.experiments.record import RunDirectory, require_as_trained
+from privateyes.experiments.record import RunDirectory, how_to_continue, require_as_trained
 from privateyes.experiments.spec import closest
 from privateyes.tasks.gaze.dataset import list_persons
 from privateyes.tasks.gaze.units import UnitKey
@@ -77,7 +77,7 @@ def evaluate_run(
     checkpoint = run.read_result(chosen.name, way)
     if checkpoint is None:
         problem = f"{directory} has no checkpoint of {way} in fold {chosen.name}"
-        raise RunDirectoryError(problem, "train it first, or continue with `privateyes train RUN --resume`")
+        raise RunDirectoryError(problem, f"train it first, or {how_to_continue(directory)}")
     own = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
     task = preparation.task(own if data is None else data)
     if data is not None:  # the limit is of what the run trains on and tests; other data are tested whole

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -153,6 +154,11 @@ class RunDirectory:
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(entry, content.getvalue())
         write_atomically(self.path / name, buffer.getvalue())
+
+
+def how_to_continue(path: Path) -> str:
+    """The command that continues the run in a directory."""
+    return f"continue with `privateyes train {shlex.quote(str(path))} --resume`"
 
 
 def check_run_directory(path: Path, spec: ExperimentSpec, resume: bool) -> None:

@@ -11,7 +11,7 @@ from privateyes.experiments.checkpoint import SHARED, Checkpoint
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import ONLY_FOLD
 from privateyes.experiments.prepare import prepare
-from privateyes.experiments.record import RunDirectory, require_as_trained
+from privateyes.experiments.record import RunDirectory, how_to_continue, require_as_trained
 from privateyes.experiments.spec import ExperimentSpec, closest
 from privateyes.tasks.gaze.predict.estimator import RENDERED, Estimator, ModelFacts, TorchEstimator
 from privateyes.tasks.gaze.predict.onnx_model import OnnxEstimator
@@ -77,12 +77,12 @@ def open_run_estimator(
     folds = _trained_folds(run, spec)
     if not folds:
         problem = f"{directory} has no checkpoint yet"
-        raise RunDirectoryError(problem, "train it first, or continue with `privateyes train RUN --resume`")
+        raise RunDirectoryError(problem, f"train it first, or {how_to_continue(directory)}")
     fold = _choice("fold", fold or folds[0], folds)
     checkpoint = run.read_result(fold, way)
     if checkpoint is None:
         problem = f"{directory} has no checkpoint of {way} in fold {fold}"
-        raise RunDirectoryError(problem, "name another --way, or continue with `privateyes train RUN --resume`")
+        raise RunDirectoryError(problem, f"name another --way, or {how_to_continue(directory)}")
     client = _which_client(way, client, checkpoint)
     source = f"{spec.name}: {way}{f' of {client}' if client else ''}, fold {fold}, round {checkpoint.round}"
     require_finite(checkpoint.vectors[client], spec, way, f"the model of round {checkpoint.round}")

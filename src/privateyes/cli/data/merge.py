@@ -21,6 +21,11 @@ def command(
     All persons need the same data sets and images of one size; nothing is converted. Licences and sources are listed
     where they differ.
 
+    Exit codes:
+
+    - 0: merged.
+    - 2: a file cannot be used, or OUT.h5 is there already.
+
     Example: privateyes data merge clinic1.h5 clinic2.h5 both.h5
     """
     from privateyes.tasks.gaze.merge import merge_files
