@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from audit_records import (
     ALL,
     OTHER,
+    RecordedWorld,
     against_parties,
     as_receipts,
     faults,
@@ -20,6 +22,7 @@ from audit_records import (
     without,
 )
 from privateyes.aggregation.audit import audit
+from privateyes.aggregation.audit import record as audit_record
 from privateyes.aggregation.audit.findings import RECORDER, Audit, Finding, Level, Outcome, joined
 from privateyes.aggregation.messages import (
     AggregatorKey,
@@ -62,6 +65,63 @@ def test_an_honest_session_is_certified_and_everything_holds(make: Any, mode: st
     levels = {finding.level for finding in found.everything}
     assert levels == ({Level.HOLDS} if mode == "sealed" else {Level.HOLDS, Level.MISSING})
     assert found.verified > 30
+
+
+def test_what_is_there_and_what_is_missing_is_told_up_to_the_step_that_a_record_reaches(make: Any) -> None:
+    case = make()
+    world = case.world
+    holds = [
+        "(step 0) all 3 announcements",
+        "(step 2) all 3 votes",
+        "(step 2) the roster of 4 is what all voted for",
+        "(step 3) all 3 commitments",
+        "(step 3) all 3 signatures on T",
+        "(step 3) T holds the signed roster and commitments",
+        "(step 4) all 3 openings",
+        "(step 4) all 3 result signatures",
+        "(step 4) the signed result is the sum of what was opened",
+        "(step 4) every opening fits its commitment",
+    ]
+    fit = holds[-1]
+    no_t = "MISSING (step 3) aggregators 1-3: 3 of 3 signatures on T"
+    no_result = "MISSING (step 4) aggregators 1-3: 3 of 3 result signatures"
+    one_result = "MISSING (step 4) aggregators 2-3: 2 of 3 result signatures"
+    no_delivery = "MISSING (step 5) the delivery, which tells what the result signatures stand for"
+    expected: list[tuple[Sequence[Message], Outcome, int, list[str], list[str]]] = [
+        (world.announcements, Outcome.INCOMPLETE, 0, [], holds[:1]),
+        ([world.submissions[1].header], Outcome.INCOMPLETE, 1, [], holds[:1]),
+        ([own.header for own in world.submissions.values()], Outcome.INCOMPLETE, 1, [], holds[:1]),
+        (world.votes, Outcome.INCOMPLETE, 2, [], holds[:2]),
+        (world.commitments, Outcome.INCOMPLETE, 3, [no_t], holds[:4]),
+        ([world.hub_commitment], Outcome.INCOMPLETE, 3, [no_t], holds[:4]),
+        (world.agreements, Outcome.INCOMPLETE, 3, [], holds[:6]),
+        (world.openings, Outcome.INCOMPLETE, 4, [no_result], [*holds[:7], fit]),
+        ([world.total], Outcome.INCOMPLETE, 4, [no_result], [*holds[:7], fit]),
+        (world.results[:1], Outcome.INCOMPLETE, 4, [one_result], [*holds[:7], *holds[8:]]),
+        (world.results, Outcome.CERTIFIED, 5, [no_delivery], holds),
+        ([world.delivery], Outcome.CERTIFIED, 5, [], holds),
+    ]
+    said = set_up_of(world)
+    for more, outcome, step, missing, there in expected:
+        said += more
+        (session,) = audit(world.manifest, said).sessions
+        assert (session.outcome, session.step) == (outcome, step)
+        assert [str(finding) for finding in session.findings] == [*missing, *(f"HOLDS {what}" for what in there)]
+    assert session.roster == (1, 2, 3, 4)
+
+
+def test_the_search_for_what_was_signed_goes_by_session_id_in_whatever_order_a_record_has_them() -> None:
+    """Else the same messages in another order would leave another session unsearched."""
+    world = RecordedWorld()
+    for _ in range(6):
+        world.void_round()
+    orders = []
+    for said in (world.said, world.said[::-1]):
+        with mock.patch.object(audit_record, "find_preimages", wraps=audit_record.find_preimages) as searched:
+            audit(world.manifest, said)
+        orders.append([call.args[1].sid for call in searched.call_args_list])
+    assert orders[0] == orders[1] == sorted(orders[0])
+    assert len(orders[0]) == 6
 
 
 def test_with_the_disclosed_key_anyone_checks_a_public_sum(make: Any) -> None:
@@ -197,3 +257,13 @@ def test_sessions_come_by_label_set_up_and_round_and_those_that_are_not_judged_l
     found = audit(world.manifest, [*reversed(said)])
     assert [(session.epoch, session.round) for session in found.sessions] == [(1, 0), (1, 1), (2, 0), (None, None)]
     assert _outcomes(world, said)[-1] is Outcome.UNPLACED
+
+
+def test_labels_order_sessions_whatever_the_ids_of_their_set_ups_are() -> None:
+    world = RecordedWorld()
+    world.void_round()
+    for _ in range(5):
+        world.set_up()
+        world.void_round()
+    found = audit(world.manifest, world.said[::-1])
+    assert [session.epoch for session in found.sessions] == [1, 2, 3, 4, 5, 6]
