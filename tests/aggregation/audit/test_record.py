@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -23,10 +24,15 @@ from audit_records import (
 )
 from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit import record as audit_record
-from privateyes.aggregation.audit.findings import RECORDER, Audit, Finding, Level, Outcome, joined
+from privateyes.aggregation.audit.findings import RECORDER, Audit, Finding, Level, Outcome, SessionAudit, joined
 from privateyes.aggregation.messages import (
+    CLOSING,
+    OPENED,
+    VOID,
+    Abort,
     AggregatorKey,
     Announcement,
+    Closing,
     Delivery,
     DeliveryReceipt,
     HubCommitment,
@@ -108,6 +114,105 @@ def test_what_is_there_and_what_is_missing_is_told_up_to_the_step_that_a_record_
         assert (session.outcome, session.step) == (outcome, step)
         assert [str(finding) for finding in session.findings] == [*missing, *(f"HOLDS {what}" for what in there)]
     assert session.roster == (1, 2, 3, 4)
+
+
+def _told(world: Any, messages: Sequence[Message], *levels: Level) -> list[str]:
+    """What is said at these levels about the one session of a record, in order."""
+    (session,) = audit(world.manifest, [*world.offers, *messages]).sessions
+    return [str(finding) for finding in session.findings if finding.level in levels]
+
+
+def test_announcements_are_missing_where_more_was_said_or_others_announced(make: Any) -> None:
+    world = make().world
+    place = world.request(CLOSING, world.round)
+    closing = resigned(world, Closing(world.sid, 2, VOID))
+    header = world.submissions[1].header
+    expected = {
+        "MISSING (step 0) aggregators 1-3: 3 of 3 announcements": [place, header],
+        "MISSING (step 0) aggregators 2-3: 2 of 3 announcements": [world.announcements[0]],
+    }
+    for text, said in expected.items():
+        assert _told(world, said, Level.MISSING) == [text]
+    assert _told(world, [place, closing], Level.MISSING) == []
+
+
+def test_what_cannot_be_recomputed_is_told_and_why(make: Any) -> None:
+    case = make()
+    world = case.world
+    base = [*world.announcements, *(own.header for own in world.submissions.values())]
+    no_votes = "MISSING (step 2) votes or headers, without which the signed roster cannot be recomputed"
+    no_t = (
+        "MISSING (step 3) what T was signed over: a commitment, or the hub's sum, is not in the record as it was signed"
+    )
+    roster = "HOLDS (step 2) the roster of 4 is what all voted for"
+
+    def told(*said: Message) -> list[str]:
+        found = _told(world, [*base, *said], Level.MISSING, Level.HOLDS)
+        return [text for text in found if " of 3 " not in text and " all 3 " not in text]
+
+    assert told(*world.votes) == []
+    assert told(*world.votes, *world.commitments) == [roster]
+    assert told(*world.commitments) == [no_votes]
+    assert told(*world.agreements) == [no_t]
+    assert told(*world.votes, *world.commitments, *world.agreements) == [no_t, roster]
+    assert told(*world.votes, *world.agreements) == [no_t]
+    # Of two rosters, or of one that the votes do not give, nothing is said here.
+    second = resigned(world, world.commitments[1], rho=OTHER)
+    assert told(*world.votes, *world.commitments, second) == []
+    assert told(*world.votes, second) == []
+
+
+def test_a_roster_that_came_to_nothing_is_explained_by_its_size_where_the_votes_show_it(make: Any) -> None:
+    world = make().world
+    notes = []
+    for size in (1, 2, 4):
+        votes = [resigned(world, vote, entries=world.entries[:size]) for vote in world.votes]
+        notes.append(_told(world, [*world.announcements, *votes], Level.NOTED))
+    assert notes == [
+        ["NOTED (step 2) 1 clients have every aggregator's vote; a roster has 2..4"],
+        [],
+        [],
+    ]
+    one = [resigned(world, vote, entries=world.entries[:1]) for vote in world.votes]
+    assert _told(world, [*world.announcements, *one[:2]], Level.NOTED) == []
+    assert _told(world, [*world.announcements, *one, world.commitments[0]], Level.NOTED) == []
+
+
+def test_how_a_session_ended_is_told_with_the_earliest_step_that_anybody_names(make: Any) -> None:
+    world = make().world
+    base = [*world.announcements, *world.votes]
+    gone = [resigned(world, Abort(world.sid, number, step)) for number, step in ((1, 4), (2, 3), (3, 4))]
+    void, opened = (resigned(world, Closing(world.sid, 2, outcome)) for outcome in (VOID, OPENED))
+    complaint = world.clients[2].complain(world.sid, 5)
+    for said, expected in (
+        ([], (Outcome.INCOMPLETE, 2)),
+        ([opened], (Outcome.INCOMPLETE, 2)),
+        ([void], (Outcome.ABORTED, 2)),
+        ([void, *gone], (Outcome.ABORTED, 3)),
+        ([void, complaint], (Outcome.ABORTED, 5)),
+        ([complaint, *gone], (Outcome.ABORTED, 3)),
+    ):
+        (session,) = audit(world.manifest, [*world.offers, *base, *said]).sessions
+        assert (session.outcome, session.step) == expected
+
+
+def test_a_public_sum_that_was_not_checked_is_told_once_it_is_certified(make: Any) -> None:
+    case = make(mode="public")
+    world = case.world
+    text = (
+        "MISSING (step 5) the delivery with its vector, the roster's headers or a disclosed key: so the sum was not "
+        "checked here"
+    )
+    assert text in _told(world, case.said[len(set_up_of(world)) :], Level.MISSING)
+    assert text not in _told(world, without(record_of(world), Delivery, ResultSignature), Level.MISSING)
+
+
+def test_a_session_that_is_not_judged_has_no_place(make: Any) -> None:
+    world = make().world
+    (session,) = audit(world.manifest, world.votes).sessions
+    assert replace(session, findings=()) == SessionAudit(
+        world.sid, None, None, None, Outcome.UNPLACED, 0, None, None, ()
+    )
 
 
 def test_the_search_for_what_was_signed_goes_by_session_id_in_whatever_order_a_record_has_them() -> None:
@@ -259,11 +364,13 @@ def test_sessions_come_by_label_set_up_and_round_and_those_that_are_not_judged_l
     assert _outcomes(world, said)[-1] is Outcome.UNPLACED
 
 
-def test_labels_order_sessions_whatever_the_ids_of_their_set_ups_are() -> None:
-    world = RecordedWorld()
-    world.void_round()
-    for _ in range(5):
+def test_labels_order_sessions_and_the_ids_of_set_ups_those_under_one_label() -> None:
+    world = RecordedWorld(set_up=False)
+    setups = []
+    for label in (0, 0, 0, 1, 1, 1, 2):
+        world.epoch = label - 1
         world.set_up()
+        setups.append((label, world.setup))
         world.void_round()
     found = audit(world.manifest, world.said[::-1])
-    assert [session.epoch for session in found.sessions] == [1, 2, 3, 4, 5, 6]
+    assert [(session.epoch, session.setup) for session in found.sessions] == sorted(setups)
