@@ -235,8 +235,10 @@ def test_with_the_disclosed_key_anyone_checks_a_public_sum(make: Any) -> None:
     disclosure = world.clients[2].disclose(world.client_memories[2], world.delivery)
     record = [*without(as_receipts(world, case.said), DeliveryReceipt), world.delivery, disclosure]
     (session,) = audit(world.manifest, record).sessions
-    assert session.total_weight == world.ideal().total_weight
+    weight = world.ideal().total_weight
+    assert session.total_weight == weight
     assert all(finding.level is Level.HOLDS for finding in session.findings)
+    assert session.findings[-1].what == f"anyone can check this sum: its tags are right; total weight {weight}"
 
 
 def test_a_record_of_another_task_is_not_judged(make: Any, make_world: Any) -> None:
@@ -370,7 +372,8 @@ def test_labels_order_sessions_and_the_ids_of_set_ups_those_under_one_label() ->
     for label in (0, 0, 0, 1, 1, 1, 2):
         world.epoch = label - 1
         world.set_up()
-        setups.append((label, world.setup))
-        world.void_round()
+        for number in range(2):
+            setups.append((label, world.setup, number))
+            world.void_round()
     found = audit(world.manifest, world.said[::-1])
-    assert [(session.epoch, session.setup) for session in found.sessions] == sorted(setups)
+    assert [(session.epoch, session.setup, session.round) for session in found.sessions] == sorted(setups)
