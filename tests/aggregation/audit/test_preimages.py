@@ -15,7 +15,7 @@ from privateyes.aggregation.audit import audit, preimages
 from privateyes.aggregation.audit.evidence import SessionEvidence, collect
 from privateyes.aggregation.audit.findings import Level
 from privateyes.aggregation.audit.preimages import Budget, Preimages, Roster, Transcript, find_preimages
-from privateyes.aggregation.messages import Delivery, HubCommitment, Message, RosterCommitment
+from privateyes.aggregation.messages import Delivery, HubCommitment, HubSum, Message, RosterCommitment
 from privateyes.aggregation.roster import roster_digest
 
 
@@ -111,6 +111,21 @@ def test_a_roster_is_found_among_votes_that_were_given_twice(make: Any) -> None:
     assert found.voted is None
     assert world.commitments[0].rho in found.rosters
     assert found_in(world, [*without(case.said, Delivery), second], budget=0).unsearched
+
+
+def test_a_search_ends_with_what_it_looked_for_and_does_not_begin_where_nothing_can_be_found(make: Any) -> None:
+    case = make()
+    world = case.world
+    base = without(case.said, Delivery)
+    first_is_right = found_in(world, [*base, *second_words(world, 9)], budget=1)
+    assert not first_is_right.unsearched
+    assert world.agreements[0].transcript in first_is_right.transcripts
+    known = [*case.said, *second_words(world, 9)]  # from the delivery
+    no_sum = [*without(base, HubCommitment, HubSum), *second_words(world, 9)]
+    too_few = [*without(base, RosterCommitment, of=3), *second_words(world, 9)]
+    for record, there in ((known, True), (no_sum, False), (too_few, False)):
+        found = found_in(world, record, budget=-1)  # other sessions of the record have spent it
+        assert (found.unsearched, world.agreements[0].transcript in found.transcripts) == (False, there)
 
 
 def test_votes_that_were_given_twice_cost_a_hash_and_one_for_every_four_entries(make: Any) -> None:

@@ -97,6 +97,7 @@ def test_a_public_sum_without_its_tags_is_proven_wrong_and_names_all_who_could(m
     )
     assert "the signed sum is wrong, as anyone can check" in fault.what
     assert any("The delivery in the record has that fault" in f.what for f in found.everything)
+    assert not any("the sum was not checked here" in f.what for f in found.everything)
     other = world.clients[2].complain(world.sid, 6)
     found = audit(world.manifest, [*receipts, world.delivery, disclosure, other])
     assert not any("The delivery in the record has that fault" in f.what for f in found.everything)

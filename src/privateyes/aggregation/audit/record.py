@@ -214,8 +214,7 @@ def _progress(case: Case, outcome: Outcome) -> Iterator[Finding]:
     ):
         if step <= reached:
             yield from _said_by_all(case, signed.of(kind), step, what, True)
-    if reached >= 3:
-        yield from _recomputed(case)
+    yield from _recomputed(case)
     yield from _small_roster(case)
     if outcome.is_certified and not case.deliveries.certified:
         yield Finding(Level.MISSING, "step 5", "the delivery, which tells what the result signatures stand for")
@@ -247,7 +246,7 @@ def _recomputed(case: Case) -> Iterator[Finding]:
         text = "votes or headers, without which the signed roster cannot be recomputed"
         yield Finding(Level.MISSING, "step 2", text)
     transcripts = {word.transcript for word in signed.all_of(Agreement)}
-    if transcripts and not transcripts <= known.transcripts.keys():
+    if not transcripts <= known.transcripts.keys():
         text = "what T was signed over: a commitment, or the hub's sum, is not in the record as it was signed"
         yield Finding(Level.MISSING, "step 3", text)
     elif len(transcripts) == 1:
