@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,12 @@ def call() -> Callable[..., Result]:
     return run
 
 
-@pytest.fixture(autouse=True)
-def _no_width(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables are as wide as in a pipe, whatever the shell that runs the tests exports."""
-    monkeypatch.delenv("COLUMNS", raising=False)
+@pytest.fixture(autouse=True, scope="session")
+def _no_width() -> Iterator[None]:
+    """Tables are as wide as in a pipe, whatever the shell that runs the tests exports; in shared fixtures, too."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("COLUMNS", raising=False)
+        yield
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import typer
 
 
 def command(
-    files: Annotated[list[Path], typer.Argument(metavar="A.h5 B.h5 ...", help="Data files, two or more.")],
+    files: Annotated[list[Path], typer.Argument(metavar="IN.h5...", help="Data files, two or more.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.h5", help="File to write; must not be there yet.")],
     rename: Annotated[
         bool,
