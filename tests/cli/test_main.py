@@ -245,7 +245,10 @@ def test_a_second_sigterm_ends_the_process_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("command", "words"),
-    [("train", ["place of [data]", "[default: runs/<name>]"]), ("evaluate", ["[default: the run's own, with its data.image_limit]"])],
+    [
+        ("train", ["place of [data]", "[default: runs/<name>]"]),
+        ("evaluate", ["[default: the run's own, with its data.image_limit]"]),
+    ],
 )
 def test_words_in_brackets_are_no_markup(call: Call, command: str, words: list[str]) -> None:
     shown = " ".join(call(command, "--help").stdout.replace("│", " ").split())

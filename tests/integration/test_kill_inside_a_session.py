@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local import secure, store
+from privateyes.engines.local import places, secure, store
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
@@ -71,7 +71,7 @@ class Ticking(store.PartyStore):
         if version <= set_up or kind != "forgetful":
             super().put_memory(party, body, version)
 
-secure.PartyStore = Ticking
+secure.PartyStore = places.PartyStore = Ticking
 
 def play(directory):
     state = ServerState(np.zeros(D, np.float32))

@@ -17,7 +17,7 @@ import pytest
 
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local import secure
+from privateyes.engines.local import places, secure
 from privateyes.engines.local.mirror import BODIES_NAME, STORE_NAME
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
@@ -110,7 +110,8 @@ def moments(tmp_path_factory: pytest.TempPathFactory) -> list[Moment]:
     """Two sessions, the first of which ends void, so that erasing is among what is interrupted."""
     RecordingStore.moments = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(secure, "PartyStore", RecordingStore)
+        for module in (secure, places):
+            patched.setattr(module, "PartyStore", RecordingStore)
         directory = tmp_path_factory.mktemp("recorded")
         with closing(SecureExchange(PLAN, FedAvg(), directory, seed=5)) as exchange:
             with patched.context() as also:
