@@ -160,8 +160,7 @@ def replace_mirror(folder: Path, old: Path, fresh: Path) -> bool:
             store.add_mirror(fresh)
         if label_of(old) in store.mirror_folders():
             store.remove_mirror(old)
-        places = [fresh if one == old else one for one in named if one != fresh or old not in named]
-        name_folders(folder, places)
+        name_folders(folder, [fresh if one == old else one for one in rest])
     gone = (fresh, old) if was_there else (fresh,)
     _name_left(folder, [one for one in left_folders(folder) if one not in gone])
     return was_there
