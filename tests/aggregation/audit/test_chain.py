@@ -20,6 +20,7 @@ from privateyes.aggregation.messages import (
     Message,
     RosterCommitment,
 )
+from world import state_after
 
 LEFT_OUT = [(Level.SUSPECTED, (RECORDER,))]
 
@@ -122,6 +123,86 @@ def test_a_late_result_of_another_set_up_explains_one_change_in_a_fixed_cohort()
     # Two changes are more than one late result explains.
     fewer = [message for message in less_session(world, 1) if message in less_session(world, 3)]
     assert against(whole(world, fewer)) == LEFT_OUT
+
+
+def send_again(world: Any, origin: Any, commitments: Any) -> None:
+    """The updates of an earlier session once more, up to the votes."""
+    world.announce()
+    for client in world.clients:
+        world.submit_again(client, origin, commitments)
+    world.vote(origin=origin)
+
+
+@pytest.mark.parametrize("mode", ["sealed", "public"])
+def test_a_set_up_may_begin_from_a_state_of_an_earlier_one_and_a_late_result_follow(mode: str) -> None:
+    """The result of the second session is late; its repeat is given up in the next set-up, and then it is accepted."""
+    world = RecordedWorld(roster_min=4, mode=mode)
+    world.accepted_round()
+    world.run()
+    world.keep()
+    world.finish_session()
+    late, origin, commitments = world.delivery, world.origin, world.commitments
+    world.set_up()
+    send_again(world, origin, commitments)
+    world.keep(origin, *world.give_up())
+    world.delivery = late
+    world.accept()
+    world.accepted_round()
+    assert against(whole(world, world.said)) == []
+
+
+def test_in_public_mode_every_state_but_the_first_of_all_takes_a_certified_session_wherever_it_ran() -> None:
+    """The second set-up begins from a state that the one session of the first explains, and no late one follows."""
+    world = RecordedWorld(roster_min=4, mode="public")
+    world.accepted_round()
+    world.set_up()
+    world.void_round()
+    world.accepted_round()
+    world.void_round()
+    assert against(whole(world, world.said)) == []
+    assert against(whole(world, less_session(world, 1))) == LEFT_OUT
+
+
+@pytest.mark.parametrize("mode", ["sealed", "public"])
+def test_clients_that_a_hub_splits_over_a_session_and_its_repeat_make_nobody_suspected(mode: str) -> None:
+    """Both results are right and late, and each half of the clients is shown another one: two states in one set-up."""
+    world = RecordedWorld(roster_min=4, mode=mode)
+    world.accepted_round()
+    world.run()
+    world.keep()
+    world.finish_session()
+    first, origin, commitments = world.delivery, world.origin, world.commitments
+    world.set_up()
+    send_again(world, origin, commitments)
+    world.commit(origin=origin)
+    world.finish_from("agree")
+    world.keep(origin)
+    world.finish_session()
+    second = world.delivery
+    world.set_up()
+    send_again(world, origin, commitments)
+    world.keep(origin, *world.give_up())
+    for clients, delivery in (((1, 2), first), ((3, 4), second)):
+        for client in clients:
+            memory = world.client_memories[client]
+            average = world.check(client, delivery)
+            after = state_after(memory.state, delivery.sid)
+            world.take_change(client, world.clients[client].accept(memory, world.ledgers[client], average, after))
+    for clients in ((1, 2), (3, 4)):
+        announce_from(world, clients[0])
+        for client in clients:
+            world.submit(client)
+        world.vote()
+        world.keep(*world.give_up())
+    assert against(whole(world, world.said)) == []
+
+
+def announce_from(world: Any, client: int) -> None:
+    """As the world announces, from another client's state than client 1's."""
+    memories = world.client_memories
+    memories[1], memories[client] = memories[client], memories[1]
+    world.announce()
+    memories[1], memories[client] = memories[client], memories[1]
 
 
 def test_a_certified_result_that_was_not_taken_is_noted_where_the_next_round_begins_from_the_same_state() -> None:

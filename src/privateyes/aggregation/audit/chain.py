@@ -6,11 +6,20 @@ The record of a task holds every session that was announced. What shows that one
 updates are those of an earlier session. The recorder left that session out, or lost it.
 
 *The training state.* The state that clients submit from changes by an accepted result alone. Of the clients that
-submitted to a session at least one is honest if they are more than the manifest assumes corrupt; so a state that is new
-in a set-up follows from a certified session before it, or from a late result of another set-up. (Ids of different
-set-ups cannot be compared. In public mode the id of the pinned initial state is known, and every other state follows
-from a certified session.) Where every roster holds every client, at most one change comes from another set-up: nobody
-submits afresh from a state from which an opened session began. Otherwise clients that sat out may bring about more.
+submitted to a session at least one is honest if they are more than the manifest assumes corrupt. A state names the
+session whose result led to it, so a certified session leads to one state. Two counts follow, for every set-up and up to
+each of its rounds:
+
+- The state that a set-up begins from is no change: it was reached before. Every further one follows from a certified
+  session before it in the same set-up, or from a late result of another set-up. Where every roster holds every client,
+  late results are of one session, or of it and those that send its updates again: nobody submits afresh from a state
+  from which an opened session began, so before the set-up nobody submitted from where a late result leads. Otherwise
+  clients that sat out may bring about more.
+- In public mode the id of the pinned initial state is known. Every other state, the one that the set-up begins from
+  too, follows from a certified session, wherever that one ran.
+
+Ids of different set-ups cannot be compared. In sealed mode the initial state is not known by its id either, so the
+first count stands alone there.
 
 *A gap in the numbers*: rounds of a set-up only increase. A hub may skip numbers, and a process that dies may announce a
 round and not write it down; so a gap is told as missing and held against nobody. Labels of set-ups order nothing; a gap
@@ -21,6 +30,7 @@ What was announced last, or first, and is left out leaves no trace, unless a lat
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
@@ -63,12 +73,14 @@ def chain(evidence: Evidence, cases: Mapping[bytes, Case], certified: Collection
     for case in cases.values():
         if case.session.setup is not None and not case.session.is_empty:
             by_setup[case.session.setup.id].append(case.session)
+    firsts = Counter(_first_of(cases[sid]) for sid in certified)
+    longest = max(firsts.values(), default=0)
     for setup in evidence.placed:
         sessions = sorted(by_setup[setup.id], key=lambda session: (session.round, session.sid))
         elsewhere = len(certified) - sum(session.sid in certified for session in sessions)
-        late = min(elsewhere, 1) if evidence.manifest.is_fixed_cohort else elsewhere
+        late = min(elsewhere, longest) if evidence.manifest.is_fixed_cohort else elsewhere
         yield from _rounds(setup, sessions)
-        yield from _states(evidence, setup, sessions, certified, late)
+        yield from _states(evidence, setup, sessions, certified, (elsewhere, late))
     yield from _labels(evidence)
 
 
@@ -76,16 +88,28 @@ def _repeated_sessions(evidence: Evidence, cases: Mapping[bytes, Case]) -> Itera
     """Sessions whose updates were sent again, with a roster that all aggregators signed: those were announced."""
     missing = set()
     for case in cases.values():
-        words = ((word.aggregator, word.rho) for word in case.session.signed.all_of(RosterCommitment))
-        for rho in signed_by_all(case.manifest, words):
-            roster = case.known.rosters.get(rho)
-            origin = NO_SESSION if roster is None else case.origin_of(roster)
+        for origin in _origins(case):
             first = evidence.sessions.get(origin)
-            if origin != NO_SESSION and (first is None or first.is_empty):
+            if first is None or first.is_empty:
                 missing.add(origin)
     for origin in sorted(missing):
         text = f"session {origin.hex()[:8]}, whose updates were sent again, is left out"
         yield Finding(Level.SUSPECTED, "record", text, (RECORDER,))
+
+
+def _origins(case: Case) -> Iterator[bytes]:
+    """Earlier sessions that the rosters name which all aggregators signed."""
+    words = ((word.aggregator, word.rho) for word in case.session.signed.all_of(RosterCommitment))
+    for rho in signed_by_all(case.manifest, words):
+        roster = case.known.rosters.get(rho)
+        origin = NO_SESSION if roster is None else case.origin_of(roster)
+        if origin != NO_SESSION:
+            yield origin
+
+
+def _first_of(case: Case) -> bytes:
+    """The first session of a session's chain."""
+    return next(_origins(case), case.session.sid)
 
 
 def _rounds(setup: SetupEvidence, sessions: Sequence[SessionEvidence]) -> Iterator[Finding]:
@@ -109,18 +133,21 @@ def _states(
     setup: SetupEvidence,
     sessions: Sequence[SessionEvidence],
     certified: Collection[bytes],
-    late: int,
+    others: tuple[int, int],
 ) -> Iterator[Finding]:
     """Training states, by round, against the certified sessions that lead from one to the next.
 
     Args:
-        late: how many changes may come from other set-ups.
+        others: how many sessions of other set-ups are certified, and how many of their results may come late to this
+            one.
     """
     manifest = evidence.manifest
-    seen: set[bytes] = set()
+    elsewhere, late = others
+    initial = None
     if not manifest.sealed:
-        seen.add(digest(Label.PUBLIC_STATE_ID, Role.ALL, setup.id, manifest.initial_state))
-    unexplained = -late
+        initial = digest(Label.PUBLIC_STATE_ID, Role.ALL, setup.id, manifest.initial_state)
+    seen: set[bytes] = set()
+    explained = 0  # states: by certified sessions of this set-up, or told already
     before: SessionEvidence | None = None
     for session in sessions:
         state, held = _state_of(session), len(session.signed.of(Header)) > manifest.corrupt_clients
@@ -130,17 +157,19 @@ def _states(
                 "whose result was certified: clients did not accept it, or not yet"
             )
             yield Finding(Level.NOTED, "record", text)
-        if held and state not in seen:
-            unexplained += bool(seen)
+        if held:
             seen.add(state)
+        unexplained = len(seen) - 1 - late - explained
+        if initial is not None:
+            unexplained = max(unexplained, len(seen) - (initial in seen) - elsewhere - explained)
         if unexplained > 0:
-            unexplained = 0
+            explained += unexplained
             text = (
                 f"a certified session before round {session.round} of {setup.name}, which begins from a training "
                 "state that no session in the record leads to: it was left out or lost"
             )
             yield Finding(Level.SUSPECTED, "record", text, (RECORDER,))
-        unexplained -= session.sid in certified
+        explained += session.sid in certified
         before = session if held or session.sid in certified else before
 
 
