@@ -22,6 +22,7 @@ from audit_records import (
 from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit.findings import RECORDER, Audit, Finding, Level, Outcome, joined
 from privateyes.aggregation.messages import (
+    ANNOUNCE,
     AggregatorKey,
     Announcement,
     Delivery,
@@ -121,6 +122,22 @@ def test_a_session_in_which_nothing_is_signed_makes_the_recorder_suspected(make:
     found = audit(case.world.manifest, [*case.said, stray])
     assert [(fault.level, fault.parties) for fault in found.faults] == [(Level.SUSPECTED, (RECORDER,))]
     assert [session.outcome for session in found.sessions] == [Outcome.CERTIFIED, Outcome.UNPLACED]
+
+
+def test_a_session_that_was_only_announced_is_of_this_manifest_without_the_sealing_keys_too(make_world: Any) -> None:
+    """The last file after a kill, without its set-up: the words about the session are filed under the set-up."""
+    world = make_world()
+    world.announce()
+    for said in ([world.request(ANNOUNCE, world.round), *world.announcements], world.announcements[:1]):
+        found = audit(world.manifest, said)
+        assert found.faults == ()
+        assert [session.outcome for session in found.sessions] == [Outcome.UNPLACED]
+        assert "no announcement and sealing keys" in found.sessions[0].findings[0].what
+    forgery = forged(world, world.announcements[0])
+    assert {fault.parties for fault in audit(world.manifest, [forgery]).faults} == {(RECORDER,)}
+    stray = HubCommitment(world.sid, OTHER)
+    assert audit(world.manifest, [world.request(ANNOUNCE, world.round), stray]).faults == ()
+    assert {fault.parties for fault in audit(world.manifest, [forgery, stray]).faults} == {(RECORDER,)}
 
 
 def test_an_aborted_session_tells_its_step_and_blames_nobody(make_world: Any) -> None:

@@ -179,6 +179,11 @@ def strongest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(dict.fromkeys(findings), key=lambda finding: (order.index(finding.level), finding.step)))
 
 
+def count_of(number: int, thing: str) -> str:
+    """``1 roster``, ``2 rosters``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def joined(parties: Iterable[str]) -> str:
     """``hub, aggregators 1-3, clients 2, 5``."""
     pieces = []

@@ -92,7 +92,7 @@ def audit(manifest: Manifest, messages: Iterable[Message], whole: bool = False) 
         for session in sorted(evidence.judged, key=lambda session: session.sid)
     }
     sessions = [
-        _of_session(cases[session.sid], whole) if session.is_judged else _not_judged(session, whole)
+        _of_session(cases[session.sid], whole) if session.is_judged else _not_judged(evidence, session, whole)
         for session in evidence.sessions.values()
     ]
     findings = list(_of_no_session(evidence, cases, whole))
@@ -120,11 +120,12 @@ def _of_no_session(evidence: Evidence, cases: dict[bytes, Case], whole: bool) ->
     yield from nonces(evidence)
     yield from keys_of_setups(evidence)
     yield from repeats(cases)
-    yield from origins(evidence)
+    yield from origins(evidence, whole)
 
 
-def _not_judged(session: SessionEvidence, whole: bool) -> SessionAudit:
-    if session.signed.count:
+def _not_judged(evidence: Evidence, session: SessionEvidence, whole: bool) -> SessionAudit:
+    """Parties of this manifest spoke in it, or of it; an honest record that ends early may hold no more than that."""
+    if session.signed.count or session.sid in evidence.spoken_of:
         text = (
             "of another task or manifest, or forged: no announcement and sealing keys in the record show that this "
             "session id was made from the pinned manifest"
