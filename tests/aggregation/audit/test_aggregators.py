@@ -225,7 +225,7 @@ def _unfit_under_t(case: Any) -> tuple[list[Message], list[Any]]:
 
 
 PINNED = {
-    "a roster of one": (_illegal_size, "of 1 clients, outside 2..4"),
+    "a roster of one": (_illegal_size, "of 1 client, outside 2..4"),
     "a roster with a header it did not vote for": (_not_voted_for, "with a header that it did not vote for"),
     "two group keys": (_two_group_keys, "whose clients hold different group keys"),
     "a roster of fresh and repeated updates": (_mixed_origins, "mixes fresh updates with updates that are sent again"),

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from audit_records import OTHER, RecordedWorld, resigned
+from audit_records import OTHER, RecordedWorld, forged, resigned
 from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit.findings import RECORDER, Audit, Level
 from privateyes.aggregation.keys import session_id
 from privateyes.aggregation.messages import (
+    ANNOUNCE,
     CLOSING,
     OPENED,
     VOID,
@@ -68,19 +69,40 @@ def test_rounds_that_follow_each_other_are_whole(world: Any) -> None:
     assert (against(found), told(found)) == ([], [])
 
 
-def test_a_round_that_is_left_out_is_told_and_held_against_nobody(world: Any) -> None:
-    """The hub may have skipped the number: nothing that is signed shows that there was a session."""
+def test_a_number_without_a_session_makes_the_record_incomplete_and_is_held_against_nobody(world: Any) -> None:
+    """The hub may have skipped it: nothing that is signed shows that there was a session."""
+    assert whole(world, world.said).is_complete
     found = whole(world, less_session(world, 0))
     assert against(found) == []
-    assert any(f"rounds 0 of set-up {world.setup.hex()[:8]} (epoch 1): the hub may" in what for what in told(found))
-    assert told(audit(world.manifest, less_session(world, 0))) == []  # a part of a record lacks what it lacks
+    assert not found.is_complete
+    name = f"set-up {world.setup.hex()[:8]} (epoch 1)"
+    assert f"session 0 of {name}: it was left out or lost, or the hub skipped this number" in told(found)
+    part = audit(world.manifest, less_session(world, 0))
+    assert (told(part), part.is_complete) == ([], True)  # a part of a record lacks what it lacks
+
+
+def test_a_middle_session_whose_state_nothing_contradicts_is_missed_by_its_number() -> None:
+    """Three accepted rounds: the result of the first may lead to the state of the third, as far as ids tell."""
+    world = RecordedWorld(roster_min=4)
+    for _ in range(3):
+        world.accepted_round()
+    found = whole(world, less_session(world, 1))
+    assert (against(found), found.is_complete) == ([], False)
+
+
+def test_a_session_that_the_hub_asked_for_and_nobody_announced_is_no_gap(world: Any) -> None:
+    """A kill after the request was written down, or an aggregator that was away."""
+    left = less_session(world, 0)
+    assert whole(world, [*left, world.request(ANNOUNCE, 0)]).is_complete
+    assert not whole(world, [*left, world.request(CLOSING, 0)]).is_complete  # the hub may ask about any number
+    assert not whole(world, [*left, forged(world, world.request(ANNOUNCE, 0))]).is_complete
 
 
 def test_a_certified_session_that_is_left_out_shows_in_the_next_ones_training_state(world: Any) -> None:
     """Round 0 was given up, so the state of round 2 comes from round 1."""
     found = whole(world, less_session(world, 1))
     assert against(found) == LEFT_OUT
-    assert "a certified session before round 2" in found.faults[0].what
+    assert "a certified session before session 2 of" in found.faults[0].what
     assert audit(world.manifest, less_session(world, 1)).faults == ()
     unsigned = [message for message in less_session(world, 1) if not isinstance(message, Header)]
     assert against(whole(world, unsigned)) == []  # whatever the hub announces, no client submitted
@@ -215,8 +237,8 @@ def test_a_certified_result_that_was_not_taken_is_noted_where_the_next_round_beg
     found = whole(world, world.said)
     assert against(found) == []
     (note,) = [what for what in told(found, Level.NOTED) if "same training state" in what]
-    assert "round 1 of set-up" in note
-    assert "as round 0, whose result was certified: clients did not accept it" in note
+    assert "session 1 of set-up" in note
+    assert "as session 0, whose result was certified: clients did not accept it" in note
 
 
 # What a signed word shows to be missing
@@ -262,7 +284,9 @@ def test_a_session_whose_updates_were_sent_again_is_missing_where_it_is_left_out
     left = [message for message in left if not (isinstance(message, Announcement) and message.round == 0)]
     found = whole(world, left)
     assert against(found) == LEFT_OUT
-    assert f"session {first.hex()[:8]}, whose updates were sent again, is left out" in found.faults[0].what
+    assert (
+        f"the session with the id {first.hex()[:8]}, whose updates were sent again, is left out" in found.faults[0].what
+    )
     # Fewer than all aggregators' words are not enough: those may be corrupt.
     fewer = [message for message in left if not (isinstance(message, RosterCommitment) and message.aggregator == 1)]
     assert against(whole(world, fewer)) == []
@@ -276,8 +300,8 @@ def test_gaps_of_any_size_are_told_in_one_line(world: Any) -> None:
         resigned(world, Announcement(world.setup, 2, number, OTHER)) for number in (10, 1 << 40, *range(100, 200, 2))
     ]
     found = whole(world, [*world.said, *far])
-    (gaps,) = [what for what in told(found) if what.startswith("rounds ")]
-    assert "rounds 3-9, 11-99, 101, 103" in gaps
+    (gaps,) = [what for what in told(found) if what.startswith("sessions ")]
+    assert "sessions 3-9, 11-99, 101, 103" in gaps
     assert "and 32 more gaps of" in gaps
 
 
@@ -290,5 +314,6 @@ def test_gaps_in_labels_are_told() -> None:
     world.set_up()
     found = whole(world, world.said)
     assert told(found) == [
-        "set-ups with epoch labels 2-4: labels order nothing, or those set-ups were left out",
+        "set-ups with epoch labels 2-4: nobody used these labels, or the set-ups were left out",
     ]
+    assert found.is_complete  # a set-up that was not finished takes its label with it

@@ -151,7 +151,9 @@ def test_an_aborted_session_tells_its_step_and_blames_nobody(make_world: Any) ->
     notices = world.give_up()
     (session,) = audit(world.manifest, [*set_up_of(world), *record_of(world), *notices]).sessions
     assert (session.outcome, session.step, session.faults) == (Outcome.ABORTED, 2, ())
-    assert any("2 clients have every aggregator's vote" in finding.what for finding in session.findings)
+    assert any(
+        "every aggregator voted for 2 clients; a roster has 3..4" in finding.what for finding in session.findings
+    )
     assert sum(finding.level is Level.REFUSED for finding in session.findings) == 3
 
 

@@ -224,7 +224,7 @@ def test_wherever_the_file_of_a_repeat_ends_nobody_is_suspected(task: Any, place
         assert faults(task, [*setup, *said[:count]]) == (), said[count - 1]
     found = audit(task.manifest, [*setup, *said[:5]])
     (note,) = [finding for finding in found.findings if finding.level is Level.NOTED and "roster" in finding.what]
-    assert note.what == "1 roster to be sent again, not judged: not all commitments to it are in this part"
+    assert note.what == "1 roster to be sent again, not judged: not all the commitments are in this part"
 
 
 def test_of_part_of_the_commitments_none_shows_that_a_roster_to_be_sent_again_is_wrong(task: Any) -> None:

@@ -21,11 +21,12 @@ each of its rounds:
 Ids of different set-ups cannot be compared. In sealed mode the initial state is not known by its id either, so the
 first count stands alone there.
 
-*A gap in the numbers*: rounds of a set-up only increase. A hub may skip numbers, and a process that dies may announce a
-round and not write it down; so a gap is told as missing and held against nobody. Labels of set-ups order nothing; a gap
-in them is told too.
+*A gap in the numbers*: the sessions of a set-up are numbered by their rounds, from 0 on. Whoever writes down what the
+hub asks for before it goes out has a word on every number that the hub used, whatever is killed; so a gap makes the
+record incomplete. It is held against nobody all the same, since a hub may skip numbers. Labels of set-ups order
+nothing, and set-ups that were not finished leave gaps in them: these are told, no more.
 
-What was announced last, or first, and is left out leaves no trace, unless a later word speaks of it.
+What was announced last, and is left out, leaves no trace unless a later word speaks of it.
 """
 
 from __future__ import annotations
@@ -36,9 +37,17 @@ from itertools import pairwise
 from typing import Final
 
 from privateyes.aggregation.audit.evidence import Evidence, SessionEvidence, SetupEvidence, signed_by_all
-from privateyes.aggregation.audit.findings import RECORDER, Finding, Level, aggregator_party
+from privateyes.aggregation.audit.findings import RECORDER, Finding, Level, aggregator_party, count_of
 from privateyes.aggregation.audit.preimages import Case
-from privateyes.aggregation.messages import NO_SESSION, OPENED, Closing, Header, RosterCommitment
+from privateyes.aggregation.messages import (
+    ANNOUNCE,
+    NO_SESSION,
+    OPENED,
+    Closing,
+    Header,
+    HubRequest,
+    RosterCommitment,
+)
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
 
@@ -73,13 +82,13 @@ def chain(evidence: Evidence, cases: Mapping[bytes, Case], certified: Collection
     for case in cases.values():
         if case.session.setup is not None and not case.session.is_empty:
             by_setup[case.session.setup.id].append(case.session)
+    # A result that is late in some set-up is of one of these chains.
     firsts = Counter(_first_of(cases[sid]) for sid in certified)
     longest = max(firsts.values(), default=0)
     for setup in evidence.placed:
         sessions = sorted(by_setup[setup.id], key=lambda session: (session.round, session.sid))
         elsewhere = len(certified) - sum(session.sid in certified for session in sessions)
         late = min(elsewhere, longest) if evidence.manifest.is_fixed_cohort else elsewhere
-        yield from _rounds(setup, sessions)
         yield from _states(evidence, setup, sessions, certified, (elsewhere, late))
     yield from _labels(evidence)
 
@@ -93,7 +102,7 @@ def _repeated_sessions(evidence: Evidence, cases: Mapping[bytes, Case]) -> Itera
             if first is None or first.is_empty:
                 missing.add(origin)
     for origin in sorted(missing):
-        text = f"session {origin.hex()[:8]}, whose updates were sent again, is left out"
+        text = f"the session with the id {origin.hex()[:8]}, whose updates were sent again, is left out"
         yield Finding(Level.SUSPECTED, "record", text, (RECORDER,))
 
 
@@ -112,20 +121,31 @@ def _first_of(case: Case) -> bytes:
     return next(_origins(case), case.session.sid)
 
 
-def _rounds(setup: SetupEvidence, sessions: Sequence[SessionEvidence]) -> Iterator[Finding]:
-    numbers = sorted({session.round for session in sessions if session.round is not None})
-    gaps = [(before + 1, after - 1) for before, after in pairwise([-1, *numbers]) if after > before + 1]
-    if gaps:
-        text = (
-            f"rounds {_intervals(gaps)} of {setup.name}: the hub may have skipped these numbers, or the sessions were "
-            "left out"
-        )
+def gaps_in_numbers(evidence: Evidence) -> Iterator[Finding]:
+    """Sessions of a whole task's record by their numbers: those of which it has no word, though it has later ones."""
+    heard: dict[bytes, set[int]] = {setup.id: set() for setup in evidence.placed}
+    for session in evidence.judged:
+        if session.place is not None and not session.is_empty:
+            heard[session.place.setup].add(session.place.round)
+    for setup in evidence.placed:
+        asked = {request.round for request in setup.signed.all_of(HubRequest) if request.action == ANNOUNCE}
+        numbers = sorted(heard[setup.id] | asked)
+        gaps = [(before + 1, after - 1) for before, after in pairwise([-1, *numbers]) if after > before + 1]
+        if not gaps:
+            continue
+        if len(gaps) == 1 and gaps[0][0] == gaps[0][1]:
+            text = f"session {gaps[0][0]} of {setup.name}: it was left out or lost, or the hub skipped this number"
+        else:
+            text = (
+                f"sessions {_intervals(gaps)} of {setup.name}: they were left out or lost, or the hub skipped these "
+                "numbers"
+            )
         yield Finding(Level.MISSING, "record", text)
 
 
 def _intervals(gaps: Sequence[tuple[int, int]]) -> str:
     shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in gaps[:_MOST_GAPS])
-    return shown + (f" and {len(gaps) - _MOST_GAPS} more gaps" if len(gaps) > _MOST_GAPS else "")
+    return shown + (f" and {count_of(len(gaps) - _MOST_GAPS, 'more gap')}" if len(gaps) > _MOST_GAPS else "")
 
 
 def _states(
@@ -153,8 +173,8 @@ def _states(
         state, held = _state_of(session), len(session.signed.of(Header)) > manifest.corrupt_clients
         if held and before is not None and before.sid in certified and _state_of(before) == state:
             text = (
-                f"round {session.round} of {setup.name} begins from the same training state as round {before.round}, "
-                "whose result was certified: clients did not accept it, or not yet"
+                f"session {session.round} of {setup.name} begins from the same training state as session "
+                f"{before.round}, whose result was certified: clients did not accept it, or not yet"
             )
             yield Finding(Level.NOTED, "record", text)
         if held:
@@ -165,7 +185,7 @@ def _states(
         if unexplained > 0:
             explained += unexplained
             text = (
-                f"a certified session before round {session.round} of {setup.name}, which begins from a training "
+                f"a certified session before session {session.round} of {setup.name}, which begins from a training "
                 "state that no session in the record leads to: it was left out or lost"
             )
             yield Finding(Level.SUSPECTED, "record", text, (RECORDER,))
@@ -181,5 +201,5 @@ def _labels(evidence: Evidence) -> Iterator[Finding]:
     labels = sorted({setup.epoch for setup in evidence.placed if setup.epoch is not None})
     gaps = [(before + 1, after - 1) for before, after in pairwise(labels) if after > before + 1]
     if gaps:
-        text = f"set-ups with epoch labels {_intervals(gaps)}: labels order nothing, or those set-ups were left out"
+        text = f"set-ups with epoch labels {_intervals(gaps)}: nobody used these labels, or the set-ups were left out"
         yield Finding(Level.MISSING, "record", text)

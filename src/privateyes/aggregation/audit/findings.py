@@ -122,12 +122,15 @@ class Audit:
         findings: what concerns no single session: set-ups, what spans several sessions, the record as a whole.
         messages: how many distinct messages were looked at.
         verified: how many of them are signed, and verify.
+        is_complete: whether a record that is said to be a whole task's has a word on every session's number up to the
+            last; always of a part.
     """
 
     sessions: tuple[SessionAudit, ...]
     findings: tuple[Finding, ...]
     messages: int
     verified: int
+    is_complete: bool = True
 
     @property
     def faults(self) -> tuple[Finding, ...]:

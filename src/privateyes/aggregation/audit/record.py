@@ -18,7 +18,7 @@ from privateyes.aggregation.audit.aggregators import (
     repeats,
     rosters,
 )
-from privateyes.aggregation.audit.chain import chain, left_out
+from privateyes.aggregation.audit.chain import chain, gaps_in_numbers, left_out
 from privateyes.aggregation.audit.clients import disclosures, headers, keys_of_setups, nonces
 from privateyes.aggregation.audit.commitments import agreements, copied_commitments, openings, openings_fit
 from privateyes.aggregation.audit.deliveries import look_at_deliveries
@@ -30,6 +30,7 @@ from privateyes.aggregation.audit.findings import (
     Level,
     Outcome,
     SessionAudit,
+    count_of,
     everyone_of,
     strongest_first,
 )
@@ -96,13 +97,12 @@ def audit(manifest: Manifest, messages: Iterable[Message], whole: bool = False) 
         for session in evidence.sessions.values()
     ]
     findings = list(_of_no_session(evidence, cases, whole))
+    gaps = list(gaps_in_numbers(evidence)) if whole else []
     if whole:
         certified = {found.sid for found in sessions if found.outcome.is_certified}
-        findings += chain(evidence, cases, certified)
-    sessions.sort(
-        key=lambda found: (found.epoch is None, found.epoch or 0, found.setup or b"", found.round or 0, found.sid)
-    )
-    return Audit(tuple(sessions), strongest_first(findings), evidence.messages, evidence.verified)
+        findings += [*chain(evidence, cases, certified), *gaps]
+    sessions.sort(key=_order)
+    return Audit(tuple(sessions), strongest_first(findings), evidence.messages, evidence.verified, not gaps)
 
 
 def _order(found: SessionAudit) -> tuple[bool, int, bytes, int, bytes]:
@@ -269,5 +269,6 @@ def _small_roster(case: Case) -> Iterator[Finding]:
         return
     size = len(intersect([vote.entries for vote in votes.values()]))
     if not manifest.roster_min <= size <= manifest.roster_max:
-        text = f"{size} clients have every aggregator's vote; a roster has {manifest.roster_min}..{manifest.roster_max}"
+        voted_for = f"every aggregator voted for {count_of(size, 'client')}"
+        text = f"{voted_for}; a roster has {manifest.roster_min}..{manifest.roster_max}"
         yield Finding(Level.NOTED, "step 2", text)

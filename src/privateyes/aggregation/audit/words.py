@@ -100,5 +100,5 @@ def origins(evidence: Evidence, whole: bool) -> Iterator[Finding]:
         text = f"{count_of(wrong, 'roster')} to be sent again: not what was committed to, or of no session here"
         yield Finding(Level.SUSPECTED, "step 1", text, (HUB, RECORDER))
     if unknown:
-        text = f"{count_of(unknown, 'roster')} to be sent again, not judged: not all commitments to it are in this part"
+        text = f"{count_of(unknown, 'roster')} to be sent again, not judged: not all the commitments are in this part"
         yield Finding(Level.NOTED, "step 1", text)
