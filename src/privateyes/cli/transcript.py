@@ -27,10 +27,10 @@ def verify(
 
     Nothing in the record is trusted but signatures by the manifest's keys. A
     folder is the record of the whole task: what follows from the rest and is
-    absent was left out, and so was a session whose number is skipped. What
-    came last and is left out leaves no trace. Without the set-up's sealing
-    keys a session is not judged. Sessions are numbered as in their files'
-    names: round-0002-session-0003.jsonl holds session 3.
+    absent was left out, and so was a session whose number is skipped. What came
+    last and is left out leaves no trace. Without the set-up's sealing keys a
+    session is not judged. Sessions are numbered as in their files' names:
+    round-0002-session-0003.jsonl holds session 3.
 
     Exit codes:
 
