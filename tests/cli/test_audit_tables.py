@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def test_of_many_sessions_the_worst_are_printed_in_their_order(make_world: Any, 
     text = printed(audit, world, capsys)
     assert "0000047e certified" in text  # number 1150
     assert "and 200 more sessions: --json FILE has them all" in text
-    assert "round 1150 of set-up 00000000 (epoch 1), session 0000047e" in text
+    assert "session 1150 of set-up 00000000 (epoch 1), id 0000047e" in text
     assert "proven step 4 aggregator 2 (a2) lied" in text
     assert "1160 more sessions with something to tell: --json FILE has them all" in text
     assert text.endswith("proven to have broken the protocol: aggregator 2")
@@ -53,23 +54,72 @@ def test_of_many_refused_results_some_are_told_and_the_rest_counted() -> None:
     lines = verdict(audit)
     assert sum(line.startswith("1 client refused a certified result") for line in lines) == 20
     assert lines[-1] == "30 more certified results were refused"
+    fewer = Audit(audit.sessions[:21], (), 9, 9)
+    assert verdict(fewer)[-1] == "1 more certified result was refused"
 
 
 @pytest.mark.parametrize(
     ("parties", "text"),
     [
-        ((HUB,), "1 of the hub, or of whoever altered its unsigned word on the way"),
-        ((RECORDER,), "1 of whoever wrote the record, altered it or lost a part of it"),
+        ((HUB,), "the hub, or whoever altered its unsigned word on the way"),
+        ((RECORDER,), "whoever wrote the record, altered it or lost a part of it"),
         (
             (HUB, RECORDER),
-            "1 of the hub, or of whoever altered its unsigned word on the way, or whoever wrote the record, altered "
-            "it or lost a part of it",
+            "the hub, or whoever altered its unsigned word on the way, or whoever wrote the record, altered it or "
+            "lost a part of it",
         ),
     ],
 )
 def test_the_verdict_says_who_is_suspected(parties: tuple[str, ...], text: str) -> None:
     audit = Audit((), (Finding(Level.SUSPECTED, "record", "altered", parties),), 9, 9)
-    assert verdict(audit) == [f"0 faults proven, {text}"]
+    assert verdict(audit) == [f"no fault is proven, 1 suspicion against {text}"]
+    twice = Finding(Level.SUSPECTED, "record", "altered as well", parties)
+    assert verdict(replace(audit, findings=(*audit.findings, twice))) == [
+        f"no fault is proven, 2 suspicions against {text}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("proven", "contradictions", "text"),
+    [
+        (1, 0, "1 fault is proven"),
+        (2, 1, "2 faults are proven, 1 contradiction between several parties"),
+        (0, 2, "no fault is proven, 2 contradictions between several parties"),
+    ],
+)
+def test_the_verdict_counts_in_whole_words(proven: int, contradictions: int, text: str) -> None:
+    findings = [Finding(Level.PROVEN, "step 4", f"lied {number}", ("aggregator 2",)) for number in range(proven)]
+    both = ("aggregator 1", "aggregator 2")
+    findings += [Finding(Level.INCONSISTENT, "step 4", f"lied {number}", both) for number in range(contradictions)]
+    assert verdict(Audit((), tuple(findings), 9, 9))[0] == text
+
+
+def test_the_verdict_on_an_incomplete_record_says_so_whatever_else_it_says() -> None:
+    incomplete = (
+        "incomplete: the sessions told as missing above were left out or lost, or the hub skipped their numbers"
+    )
+    assert verdict(Audit((), (), 9, 9, is_complete=False)) == [
+        incomplete,
+        "nothing that is there speaks against anybody",
+    ]
+    fault = Finding(Level.PROVEN, "step 4", "lied", ("aggregator 2",))
+    assert verdict(Audit((), (fault,), 9, 9, is_complete=False)) == [
+        incomplete,
+        "1 fault is proven",
+        "proven to have broken the protocol: aggregator 2",
+    ]
+
+
+def test_sessions_are_numbered_as_their_files_are(make_world: Any, capsys: Any) -> None:
+    """round-0002-session-0003.jsonl is session 3; what the checks say for is told apart from the session's id."""
+    held = [Finding(Level.HOLDS, "step 2", f"all {what}") for what in ("votes", "headers")]
+    audit = Audit((session(3, Outcome.CERTIFIED, *held, Finding(Level.NOTED, "step 1", "note")),), (), 9, 9)
+    text = printed(audit, make_world(set_up=False), capsys)
+    assert "set-up epoch session id outcome roster checks that hold against" in text
+    assert "00000000 1 3 00000003 certified 2/4 2 nobody" in text
+    assert "session 3 of set-up 00000000 (epoch 1), id 00000003" in text
+    stray = SessionAudit(bytes(32), None, None, None, Outcome.UNPLACED, 0, None, None, (Finding(Level.NOTED, "", "x"),))
+    assert "session with the id 00000000" in printed(Audit((stray,), (), 9, 9), make_world(set_up=False), capsys)
 
 
 def test_the_sessions_table_names_the_suspects(make_world: Any, capsys: Any) -> None:

@@ -45,8 +45,8 @@ def test_a_whole_task_is_consistent(call: Call, rounds: Any) -> None:
 @pytest.mark.parametrize(
     ("number", "code", "text"),
     [
-        (0, 0, "missing record rounds 0 of set-up"),
-        (1, 1, "suspected record recorder a certified session before round 2 of set-up"),
+        (0, 1, "missing record session 0 of set-up"),
+        (1, 1, "suspected record recorder a certified session before session 2 of set-up"),
         (2, 0, ""),  # what came last leaves no trace
     ],
 )
@@ -57,6 +57,33 @@ def test_a_file_that_is_missing_is_told_as_far_as_anything_shows_it(
     result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest)
     assert result.exit_code == code
     assert text in words(result)
+    assert ("consistent: nothing" in result.stdout) == (code == 0)
+    assert ("incomplete: the sessions told as missing above were left out" in result.stdout) == (code == 1)
+    kept = call("transcript", "verify", rounds.files[(number + 1) % 3], "--manifest", rounds.manifest)
+    assert kept.exit_code == 0  # a file is a part
+
+
+def test_a_middle_file_that_is_missing_makes_the_record_incomplete(call: Call, tmp_path: Path) -> None:
+    """Of three accepted rounds: no training state contradicts it, but each number of a session has its file."""
+    world = RecordedWorld(roster_min=4)
+    write_record(tmp_path / "setup.jsonl", world.said)
+    (tmp_path / "manifest.toml").write_text(world.manifest.to_toml())
+    files = []
+    for number in range(3):
+        world.said = []
+        world.accepted_round()
+        files.append(write_record(tmp_path / f"round-{number + 1:04d}-session-{number:04d}.jsonl", world.said))
+    arguments = ("transcript", "verify", tmp_path, "--manifest", tmp_path / "manifest.toml")
+    assert call(*arguments).exit_code == 0
+    files[1].unlink()
+    answer = tmp_path / "found.json"
+    result = call(*arguments, "--json", answer)
+    assert result.exit_code == 1
+    text = f"session 1 of set-up {world.setup.hex()[:8]} (epoch 1): it was left out or lost, or the hub skipped this"
+    assert text in words(result)
+    assert result.stdout.splitlines()[-1] == "nothing that is there speaks against anybody"
+    found = json.loads(answer.read_text())
+    assert (found["consistent"], found["complete"], found["faults"]) == (True, False, 0)
 
 
 def test_a_session_that_a_later_word_calls_opened_is_missed(call: Call, rounds: Any) -> None:

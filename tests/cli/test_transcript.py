@@ -111,7 +111,7 @@ def test_a_certified_result_that_all_clients_refuse_is_no_consistent_record(
     assert "certified, refused by 4 clients 4/4" in words(result)
     assert "consistent" not in result.stdout
     last = result.stdout.splitlines()[-1]
-    where = f"(round 0 of set-up {world.setup.hex()[:8]} (epoch 1), session {world.sid.hex()[:8]}, check 5)"
+    where = f"(session 0 of set-up {world.setup.hex()[:8]} (epoch 1), id {world.sid.hex()[:8]}, check 5)"
     assert last.startswith(f"4 clients refused a certified result {where}: somebody")
     assert "altered the sum before it was committed" in last
     assert last.endswith("nobody is proven guilty of it")
@@ -164,7 +164,7 @@ def test_a_hub_whose_sum_is_wrong_is_suspected_and_not_one_of_several(
     assert "the hub, suspected" in words(result)
     assert "suspected step 3 hub the sum that all aggregators signed T over" in words(result)
     assert "one of" not in result.stdout.replace("none of", "")
-    last = "0 faults proven, 1 of the hub, or of whoever altered its unsigned word on the way"
+    last = "no fault is proven, 1 suspicion against the hub, or whoever altered its unsigned word on the way"
     assert result.stdout.splitlines()[-1] == last
     (fault,) = [own for own in json.loads(answer.read_text())["sessions"][0]["findings"] if own["parties"] == ["hub"]]
     assert fault["level"] == "suspected"
@@ -178,7 +178,7 @@ def test_a_forged_accusation_is_held_against_whoever_wrote_it(call: Call, task: 
     assert "suspected record recorder set aside: 1 x ResultSignature in the name of aggregator 2" in words(result)
     assert "this proves nothing about aggregator 2" in words(result)
     assert "the recorder, suspected" in words(result)
-    last = "0 faults proven, 1 of whoever wrote the record, altered it or lost a part of it"
+    last = "no fault is proven, 1 suspicion against whoever wrote the record, altered it or lost a part of it"
     assert result.stdout.splitlines()[-1] == last
 
 
@@ -193,8 +193,8 @@ def test_an_altered_word_of_the_hub_exits_with_1(call: Call, task: Any) -> None:
     assert result.exit_code == 1
     assert "a sum in the hub's name is not the one that T was signed over" in words(result)
     last = (
-        "0 faults proven, 1 of the hub, or of whoever altered its unsigned word on the way, or whoever wrote the "
-        "record, altered it or lost a part of it"
+        "no fault is proven, 1 suspicion against the hub, or whoever altered its unsigned word on the way, or whoever "
+        "wrote the record, altered it or lost a part of it"
     )
     assert result.stdout.splitlines()[-1] == last
 
@@ -209,7 +209,7 @@ def test_inconsistent_statements_exit_with_1(call: Call, task: Any) -> None:
     assert result.exit_code == 1
     assert "one of several" in words(result)
     assert "one of: hub," in words(result)
-    assert "0 faults proven" in result.stdout
+    assert "no fault is proven" in result.stdout
 
 
 def test_an_abort_that_blames_nobody_is_told_as_such(call: Call, task: Any) -> None:

@@ -39,8 +39,11 @@ _MOST_TABLES: Final = 40
 _MOST_FINDINGS: Final = 25  # in one table
 _MOST_REFUSALS: Final = 20
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
-_OF_THE_HUB: Final = "the hub, or of whoever altered its unsigned word on the way"
-_OF_THE_RECORDER: Final = "whoever wrote the record, altered it or lost a part of it"
+_THE_HUB: Final = "the hub, or whoever altered its unsigned word on the way"
+_THE_RECORDER: Final = "whoever wrote the record, altered it or lost a part of it"
+_INCOMPLETE: Final = (
+    "incomplete: the sessions told as missing above were left out or lost, or the hub skipped their numbers"
+)
 _UNITS: Final = {
     "dimension": "parameters of the model",
     "clip": "largest change of one parameter by one client",
@@ -94,10 +97,14 @@ def verdict(audit: Audit) -> list[str]:
     """What it all comes to, in a few lines."""
     if not audit.is_consistent:
         refused = [_refusal(session) for session in audit.refused[:_MOST_REFUSALS]]
-        if len(audit.refused) > len(refused):
-            refused.append(f"{len(audit.refused) - len(refused)} more certified results were refused")
-        return [*refused, *_against_whom(audit.faults)]
-    lines = ["consistent: nothing in the record speaks against anybody"]
+        more = len(audit.refused) - len(refused)
+        if more:
+            refused.append(f"{counted(more, 'more certified result')} {'was' if more == 1 else 'were'} refused")
+        return [*refused, *([] if audit.is_complete else [_INCOMPLETE]), *_against_whom(audit.faults)]
+    if audit.is_complete:
+        lines = ["consistent: nothing in the record speaks against anybody"]
+    else:
+        lines = [_INCOMPLETE, "nothing that is there speaks against anybody"]
     ended = {outcome: [found for found in audit.sessions if found.outcome is outcome] for outcome in Outcome}
     if ended[Outcome.ABORTED]:
         lines.append(
@@ -136,15 +143,16 @@ def _refusal(session: SessionAudit) -> str:
 
 def _against_whom(faults: Sequence[Finding]) -> list[str]:
     count = Counter(fault.level for fault in faults)
-    said = [f"{counted(count[Level.PROVEN], 'fault')} proven"]
+    proven = count[Level.PROVEN]
+    said = [f"{counted(proven, 'fault')} {'is' if proven == 1 else 'are'} proven" if proven else "no fault is proven"]
     if count[Level.INCONSISTENT]:
-        said.append(f"{count[Level.INCONSISTENT]} with several parties to choose from")
+        said.append(f"{counted(count[Level.INCONSISTENT], 'contradiction')} between several parties")
     suspected = [fault.parties for fault in faults if fault.level is Level.SUSPECTED]
     if suspected:
         hub = any(HUB in parties for parties in suspected)
-        said.append(f"{len(suspected)} of " + (_OF_THE_HUB if hub else _OF_THE_RECORDER))
-        if hub and any(RECORDER in parties for parties in suspected):
-            said[-1] += f", or {_OF_THE_RECORDER}"
+        recorder = any(RECORDER in parties for parties in suspected)
+        who = ", or ".join([_THE_HUB] * hub + [_THE_RECORDER] * recorder)
+        said.append(f"{counted(len(suspected), 'suspicion')} against {who}")
     culprits = dict.fromkeys(name for fault in faults if fault.level is Level.PROVEN for name in fault.parties)
     lines = [", ".join(said)] if faults else []
     return lines + ([f"proven to have broken the protocol: {joined(_in_order(culprits))}"] if culprits else [])
@@ -164,12 +172,12 @@ def _sessions_table(manifest: Manifest, audit: Audit) -> FittedTable:
     title = f"{counted(audit.messages, 'message')}, {audit.verified} signed and verified"
     table = FittedTable(title)
     table.add_column("set-up", wrap=False)
-    for heading in ("epoch", "round"):
+    for heading in ("epoch", "session"):
         table.add_column(heading, justify="right")
-    table.add_column("session", wrap=False)
+    table.add_column("id", wrap=False)
     table.add_column("outcome", wrap=False)
-    table.add_column("roster", justify="right")
-    table.add_column("holds", justify="right")
+    table.add_column("roster", justify="right", wrap=False)
+    table.add_column("checks that hold", justify="right")
     table.add_column("against")
     shown = _worst(audit.sessions, _MOST_SESSIONS)
     for found in shown:
@@ -215,10 +223,11 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _name_of(session: SessionAudit) -> str:
-    session_name = f"session {session.sid.hex()[:8]}"
+    """By its number in its set-up, which is the one in its file's name, and by its id."""
+    name = f"id {session.sid.hex()[:8]}"
     if session.setup is None:
-        return session_name
-    return f"round {session.round} of set-up {session.setup.hex()[:8]} (epoch {session.epoch}), {session_name}"
+        return f"session with the {name}"
+    return f"session {session.round} of set-up {session.setup.hex()[:8]} (epoch {session.epoch}), {name}"
 
 
 def _findings_table(manifest: Manifest, title: str, findings: Sequence[Finding]) -> FittedTable:
@@ -255,6 +264,7 @@ def audit_as_json(manifest: Manifest, audit: Audit) -> bytes:
         "messages": audit.messages,
         "verified": audit.verified,
         "consistent": audit.is_consistent,
+        "complete": audit.is_complete,
         "faults": len(audit.faults),
         "findings": [_as_object(finding) for finding in audit.findings],
         "sessions": [

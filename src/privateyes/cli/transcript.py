@@ -27,8 +27,10 @@ def verify(
 
     Nothing in the record is trusted but signatures by the manifest's keys. A
     folder is the record of the whole task: what follows from the rest and is
-    absent was left out. Without the set-up's sealing keys a session is not
-    judged.
+    absent was left out, and so was a session whose number is skipped. What came
+    last and is left out leaves no trace. Without the set-up's sealing keys a
+    session is not judged. Sessions are numbered as in their files' names:
+    round-0002-session-0003.jsonl holds session 3.
 
     Exit codes:
 
@@ -74,5 +76,5 @@ def verify(
         except OSError as error:
             raise DataError(f"{json_file} cannot be written ({error.strerror})", "give another file") from None
     print_audit(pinned, outcome)
-    if not outcome.is_consistent:
+    if not (outcome.is_consistent and outcome.is_complete):
         raise typer.Exit(1)

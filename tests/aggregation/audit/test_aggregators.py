@@ -234,7 +234,7 @@ def _unfit_under_t(case: Any) -> tuple[list[Message], list[Any]]:
 
 
 PINNED = {
-    "a roster of one": (_illegal_size, "of 1 clients, outside 2..4"),
+    "a roster of one": (_illegal_size, "of 1 client, outside 2..4"),
     "a roster with a header it did not vote for": (_not_voted_for, "with a header that it did not vote for"),
     "another group key": (_other_group_key, "under another group key than its clients'"),
     "two group keys": (_two_group_keys, "whose clients hold different group keys"),
@@ -306,7 +306,7 @@ def test_a_roster_that_nobody_knows_hides_no_illegal_one_of_the_same_signer(make
     unknown = resigned(case.world, illegal, rho=OTHER)
     for both in ([illegal, unknown], [unknown, illegal]):
         (told,) = _told(case.world, [*base, *both], Level.PROVEN, "step 2")
-        assert told == ("signed a roster of 1 clients, outside 2..4", ("aggregator 2",))
+        assert told == ("signed a roster of 1 client, outside 2..4", ("aggregator 2",))
 
 
 # How a session ended

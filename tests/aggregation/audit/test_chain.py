@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from audit_records import OTHER, RecordedWorld, preimage, record_of, resigned
+from audit_records import OTHER, RecordedWorld, forged, preimage, record_of, resigned
 from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit.findings import RECORDER, Audit, Level
 from privateyes.aggregation.keys import session_id
 from privateyes.aggregation.messages import (
+    ANNOUNCE,
     CLOSING,
     OPENED,
     VOID,
@@ -22,6 +23,7 @@ from privateyes.aggregation.messages import (
     Submission,
 )
 from privateyes.aggregation.roster import roster_digest
+from world import state_after
 
 LEFT_OUT = [(Level.SUSPECTED, (RECORDER,))]
 
@@ -74,19 +76,40 @@ def test_rounds_that_follow_each_other_are_whole(world: Any) -> None:
     assert (against(found), told(found), notes(found)) == ([], [], [])
 
 
-def test_a_round_that_is_left_out_is_told_and_held_against_nobody(world: Any) -> None:
-    """The hub may have skipped the number: nothing that is signed shows that there was a session."""
+def test_a_number_without_a_session_makes_the_record_incomplete_and_is_held_against_nobody(world: Any) -> None:
+    """The hub may have skipped it: nothing that is signed shows that there was a session."""
+    assert whole(world, world.said).is_complete
     found = whole(world, less_session(world, 0))
     assert against(found) == []
-    assert any(f"rounds 0 of set-up {world.setup.hex()[:8]} (epoch 1): the hub may" in what for what in told(found))
-    assert told(audit(world.manifest, less_session(world, 0))) == []  # a part of a record lacks what it lacks
+    assert not found.is_complete
+    name = f"set-up {world.setup.hex()[:8]} (epoch 1)"
+    assert f"session 0 of {name}: it was left out or lost, or the hub skipped this number" in told(found)
+    part = audit(world.manifest, less_session(world, 0))
+    assert (told(part), part.is_complete) == ([], True)  # a part of a record lacks what it lacks
+
+
+def test_a_middle_session_whose_state_nothing_contradicts_is_missed_by_its_number() -> None:
+    """Three accepted rounds: the result of the first may lead to the state of the third, as far as ids tell."""
+    world = RecordedWorld(roster_min=4)
+    for _ in range(3):
+        world.accepted_round()
+    found = whole(world, less_session(world, 1))
+    assert (against(found), found.is_complete) == ([], False)
+
+
+def test_a_session_that_the_hub_asked_for_and_nobody_announced_is_no_gap(world: Any) -> None:
+    """A kill after the request was written down, or an aggregator that was away."""
+    left = less_session(world, 0)
+    assert whole(world, [*left, world.request(ANNOUNCE, 0)]).is_complete
+    assert not whole(world, [*left, world.request(CLOSING, 0)]).is_complete  # the hub may ask about any number
+    assert not whole(world, [*left, forged(world, world.request(ANNOUNCE, 0))]).is_complete
 
 
 def test_a_certified_session_that_is_left_out_shows_in_the_next_ones_training_state(world: Any) -> None:
     """Round 0 was given up, so the state of round 2 comes from round 1."""
     found = whole(world, less_session(world, 1))
     assert against(found) == LEFT_OUT
-    assert "a certified session before round 2" in found.faults[0].what
+    assert "a certified session before session 2 of" in found.faults[0].what
     assert audit(world.manifest, less_session(world, 1)).faults == ()
     unsigned = [message for message in less_session(world, 1) if not isinstance(message, Header)]
     assert against(whole(world, unsigned)) == []  # whatever the hub announces, no client submitted
@@ -103,7 +126,7 @@ def test_each_change_of_state_without_its_session_is_told_once() -> None:
     found = whole(world, [message for message in less_session(world, 1) if message in less_session(world, 4)])
     name = f"set-up {world.setup.hex()[:8]} (epoch 1)"
     assert [fault.what.partition(", which")[0] for fault in found.faults] == [
-        f"a certified session before round {number} of {name}" for number in (2, 5)
+        f"a certified session before session {number} of {name}" for number in (2, 5)
     ]
 
 
@@ -162,6 +185,86 @@ def test_where_clients_may_sit_out_as_many_late_results_explain_as_there_are_els
     assert against(whole(world, fewer)) == expected
 
 
+def send_again(world: Any, origin: Any, commitments: Any) -> None:
+    """The updates of an earlier session once more, up to the votes."""
+    world.announce()
+    for client in world.clients:
+        world.submit_again(client, origin, commitments)
+    world.vote(origin=origin)
+
+
+@pytest.mark.parametrize("mode", ["sealed", "public"])
+def test_a_set_up_may_begin_from_a_state_of_an_earlier_one_and_a_late_result_follow(mode: str) -> None:
+    """The result of the second session is late; its repeat is given up in the next set-up, and then it is accepted."""
+    world = RecordedWorld(roster_min=4, mode=mode)
+    world.accepted_round()
+    world.run()
+    world.keep()
+    world.finish_session()
+    late, origin, commitments = world.delivery, world.origin, world.commitments
+    world.set_up()
+    send_again(world, origin, commitments)
+    world.keep(origin, *world.give_up())
+    world.delivery = late
+    world.accept()
+    world.accepted_round()
+    assert against(whole(world, world.said)) == []
+
+
+def test_in_public_mode_every_state_but_the_first_of_all_takes_a_certified_session_wherever_it_ran() -> None:
+    """The second set-up begins from a state that the one session of the first explains, and no late one follows."""
+    world = RecordedWorld(roster_min=4, mode="public")
+    world.accepted_round()
+    world.set_up()
+    world.void_round()
+    world.accepted_round()
+    world.void_round()
+    assert against(whole(world, world.said)) == []
+    assert against(whole(world, less_session(world, 1))) == LEFT_OUT
+
+
+@pytest.mark.parametrize("mode", ["sealed", "public"])
+def test_clients_that_a_hub_splits_over_a_session_and_its_repeat_make_nobody_suspected(mode: str) -> None:
+    """Both results are right and late, and each half of the clients is shown another one: two states in one set-up."""
+    world = RecordedWorld(roster_min=4, mode=mode)
+    world.accepted_round()
+    world.run()
+    world.keep()
+    world.finish_session()
+    first, origin, commitments = world.delivery, world.origin, world.commitments
+    world.set_up()
+    send_again(world, origin, commitments)
+    world.commit(origin=origin)
+    world.finish_from("agree")
+    world.keep(origin)
+    world.finish_session()
+    second = world.delivery
+    world.set_up()
+    send_again(world, origin, commitments)
+    world.keep(origin, *world.give_up())
+    for clients, delivery in (((1, 2), first), ((3, 4), second)):
+        for client in clients:
+            memory = world.client_memories[client]
+            average = world.check(client, delivery)
+            after = state_after(memory.state, delivery.sid)
+            world.take_change(client, world.clients[client].accept(memory, world.ledgers[client], average, after))
+    for clients in ((1, 2), (3, 4)):
+        announce_from(world, clients[0])
+        for client in clients:
+            world.submit(client)
+        world.vote()
+        world.keep(*world.give_up())
+    assert against(whole(world, world.said)) == []
+
+
+def announce_from(world: Any, client: int) -> None:
+    """As the world announces, from another client's state than client 1's."""
+    memories = world.client_memories
+    memories[1], memories[client] = memories[client], memories[1]
+    world.announce()
+    memories[1], memories[client] = memories[client], memories[1]
+
+
 def test_a_certified_result_that_was_not_taken_is_noted_where_the_next_round_begins_from_the_same_state() -> None:
     world = RecordedWorld()
     world.run()
@@ -172,8 +275,8 @@ def test_a_certified_result_that_was_not_taken_is_noted_where_the_next_round_beg
     found = whole(world, world.said)
     assert against(found) == []
     (note,) = [what for what in told(found, Level.NOTED) if "same training state" in what]
-    assert "round 1 of set-up" in note
-    assert "as round 0, whose result was certified: clients did not accept it" in note
+    assert "session 1 of set-up" in note
+    assert "as session 0, whose result was certified: clients did not accept it" in note
 
 
 def test_a_certified_result_that_was_not_taken_is_noted_once_and_where_clients_submitted() -> None:
@@ -189,7 +292,7 @@ def test_a_certified_result_that_was_not_taken_is_noted_once_and_where_clients_s
         world.keep()
     name = f"set-up {world.setup.hex()[:8]} (epoch 1)"
     assert [note.partition(", whose")[0] for note in notes(whole(world, world.said))] == [
-        f"round 2 of {name} begins from the same training state as round 0"
+        f"session 2 of {name} begins from the same training state as session 0"
     ]
 
 
@@ -237,7 +340,9 @@ def test_a_session_whose_updates_were_sent_again_is_missing_where_it_is_left_out
     left = [message for message in left if not (isinstance(message, Announcement) and message.round == 0)]
     found = whole(world, left)
     assert against(found) == LEFT_OUT
-    assert f"session {first.hex()[:8]}, whose updates were sent again, is left out" in found.faults[0].what
+    assert (
+        f"the session with the id {first.hex()[:8]}, whose updates were sent again, is left out" in found.faults[0].what
+    )
     # A word about how it ended is nothing of the session itself.
     void = resigned(world, Closing(first, 2, VOID))
     assert against(whole(world, [*left, void])) == LEFT_OUT
@@ -260,7 +365,7 @@ def test_every_session_that_is_missing_so_is_told_in_the_order_of_their_ids(worl
         said += [announcement, *named, *signed, preimage(world, sid=sid, roster=entries)]
     text = "whose updates were sent again, is left out"
     missing = [fault.what for fault in whole(world, said).faults if text in fault.what]
-    assert missing == [f"session {origin.hex()[:8]}, {text}" for origin in sorted(origins)]
+    assert missing == [f"the session with the id {origin.hex()[:8]}, {text}" for origin in sorted(origins)]
 
 
 # Size
@@ -271,9 +376,9 @@ def test_gaps_of_any_size_are_told_in_one_line(world: Any) -> None:
         resigned(world, Announcement(world.setup, 2, number, OTHER)) for number in (10, 1 << 40, *range(100, 200, 2))
     ]
     found = whole(world, [*world.said, *far])
-    (gaps,) = [what for what in told(found) if what.startswith("rounds ")]
-    shown = ", ".join(["3-9", "11-99", *map(str, range(101, 137, 2))])
-    assert gaps.startswith(f"rounds {shown} and 32 more gaps of set-up")
+    (gaps,) = [what for what in told(found) if what.startswith("sessions ")]
+    assert "sessions 3-9, 11-99, 101, 103" in gaps
+    assert "and 32 more gaps of" in gaps
 
 
 def test_gaps_in_labels_are_told() -> None:
@@ -285,5 +390,6 @@ def test_gaps_in_labels_are_told() -> None:
         world.set_up()
     found = whole(world, world.said)
     assert told(found) == [
-        "set-ups with epoch labels 3, 5-7: labels order nothing, or those set-ups were left out",
+        "set-ups with epoch labels 3, 5-7: nobody used these labels, or the set-ups were left out",
     ]
+    assert found.is_complete  # a set-up that was not finished takes its label with it

@@ -26,6 +26,7 @@ from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit import record as audit_record
 from privateyes.aggregation.audit.findings import RECORDER, Audit, Finding, Level, Outcome, SessionAudit, joined
 from privateyes.aggregation.messages import (
+    ANNOUNCE,
     CLOSING,
     OPENED,
     VOID,
@@ -169,7 +170,7 @@ def test_a_roster_that_came_to_nothing_is_explained_by_its_size_where_the_votes_
         votes = [resigned(world, vote, entries=world.entries[:size]) for vote in world.votes]
         notes.append(_told(world, [*world.announcements, *votes], Level.NOTED))
     assert notes == [
-        ["NOTED (step 2) 1 clients have every aggregator's vote; a roster has 2..4"],
+        ["NOTED (step 2) every aggregator voted for 1 client; a roster has 2..4"],
         [],
         [],
     ]
@@ -290,6 +291,22 @@ def test_a_session_in_which_nothing_is_signed_makes_the_recorder_suspected(make:
     assert [session.outcome for session in found.sessions] == [Outcome.CERTIFIED, Outcome.UNPLACED]
 
 
+def test_a_session_that_was_only_announced_is_of_this_manifest_without_the_sealing_keys_too(make_world: Any) -> None:
+    """The last file after a kill, without its set-up: the words about the session are filed under the set-up."""
+    world = make_world()
+    world.announce()
+    for said in ([world.request(ANNOUNCE, world.round), *world.announcements], world.announcements[:1]):
+        found = audit(world.manifest, said)
+        assert found.faults == ()
+        assert [session.outcome for session in found.sessions] == [Outcome.UNPLACED]
+        assert "no announcement and sealing keys" in found.sessions[0].findings[0].what
+    forgery = forged(world, world.announcements[0])
+    assert {fault.parties for fault in audit(world.manifest, [forgery]).faults} == {(RECORDER,)}
+    stray = HubCommitment(world.sid, OTHER)
+    assert audit(world.manifest, [world.request(ANNOUNCE, world.round), stray]).faults == ()
+    assert {fault.parties for fault in audit(world.manifest, [forgery, stray]).faults} == {(RECORDER,)}
+
+
 def test_an_aborted_session_tells_its_step_and_blames_nobody(make_world: Any) -> None:
     world = make_world(roster_min=3)
     world.announce()
@@ -301,7 +318,9 @@ def test_an_aborted_session_tells_its_step_and_blames_nobody(make_world: Any) ->
     notices = world.give_up()
     (session,) = audit(world.manifest, [*set_up_of(world), *record_of(world), *notices]).sessions
     assert (session.outcome, session.step, session.faults) == (Outcome.ABORTED, 2, ())
-    assert any("2 clients have every aggregator's vote" in finding.what for finding in session.findings)
+    assert any(
+        "every aggregator voted for 2 clients; a roster has 3..4" in finding.what for finding in session.findings
+    )
     assert sum(finding.level is Level.REFUSED for finding in session.findings) == 3
 
 

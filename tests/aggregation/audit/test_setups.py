@@ -81,7 +81,7 @@ def test_what_is_said_in_a_set_up_of_which_the_record_lacks_a_key_is_not_judged(
     found = audit(world.manifest, record)
     assert found.faults == ()
     assert [session.outcome for session in found.sessions] == [Outcome.UNPLACED]
-    assert any("without the sealing keys that they were made from: 1;" in finding.what for finding in found.findings)
+    assert any("1 set-up without the sealing keys that show the manifest" in finding.what for finding in found.findings)
     (fault,) = audit(world.manifest, record, whole=True).faults  # the whole record of a task has them
     assert (fault.level, fault.parties) == (Level.SUSPECTED, (RECORDER,))
     assert (Level.PROVEN, ("client 3",)) in named(world, [*record, world.offers[1]])
@@ -93,7 +93,7 @@ def test_messages_of_a_set_up_in_which_nothing_verifies_make_the_recorder_suspec
     strange = forged(world, Announcement(OTHER, 2, 0, OTHER))
     (fault,) = audit(world.manifest, [*case.said, strange]).faults
     assert (fault.level, fault.parties) == (Level.SUSPECTED, (RECORDER,))
-    assert "nothing is signed by a party of this manifest: 1, with 1 messages" in fault.what
+    assert "1 set-up in which nothing is signed by a party of this manifest, with 1 message:" in fault.what
 
 
 def test_different_announcements_of_different_aggregators_accuse_nobody(make_world: Any) -> None:

@@ -11,9 +11,12 @@ from audit_records import OTHER, RecordedWorld, as_receipts, faults, forged, pre
 from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit.findings import HUB, RECORDER, Level
 from privateyes.aggregation.messages import (
+    ANNOUNCE,
     CLOSING,
     NO_SESSION,
+    AggregatorKey,
     Agreement,
+    Announcement,
     DeliveryReceipt,
     Header,
     HubCommitment,
@@ -186,8 +189,12 @@ def test_a_roster_to_be_sent_again_that_is_not_the_one_committed_to_is_suspected
     rest = [message for message in task.said if message is not origin]
     for altered in (replace(origin, roster=origin.roster[:-1]), replace(origin, group_check=OTHER)):
         assert suspected(task, [*rest, altered]) == {HUB_OR_RECORDER}
+    nowhere = [*task.said, replace(origin, sid=NO_SESSION)]
+    assert suspected(task, nowhere) == {HUB_OR_RECORDER}
     for sid in (OTHER, NO_SESSION):
-        assert suspected(task, [*task.said, replace(origin, sid=sid)]) == {HUB_OR_RECORDER}
+        found = audit(task.manifest, [*task.said, replace(origin, sid=sid)], whole=True)
+        assert [(fault.level, fault.parties) for fault in found.faults] == [HUB_OR_RECORDER]
+        assert "1 roster to be sent again: not what was committed to" in found.faults[0].what
 
 
 def test_a_roster_of_a_session_in_another_file_is_not_held_against_anybody(task: Any) -> None:
@@ -197,6 +204,37 @@ def test_a_roster_of_a_session_in_another_file_is_not_held_against_anybody(task:
     assert faults(task, [*setup, *last, origin]) == ()
     assert any(isinstance(message, Header) for message in last)
     assert any(isinstance(message, RosterCommitment) for message in last)
+
+
+def repeat_of(task: Any) -> list[Message]:
+    """The file of the repeat: what was said in its session, in order, and nothing of the session before it."""
+    origin = next(message for message in task.said if isinstance(message, Origin))
+    own = [message for message in task.said if getattr(message, "sid", b"") == task.sid]
+    announced = [m for m in task.said if isinstance(m, Announcement) and m.round == task.round]
+    return [task.request(ANNOUNCE, task.round), *announced, origin, *own]
+
+
+@pytest.mark.parametrize("placed", [True, False], ids=["with the set-up", "without"])
+def test_wherever_the_file_of_a_repeat_ends_nobody_is_suspected(task: Any, placed: bool) -> None:
+    """As a kill leaves it: right after the roster, for example, before any header names its session."""
+    setup = [message for message in task.said if isinstance(message, AggregatorKey)] if placed else []
+    said = repeat_of(task)
+    assert isinstance(said[4], Origin)
+    for count in range(1, len(said) + 1):
+        assert faults(task, [*setup, *said[:count]]) == (), said[count - 1]
+    found = audit(task.manifest, [*setup, *said[:5]])
+    (note,) = [finding for finding in found.findings if finding.level is Level.NOTED and "roster" in finding.what]
+    assert note.what == "1 roster to be sent again, not judged: not all the commitments are in this part"
+
+
+def test_of_part_of_the_commitments_none_shows_that_a_roster_to_be_sent_again_is_wrong(task: Any) -> None:
+    """Aggregator 2 committed to another roster as well, and of the first session the record has that word alone."""
+    origin = next(message for message in task.said if isinstance(message, Origin))
+    first = [m for m in task.said if isinstance(m, RosterCommitment) and m.sid == origin.sid]
+    other = resigned(task, first[1], rho=OTHER)
+    assert faults(task, [*repeat_of(task), other]) == ()
+    alone = [resigned(task, word, rho=OTHER) for word in first]
+    assert HUB_OR_RECORDER in suspected(task, [*repeat_of(task), *alone])
 
 
 def test_forged_requests_of_the_hub_are_suspected(task: Any) -> None:

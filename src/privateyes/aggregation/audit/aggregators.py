@@ -24,7 +24,7 @@ from itertools import islice
 from typing import Final
 
 from privateyes.aggregation.audit.evidence import SessionEvidence
-from privateyes.aggregation.audit.findings import Finding, Level, aggregator_party, everyone_of
+from privateyes.aggregation.audit.findings import Finding, Level, aggregator_party, count_of, everyone_of
 from privateyes.aggregation.audit.preimages import Case, Roster, pinned
 from privateyes.aggregation.manifest import Manifest
 from privateyes.aggregation.messages import (
@@ -170,7 +170,7 @@ def rosters(case: Case) -> Iterator[Finding]:
 def _illegal(manifest: Manifest, session: SessionEvidence, roster: Roster) -> Iterator[str]:
     size = len(roster.entries)
     if not manifest.roster_min <= size <= manifest.roster_max:
-        yield f"of {size} clients, outside {manifest.roster_min}..{manifest.roster_max}"
+        yield f"of {count_of(size, 'client')}, outside {manifest.roster_min}..{manifest.roster_max}"
     headers = pinned(session, roster.entries)
     if len({(header.group_check, header.session_key_hash) for header in headers}) > 1:
         yield "whose clients hold different group keys"
@@ -199,7 +199,8 @@ def repeats(cases: Mapping[bytes, Case]) -> Iterator[Finding]:
                     continue
                 for number in sorted(signers & others):
                     text = (
-                        f"had the updates of session {origin.hex()[:8]} sent again to other clients, in {sid.hex()[:8]}"
+                        f"had the updates of the session with the id {origin.hex()[:8]} sent again to other clients, "
+                        f"in the one with the id {sid.hex()[:8]}"
                     )
                     yield Finding(Level.PROVEN, "step 3", text, (aggregator_party(number),))
 

@@ -6,29 +6,48 @@ The record of a task holds every session that was announced. What shows that one
 updates are those of an earlier session. The recorder left that session out, or lost it.
 
 *The training state.* The state that clients submit from changes by an accepted result alone. Of the clients that
-submitted to a session at least one is honest if they are more than the manifest assumes corrupt; so a state that is new
-in a set-up follows from a certified session before it, or from a late result of another set-up. (Ids of different
-set-ups cannot be compared. In public mode the id of the pinned initial state is known, and every other state follows
-from a certified session.) Where every roster holds every client, at most one change comes from another set-up: nobody
-submits afresh from a state from which an opened session began. Otherwise clients that sat out may bring about more.
+submitted to a session at least one is honest if they are more than the manifest assumes corrupt. A state names the
+session whose result led to it, so a certified session leads to one state. Two counts follow, for every set-up and up to
+each of its rounds:
 
-*A gap in the numbers*: rounds of a set-up only increase. A hub may skip numbers, and a process that dies may announce a
-round and not write it down; so a gap is told as missing and held against nobody. Labels of set-ups order nothing; a gap
-in them is told too.
+- The state that a set-up begins from is no change: it was reached before. Every further one follows from a certified
+  session before it in the same set-up, or from a late result of another set-up. Where every roster holds every client,
+  late results are of one session, or of it and those that send its updates again: nobody submits afresh from a state
+  from which an opened session began, so before the set-up nobody submitted from where a late result leads. Otherwise
+  clients that sat out may bring about more.
+- In public mode the id of the pinned initial state is known. Every other state, the one that the set-up begins from
+  too, follows from a certified session, wherever that one ran.
 
-What was announced last, or first, and is left out leaves no trace, unless a later word speaks of it.
+Ids of different set-ups cannot be compared. In sealed mode the initial state is not known by its id either, so the
+first count stands alone there.
+
+*A gap in the numbers*: the sessions of a set-up are numbered by their rounds, from 0 on. Whoever writes down what the
+hub asks for before it goes out has a word on every number that the hub used, whatever is killed; so a gap makes the
+record incomplete. It is held against nobody all the same, since a hub may skip numbers. Labels of set-ups order
+nothing, and set-ups that were not finished leave gaps in them: these are told, no more.
+
+What was announced last, and is left out, leaves no trace unless a later word speaks of it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
 from privateyes.aggregation.audit.evidence import Evidence, SessionEvidence, SetupEvidence, signed_by_all
-from privateyes.aggregation.audit.findings import RECORDER, Finding, Level, aggregator_party
+from privateyes.aggregation.audit.findings import RECORDER, Finding, Level, aggregator_party, count_of
 from privateyes.aggregation.audit.preimages import Case
-from privateyes.aggregation.messages import NO_SESSION, OPENED, Closing, Header, RosterCommitment
+from privateyes.aggregation.messages import (
+    ANNOUNCE,
+    NO_SESSION,
+    OPENED,
+    Closing,
+    Header,
+    HubRequest,
+    RosterCommitment,
+)
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
 
@@ -63,12 +82,14 @@ def chain(evidence: Evidence, cases: Mapping[bytes, Case], certified: Collection
     for case in cases.values():
         if case.session.setup is not None and not case.session.is_empty:
             by_setup[case.session.setup.id].append(case.session)
+    # A result that is late in some set-up is of one of these chains.
+    firsts = Counter(_first_of(cases[sid]) for sid in certified)
+    longest = max(firsts.values(), default=0)
     for setup in evidence.placed:
         sessions = sorted(by_setup[setup.id], key=lambda session: (session.round, session.sid))
         elsewhere = len(certified) - sum(session.sid in certified for session in sessions)
-        late = min(elsewhere, 1) if evidence.manifest.is_fixed_cohort else elsewhere
-        yield from _rounds(setup, sessions)
-        yield from _states(evidence, setup, sessions, certified, late)
+        late = min(elsewhere, longest) if evidence.manifest.is_fixed_cohort else elsewhere
+        yield from _states(evidence, setup, sessions, certified, (elsewhere, late))
     yield from _labels(evidence)
 
 
@@ -76,32 +97,55 @@ def _repeated_sessions(evidence: Evidence, cases: Mapping[bytes, Case]) -> Itera
     """Sessions whose updates were sent again, with a roster that all aggregators signed: those were announced."""
     missing = set()
     for case in cases.values():
-        words = ((word.aggregator, word.rho) for word in case.session.signed.all_of(RosterCommitment))
-        for rho in signed_by_all(case.manifest, words):
-            roster = case.known.rosters.get(rho)
-            origin = NO_SESSION if roster is None else case.origin_of(roster)
+        for origin in _origins(case):
             first = evidence.sessions.get(origin)
-            if origin != NO_SESSION and (first is None or first.is_empty):
+            if first is None or first.is_empty:
                 missing.add(origin)
     for origin in sorted(missing):
-        text = f"session {origin.hex()[:8]}, whose updates were sent again, is left out"
+        text = f"the session with the id {origin.hex()[:8]}, whose updates were sent again, is left out"
         yield Finding(Level.SUSPECTED, "record", text, (RECORDER,))
 
 
-def _rounds(setup: SetupEvidence, sessions: Sequence[SessionEvidence]) -> Iterator[Finding]:
-    numbers = sorted({session.round for session in sessions if session.round is not None})
-    gaps = [(before + 1, after - 1) for before, after in pairwise([-1, *numbers]) if after > before + 1]
-    if gaps:
-        text = (
-            f"rounds {_intervals(gaps)} of {setup.name}: the hub may have skipped these numbers, or the sessions were "
-            "left out"
-        )
+def _origins(case: Case) -> Iterator[bytes]:
+    """Earlier sessions that the rosters name which all aggregators signed."""
+    words = ((word.aggregator, word.rho) for word in case.session.signed.all_of(RosterCommitment))
+    for rho in signed_by_all(case.manifest, words):
+        roster = case.known.rosters.get(rho)
+        origin = NO_SESSION if roster is None else case.origin_of(roster)
+        if origin != NO_SESSION:
+            yield origin
+
+
+def _first_of(case: Case) -> bytes:
+    """The first session of a session's chain."""
+    return next(_origins(case), case.session.sid)
+
+
+def gaps_in_numbers(evidence: Evidence) -> Iterator[Finding]:
+    """Sessions of a whole task's record by their numbers: those of which it has no word, though it has later ones."""
+    heard: dict[bytes, set[int]] = {setup.id: set() for setup in evidence.placed}
+    for session in evidence.judged:
+        if session.place is not None and not session.is_empty:
+            heard[session.place.setup].add(session.place.round)
+    for setup in evidence.placed:
+        asked = {request.round for request in setup.signed.all_of(HubRequest) if request.action == ANNOUNCE}
+        numbers = sorted(heard[setup.id] | asked)
+        gaps = [(before + 1, after - 1) for before, after in pairwise([-1, *numbers]) if after > before + 1]
+        if not gaps:
+            continue
+        if len(gaps) == 1 and gaps[0][0] == gaps[0][1]:
+            text = f"session {gaps[0][0]} of {setup.name}: it was left out or lost, or the hub skipped this number"
+        else:
+            text = (
+                f"sessions {_intervals(gaps)} of {setup.name}: they were left out or lost, or the hub skipped these "
+                "numbers"
+            )
         yield Finding(Level.MISSING, "record", text)
 
 
 def _intervals(gaps: Sequence[tuple[int, int]]) -> str:
     shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in gaps[:_MOST_GAPS])
-    return shown + (f" and {len(gaps) - _MOST_GAPS} more gaps" if len(gaps) > _MOST_GAPS else "")
+    return shown + (f" and {count_of(len(gaps) - _MOST_GAPS, 'more gap')}" if len(gaps) > _MOST_GAPS else "")
 
 
 def _states(
@@ -109,38 +153,43 @@ def _states(
     setup: SetupEvidence,
     sessions: Sequence[SessionEvidence],
     certified: Collection[bytes],
-    late: int,
+    others: tuple[int, int],
 ) -> Iterator[Finding]:
     """Training states, by round, against the certified sessions that lead from one to the next.
 
     Args:
-        late: how many changes may come from other set-ups.
+        others: how many sessions of other set-ups are certified, and how many of their results may come late to this
+            one.
     """
     manifest = evidence.manifest
-    seen: set[bytes] = set()
+    elsewhere, late = others
+    initial = None
     if not manifest.sealed:
-        seen.add(digest(Label.PUBLIC_STATE_ID, Role.ALL, setup.id, manifest.initial_state))
-    unexplained = -late
+        initial = digest(Label.PUBLIC_STATE_ID, Role.ALL, setup.id, manifest.initial_state)
+    seen: set[bytes] = set()
+    explained = 0  # states: by certified sessions of this set-up, or told already
     before: SessionEvidence | None = None
     for session in sessions:
         state, held = _state_of(session), len(session.signed.of(Header)) > manifest.corrupt_clients
         if held and before is not None and before.sid in certified and _state_of(before) == state:
             text = (
-                f"round {session.round} of {setup.name} begins from the same training state as round {before.round}, "
-                "whose result was certified: clients did not accept it, or not yet"
+                f"session {session.round} of {setup.name} begins from the same training state as session "
+                f"{before.round}, whose result was certified: clients did not accept it, or not yet"
             )
             yield Finding(Level.NOTED, "record", text)
-        if held and state not in seen:
-            unexplained += bool(seen)
+        if held:
             seen.add(state)
+        unexplained = len(seen) - 1 - late - explained
+        if initial is not None:
+            unexplained = max(unexplained, len(seen) - (initial in seen) - elsewhere - explained)
         if unexplained > 0:
-            unexplained = 0
+            explained += unexplained
             text = (
-                f"a certified session before round {session.round} of {setup.name}, which begins from a training "
+                f"a certified session before session {session.round} of {setup.name}, which begins from a training "
                 "state that no session in the record leads to: it was left out or lost"
             )
             yield Finding(Level.SUSPECTED, "record", text, (RECORDER,))
-        unexplained -= session.sid in certified
+        explained += session.sid in certified
         before = session if held or session.sid in certified else before
 
 
@@ -152,5 +201,5 @@ def _labels(evidence: Evidence) -> Iterator[Finding]:
     labels = sorted({setup.epoch for setup in evidence.placed if setup.epoch is not None})
     gaps = [(before + 1, after - 1) for before, after in pairwise(labels) if after > before + 1]
     if gaps:
-        text = f"set-ups with epoch labels {_intervals(gaps)}: labels order nothing, or those set-ups were left out"
+        text = f"set-ups with epoch labels {_intervals(gaps)}: nobody used these labels, or the set-ups were left out"
         yield Finding(Level.MISSING, "record", text)

@@ -192,6 +192,7 @@ class Evidence:
         offers: the aggregators' verified sealing keys, of all set-ups.
         setups: by id, of every set-up that a message names.
         sessions: by sid.
+        spoken_of: the ids of sessions that a verified announcement or request names.
         origins: rosters of sessions that are sent again; unsigned.
         set_aside: how many sealing keys did not verify.
         messages: how many distinct messages were looked at.
@@ -202,6 +203,7 @@ class Evidence:
     offers: Statements = field(default_factory=Statements)
     setups: dict[bytes, SetupEvidence] = field(default_factory=dict)
     sessions: dict[bytes, SessionEvidence] = field(default_factory=dict)
+    spoken_of: set[bytes] = field(default_factory=set)
     origins: list[Origin] = field(default_factory=list)
     set_aside: Counter[tuple[str, str]] = field(default_factory=Counter)
     messages: int = 0
@@ -280,6 +282,8 @@ def _add_of_setup(evidence: Evidence, message: OfSetup, places: dict[bytes, Plac
         place = Place(setup.id, message.round, message.state_id)
         sid = session_id(*place)
         places[sid] = place
+        if verified:
+            evidence.spoken_of.add(sid)
         if verified and isinstance(message, Announcement):
             evidence.sessions.setdefault(sid, SessionEvidence(sid)).announced_by.add(message.aggregator)
 

@@ -122,12 +122,15 @@ class Audit:
         findings: what concerns no single session: set-ups, what spans several sessions, the record as a whole.
         messages: how many distinct messages were looked at.
         verified: how many of them are signed, and verify.
+        is_complete: whether a record that is said to be a whole task's has a word on every session's number up to the
+            last; always of a part.
     """
 
     sessions: tuple[SessionAudit, ...]
     findings: tuple[Finding, ...]
     messages: int
     verified: int
+    is_complete: bool = True
 
     @property
     def faults(self) -> tuple[Finding, ...]:
@@ -177,6 +180,11 @@ def strongest_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Each finding once, by level and step."""
     order = list(Level)
     return tuple(sorted(dict.fromkeys(findings), key=lambda finding: (order.index(finding.level), finding.step)))
+
+
+def count_of(number: int, thing: str) -> str:
+    """``1 roster``, ``2 rosters``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def joined(parties: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from privateyes.aggregation.audit.aggregators import (
     repeats,
     rosters,
 )
-from privateyes.aggregation.audit.chain import chain, left_out
+from privateyes.aggregation.audit.chain import chain, gaps_in_numbers, left_out
 from privateyes.aggregation.audit.clients import disclosures, headers, keys_of_setups, nonces
 from privateyes.aggregation.audit.commitments import agreements, copied_commitments, openings, openings_fit
 from privateyes.aggregation.audit.deliveries import look_at_deliveries
@@ -30,6 +30,7 @@ from privateyes.aggregation.audit.findings import (
     Level,
     Outcome,
     SessionAudit,
+    count_of,
     everyone_of,
     strongest_first,
 )
@@ -92,17 +93,18 @@ def audit(manifest: Manifest, messages: Iterable[Message], whole: bool = False) 
         for session in sorted(evidence.judged, key=lambda session: session.sid)
     }
     sessions = [
-        _of_session(cases[session.sid], whole) if session.is_judged else _not_judged(session, whole)
+        _of_session(cases[session.sid], whole) if session.is_judged else _not_judged(evidence, session, whole)
         for session in evidence.sessions.values()
     ]
     findings = list(_of_no_session(evidence, cases, whole))
+    gaps = list(gaps_in_numbers(evidence)) if whole else []
     if whole:
         certified = {found.sid for found in sessions if found.outcome.is_certified}
-        findings += chain(evidence, cases, certified)
+        findings += [*chain(evidence, cases, certified), *gaps]
     sessions.sort(
         key=lambda found: (found.epoch is None, found.epoch or 0, found.setup or b"", found.round or 0, found.sid)
     )
-    return Audit(tuple(sessions), strongest_first(findings), evidence.messages, evidence.verified)
+    return Audit(tuple(sessions), strongest_first(findings), evidence.messages, evidence.verified, not gaps)
 
 
 def _of_no_session(evidence: Evidence, cases: dict[bytes, Case], whole: bool) -> Iterator[Finding]:
@@ -116,11 +118,12 @@ def _of_no_session(evidence: Evidence, cases: dict[bytes, Case], whole: bool) ->
     yield from nonces(evidence)
     yield from keys_of_setups(evidence)
     yield from repeats(cases)
-    yield from origins(evidence)
+    yield from origins(evidence, whole)
 
 
-def _not_judged(session: SessionEvidence, whole: bool) -> SessionAudit:
-    if session.signed.count:
+def _not_judged(evidence: Evidence, session: SessionEvidence, whole: bool) -> SessionAudit:
+    """Parties of this manifest spoke in it, or of it; an honest record that ends early may hold no more than that."""
+    if session.signed.count or session.sid in evidence.spoken_of:
         text = (
             "of another task or manifest, or forged: no announcement and sealing keys in the record show that this "
             "session id was made from the pinned manifest"
@@ -263,5 +266,6 @@ def _small_roster(case: Case) -> Iterator[Finding]:
         return
     size = len(intersect([vote.entries for vote in votes.values()]))
     if not manifest.roster_min <= size <= manifest.roster_max:
-        text = f"{size} clients have every aggregator's vote; a roster has {manifest.roster_min}..{manifest.roster_max}"
+        voted_for = f"every aggregator voted for {count_of(size, 'client')}"
+        text = f"{voted_for}; a roster has {manifest.roster_min}..{manifest.roster_max}"
         yield Finding(Level.NOTED, "step 2", text)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from privateyes.aggregation.audit.evidence import Evidence, SetupEvidence, is_possible
-from privateyes.aggregation.audit.findings import RECORDER, Finding, Level, aggregator_party, client_party
+from privateyes.aggregation.audit.findings import RECORDER, Finding, Level, aggregator_party, client_party, count_of
 from privateyes.aggregation.messages import (
     AggregatorKey,
     Announcement,
@@ -63,12 +63,14 @@ def announcements(setup: SetupEvidence) -> Iterator[Finding]:
             by_round.setdefault(word.round, set()).add(word.state_id)
             states.setdefault(word.round, set()).add(word.state_id)
         for round_number in sorted(round_number for round_number, found in by_round.items() if len(found) > 1):
-            text = f"announced round {round_number} of {setup.name} from {len(by_round[round_number])} different states"
+            text = (
+                f"announced session {round_number} of {setup.name} from {len(by_round[round_number])} different states"
+            )
             yield Finding(Level.PROVEN, "step 0", text, (aggregator_party(number),))
     for round_number in sorted(round_number for round_number, found in states.items() if len(found) > 1):
         text = (
-            f"round {round_number} of {setup.name} was announced from different states, so from different sessions; "
-            "each aggregator signs the state that the hub names"
+            f"session {round_number} of {setup.name} was announced from different states, so it is several; each "
+            "aggregator signs the state that the hub names"
         )
         yield Finding(Level.NOTED, "step 0", text)
 
@@ -116,15 +118,15 @@ def unplaced(evidence: Evidence, whole: bool) -> Iterator[Finding]:
             altered[setup.id] = setup.set_aside.total()
     if count:
         text = (
-            f"set-ups without the sealing keys that they were made from: {count}; of another task or manifest, or those"
-            " keys are left out: not judged"
+            f"{count_of(count, 'set-up')} without the sealing keys that show the manifest: of another task, or the "
+            "keys are left out; not judged"
         )
         yield (
             Finding(Level.SUSPECTED, "set-up 2", text, (RECORDER,)) if whole else Finding(Level.NOTED, "set-up 2", text)
         )
     if altered:
         text = (
-            f"set-ups in which nothing is signed by a party of this manifest: {len(altered)}, with {altered.total()} "
-            "messages; altered, forged, or of another task"
+            f"{count_of(len(altered), 'set-up')} in which nothing is signed by a party of this manifest, with "
+            f"{count_of(altered.total(), 'message')}: altered, forged, or of another task"
         )
         yield Finding(Level.SUSPECTED, "set-up 2", text, (RECORDER,))

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from privateyes.aggregation.audit.evidence import Evidence
-from privateyes.aggregation.audit.findings import HUB, RECORDER, Finding, Level
+from privateyes.aggregation.audit.findings import HUB, RECORDER, Finding, Level, count_of
 from privateyes.aggregation.audit.preimages import Case
 from privateyes.aggregation.messages import NO_SESSION, Agreement, Header, ResultSignature, RosterCommitment, Vote
 from privateyes.aggregation.result import Check
@@ -73,17 +73,32 @@ def deliveries(case: Case) -> Iterator[Finding]:
             yield Finding(Level.SUSPECTED, "step 5", f"set aside: {text}", (HUB, RECORDER))
 
 
-def origins(evidence: Evidence) -> Iterator[Finding]:
-    """Rosters to be sent again: each belongs to a session that a header names, and is the one committed to there."""
+def origins(evidence: Evidence, whole: bool) -> Iterator[Finding]:
+    """Rosters to be sent again: each belongs to a session that a header names, and is the one committed to there.
+
+    The hub lists a roster before anybody answers, and the first session may stand in another file: so what a part of a
+    record lacks is noted alone. There a roster is wrong only if every aggregator committed to others: those of some
+    may be false ones, but not those of all. In the whole record the first session is there, with all that was signed.
+    """
     named = {
-        word.origin for session in evidence.judged for word in session.signed.all_of(Header)
+        word.origin for session in evidence.sessions.values() for word in session.signed.all_of(Header)
     } - {NO_SESSION}  # fmt: skip
-    wrong = 0
+    wrong = unknown = 0
     for origin in evidence.origins:
         first = evidence.sessions.get(origin.sid)
-        signed = set() if first is None else {word.rho for word in first.signed.all_of(RosterCommitment)}
+        committed = {} if first is None else first.signed.of(RosterCommitment)
         rho = roster_digest(origin.sid, origin.group_check, origin.roster)
-        wrong += rho not in signed if signed else origin.sid not in named
+        if rho in {word.rho for words in committed.values() for word in words}:
+            continue
+        if committed.keys() >= set(evidence.manifest.aggregator_numbers) or origin.sid == NO_SESSION:
+            wrong += 1
+        elif whole:
+            wrong += bool(committed) or origin.sid not in named
+        else:
+            unknown += 1
     if wrong:
-        text = f"rosters to be sent again that are not the ones committed to, or of no session here: {wrong}"
+        text = f"{count_of(wrong, 'roster')} to be sent again: not what was committed to, or of no session here"
         yield Finding(Level.SUSPECTED, "step 1", text, (HUB, RECORDER))
+    if unknown:
+        text = f"{count_of(unknown, 'roster')} to be sent again, not judged: not all the commitments are in this part"
+        yield Finding(Level.NOTED, "step 1", text)
