@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich import box
@@ -12,12 +12,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from privateyes.cli.console import make_console
-from privateyes.experiments.clean import Remnant
 from privateyes.experiments.clipping import told_of_clipping
-from privateyes.experiments.evaluate import Evaluation
 from privateyes.experiments.learned import PARTIES
-from privateyes.tasks.gaze.check import CheckReport
 from privateyes.tasks.gaze.units import UNITS, Unit, unit_of
+
+if TYPE_CHECKING:  # every command prints, and none needs all of this
+    from privateyes.experiments.clean import Remnant
+    from privateyes.experiments.evaluate import Evaluation
+    from privateyes.tasks.gaze.check import CheckReport
 
 _MISSING = "-"
 

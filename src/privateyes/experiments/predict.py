@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from privateyes.tasks.gaze.angles import angles_from_vectors
 from privateyes.tasks.gaze.camera import ASSUMED_VIEW_DEG, Camera, assumed_camera
 from privateyes.tasks.gaze.normalisation import LabelConvention, VirtualCamera
 from privateyes.tasks.gaze.predict.estimator import Estimator
-from privateyes.tasks.gaze.predict.frames import View, find_views
 from privateyes.tasks.gaze.predict.landmarker import Landmarker
 from privateyes.tasks.gaze.predict.overlay import draw_on_eye, draw_on_frame, draw_text_on, write_picture
 from privateyes.tasks.gaze.predict.poses import Eye, PoseSource
@@ -36,6 +35,9 @@ from privateyes.tasks.gaze.predict.sources import (
     picture_batches,
 )
 from privateyes.tasks.gaze.prepare.pictures import colour_pixels
+
+if TYPE_CHECKING:
+    from privateyes.tasks.gaze.predict.frames import View
 
 Value = str | float
 # Labels of these data sets follow the original normalisation; all others are rotated only.
@@ -195,6 +197,8 @@ def _predict_frame(
     convention: LabelConvention,
     overlay: Path | None,
 ) -> list[tuple[Value, ...]]:
+    from privateyes.tasks.gaze.predict.frames import find_views  # with scipy, which normalised eyes do not need
+
     camera = settings.camera or assumed_camera(*frame.shape[:2])
     camera.refuse_other_frame(*frame.shape[:2])
     landmarks = settings.landmarker.landmarks(frame)
