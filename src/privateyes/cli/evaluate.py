@@ -33,8 +33,11 @@ def command(
 
     Example: privateyes evaluate runs/demo --data others.h5 --persons s10,s11
     """
+    from privateyes.cli.counting import choose_counter
     from privateyes.cli.tables import print_evaluation
     from privateyes.experiments.evaluate import evaluate_run
 
     names = None if persons is None else [name.strip() for name in persons.split(",") if name.strip()]
-    print_evaluation(evaluate_run(run, way, fold, data, names))
+    with choose_counter("persons tested") as tell:
+        evaluation = evaluate_run(run, way, fold, data, names, tell)
+    print_evaluation(evaluation)

@@ -17,6 +17,7 @@ from privateyes.errors import ConfigError, DataError
 from privateyes.files import write_atomically
 from privateyes.tasks.gaze.angles import angles_from_vectors
 from privateyes.tasks.gaze.camera import ASSUMED_VIEW_DEG, Camera, assumed_camera
+from privateyes.tasks.gaze.counts import Tell, tell_nobody
 from privateyes.tasks.gaze.normalisation import LabelConvention, VirtualCamera
 from privateyes.tasks.gaze.predict.estimator import Estimator
 from privateyes.tasks.gaze.predict.landmarker import Landmarker
@@ -85,7 +86,12 @@ class FrameSettings:
 
 
 def predict_pictures(
-    estimator: Estimator, target: Path, poses: PoseSource, eye: Eye = "left", overlay: Path | None = None
+    estimator: Estimator,
+    target: Path,
+    poses: PoseSource,
+    eye: Eye = "left",
+    overlay: Path | None = None,
+    tell: Tell = tell_nobody,
 ) -> Predictions:
     """Estimate gaze in pictures of normalised eyes, or in a data file of the project's layout.
 
@@ -96,6 +102,7 @@ def predict_pictures(
         eye: what pictures show where the table of poses does not say it. Right eyes are mirrored for the model, and the
             result is mirrored back. Those of data files are stored mirrored, and so are their results.
         overlay: a folder for pictures with arrows.
+        tell: is told how many pictures are done, and of how many; 0 where that is not known.
 
     Raises:
         DataError: nothing could be used.
@@ -109,7 +116,9 @@ def predict_pictures(
         batches = picture_batches(target, facts, poses, eye, skips)
     columns = ("image", "eye", "pitch_deg", "yaw_deg") if facts.label == "gaze" else ("image", "eye", "x_cm", "y_cm")
     rows: list[tuple[Value, ...]] = []
+    total = 0 if is_data_file(target) else len(find_pictures(target))
     for batch in batches:
+        tell(len(rows) + len(skips.found), total)
         estimated = estimate(estimator, batch)
         shown = np.rad2deg(estimated) if facts.label == "gaze" else estimated
         rows += [
@@ -124,7 +133,11 @@ def predict_pictures(
 
 
 def predict_frames(
-    estimator: Estimator, target: Path, settings: FrameSettings, overlay: Path | None = None
+    estimator: Estimator,
+    target: Path,
+    settings: FrameSettings,
+    overlay: Path | None = None,
+    tell: Tell = tell_nobody,
 ) -> Predictions:
     """Estimate gaze in pictures of a camera: faces, heads, normalised views, and back to the camera.
 
@@ -133,6 +146,7 @@ def predict_frames(
         target: a picture or a folder of pictures.
         settings: how to read them.
         overlay: a folder for frames with arrows.
+        tell: is told how many pictures are done, and of how many.
 
     Returns:
         For each eye (or face) the gaze in the camera's frame, as angles in degrees and as a unit vector, the place it
@@ -151,7 +165,8 @@ def predict_frames(
     paths = find_pictures(target)
     skips = Skips(strict=target.is_file())
     rows: list[tuple[Value, ...]] = []
-    for path in paths:
+    for done, path in enumerate(paths):
+        tell(done, len(paths))
         name = path.relative_to(target).as_posix() if path != target else path.name
         try:
             frame = colour_pixels(load_picture(path))

@@ -19,10 +19,12 @@ def command(
 
     Example: privateyes data render eyes.h5 --persons 9 --images 300 --seed 1 --sheets sheets
     """
+    from privateyes.cli.counting import choose_counter
     from privateyes.experiments.datafiles import draw_sheets, render_file
     from privateyes.tasks.gaze.dataset import list_persons
 
-    render_file(out, persons, images, seed)
+    with choose_counter("persons rendered") as tell:
+        render_file(out, persons, images, seed, tell)
     people = "1 person" if persons == 1 else f"{persons} persons"
     each = "1 image" if images == 1 else f"{images} images"
     typer.echo(f"{out}: {people} with {each} each")
