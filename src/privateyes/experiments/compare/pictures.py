@@ -185,6 +185,7 @@ def _curves(results: Mapping[str, Any], theme: Theme) -> Figure:
                 color=theme.of(look),
                 linewidth=look.line_width * 0.75 if turn is None else _TURN_WIDTH,
                 alpha=0.6 if broad else 1.0,
+                zorder=3 - look.line_width / 10,  # broad lines below narrow ones
                 linestyle=(0.0, _dashes(look)) if turn is None else _in_turn(turn),
                 label=entry["way"] if against == "round" else None,
             )
