@@ -115,7 +115,9 @@ WAYS = '["centralised", "local", "federated", "adaptive", "private"]'
 def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """p02 is the validation person; the errors follow from the round alone."""
 
-    def errors(pool: object, task: object, true: dict[str, object], checkpoint: Checkpoint) -> dict[str, float]:
+    def errors(
+        way: str, context: object, task: object, true: dict[str, object], checkpoint: Checkpoint
+    ) -> dict[str, float]:
         index = checkpoint.round - 1
         return {person: (VALIDATION if person == "p02" else TEST)[index] for person in true}
 

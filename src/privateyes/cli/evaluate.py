@@ -16,7 +16,7 @@ def command(
         Path | None,
         typer.Option(
             metavar="FILE.h5",
-            help=r"Other data, of which every image is tested. \[default: the run's own, with its data.image_limit]",
+            help=r"Other data, of which every image is tested. \[default: the run's own]",
         ),
     ] = None,
     persons: Annotated[
