@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 import privateyes
+from privateyes.encoding.clips import ClipPlan
 from privateyes.engines.local.session import LocalInput
 from privateyes.federation.rounds import ClientUpdate
 from privateyes.training.local import LocalRound
@@ -27,6 +28,8 @@ from privateyes.training.local import LocalRound
 # Scripts of the MPC engine's own environment, which import what is not installed here; and invented people.
 ELSEWHERE = "privateyes.engines.mpc.inside."
 OPEN = ("privateyes.tasks.gaze.synthetic.",)
+# What some modules import for type checkers alone, to start up quickly.
+FOR_CHECKERS = {"ClipPlan": ClipPlan}
 ARRAYS = {np.ndarray, torch.Tensor, memoryview, bytearray}
 SECRETS = ("key", "secret", "salt", "seed", "mask", "content")
 PUBLIC = ("public_key", "hub_key")
@@ -53,7 +56,7 @@ def _kinds(hint: object) -> Iterator[object]:
 
 def shown(kind: type) -> list[str]:
     """The private fields that a data class's repr shows."""
-    hints, found = typing.get_type_hints(kind), []
+    hints, found = typing.get_type_hints(kind, localns=FOR_CHECKERS), []
     for field in dataclasses.fields(kind):
         kinds = set(_kinds(hints[field.name]))
         is_secret = bytes in kinds and field.name.endswith(SECRETS) and field.name not in PUBLIC

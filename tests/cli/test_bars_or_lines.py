@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -47,3 +48,17 @@ def test_names_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     with mpc_tables.choose_mpc_observer() as observer:
         observer.step_done("p[/0]", 1, 2)
     assert "mpc p[/0]" in written.getvalue()
+
+
+def test_lines_are_woken_where_nothing_is_heard_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken = threading.Event()
+
+    class Observer:
+        def __init__(self, _: Console) -> None: ...
+        def beat(self) -> None:
+            woken.set()
+
+    monkeypatch.setattr(bars_or_lines, "_BEAT_S", 0.01)
+    with bars_or_lines.bars_or_lines(lambda progress: progress, Observer, ()):  # type: ignore[arg-type,return-value]
+        assert woken.wait(10)
+    assert not any(thread.name == "privateyes-progress" for thread in threading.enumerate())

@@ -72,7 +72,7 @@ def test_help_breaks_no_line_where_80_columns_hold_the_next_word(
             assert len(f"{line} {following.split()[0]}") > 78, (line, following)
 
 
-@pytest.mark.parametrize("command", [path for path in LEAVES if path != ("task", "mirror")], ids=" ".join)
+@pytest.mark.parametrize("command", LEAVES, ids=" ".join)
 def test_the_help_of_every_command_lists_its_exit_codes(
     call: Call, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +247,7 @@ def test_a_second_sigterm_ends_the_process_at_once() -> None:
     ("command", "words"),
     [
         ("train", ["place of [data]", "[default: runs/<name>]"]),
-        ("evaluate", ["[default: the run's own, with its data.image_limit]"]),
+        ("evaluate", ["[default: the run's own]"]),
     ],
 )
 def test_words_in_brackets_are_no_markup(call: Call, command: str, words: list[str]) -> None:

@@ -4,9 +4,11 @@ import io
 import re
 from typing import Any
 
+import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
+from privateyes.cli import pace
 from privateyes.cli.progress import Bars, PlainLines
 from privateyes.experiments.run import Observer
 
@@ -98,7 +100,7 @@ def test_a_bar_keeps_the_last_known_error() -> None:
         shown = []
         for line in ({"round": 1}, {"round": 2, "mean_error": 4.567}, {"round": 3}):
             bars.round_done({"fold": "all", "way": "federated", **line})
-            shown.append((progress.tasks[0].completed, progress.tasks[0].fields["error"]))
+            shown.append((progress.tasks[-1].completed, progress.tasks[-1].fields["error"]))
     assert shown == [(1, ""), (2, "4.57°"), (3, "4.57°")]
 
 
@@ -113,3 +115,42 @@ def test_names_are_no_markup() -> None:
         observer.way_started("p[/1]", "local", 0, 1)
     assert "runs/[/0]" in bars.getvalue()
     assert "local without p[/1]" in bars.getvalue()
+
+
+def test_plain_lines_tell_once_a_minute_where_a_run_is_and_how_long_it_will_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(pace, "perf_counter", lambda: now[0])
+    text = io.StringIO()
+    lines = PlainLines(Console(file=text))
+    now[0] += 61
+    lines.beat()
+    lines.planned(30, 0)
+    lines.way_started("all", "federated", 0, 15)
+    for number in (1, 2, 3):
+        now[0] += 25
+        lines.round_done({"fold": "all", "way": "federated", "round": number})
+    now[0] += 30
+    lines.beat()
+    now[0] += 31
+    lines.beat()  # a round that takes long is no reason for silence
+    assert text.getvalue().splitlines() == [
+        "preparing, for 1 min",
+        "federated: 15 rounds",
+        "federated: 3 of 15 rounds done; about 11 min left",
+        "federated: 3 of 15 rounds done; about 20 min left",
+    ]
+
+
+def test_a_bar_over_all_ways_moves_with_every_round_and_skips_what_is_left_out() -> None:
+    with Progress(console=Console(file=io.StringIO(), force_terminal=True)) as progress:
+        bars = Bars(progress)
+        assert [(task.description, task.total) for task in progress.tasks] == [("preparing", None)]
+        bars.planned(30, 4)
+        bars.way_started("all", "federated", 4, 15)
+        bars.round_done({"fold": "all", "way": "federated", "round": 5})
+        whole = progress.tasks[0]
+        assert (whole.description, whole.completed, whole.total) == ("all ways", 5, 30)
+        bars.way_finished("all", "federated")  # it stopped early
+        assert whole.completed == 15

@@ -21,6 +21,9 @@ class Listener:
     def note(self, text: str) -> None:
         self.told.append(("note", text))
 
+    def planned(self, rounds: int, done: int) -> None:
+        self.told.append(("planned", rounds, done))
+
     def way_started(self, fold: str, way: str, done: int, rounds: int) -> None:
         self.told.append(("started", fold, way, done, rounds))
 

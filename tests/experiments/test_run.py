@@ -68,6 +68,7 @@ def test_every_round_has_its_line(finished_run: Path) -> None:
 def test_the_observer_hears_how_it_goes(small_spec: Make, tmp_path: Path, listener: Any) -> None:
     run_experiment(small_spec(), tmp_path / "run", listener)
     assert listener.told == [
+        ("planned", 2, 0),
         ("started", "all", "federated", 0, 2),
         ("round", "all", "federated", 1),
         ("round", "all", "federated", 2),

@@ -64,6 +64,7 @@ def command(
     Example: privateyes calibrate runs/demo --method offset --persons r06 --eyes halves
     """
     from privateyes.cli.calibration_table import print_calibration
+    from privateyes.cli.counting import choose_counter
     from privateyes.experiments.calibrate import calibrate_run, chosen_settings, write_calibration
 
     settings = chosen_settings(
@@ -75,5 +76,6 @@ def command(
         draws=draws,
     )
     names = None if persons is None else [name.strip() for name in persons.split(",") if name.strip()]
-    report = calibrate_run(run, settings, way, fold, names)
+    with choose_counter("persons calibrated") as tell:
+        report = calibrate_run(run, settings, way, fold, names, tell)
     print_calibration(report, write_calibration(run, report))

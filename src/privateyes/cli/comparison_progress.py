@@ -37,7 +37,7 @@ class Bars:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._whole: TaskID | None = None
+        self._whole = progress.add_task("preparing", total=None, state="")
         self._bars: dict[str, TaskID] = {}
         self._mpc: dict[str, TaskID] = {}
         self._left: dict[str, int] = {}
@@ -51,6 +51,7 @@ class Bars:
     def planned(self, runs: int, finished: int, rounds: int, rounds_done: int) -> None:
         """The bar over everything."""
         self._counts = [runs, finished, 0]
+        self._progress.remove_task(self._whole)
         self._whole = self._progress.add_task("all runs", total=rounds, completed=rounds_done, state=self._state())
 
     def run_started(self, name: str, rounds: int) -> None:
@@ -66,8 +67,7 @@ class Bars:
         state = way + self._errors.get((name, way), "")
         self._progress.update(self._bars[name], completed=line["round"], total=line["rounds"], state=state)
         self._left[name] -= 1
-        if self._whole is not None:
-            self._progress.advance(self._whole)
+        self._progress.advance(self._whole)
 
     def step_done(self, fold: str, done: int, steps: int) -> None:
         """A bar for each fold."""
@@ -88,8 +88,8 @@ class Bars:
 
     def _close(self, name: str) -> None:
         self._progress.remove_task(self._bars.pop(name))
-        if self._whole is not None:  # what is left of a run that stopped early or failed is not done any more
-            self._progress.update(self._whole, state=self._state(), advance=self._left.pop(name))
+        # what is left of a run that stopped early or failed is not done any more
+        self._progress.update(self._whole, state=self._state(), advance=self._left.pop(name))
 
     def _state(self) -> str:
         runs, finished, failed = self._counts
@@ -108,6 +108,7 @@ class PlainLines:
 
     def note(self, text: str) -> None:
         """The text as a line."""
+        self._told = perf_counter()
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def planned(self, runs: int, finished: int, rounds: int, rounds_done: int) -> None:
@@ -128,17 +129,19 @@ class PlainLines:
         """At most one line a minute."""
         self._done += 1
         self._left[name] -= 1
-        now = perf_counter()
-        if now - self._told >= _LINE_EVERY_S:
-            self._told = now
+        if perf_counter() - self._told >= _LINE_EVERY_S:
             self.note(f"{name}: {line['way']}, round {line['round']} of {line['rounds']}; {self._remaining()}")
 
     def step_done(self, fold: str, done: int, steps: int) -> None:
         """At most one line a minute."""
-        now = perf_counter()
-        if now - self._told >= _LINE_EVERY_S:
-            self._told = now
+        if perf_counter() - self._told >= _LINE_EVERY_S:
             self.note(f"mpc {fold}: step {done} of {steps}")
+
+    def beat(self) -> None:
+        """A line, if the last one is a minute old and no round has ended since."""
+        if perf_counter() - self._told >= _LINE_EVERY_S:
+            state = f"{self._ended} of {self._runs} runs finished; {self._remaining()}" if self._runs else "preparing"
+            self.note(f"at work: {state}")
 
     def run_finished(self, name: str, seconds: float) -> None:
         """How long it took, and how much is left."""

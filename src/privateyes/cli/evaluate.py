@@ -16,7 +16,7 @@ def command(
         Path | None,
         typer.Option(
             metavar="FILE.h5",
-            help=r"Other data, of which every image is tested. \[default: the run's own, with its data.image_limit]",
+            help=r"Other data, of which every image is tested. \[default: the run's own]",
         ),
     ] = None,
     persons: Annotated[
@@ -42,6 +42,7 @@ def command(
 
     Example: privateyes evaluate runs/demo --data others.h5 --persons s10,s11
     """
+    from privateyes.cli.counting import choose_counter
     from privateyes.cli.tables import print_evaluation
     from privateyes.errors import ConfigError
     from privateyes.experiments.evaluate import evaluate_run
@@ -55,4 +56,6 @@ def command(
         )
         raise ConfigError(problem, remedy)
     names = None if persons is None else [name.strip() for name in persons.split(",") if name.strip()]
-    print_evaluation(evaluate_run(run, way, fold, data, names))
+    with choose_counter("persons tested") as tell:
+        evaluation = evaluate_run(run, way, fold, data, names, tell)
+    print_evaluation(evaluation)

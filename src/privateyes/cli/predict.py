@@ -76,6 +76,7 @@ def command(
 
     Example: privateyes predict runs/demo photo.jpg --camera-frames --face-landmarker face_landmarker.task
     """
+    from privateyes.cli.counting import choose_counter
     from privateyes.errors import ConfigError
     from privateyes.experiments.predict import predict_frames, predict_pictures, refuse_csv_place, write_csv
     from privateyes.experiments.trained import open_estimator
@@ -93,10 +94,12 @@ def command(
         if pose is not None:
             raise ConfigError("--pose does not go with --camera-frames", "the frames show the head's pose")
         settings = _frame_settings(estimator, face_landmarker, camera, virtual_camera, labels)
-        predictions = predict_frames(estimator, source, settings, overlay)
+        with choose_counter("pictures done") as tell:
+            predictions = predict_frames(estimator, source, settings, overlay, tell)
     else:
         _refuse_frame_options(face_landmarker, camera, virtual_camera, labels)
-        predictions = predict_pictures(estimator, source, parse_pose(pose), side, overlay)
+        with choose_counter("pictures done") as tell:
+            predictions = predict_pictures(estimator, source, parse_pose(pose), side, overlay, tell)
     if csv is not None:
         write_csv(csv, predictions)
     _show(estimator, predictions, csv)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from privateyes.cli.console import make_console
 from privateyes.cli.fitted_table import FittedTable
-from privateyes.experiments.clean import Remnant
 from privateyes.experiments.clipping import told_of_clipping
-from privateyes.experiments.evaluate import Evaluation
 from privateyes.experiments.learned import PARTIES
-from privateyes.tasks.gaze.check import CheckReport
 from privateyes.tasks.gaze.units import UNITS, Unit, unit_of
 from privateyes.wording import counted
+
+if TYPE_CHECKING:  # every command prints, and none needs all of this
+    from privateyes.experiments.clean import Remnant
+    from privateyes.experiments.evaluate import Evaluation
+    from privateyes.tasks.gaze.check import CheckReport
 
 _MISSING = "-"
 

@@ -25,6 +25,7 @@ from privateyes.experiments.prepare import Preparation, prepare
 from privateyes.experiments.record import RunDirectory, how_to_continue, require_as_trained
 from privateyes.experiments.spec import closest
 from privateyes.federation.seeds import derive_seed
+from privateyes.tasks.gaze.counts import Tell, tell_nobody
 from privateyes.tasks.gaze.label_rows import read_label_rows
 from privateyes.tasks.gaze.stored import image_content, open_file
 from privateyes.tasks.gaze.task import GazeTask
@@ -123,6 +124,7 @@ def calibrate_run(
     way: str | None = None,
     fold: str | None = None,
     persons: Sequence[str] | None = None,
+    tell: Tell = tell_nobody,
 ) -> CalibrationReport:
     """Calibrate a run's last models for its test persons. Writes nothing; see `write_calibration`.
 
@@ -132,6 +134,7 @@ def calibrate_run(
         way: one of the run's ways; its last one if None.
         fold: one of the run's folds; all of them if None.
         persons: test persons of these folds; all of them if None.
+        tell: is told how many persons are calibrated, and of how many.
 
     Raises:
         RunDirectoryError: there is no run, or a checkpoint is missing.
@@ -148,7 +151,7 @@ def calibrate_run(
     folds = [entry for entry in preparation.folds if fold is None or entry.name == _choice("fold", fold, names)]
     own = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
     chosen = settings or (spec.calibration.settings() if spec.calibration is not None else CalibrationSettings())
-    return calibrate_way(preparation, preparation.task(own), run, chosen_way, chosen, _tested(folds, persons))
+    return calibrate_way(preparation, preparation.task(own), run, chosen_way, chosen, _tested(folds, persons), tell)
 
 
 def chosen_settings(
@@ -192,6 +195,7 @@ def calibrate_way(
     way: str,
     settings: CalibrationSettings,
     tested: Sequence[tuple[Fold, str]] | None = None,
+    tell: Tell = tell_nobody,
 ) -> CalibrationReport:
     """As `calibrate_run`, of a run that is open already; `tested` defaults to every fold's test persons."""
     settings.require_sound()
@@ -199,7 +203,8 @@ def calibrate_way(
     found, together = [], []
     faces = _shows_faces(task)
     with deterministic_torch():
-        for fold, person in everyone:
+        for done, (fold, person) in enumerate(everyone):
+            tell(done, len(everyone))
             checkpoint = _checkpoint(run, fold, way)
             groups = _eyes(task, person, settings.eyes)
             found.append(_calibrate(preparation, task, (way, checkpoint), settings, (fold, person), groups))

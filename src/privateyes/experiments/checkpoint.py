@@ -11,18 +11,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from privateyes.encoding.clips import ClipPlan, plan_of_pairs
 from privateyes.errors import ParameterError, RunDirectoryError
 from privateyes.federation.lineage import WEIGHTS_BYTES, split_lineage
 from privateyes.federation.rounds import ServerState
 from privateyes.files import write_atomically
+
+if TYPE_CHECKING:
+    from privateyes.encoding.clips import ClipPlan
 
 SHARED = ""
 """The model's name in `Checkpoint.vectors` where all clients share one."""
@@ -113,13 +115,19 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
             vectors=vectors,
             moments=tuple(tensors[f"moment/{index}"] for index in range(len(tensors) - len(vectors))),
             last_sid=bytes.fromhex(facts["last_sid"]),
-            clips=plan_of_pairs(facts["clips"]) if "clips" in facts else None,
+            clips=_clips(facts["clips"]) if "clips" in facts else None,
             void_rounds=int(facts.get("void_rounds", 0)),
             lineage=lineage,
         )
     except (SafetensorError, ParameterError, ValueError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
         remedy = "delete the run's directory, or restore this file, and run again"
         raise RunDirectoryError(f"{path} is damaged ({error})", remedy) from error
+
+
+def _clips(pairs: Any) -> ClipPlan:
+    from privateyes.encoding.clips import plan_of_pairs  # with the compiled kernels, which few checkpoints need
+
+    return plan_of_pairs(pairs)
 
 
 def _tensor_name(client: str) -> str:

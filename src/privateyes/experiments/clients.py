@@ -13,7 +13,6 @@ from privateyes.errors import DataError
 from privateyes.experiments.folds import Fold
 from privateyes.federation.partition import ClientStatistics, Partition, PartitionSettings, client_statistics, divide
 from privateyes.federation.partition.bins import client_labels
-from privateyes.tasks.gaze.client_sheet import Panel, draw_clients, write_clients
 from privateyes.tasks.gaze.label_rows import LabelRows, read_label_rows
 from privateyes.tasks.gaze.task import GazeTask
 from privateyes.wording import counted
@@ -79,6 +78,8 @@ def draw_survey(survey: ClientSurvey, path: Path) -> None:
     Raises:
         DataError: the file cannot be written, or its name ends with no known format.
     """
+    from privateyes.tasks.gaze.client_sheet import Panel, draw_clients, write_clients  # with matplotlib
+
     panels = []
     for entry in survey.statistics:
         labels = client_labels(survey.partition, survey.rows.persons, entry.name)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from privateyes.errors import DataError
 from privateyes.tasks.gaze.contact_sheet import sheet_of_file, write_contact_sheets
-from privateyes.tasks.gaze.dataset import write_persons
+from privateyes.tasks.gaze.counts import Tell, tell_nobody
+from privateyes.tasks.gaze.dataset import Person, write_persons
 from privateyes.tasks.gaze.synthetic import render_persons
 
 
-def render_file(out: Path, persons: int, images: int, seed: int) -> None:
+def render_file(out: Path, persons: int, images: int, seed: int, tell: Tell = tell_nobody) -> None:
     """Render persons into a new file.
 
     Args:
@@ -19,13 +20,22 @@ def render_file(out: Path, persons: int, images: int, seed: int) -> None:
         persons: number of persons, at least 1.
         images: eye images per person, at least 1.
         seed: the same seed gives the same persons and images.
+        tell: is told how many persons are rendered, and of how many.
 
     Raises:
         DataError: `out` exists, or cannot be written.
     """
     if out.exists():
         raise DataError(f"{out} is there already", "choose another name, or delete it")
-    write_persons(out, render_persons(seed, persons, images))
+    write_persons(out, told(render_persons(seed, persons, images), persons, tell))
+
+
+def told(persons: Iterable[Person], count: int, tell: Tell) -> Iterator[Person]:
+    """The persons, one after the other; `tell` is told how many of the `count` have come."""
+    tell(0, count)
+    for done, person in enumerate(persons, start=1):
+        yield person
+        tell(done, count)
 
 
 def draw_sheets(data: Path, names: Sequence[str], folder: Path) -> int:

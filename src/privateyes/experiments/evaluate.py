@@ -15,6 +15,7 @@ from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory, how_to_continue, require_as_trained
 from privateyes.experiments.spec import closest
+from privateyes.tasks.gaze.counts import Tell, tell_nobody
 from privateyes.tasks.gaze.dataset import list_persons
 from privateyes.tasks.gaze.units import UnitKey
 
@@ -48,6 +49,7 @@ def evaluate_run(
     fold: str | None = None,
     data: Path | None = None,
     persons: Sequence[str] | None = None,
+    tell: Tell = tell_nobody,
 ) -> Evaluation:
     """Test the last checkpoint of a way.
 
@@ -57,6 +59,7 @@ def evaluate_run(
         fold: one of the run's folds; the first if None.
         data: a data file with images of the same size, of which every image is tested; the run's own, with its
             ``data.image_limit``, if None.
+        tell: is told how many persons are tested, and of how many.
         persons: whom to test; if None, all of `data`, or the fold's test persons in the run's own data.
 
     Raises:
@@ -92,7 +95,8 @@ def evaluate_run(
     if settings.device == "cuda":  # a model that was trained there can be tested elsewhere
         settings = replace(settings, device="auto")
     with WorkerPool(task, settings, workers=1) as pool:
-        for name in names:
+        for done, name in enumerate(names):
+            tell(done, len(names))
             true = task.labels_of(name)
             predictions = pool.predict([PredictJob(name, vector) for vector in vectors])
             for predicted in predictions:

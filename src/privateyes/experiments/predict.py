@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,10 @@ from privateyes.errors import ConfigError, DataError
 from privateyes.files import write_atomically
 from privateyes.tasks.gaze.angles import angles_from_vectors
 from privateyes.tasks.gaze.camera import ASSUMED_VIEW_DEG, Camera, assumed_camera
+from privateyes.tasks.gaze.counts import Tell, tell_nobody
 from privateyes.tasks.gaze.models import PICTURES
 from privateyes.tasks.gaze.normalisation import LabelConvention, VirtualCamera
 from privateyes.tasks.gaze.predict.estimator import Estimator
-from privateyes.tasks.gaze.predict.frames import View, find_views
 from privateyes.tasks.gaze.predict.landmarker import Landmarker
 from privateyes.tasks.gaze.predict.overlay import draw_on_eye, draw_on_frame, draw_text_on, write_picture
 from privateyes.tasks.gaze.predict.poses import Eye, PoseSource
@@ -39,6 +39,9 @@ from privateyes.tasks.gaze.predict.sources import (
 )
 from privateyes.tasks.gaze.prepare.pictures import colour_pixels
 from privateyes.wording import counted
+
+if TYPE_CHECKING:
+    from privateyes.tasks.gaze.predict.frames import View
 
 Value = str | float
 # Labels of these data sets follow the original normalisation; all others are rotated only.
@@ -89,7 +92,12 @@ class FrameSettings:
 
 
 def predict_pictures(
-    estimator: Estimator, target: Path, poses: PoseSource, eye: Eye = "left", overlay: Path | None = None
+    estimator: Estimator,
+    target: Path,
+    poses: PoseSource,
+    eye: Eye = "left",
+    overlay: Path | None = None,
+    tell: Tell = tell_nobody,
 ) -> Predictions:
     """Estimate gaze in pictures of normalised eyes, or in a data file of the project's layout.
 
@@ -100,6 +108,7 @@ def predict_pictures(
         eye: what pictures show where the table of poses does not say it. Right eyes are mirrored for the model, and the
             result is mirrored back. Those of data files are stored mirrored, and so are their results.
         overlay: a folder for pictures with arrows.
+        tell: is told how many pictures are done, and of how many; 0 where that is not known.
 
     Raises:
         DataError: nothing could be used.
@@ -115,7 +124,9 @@ def predict_pictures(
     rows: list[tuple[Value, ...]] = []
     blank: list[str] = []
     drawn = None if overlay is None else _Overlay(overlay, target)
+    total = 0 if is_data_file(target) else len(find_pictures(target))
     for batch in batches:
+        tell(len(rows) + len(skips.found), total)
         estimated = estimate(estimator, batch)
         blank += _blank(batch)
         shown = np.rad2deg(estimated) if facts.label == "gaze" else estimated
@@ -131,7 +142,11 @@ def predict_pictures(
 
 
 def predict_frames(
-    estimator: Estimator, target: Path, settings: FrameSettings, overlay: Path | None = None
+    estimator: Estimator,
+    target: Path,
+    settings: FrameSettings,
+    overlay: Path | None = None,
+    tell: Tell = tell_nobody,
 ) -> Predictions:
     """Estimate gaze in pictures of a camera: faces, heads, normalised views, and back to the camera.
 
@@ -140,6 +155,7 @@ def predict_frames(
         target: a picture or a folder of pictures.
         settings: how to read them.
         overlay: a folder for frames with arrows.
+        tell: is told how many pictures are done, and of how many.
 
     Returns:
         For each eye (or face) the gaze in the camera's frame, as angles in degrees and as a unit vector, the place it
@@ -160,7 +176,8 @@ def predict_frames(
     skip_other_files(target, skips)
     drawn = None if overlay is None else _Overlay(overlay, target)
     rows: list[tuple[Value, ...]] = []
-    for path in paths:
+    for done, path in enumerate(paths):
+        tell(done, len(paths))
         name = path.relative_to(target).as_posix() if path != target else path.name
         try:
             frame = colour_pixels(load_picture(path))
@@ -206,6 +223,8 @@ def _predict_frame(
     convention: LabelConvention,
     drawn: _Overlay | None,
 ) -> list[tuple[Value, ...]]:
+    from privateyes.tasks.gaze.predict.frames import find_views  # with scipy, which normalised eyes do not need
+
     camera = settings.camera or assumed_camera(*frame.shape[:2])
     camera.refuse_other_frame(*frame.shape[:2])
     landmarks = settings.landmarker.landmarks(frame)

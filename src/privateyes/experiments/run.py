@@ -56,6 +56,10 @@ class Noting(Protocol):
 class Observer(Noting, Protocol):
     """Who is told how a run goes on."""
 
+    def planned(self, rounds: int, done: int) -> None:
+        """All ways and folds have so many rounds, and so many of these are done already."""
+        ...
+
     def way_started(self, fold: str, way: str, done: int, rounds: int) -> None:
         """A way begins, or goes on after `done` of its `rounds`."""
         ...
@@ -142,6 +146,7 @@ def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras
     run.write_json(MODEL_FILE, describe_model(task, data is None))
     if extras:
         warn_of_labels(preparation, observer)
+    observer.planned(*_planned(preparation, run))
     with WorkerPool(task, preparation.local_settings(), spec.training.workers) as pool:
         for fold in preparation.folds:
             for way in spec.ways:
@@ -159,6 +164,18 @@ def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras
         results["calibration"] = [report.as_json() for report in reports]
     run.write_json("results.json", results)
     return results
+
+
+def _planned(preparation: Preparation, run: RunDirectory) -> tuple[int, int]:
+    """How many rounds a run has, and how many of them are done; those of a way that ended early count as done."""
+    spec, done = preparation.spec, 0
+    rounds = spec.training.rounds
+    for fold in preparation.folds:
+        for way in spec.ways:
+            lines = run.read_rounds(fold.name, way)
+            ended = bool(lines) and (lines[-1]["converged"] or bool(lines[-1].get("stopped")))
+            done += rounds if ended else len(lines)
+    return rounds * len(spec.ways) * len(preparation.folds), done
 
 
 def warn_of_labels(preparation: Preparation, observer: Noting) -> None:

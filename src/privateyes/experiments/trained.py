@@ -10,11 +10,9 @@ from privateyes.errors import ConfigError, DataError, RunDirectoryError
 from privateyes.experiments.checkpoint import SHARED, Checkpoint
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import ONLY_FOLD
-from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory, how_to_continue, require_as_trained
 from privateyes.experiments.spec import ExperimentSpec, closest
 from privateyes.tasks.gaze.predict.estimator import RENDERED, Estimator, ModelFacts, TorchEstimator
-from privateyes.tasks.gaze.predict.onnx_model import OnnxEstimator
 from privateyes.tasks.gaze.stored import open_file, source_dataset, stated_licence
 from privateyes.tasks.gaze.task import GazeTask
 
@@ -57,6 +55,8 @@ def open_estimator(
         return open_run_estimator(model, way, fold, client)
     if way or fold or client:
         raise ConfigError(f"{model} holds one model only", "leave --way, --fold and --client out")
+    from privateyes.tasks.gaze.predict.onnx_model import OnnxEstimator
+
     return OnnxEstimator(model)
 
 
@@ -118,6 +118,8 @@ def _facts(run: RunDirectory, spec: ExperimentSpec) -> ModelFacts:
             problem = f"{run.path / MODEL_FILE}: {error.problem}"
             raise RunDirectoryError(problem, "delete the file; the run's data are read in its place") from error
         return facts if "licence" in noted else replace(facts, licence=_licence_of_data(spec))
+    from privateyes.experiments.prepare import prepare  # with all of secure aggregation
+
     data = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
     return ModelFacts.from_tree(describe_model(prepare(spec).task(data), spec.data.path is None))
 

@@ -11,15 +11,17 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from privateyes.encoding.clips import ClipPlan
 from privateyes.errors import ConvergedError, TrainingError
 from privateyes.federation.cohorts import NO_HAZARDS, Attendance, Hazards, draw_attendance, select_cohort
 from privateyes.federation.lineage import prefixed_digest, weights_digest
+
+if TYPE_CHECKING:  # it brings the compiled kernels, which averaging in the clear and a checkpoint do without
+    from privateyes.encoding.clips import ClipPlan
 
 
 @dataclass(frozen=True, slots=True)

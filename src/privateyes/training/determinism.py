@@ -15,6 +15,8 @@ import torch
 import torch.utils.deterministic
 
 _CPU: Final = torch.device("cpu")
+# As torch.use_deterministic_algorithms(True), which also imports torch's compiler, for 1.6 seconds, and none is used.
+_ERROR: Final = "error"
 _CUBLAS: Final = "CUBLAS_WORKSPACE_CONFIG"
 # One of the two settings with which cuBLAS is deterministic, says its documentation on reproducibility.
 _CUBLAS_DETERMINISTIC: Final = ":4096:8"
@@ -32,10 +34,10 @@ def deterministic_torch(device: torch.device = _CPU) -> Iterator[None]:
     sixth of a training step and changes no result of code that does not, so it is off.
     """
     threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic = torch.get_deterministic_debug_mode()
     filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode(_ERROR)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         if device.type == "cuda":
@@ -45,7 +47,7 @@ def deterministic_torch(device: torch.device = _CPU) -> Iterator[None]:
             yield
     finally:
         torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
-        torch.use_deterministic_algorithms(deterministic)
+        torch.set_deterministic_debug_mode(deterministic)
         torch.set_num_threads(threads)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,31 @@ def test_a_curve_of_one_round_is_a_mark_without_faults() -> None:
     drawn = charts.learning_curves([Curve(way("private"), ((1, 9.0),), 1)], 1, None, charts.NARROW, DEGREES)
     assert "nan" not in drawn
     assert "private from 9.00° in round 1 to 9.00° in round 1" in drawn
+
+
+def test_no_way_hides_its_twin_that_has_the_same_curve() -> None:
+    points = tuple((number, 12.0 - number) for number in range(1, 9))
+    found = [Curve(way(key), points, 1) for key in ("adaptive", "private-adaptive")]
+    drawn = charts.learning_curves(found, 8, 14.2, charts.WIDE, DEGREES)
+    lines = re.findall(r'<polyline [^>]*class="([\w-]+) turn line"[^>]*dasharray="([^"]+)"([^>]*)/>', drawn)
+    assert [css for css, *_ in lines] == ["w-adaptive", "w-private-adaptive"]
+    assert {dashes for _, dashes, _ in lines} == {"14 14"}
+    assert ["dashoffset" in rest for *_, rest in lines] == [False, True], "they alternate"
+
+
+@pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
+def test_all_names_stand_in_the_margin_after_their_marks_and_none_in_the_plot(width: int) -> None:
+    broken = Curve(way("private"), ((1, 9.0), (2, 8.0)), 1)
+    whole = Curve(way("federated"), tuple((number, 10.0 - number / 2) for number in range(1, 11)), 1)
+    drawn = charts.learning_curves([broken, whole], 10, 12.0, width, DEGREES)
+    places = {name: float(x) for x, name in re.findall(r'<text x="([\d.]+)"[^>]*>([a-z]+) [\d.]+°<', drawn)}
+    right_end = max(
+        float(x) for x in re.findall(r'class="grid"/><text|x2="([\d.]+)" y2="[\d.]+" class="grid"', drawn) if x
+    )
+    assert places["private"] > right_end
+    assert places["federated"] > right_end
+    assert drawn.count("w-federated leader") == 1
+    assert "w-private leader" not in drawn
 
 
 def test_a_curve_that_broke_off_has_no_leader_to_the_margin() -> None:

@@ -25,12 +25,14 @@ def command(
 
     Example: privateyes data check eyes.h5 --sheets sheets
     """
+    from privateyes.cli.counting import choose_counter
     from privateyes.cli.tables import print_check
     from privateyes.experiments.datafiles import draw_sheets
     from privateyes.tasks.gaze.check import check_file
     from privateyes.wording import counted
 
-    report = check_file(file)
+    with choose_counter("persons checked") as tell:
+        report = check_file(file, tell)
     print_check(report)
     if sheets is not None:
         readable = [person.name for person in report.persons]

@@ -6,10 +6,11 @@ from collections import Counter
 from contextlib import AbstractContextManager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from privateyes.cli.bars_or_lines import bars_or_lines
 from privateyes.cli.console import make_console
+from privateyes.cli.pace import Lines
 from privateyes.tasks.gaze.prepare.conversion import Conversion, Observer
 from privateyes.tasks.gaze.prepare.tally import Tally
 from privateyes.wording import counted
@@ -23,6 +24,7 @@ def choose_observer() -> AbstractContextManager[Observer]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rows]} rows"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     return bars_or_lines(Bar, PlainLines, columns)
 
@@ -78,15 +80,19 @@ class PlainLines:
     """`conversion.Observer` as lines of text: for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        self._lines = Lines(console)
         self._place = ""
+        self._rows = 0
 
     def person_started(self, person: str, number: int, total: int) -> None:
         """Kept for the person's line."""
-        self._place = f"{person} ({number} of {total})"
+        self._place, self._rows = f"{person} ({number} of {total})", 0
 
     def rows_read(self, rows: int) -> None:
-        """Nothing: a line for each block would be too much."""
+        """Told at most once a minute: a line for each block would be too much."""
+        self._rows += rows
+        if self._lines.due():
+            self._lines.write(f"{self._place}: {counted(self._rows, 'row')} so far")
 
     def person_finished(self, tally: Tally, resumed: bool) -> None:
         """One line, and one for each warning."""
@@ -94,4 +100,4 @@ class PlainLines:
         before = ", finished before" if resumed else ""
         lines = [f"{self._place}: {counted(tally.used, 'row')}{skipped}{before}"]
         for line in [*lines, *(f"warning: {warning}" for warning in tally.warnings)]:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._lines.write(line)

@@ -24,11 +24,13 @@ def command(
 
     Example: privateyes data render eyes.h5 --persons 9 --images 300 --seed 1 --sheets sheets
     """
+    from privateyes.cli.counting import choose_counter
     from privateyes.experiments.datafiles import draw_sheets, render_file
     from privateyes.tasks.gaze.dataset import list_persons
     from privateyes.wording import counted
 
-    render_file(out, persons, images, seed)
+    with choose_counter("persons rendered") as tell:
+        render_file(out, persons, images, seed, tell)
     typer.echo(f"{out}: {counted(persons, 'person')} with {counted(images, 'image')} each")
     if sheets is not None:
         typer.echo(f"{sheets}: {counted(draw_sheets(out, list_persons(out), sheets), 'contact sheet')}")

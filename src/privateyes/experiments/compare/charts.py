@@ -119,7 +119,7 @@ def curves(results: Mapping[str, Any], against: Literal["round", "seconds"], wid
     values = [point[key] for _, curve in drawn for point in curve for key in ("low", "high")]
     levels = ticks_between(min(values), max(*values, level), 6)
     last = max(curve[-1][against] for _, curve in drawn)
-    right = 30 + 7.2 * (max(len(look.key) for look, _ in drawn) + 6) if wide else 14
+    right = 42 + 7.2 * (max(len(look.key) for look, _ in drawn) + 6) if wide else 14
     y = svg.Scale(levels[0], levels[-1], height - 44, 26)
     x = svg.Scale(1 if against == "round" else 0, max(last, 2) if against == "round" else last, 44, width - right)
     parts = [svg.text(8, 14, f"mean error, {UNITS[unit].word}", "axis")]
@@ -130,9 +130,7 @@ def curves(results: Mapping[str, Any], against: Literal["round", "seconds"], wid
     parts.append(svg.line(x.start, y(level), x.end, y(level), "reference"))
     for look, curve in drawn:
         parts.append(band([(x(p[against]), y(p["low"]), y(p["high"])) for p in curve], look.css))
-    for look, curve in drawn:
-        points = [(x(point[against]), y(point["error"])) for point in curve]
-        parts.append(svg.polyline(points, look.css, look.line_width, look.dashes))
+    parts += svg.curves([(look, [(x(point[against]), y(point["error"])) for point in curve]) for look, curve in drawn])
     if wide:
         parts += _ends(drawn, against, level, x, y, unit)
     else:  # no room for names beside the plot
@@ -160,15 +158,19 @@ def _horizontal(x: svg.Scale, against: str, last: float, height: float, most: in
 def _ends(
     drawn: Sequence[tuple[Way, Any]], against: str, level: float, x: svg.Scale, y: svg.Scale, unit: str
 ) -> list[Markup]:
-    """A mark at the end of every curve, and all names with their last values in the margin."""
+    """A mark at the end of every curve, and all names, after their marks, with their last values in the margin.
+
+    Only a curve that ends at the margin is joined to its name: another line would cross the plot.
+    """
     parts = [svg.mark(look, x(curve[-1][against]), y(curve[-1]["error"])) for look, curve in drawn]
-    margin = [(UNITS[unit].mean, "w-other", x.end, level)]
-    margin += [(look.key, look.css, x(curve[-1][against]), curve[-1]["error"]) for look, curve in drawn]
+    margin: list[tuple[str, Way, float, float]] = [(UNITS[unit].mean, _OTHER, x.end, level)]
+    margin += [(look.key, look, x(curve[-1][against]), curve[-1]["error"]) for look, curve in drawn]
     places = svg.spread_labels([y(error) for *_, error in margin], 16, y.end, y.start)
-    for (name, css, end, error), place in zip(margin, places, strict=True):
-        start = max(end + 8, x.end + 6) if end > x.end - 4 else end + 8
-        parts.append(svg.line(start, y(error), x.end + 16, place, f"{css} leader"))
-        parts.append(svg.text(x.end + 20, place + 4, f"{name} {amount(error, unit)}", f"{css} label"))
+    for (name, look, end, error), place in zip(margin, places, strict=True):
+        if end > x.end - 4:
+            parts.append(svg.line(max(end + 8, x.end + 6), y(error), x.end + 16, place, f"{look.css} leader"))
+        label = f"{name} {amount(error, unit)}"
+        parts += svg.margin_label(look.css, label, x.end + 20, place, None if look is _OTHER else look)
     return parts
 
 

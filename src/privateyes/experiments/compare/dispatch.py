@@ -236,6 +236,9 @@ class _Teller:
     def note(self, text: str) -> None:
         self._connection.send(_Told("note", text))
 
+    def planned(self, rounds: int, done: int) -> None:
+        """Known from the plan."""
+
     def way_started(self, fold: str, way: str, done: int, rounds: int) -> None:
         """The first round says enough."""
 

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.compare.charts import told_apart
 from privateyes.experiments.compare.sentences import counted
+from privateyes.experiments.report.turns import Turn, turns
 from privateyes.experiments.report.ways import Mark, Way, is_secure, way
 from privateyes.tasks.gaze.units import UNITS
 
@@ -28,6 +29,8 @@ _MARKERS: Final[Mapping[Mark, str]] = MappingProxyType(
     {"circle": "o", "ring": "o", "square": "s", "triangle": "^", "diamond": "D"}
 )
 _DPI = 160
+_TURN_WIDTH = 2.2
+_WIDTH_PX, _HEIGHT_PX = 500.0, 330.0
 _OTHER = Way("", "w-other", "", "circle", 1.5)
 
 
@@ -170,19 +173,21 @@ def _curves(results: Mapping[str, Any], theme: Theme) -> Figure:
     unit = UNITS[results["unit"]]
     figure, axes = _figure(4.2, columns=2)
     for place, (against, label) in zip(axes, (("round", "round"), ("seconds", "processor seconds")), strict=True):
-        for entry in results["ways"]:
+        taking = turns([_as_drawn(entry["curve"], against, results) for entry in results["ways"]])
+        for entry, turn in zip(results["ways"], taking, strict=True):
             look, curve = way(entry["way"]), entry["curve"]
             x = [point[against] for point in curve]
             low, high = ([point[key] for point in curve] for key in ("low", "high"))
-            broad = look.line_width > 3
+            broad = look.line_width > 3 and turn is None
             place.fill_between(x, low, high, color=theme.of(look), alpha=0.13, linewidth=0)
             place.plot(
                 x,
                 [point["error"] for point in curve],
                 color=theme.of(look),
-                linewidth=look.line_width * 0.75,
+                linewidth=look.line_width * 0.75 if turn is None else _TURN_WIDTH,
                 alpha=0.6 if broad else 1.0,
-                dashes=_dashes(look),
+                zorder=3 - look.line_width / 10,  # broad lines below narrow ones
+                linestyle=(0.0, _dashes(look)) if turn is None else _in_turn(turn),
                 label=entry["way"] if against == "round" else None,
             )
         place.axhline(results["mean_predictor"]["mean"], color=theme.colours["soft"], linestyle=":", linewidth=1.2)
@@ -195,6 +200,21 @@ def _curves(results: Mapping[str, Any], theme: Theme) -> Figure:
     figure.legend(loc="outside lower center", ncols=columns, labelcolor="linecolor", handlelength=3)
     figure.suptitle(_title(results), x=0.01, ha="left", fontsize=10.5)
     return figure
+
+
+def _as_drawn(
+    curve: Sequence[Mapping[str, float]], against: str, results: Mapping[str, Any]
+) -> list[tuple[float, float]]:
+    """The curve's points in about the pixels of a chart on the page, which decide what coincides."""
+    everywhere = [point for entry in results["ways"] for point in entry["curve"]]
+    last = max((point[against] for point in everywhere), default=0.0) or 1.0
+    highest = max([results["mean_predictor"]["mean"], *(point["error"] for point in everywhere)]) or 1.0
+    return [(point[against] / last * _WIDTH_PX, point["error"] / highest * _HEIGHT_PX) for point in curve]
+
+
+def _in_turn(turn: Turn) -> tuple[float, tuple[float, ...]]:
+    """The line style of a curve that takes turns, in matplotlib's units, which are line widths."""
+    return turn.offset / _TURN_WIDTH, tuple(float(part) / _TURN_WIDTH for part in turn.dashes.split())
 
 
 def _dashes(look: Way) -> tuple[float, ...]:

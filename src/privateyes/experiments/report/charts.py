@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from privateyes.experiments.report import quantities, svg
 from privateyes.experiments.report.summary import Curve, Deviation, Summary
-from privateyes.experiments.report.ways import way
+from privateyes.experiments.report.ways import Way, way
 from privateyes.tasks.gaze.units import Unit
 
 WIDE = 860
@@ -33,7 +33,7 @@ def learning_curves(
     drawn = [curve for curve in found if curve.points]
     highest = max([value for curve in drawn for _, value in curve.points] + [mean_predictor or 0.0])
     # room for the longest name with its number
-    right = 24 + 8 * (max(len(name) for name in [unit.mean, *(curve.way.key for curve in drawn)]) + 5)
+    right = 36 + 8 * (max(len(name) for name in [unit.mean, *(curve.way.key for curve in drawn)]) + 5)
     levels = svg.ticks(highest * 1.04)
     x = svg.Scale(1, max(rounds, 2), 44, width - right)
     y = svg.Scale(0, levels[-1], height - 44, 26)
@@ -43,9 +43,7 @@ def learning_curves(
     parts += _rounds_axis(x, rounds, height, 8 if width == WIDE else 5)
     if mean_predictor is not None:
         parts.append(svg.line(x.start, y(mean_predictor), x.end, y(mean_predictor), "reference"))
-    for curve in drawn:
-        points = [(x(number), y(value)) for number, value in curve.points]
-        parts.append(svg.polyline(points, curve.way.css, curve.way.line_width, curve.way.dashes))
+    parts += svg.curves([(curve.way, [(x(number), y(value)) for number, value in curve.points]) for curve in drawn])
     parts += _end_labels(drawn, mean_predictor, (x, y), unit)
     told = "; ".join(_told(curve, unit) for curve in drawn)
     return svg.drawing(width, height, f"Learning curves, mean {unit.measure} against the round: {told}.", parts)
@@ -73,25 +71,28 @@ def _rounds_axis(x: svg.Scale, rounds: int, height: float, most: int) -> list[Ma
 def _end_labels(
     drawn: Sequence[Curve], mean_predictor: float | None, axes: tuple[svg.Scale, svg.Scale], unit: Unit
 ) -> list[Markup]:
-    """A mark, a name and the last value at the end of every curve, and the name of the mean predictor's level."""
+    """A mark at the end of every curve; all names, after their marks, and last values in the margin.
+
+    Only a curve that ends at the margin is joined to its name: any other line, or a name within the plot, would cross
+    other curves and look like more of them.
+    """
     x, y = axes
     parts: list[Markup] = []
-    margin: list[tuple[str, str, float]] = []
+    margin: list[tuple[str, str, float, Way | None]] = []
+    joined: list[bool] = []
     if mean_predictor is not None:
-        margin.append((unit.mean, "w-other", mean_predictor))
+        margin.append((unit.mean, "w-other", mean_predictor, None))
+        joined.append(True)
     for curve in drawn:
         number, error = curve.points[-1]
         parts.append(svg.mark(curve.way, x(number), y(error)))
-        if x(number) > x.end - 1:
-            margin.append((curve.way.key, curve.way.css, error))
-        else:
-            # a curve that broke off is named where it ends: a leader to the margin would look like more of the curve
-            label = f"{curve.way.key} {quantities.error(error, unit)}"
-            parts.append(svg.text(x(number) + 12, y(error) + 4, label, f"{curve.way.css} label halo"))
-    places = svg.spread_labels([y(error) for _, _, error in margin], 17, y.end, y.start)
-    for (name, css, error), place in zip(margin, places, strict=True):
-        parts.append(svg.line(x.end + 8, y(error), x.end + 14, place, f"{css} leader"))
-        parts.append(svg.text(x.end + 18, place + 4, f"{name} {quantities.error(error, unit)}", f"{css} label"))
+        margin.append((curve.way.key, curve.way.css, error, curve.way))
+        joined.append(x(number) > x.end - 1)
+    places = svg.spread_labels([y(error) for _, _, error, _ in margin], 17, y.end, y.start)
+    for (name, css, error, shown), place, near in zip(margin, places, joined, strict=True):
+        if near:
+            parts.append(svg.line(x.end + 8, y(error), x.end + 14, place, f"{css} leader"))
+        parts += svg.margin_label(css, f"{name} {quantities.error(error, unit)}", x.end + 18, place, shown)
     return parts
 
 

@@ -206,8 +206,8 @@ def curve_caption(files: RunFiles, found: Sequence[summary.Curve]) -> str:
     if files.results is not None and files.results.mean_predictor is not None:
         answer = files.unit.mean
         caption += f" {answer}, dotted: the error of always answering with the {answer} of the people trained on."
-    if "federated" in keys and "private" in keys:
-        caption += " federated is the broad line, private the narrow line upon it."
+    if len(keys) > 1:
+        caption += " Ways whose curves coincide take turns along the line, each in dashes of its own colour."
     return caption
 
 

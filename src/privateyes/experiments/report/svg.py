@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from privateyes.experiments.report.turns import turns
 from privateyes.experiments.report.ways import Mark, Way
+
+_TURN_WIDTH = 3.0
 
 _SHAPES: dict[Mark, Markup] = {
     "circle": Markup('<circle class="{css} fill" cx="{x:.1f}" cy="{y:.1f}" r="{r:.1f}"/>'),
@@ -125,11 +128,32 @@ def rectangle(x: float, y: float, width: float, height: float, css: str) -> Mark
     return shape.format(x, y, width, height, css)
 
 
-def polyline(points: Iterable[tuple[float, float]], css: str, width: float, dashes: str = "") -> Markup:
-    """A line through points."""
+def polyline(
+    points: Iterable[tuple[float, float]], css: str, width: float, dashes: str = "", offset: float = 0.0
+) -> Markup:
+    """A line through points, with a dash pattern that begins at an offset."""
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    shape = Markup('<polyline points="{}" class="{} line" stroke-width="{}" stroke-dasharray="{}"/>')
-    return shape.format(path, css, width, dashes or "none")
+    shifted = Markup(' stroke-dashoffset="{:g}"').format(offset) if offset else ""
+    shape = Markup('<polyline points="{}" class="{} line" stroke-width="{}" stroke-dasharray="{}"{}/>')
+    return shape.format(path, css, width, dashes or "none", shifted)
+
+
+def curves(drawn: Sequence[tuple[Way, Sequence[tuple[float, float]]]]) -> list[Markup]:
+    """The lines of several ways: those that coincide take turns, and of all others the broad ones come first."""
+    found = list(zip(drawn, turns([points for _, points in drawn]), strict=True))
+    found.sort(key=lambda entry: -entry[0][0].line_width)
+    return [
+        polyline(points, look.css, look.line_width, look.dashes)
+        if turn is None
+        else polyline(points, f"{look.css} turn", _TURN_WIDTH, turn.dashes, turn.offset)
+        for (look, points), turn in found
+    ]
+
+
+def margin_label(look: str, content: str, x: float, place: float, shown: Way | None = None) -> list[Markup]:
+    """A name in the margin at the height `place`, after the mark of its way: it needs no line to its curve's end."""
+    parts = [] if shown is None else [mark(shown, x + 4, place, 4)]
+    return [*parts, text(x + 13, place + 4, content, f"{look} label")]
 
 
 def drawing(width: float, height: float, description: str, parts: Iterable[Markup], css: str = "") -> Markup:

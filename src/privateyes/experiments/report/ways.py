@@ -2,8 +2,8 @@
 
 Every way has a colour, a mark and a line style of its own, so that no chart depends on colour alone. The colours are
 those of Okabe and Ito, darkened or lightened for contrast; they live in ``page.css`` under the class named here.
-``federated`` is drawn broad and hollow, ``private`` narrow and filled: where the two coincide, both stay visible. Ways
-that differ in the server's optimiser alone share a colour and differ in their dashes.
+Curves that coincide take turns (`turns`). Ways that differ in the server's optimiser alone share a colour and differ in
+their dashes.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.errors import DataError
+from privateyes.tasks.gaze.counts import Tell, tell_nobody
 from privateyes.tasks.gaze.layout import PICTURES, faults_of_person
 from privateyes.tasks.gaze.orientation import (
     Orientation,
@@ -138,11 +139,12 @@ class CheckReport:
         return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
 
 
-def check_file(path: Path) -> CheckReport:
+def check_file(path: Path, tell: Tell = tell_nobody) -> CheckReport:
     """Check every person of a file; labels of one person and a few of its images are held in memory at a time.
 
     Args:
         path: an HDF5 file in the layout of `layout`.
+        tell: is told how many persons are checked, and of how many.
 
     Returns:
         The report. Faults of persons are findings in it and are not raised.
@@ -156,7 +158,8 @@ def check_file(path: Path) -> CheckReport:
     with open_file(path) as file:
         names = person_names(path, file)
         content = image_content(file)
-        for name in names:
+        for done, name in enumerate(names):
+            tell(done, len(names))
             where = f"{path}, person {name}"
             try:
                 parts = _labels_and_pictures(path, file, name, findings)

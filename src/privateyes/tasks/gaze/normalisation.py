@@ -23,7 +23,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import map_coordinates
 
 from privateyes.errors import DataError
 from privateyes.tasks.gaze.angles import angles_from_vectors, vectors_from_angles
@@ -143,6 +142,10 @@ class Normalisation:
         if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
             problem = f"an image of {image.dtype} with the shape {image.shape} cannot be normalised"
             raise DataError(problem, "give uint8 (height, width) or (height, width, 3)")
+        from scipy.ndimage import (
+            map_coordinates,
+        )  # takes long to import, and predicting on normalised eyes has no use of it
+
         places = self._source_pixels()
         height, width = image.shape[:2]
         inside = np.all((places >= -0.5) & (places <= np.array([width, height]) - 0.5), axis=-1)

@@ -157,7 +157,7 @@ def build_model(
     # On the meta device construction draws no random number and allocates nothing.
     with torch.device("meta"):
         model = kind.construct(shapes)
-    model.to_empty(device="cpu")
+    _allocate(model)
     _initialise(model, torch.Generator().manual_seed(seed))
     return model
 
@@ -169,6 +169,25 @@ def count_parameters(kind: ModelKind) -> int | None:
     with torch.device("meta"):
         model = kind.construct(kind.shapes(kind.usual_size, kind.usual_size))
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _allocate(model: nn.Module) -> None:
+    """Memory on the CPU for a model on the meta device; its content is whatever was there.
+
+    As `nn.Module.to_empty`, which imports sympy on the way, for a second.
+    """
+    made: dict[int, nn.Parameter] = {}  # a parameter that two modules share stays one
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if id(parameter) not in made:
+                made[id(parameter)] = nn.Parameter(_empty(parameter), requires_grad=parameter.requires_grad)
+            setattr(module, name, made[id(parameter)])
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, _empty(buffer))
+
+
+def _empty(like: Tensor) -> Tensor:
+    return torch.empty_strided(like.size(), like.stride(), dtype=like.dtype, device="cpu")
 
 
 @torch.no_grad()
