@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import GCM
+from cryptography.hazmat.primitives.ciphers.modes import CTR, GCM
 
 from measuring import Effort, Work, in_turn, per_element
 from plain import BASELINE, VARIANTS
@@ -257,10 +257,10 @@ def measure_variants(dimension: int, clients: int, effort: Effort) -> dict[str, 
 AES_BYTES: Final = 64 << 20
 
 
-def key_stream_writer(count: int) -> Callable[[], None]:
-    """Writes ``count`` bytes of AES-256-GCM's key stream over one chunk, as fast as ``cryptography`` can."""
+def key_stream_writer(count: int, mode: GCM | CTR | None = None) -> Callable[[], None]:
+    """Writes ``count`` bytes of AES-256's key stream (GCM's by default) over one chunk, with ``cryptography``."""
     zeros, out = memoryview(bytes(CHUNK_BYTES)), memoryview(bytearray(CHUNK_BYTES))
-    encryptor = Cipher(AES(bytes(32)), GCM(bytes(12))).encryptor()
+    encryptor = Cipher(AES(bytes(32)), mode or GCM(bytes(12))).encryptor()
 
     def write() -> None:
         for _ in range(count // CHUNK_BYTES):
@@ -299,5 +299,8 @@ def measure_parts(dimension: int, field: Field, effort: Effort) -> dict[str, flo
         "tags": Work(tags),
         "each share stream": repeated(lambda: stream.subtract_from(out)),
         **{f"share's hash, {bulk}": repeated(lambda tree=tree: tree.update(out)) for bulk, tree in trees.items()},
+        # What a stream cannot be faster than, and what it would cost in counter mode.
+        "AES-256-GCM alone": Work(key_stream_writer(chunks * CHUNK_BYTES)),
+        "AES-256-CTR alone": Work(key_stream_writer(chunks * CHUNK_BYTES, CTR(bytes(16)))),
     }
     return {name: per_element(timing.cpu, chunks, size) for name, timing in in_turn(works, effort).items()}
