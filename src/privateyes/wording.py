@@ -6,3 +6,8 @@ from __future__ import annotations
 def counted(number: int, thing: str) -> str:
     """``1 row``, ``2 rows``: for things whose plural ends with s."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def capitalised(text: str) -> str:
+    """The text with its first letter large, and the others as they are."""
+    return text[:1].upper() + text[1:]

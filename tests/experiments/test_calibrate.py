@@ -57,7 +57,7 @@ def test_a_bias_that_no_image_shows_is_taken_out_by_a_few_samples(biased_run: Pa
         assert both[person].uncalibrated > 14
         assert errors[2] < errors[1] < errors[0] < 0.75 * both[person].uncalibrated
         assert errors[2] < 0.4 * both[person].uncalibrated
-    assert report.unit == "deg"
+    assert report.metric.key == "deg"
 
 
 def test_eyes_that_differ_are_calibrated_separately_where_the_data_tell_them_apart(biased_run: Path) -> None:

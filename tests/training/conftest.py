@@ -10,7 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from privateyes.training.metric import Metric
 from privateyes.training.task import Examples, LearningTask
+
+
+def _apart(predicted: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
+    return float(np.abs(predicted - targets).mean())
+
+
+APART = Metric("apart", "error", "errors", "difference", "", "", "mean target", _apart)
 
 
 @dataclass(frozen=True)
@@ -29,8 +37,8 @@ class LineTask(LearningTask):
         return Examples((inputs,), inputs @ torch.tensor([[1.0], [-2.0]]) + 0.5)
 
     @property
-    def unit(self) -> str:
-        return "deg"
+    def metrics(self) -> tuple[Metric, ...]:
+        return (APART,)
 
     def predict(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
         predicted: Tensor = model(inputs[0])
@@ -38,9 +46,6 @@ class LineTask(LearningTask):
 
     def loss_of(self, predicted: Tensor, targets: Tensor) -> Tensor:
         return nn.functional.mse_loss(predicted, targets)
-
-    def error(self, predicted: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
-        return float(np.abs(predicted - targets).mean())
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import nn
 
 from privateyes.training.calibration import Prior
 from privateyes.training.calibration_settings import METHODS, Method
+from privateyes.training.metric import Metric
 from privateyes.training.personal import FineTuning, PersonalModel
 from privateyes.training.task import Examples, LearningTask
 from privateyes.training.vector import vector_from_model
@@ -21,8 +22,8 @@ class TwoAngles(LearningTask):
     """Two numbers from four, by two linear layers."""
 
     @property
-    def unit(self) -> str:
-        return "deg"
+    def metrics(self) -> tuple[Metric, ...]:
+        return ()
 
     def build_model(self, seed: int) -> nn.Module:
         with torch.random.fork_rng():

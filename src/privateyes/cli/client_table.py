@@ -7,7 +7,7 @@ import numpy as np
 from privateyes.cli.console import make_console
 from privateyes.cli.fitted_table import FittedTable
 from privateyes.experiments.clients import ClientSurvey
-from privateyes.tasks.gaze.units import unit_of_label
+from privateyes.tasks.gaze.metrics import coordinates_of, metric_of_label
 
 _MOST_NAMES = 3
 
@@ -18,13 +18,14 @@ def print_clients(survey: ClientSurvey) -> None:
     table = FittedTable(survey.title)
     table.add_column("client", wrap=False)
     table.add_column("persons")
-    unit = unit_of_label(survey.rows.target)
-    for heading in ("images", *(f"{name} mean ± SD" for name in unit.coordinates), "skew", "by chance"):
+    metric = metric_of_label(survey.rows.target)
+    coordinates = coordinates_of(survey.rows.target)
+    for heading in ("images", *(f"{name} mean ± SD" for name in coordinates), "skew", "by chance"):
         table.add_column(heading, justify="right")
     for entry in survey.statistics:
         means = np.rad2deg(entry.mean) if gaze else entry.mean
         spreads = np.rad2deg(entry.spread) if gaze else entry.spread
-        labels = [f"{mean:.1f} ± {unit.written(spread, 1)}" for mean, spread in zip(means, spreads, strict=True)]
+        labels = [f"{mean:.1f} ± {metric.written(spread, 1)}" for mean, spread in zip(means, spreads, strict=True)]
         skews = (f"{entry.distance:.2f}", f"{entry.distance_by_chance:.2f}")
         table.add_row(entry.name, _whose(entry.persons), f"{entry.samples:,}", *labels, *skews)
     console = make_console()

@@ -16,7 +16,8 @@ from privateyes.experiments.compare.dispatch import Failure
 from privateyes.experiments.compare.folder import ComparisonFolder, DiskUse
 from privateyes.experiments.compare.relations import in_words
 from privateyes.experiments.compare.sentences import calibration, clipping, counted, mpc, worse_than_mean
-from privateyes.tasks.gaze.units import UNITS
+from privateyes.experiments.tasks import metric_of
+from privateyes.training.metric import Metric
 
 _MISSING = "-"
 _LARGE_BYTES = 1e9
@@ -28,7 +29,8 @@ def print_comparison(results: Mapping[str, Any], directory: Path) -> None:
     _show(console, _title(results), _errors_table(results))
     if any(entry["differences"] for entry in results["ways"]):
         title = f"difference on the same {results['persons_are']}, with its 95 % interval"
-        _show(console, f"{title}; below 0 is better than the baseline", _differences_table(results))
+        side = "below" if metric_of(results).lower_is_better else "above"
+        _show(console, f"{title}; {side} 0 is better than the baseline", _differences_table(results))
     _show(console, "costs; a run is one seed and one fold", _costs_table(results))
     if results["relations"]:
         _show(console, "relations", _relations_table(results))
@@ -68,32 +70,32 @@ def _line(console: Console, text: str) -> None:
 def _title(results: Mapping[str, Any]) -> str:
     runs, persons = results["runs"], counted(results["mean_predictor"]["persons"], results["persons_are"])
     return (
-        f"{results['name']} ({results['model']}): mean error on {persons} never trained on; "
+        f"{results['name']} ({results['model']}): mean {metric_of(results).name} on {persons} never trained on; "
         f"seeds {', '.join(map(str, results['seeds']))}; {runs['finished']} of {runs['planned']} runs"
     )
 
 
 def _errors_table(results: Mapping[str, Any]) -> FittedTable:
-    unit = results["unit"]
+    metric = metric_of(results)
     table = FittedTable()
     table.add_column("way", wrap=False)
-    headings = ["mean error", "95 % interval", "SD over seeds", f"SD over {results['persons_are']}"]
-    headings += [f"rounds (CPU s) to {_error(level, unit)}" for level in results["targets"]["errors"]]
+    headings = [f"mean {metric.name}", "95 % interval", "SD over seeds", f"SD over {results['persons_are']}"]
+    headings += [f"rounds (CPU s) to {_error(level, metric)}" for level in results["targets"]["errors"]]
     for heading in headings:
         table.add_column(heading, justify="right")
     for entry in results["ways"]:
-        spreads = [_error(entry[key], unit) for key in ("sd_over_seeds", "sd_over_persons")]
+        spreads = [_error(entry[key], metric) for key in ("sd_over_seeds", "sd_over_persons")]
         reached = [_reached(target) for target in entry["targets"]]
-        table.add_row(entry["way"], _error(entry["mean"], unit), _interval(entry["interval"]), *spreads, *reached)
+        table.add_row(entry["way"], _error(entry["mean"], metric), _interval(entry["interval"]), *spreads, *reached)
     predictor = results["mean_predictor"]
     table.add_section()
-    row = (_error(predictor["mean"], unit), _interval(predictor["interval"]), _MISSING)
+    row = (_error(predictor["mean"], metric), _interval(predictor["interval"]), _MISSING)
     filler = [_MISSING] * len(results["targets"]["errors"])
-    table.add_row("mean predictor", *row, _error(predictor["sd_over_persons"], unit), *filler)
+    table.add_row("mean predictor", *row, _error(predictor["sd_over_persons"], metric), *filler)
     ours = results.get("mpc", {}).get("errors")
     if ours is not None:
-        row = (_error(ours["mean"], unit), _interval(ours["interval"]), _MISSING)
-        table.add_row("mpc, few samples", *row, _error(ours["sd_over_persons"], unit), *filler)
+        row = (_error(ours["mean"], metric), _interval(ours["interval"]), _MISSING)
+        table.add_row("mpc, few samples", *row, _error(ours["sd_over_persons"], metric), *filler)
     return table
 
 
@@ -158,7 +160,7 @@ def _relations_table(results: Mapping[str, Any]) -> FittedTable:
         table.add_column(heading, justify="right")
     for entry in results["relations"]:
         table.add_row(
-            in_words(entry),
+            in_words(entry, metric_of(results)),
             f"{entry['difference']['mean']:+.4f}",
             _interval(entry["difference"]["interval"], 4, "+"),
             _worst_seed(entry["worst_seed"]),
@@ -174,14 +176,14 @@ def _worst_seed(worst: Mapping[str, Any]) -> str:
 
 
 def _calibration_table(results: Mapping[str, Any]) -> FittedTable:
-    found, unit = results["calibration"], results["unit"]
+    found, metric = results["calibration"], metric_of(results)
     table = FittedTable()
     table.add_column("way", wrap=False)
     for heading in ("without", *(f"k = {k}" for k in found["samples"])):
         table.add_column(heading, justify="right")
     for row in found["ways"]:
         cells = [row["uncalibrated"], *(row["by_k"][str(k)] for k in found["samples"])]
-        table.add_row(row["way"], *(f"{_error(one['mean'], unit)}  {_interval(one['interval'])}" for one in cells))
+        table.add_row(row["way"], *(f"{_error(one['mean'], metric)}  {_interval(one['interval'])}" for one in cells))
     return table
 
 
@@ -219,8 +221,8 @@ def _reached(target: Mapping[str, Any]) -> str:
     return f"{target['rounds']:.1f} ({target['seconds']:.1f}){some}"
 
 
-def _error(value: float | None, unit: str) -> str:
-    return _MISSING if value is None else UNITS[unit].written(value)
+def _error(value: float | None, metric: Metric) -> str:
+    return _MISSING if value is None else metric.written(value)
 
 
 def _interval(ends: Sequence[float] | None, places: int = 2, sign: str = "") -> str:

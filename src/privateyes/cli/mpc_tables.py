@@ -18,7 +18,7 @@ from privateyes.cli.tables import human_bytes
 from privateyes.engines.mpc.costs import Cost
 from privateyes.experiments.mpc.result import MpcResult
 from privateyes.experiments.mpc.run import MpcObserver
-from privateyes.tasks.gaze.units import UNITS
+from privateyes.experiments.tasks import metric_of
 
 _LINES_PER_TRAINING = 10
 
@@ -75,12 +75,12 @@ def print_mpc(results: Sequence[MpcResult], directory: Path) -> None:
 
 def _errors_table(results: Sequence[MpcResult]) -> FittedTable:
     first = results[0]
-    title = f"mean error on people never trained on; {first.network} of {first.parameters} parameters"
+    metric = metric_of({"task": first.task, "unit": first.unit})
+    title = f"mean {metric.name} on people never trained on; {first.network} of {first.parameters} parameters"
     table = FittedTable(title)
     table.add_column("person", wrap=False)
     for heading in ("under MPC", "same steps in the clear", "the same, shaken", "mean label"):
         table.add_column(heading, justify="right")
-    unit = UNITS[first.unit]
     rows = [
         (
             person,
@@ -93,10 +93,10 @@ def _errors_table(results: Sequence[MpcResult]) -> FittedTable:
         for person in result.errors
     ]
     for person, *errors in rows:
-        table.add_row(person, *map(unit.written, errors))
+        table.add_row(person, *map(metric.written, errors))
     table.add_section()
     means = np.mean([row[1:] for row in rows], axis=0)
-    table.add_row("mean", *map(unit.written, means))
+    table.add_row("mean", *map(metric.written, means))
     return table
 
 

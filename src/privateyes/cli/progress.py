@@ -23,7 +23,7 @@ from privateyes.cli.bars_or_lines import bars_or_lines
 from privateyes.cli.pace import Lines, Pace
 from privateyes.experiments.folds import ONLY_FOLD
 from privateyes.experiments.run import Observer
-from privateyes.tasks.gaze.units import unit_of
+from privateyes.experiments.tasks import metric_of
 
 
 def choose_observer() -> AbstractContextManager[Observer]:
@@ -73,7 +73,7 @@ class Bars:
         key = line["fold"], line["way"]
         self._progress.update(self._bars[key], completed=line["round"])
         if "mean_error" in line:
-            self._progress.update(self._bars[key], error=unit_of(line).written(line["mean_error"]))
+            self._progress.update(self._bars[key], error=metric_of(line).written(line["mean_error"]))
         self._left[key] -= 1
         self._advance(1)
 
@@ -147,6 +147,7 @@ class PlainLines:
         which = "" if self._best is None else f"round {self._best} of {self._run} run"
         result = which  # all that is known where the best round was before a stop
         if self._result is not None:
-            error = f"{self._result['mean_error']:.2f} {unit_of(self._result).word}"
+            metric = metric_of(self._result)
+            error = f"{self._result['mean_error']:.{metric.places}f} {metric.word or metric.name}"
             result = f"{error} ({which})" if which else error
         self.note(f"{_title(fold, way)}: {result}{', ' if result else ''}{seconds:.1f} s")

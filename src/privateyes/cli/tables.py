@@ -12,7 +12,8 @@ from privateyes.cli.console import make_console
 from privateyes.cli.fitted_table import FittedTable
 from privateyes.experiments.clipping import told_of_clipping
 from privateyes.experiments.learned import PARTIES
-from privateyes.tasks.gaze.units import UNITS, Unit, unit_of
+from privateyes.experiments.tasks import metric_of
+from privateyes.training.metric import Metric
 from privateyes.wording import counted
 
 if TYPE_CHECKING:  # every command prints, and none needs all of this
@@ -39,15 +40,15 @@ def print_evaluation(evaluation: Evaluation) -> None:
     table = FittedTable(f"{evaluation.way} ({fold})")
     table.add_column("person")
     table.add_column("images", justify="right")
-    table.add_column("mean error", justify="right")
+    metric = evaluation.metric
+    table.add_column(f"mean {metric.name}", justify="right")
     table.add_column("")
-    unit = UNITS[evaluation.unit]
     for person, error in evaluation.error.items():
         seen = "trained on" if person in evaluation.trained_on else ""
-        table.add_row(person, str(evaluation.images[person]), _error(error, unit), seen)
+        table.add_row(person, str(evaluation.images[person]), _error(error, metric), seen)
     table.add_section()
     mean = float(np.mean(list(evaluation.error.values())))
-    table.add_row("mean", str(sum(evaluation.images.values())), _error(mean, unit), "")
+    table.add_row("mean", str(sum(evaluation.images.values())), _error(mean, metric), "")
     make_console().print(table)
 
 
@@ -107,23 +108,23 @@ def _ways_table(results: Mapping[str, Any]) -> FittedTable:
     predictor = results["mean_predictor"]
     whom = "nobody is left to test on" if predictor is None else "on people never trained on"
     table = FittedTable(f"{whom}; bytes per client and round")
+    metric = metric_of(results)
     table.add_column("way", wrap=False)
-    for heading in ("mean error", "SD over people", "s per round", "bytes up", "bytes down"):
+    for heading in (f"mean {metric.name}", "SD over people", "s per round", "bytes up", "bytes down"):
         table.add_column(heading, justify="right")
-    unit = unit_of(results)
     for row in results["rows"]:
         exchanged = row["bytes_up_per_client_round"] > 0
         table.add_row(
             row["way"],
-            _error(row["mean_error"], unit),
-            _error(row["spread"], unit),
+            _error(row["mean_error"], metric),
+            _error(row["spread"], metric),
             f"{row['seconds_per_round']:.2f}",
             human_bytes(row["bytes_up_per_client_round"]) if exchanged else _upload_once(row),
             human_bytes(row["bytes_down_per_client_round"]) if exchanged else _MISSING,
         )
     if predictor is not None:
         table.add_section()
-        table.add_row("mean predictor", _error(predictor["mean_error"], unit), *[_MISSING] * 4)
+        table.add_row("mean predictor", _error(predictor["mean_error"], metric), *[_MISSING] * 4)
     return table
 
 
@@ -142,15 +143,16 @@ def _learned_table(results: Mapping[str, Any]) -> FittedTable:
 
 def _remarks(results: Mapping[str, Any]) -> list[str]:
     lines = []
-    predictor = results["mean_predictor"]
+    predictor, metric = results["mean_predictor"], metric_of(results)
     if predictor is None:
         lines.append("everyone was trained on: nothing here says how far these models are off on a new person")
-    elif all(row["mean_error"] >= predictor["mean_error"] for row in results["rows"]):
+    elif not any(metric.better(row["mean_error"], predictor["mean_error"]) for row in results["rows"]):
         lines.append("warning: no way is better than the mean predictor: none of them learned anything of use")
     equality, replay = results["equality"], results["replay"]
     if equality is not None:
         difference = equality["error_difference"]
-        apart = "" if difference is None else f"; final errors at most {difference:.4f} {unit_of(results).word} apart"
+        unit = f" {metric.word}" if metric.word else ""
+        apart = "" if difference is None else f"; final {metric.plural} at most {difference:.4f}{unit} apart"
         lines.append(
             f"secure against plain averaging: largest deviation {equality['largest_deviation']:.2e} of a bound of "
             f"{equality['bound']:.2e} per parameter{apart}"
@@ -191,5 +193,5 @@ def _pair(values: tuple[float, float] | None) -> str:
     return _MISSING if values is None else f"{values[0]:.1f}, {values[1]:.1f}"
 
 
-def _error(value: float | None, unit: Unit) -> str:
-    return _MISSING if value is None else unit.written(value)
+def _error(value: float | None, metric: Metric) -> str:
+    return _MISSING if value is None else metric.written(value)

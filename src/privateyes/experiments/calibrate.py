@@ -33,6 +33,7 @@ from privateyes.training.calibration import GAZE_PRIOR, POINT_PRIOR
 from privateyes.training.calibration_dots import choose_dots
 from privateyes.training.calibration_settings import CalibrationSettings, Eyes, Method, Placement
 from privateyes.training.determinism import deterministic_torch
+from privateyes.training.metric import Metric
 from privateyes.training.personal import FineTuning, PersonalModel
 
 FOLDER: Final = "calibration"
@@ -83,14 +84,14 @@ class CalibrationReport:
 
     Attributes:
         way: whose models.
-        unit: of all errors, "deg" or "cm".
+        metric: what all errors are.
         settings: how persons were calibrated.
         persons: everyone that was tested, by name.
         notes: what readers should know, in whole sentences.
     """
 
     way: str
-    unit: str
+    metric: Metric
     settings: CalibrationSettings
     persons: tuple[PersonCalibration, ...]
     notes: tuple[str, ...]
@@ -106,7 +107,13 @@ class CalibrationReport:
 
     def as_json(self) -> dict[str, Any]:
         """Errors and settings; no sample, no label and no correction."""
-        content = asdict(self)
+        content: dict[str, Any] = {
+            "way": self.way,
+            "unit": self.metric.key,
+            "settings": asdict(self.settings),
+            "persons": [asdict(person) for person in self.persons],
+            "notes": list(self.notes),
+        }
         for entry in content["persons"]:
             entry["by_k"] = {str(k): calibrated for k, calibrated in entry["by_k"].items()}
         means = {str(k): {"mean_error": self.mean_error(k), "spread": self.spread(k)} for k in self.settings.samples}
@@ -218,7 +225,7 @@ def calibrate_way(
             "person's eyes is not corrected then. If the rows list left eyes first, use eyes = 'halves'."
         )
     return CalibrationReport(
-        way, task.unit, settings, tuple(sorted(found, key=lambda entry: entry.person)), tuple(notes)
+        way, task.metrics[0], settings, tuple(sorted(found, key=lambda entry: entry.person)), tuple(notes)
     )
 
 
@@ -287,7 +294,7 @@ def _calibrate(
     """One person, with every model of the way (`local` has one for each client); errors are means over the models."""
     (fold, person), (way, checkpoint), spec = who, trained, preparation.spec
     examples = task.examples(person)
-    prior = GAZE_PRIOR if task.unit == "deg" else POINT_PRIOR
+    prior = GAZE_PRIOR if task.label == "gaze" else POINT_PRIOR
     models = [PersonalModel(task, vector, examples, prior) for vector in checkpoint.vectors.values()]
     for model in models:
         what = f"what the model of round {checkpoint.round} predicts for {person}"
@@ -357,7 +364,7 @@ def _errors(
 
 
 def _error(task: GazeTask, model: PersonalModel, rows: NDArray[np.int64], predicted: NDArray[np.float64]) -> float:
-    return task.error(predicted.astype(np.float32), model.labels[rows].astype(np.float32))
+    return task.metrics[0].of(predicted.astype(np.float32), model.labels[rows].astype(np.float32))
 
 
 def _eyes(task: GazeTask, person: str, eyes: Eyes) -> dict[str, NDArray[np.int64]]:

@@ -17,7 +17,7 @@ from privateyes.experiments.record import RunDirectory, how_to_continue, require
 from privateyes.experiments.spec import closest
 from privateyes.tasks.gaze.counts import Tell, tell_nobody
 from privateyes.tasks.gaze.dataset import list_persons
-from privateyes.tasks.gaze.units import UnitKey
+from privateyes.training.metric import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class Evaluation:
         fold: of which fold.
         round: completed rounds of the checkpoint.
         images: person -> number of images.
-        error: person -> mean error in `unit`; for `local` the mean over the clients' models.
+        error: person -> value of `metric`; for `local` the mean over the clients' models.
         trained_on: the persons among them that the model was trained on.
-        unit: of the errors.
+        metric: what was measured.
     """
 
     way: str
@@ -40,7 +40,7 @@ class Evaluation:
     images: Mapping[str, int]
     error: Mapping[str, float]
     trained_on: frozenset[str]
-    unit: UnitKey
+    metric: Metric
 
 
 def evaluate_run(
@@ -90,7 +90,7 @@ def evaluate_run(
         problem = f"fold {chosen.name} of {directory} has nobody to test (split.test_persons = [])"
         raise ConfigError(problem, "name persons of its data with --persons, or other data with --data")
     vectors = list(checkpoint.vectors.values())
-    images, errors = {}, {}
+    images, errors, metric = {}, {}, task.metrics[0]
     settings = preparation.local_settings()
     if settings.device == "cuda":  # a model that was trained there can be tested elsewhere
         settings = replace(settings, device="auto")
@@ -103,9 +103,9 @@ def evaluate_run(
                 what = f"what the model of round {checkpoint.round} predicts for {name}"
                 require_finite(predicted, spec, way, what)
             images[name] = len(true)
-            errors[name] = float(np.mean([task.error(predicted, true) for predicted in predictions]))
+            errors[name] = float(np.mean([metric.of(predicted, true) for predicted in predictions]))
     trained_on = _trained_on(chosen, names, data is None)
-    return Evaluation(way, chosen.name, checkpoint.round, images, errors, trained_on, task.unit)
+    return Evaluation(way, chosen.name, checkpoint.round, images, errors, trained_on, metric)
 
 
 def _trained_on(fold: Fold, names: Sequence[str], own_data: bool) -> frozenset[str]:

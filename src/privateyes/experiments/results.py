@@ -33,7 +33,8 @@ def compile_results(
     return {
         "name": spec.name,
         "seed": spec.seed,
-        "unit": task.unit,
+        "task": spec.task,
+        "unit": task.metrics[0].key,
         "parameters": int(preparation.initial.size),
         "folds": [_fold(fold) for fold in preparation.folds],
         "clients": clients_of_run(preparation.folds[0], spec.partition.settings(), task),
@@ -61,7 +62,7 @@ def draw_samples(
     if not tested:
         return None
     tested = tested[::step]
-    per_person = max(1, _SAMPLE_COUNT // len(tested))
+    per_person, metric = max(1, _SAMPLE_COUNT // len(tested)), task.metrics[0]
     arrays: dict[str, list[NDArray[Any]]] = {"images": [], "person": [], "true": []}
     for fold, person in tested:
         examples = task.examples(person)
@@ -75,7 +76,7 @@ def draw_samples(
         for way in preparation.spec.ways:
             models = list(_result(run, fold.name, way).vectors.values())
             predictions = pool.predict([PredictJob(person, model) for model in models])
-            order = sorted(range(len(models)), key=lambda i: task.error(predictions[i], true))
+            order = np.argsort([metric.of(predicted, true) for predicted in predictions], kind="stable")
             arrays.setdefault(f"predicted_{way}", []).append(predictions[order[len(order) // 2]][rows])
     return {name: np.concatenate(parts) for name, parts in arrays.items()}
 
@@ -165,7 +166,7 @@ def _mean_predictor(folds: Sequence[Fold], task: GazeTask) -> dict[str, Any] | N
         mean = np.concatenate([task.labels_of(person) for person in fold.train]).mean(axis=0, dtype=np.float64)
         for person in fold.test:
             true = task.labels_of(person)
-            per_person[person] = task.error(np.broadcast_to(mean.astype(np.float32), true.shape), true)
+            per_person[person] = task.metrics[0].of(np.broadcast_to(mean.astype(np.float32), true.shape), true)
     if not per_person:
         return None
     return {"mean_error": float(np.mean(list(per_person.values()))), "per_person": per_person}

@@ -212,7 +212,8 @@ def _rendered(spec: ExperimentSpec, run: RunDirectory, observer: Observer) -> Pa
 def _run_way(way: str, context: FoldContext, task: GazeTask, run: RunDirectory, observer: Observer) -> None:
     fold, rounds = context.fold, context.spec.training.rounds
     start = run.read_checkpoint(fold.name, way) or start_of(way, context)
-    stopping = Stopping(context.spec.training.patience, run.read_rounds(fold.name, way))
+    lines, metric = run.read_rounds(fold.name, way), task.metrics[0]
+    stopping = Stopping(context.spec.training.patience, lines, metric.lower_is_better)
     if start.round < rounds and not stopping.over:
         observer.way_started(fold.name, way, start.round, rounds)
         for line in _train(way, context, start, stopping, task, run):
@@ -256,7 +257,8 @@ def _train(
             void = bool(outcome.participation.get("void"))
             judged = stopping.judge(number, _those_of(found, fold.validation), void, outcome.converged)
             tested = _tested(_those_of(found, fold.test))
-            line = {**_metrics_line(fold, way, rounds, outcome), **tested, "unit": task.unit, **judged, **cpu}
+            named = {"task": context.spec.task, "unit": task.metrics[0].key}
+            line = {**_metrics_line(fold, way, rounds, outcome), **tested, **named, **judged, **cpu}
             run.record_round(line, outcome.checkpoint, best=bool(judged) and stopping.improved)
             yield line
             if stopping.over:
@@ -267,20 +269,20 @@ def _train(
 def _errors(
     way: str, context: FoldContext, task: GazeTask, true: Mapping[str, NDArray[np.float32]], checkpoint: Checkpoint
 ) -> dict[str, float]:
-    """Person -> error in the task's unit, the mean over the models; `true` holds the persons' labels.
+    """Person -> value of the task's first metric, the mean over the models; `true` holds the persons' labels.
 
     Raises:
         TrainingError: a prediction is not finite.
     """
     vectors = list(checkpoint.vectors.values())
     predictions = iter(context.pool.predict([PredictJob(person, vector) for person in true for vector in vectors]))
-    errors = {}
-    for person, gaze in true.items():
+    errors, metric = {}, task.metrics[0]
+    for person, labels in true.items():
         of_person = [next(predictions) for _ in vectors]
         for predicted in of_person:
             what = f"what the model of round {checkpoint.round} predicts for {person}"
             require_finite(predicted, context.spec, way, what)
-        errors[person] = float(np.mean([task.error(predicted, gaze) for predicted in of_person]))
+        errors[person] = float(np.mean([metric.of(predicted, labels) for predicted in of_person]))
     return errors
 
 

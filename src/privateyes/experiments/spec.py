@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from privateyes.errors import ConfigError
 from privateyes.experiments.spec_tables import ExperimentSpec, Store, Table
+from privateyes.experiments.tasks import find_task
 from privateyes.experiments.way_names import WAYS
 from privateyes.tasks.gaze.models import MODELS, is_own_model
 
@@ -149,6 +150,10 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
             "so nobody could check the result",
             "remove it, or choose sealed",
         )
+    try:
+        find_task(spec.task)
+    except ConfigError as error:
+        refuse(error.problem, error.remedy)
     if spec.model.name not in MODELS and not is_own_model(spec.model.name):
         refuse(f'model.name = "{spec.model.name}" is not known', closest(spec.model.name, sorted(MODELS)))
     if spec.split.test_persons == []:

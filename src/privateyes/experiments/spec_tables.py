@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from privateyes.experiments.tasks import DEFAULT
 from privateyes.federation.partition import PartitionSettings
 from privateyes.tasks.gaze.augment import LARGEST
 from privateyes.training.calibration_settings import CalibrationSettings
@@ -298,6 +299,7 @@ class ExperimentSpec(Table):
     """A whole experiment file."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    task: str = DEFAULT
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     ways: list[str] = ["centralised", "local", "federated", "private"]
     data: Data

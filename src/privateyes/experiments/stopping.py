@@ -24,10 +24,11 @@ class Stopping:
     Args:
         patience: rounds without a better validation error, void ones aside; None to look at no errors.
         lines: the metrics lines that are there already, by round.
+        lower_is_better: the direction of what is measured.
     """
 
-    def __init__(self, patience: int | None, lines: Iterable[Mapping[str, Any]]) -> None:
-        self._patience = patience
+    def __init__(self, patience: int | None, lines: Iterable[Mapping[str, Any]], lower_is_better: bool = True) -> None:
+        self._patience, self._lower = patience, lower_is_better
         self._errors: dict[int, float] = {}
         self._void: set[int] = set()
         self._converged = False
@@ -41,12 +42,12 @@ class Stopping:
     @property
     def over(self) -> bool:
         """Whether the way has ended before its last round."""
-        return self._converged or is_over(self._errors, self._patience, self._void)
+        return self._converged or is_over(self._errors, self._patience, self._void, self._lower)
 
     @property
     def improved(self) -> bool:
         """Whether the model of the last round that was judged is the one to keep."""
-        return self._patience is not None and best_round(self._errors) == max(self._errors)
+        return self._patience is not None and best_round(self._errors, self._lower) == max(self._errors)
 
     def judge(
         self, number: int, errors: Mapping[str, float], void: bool = False, converged: bool = False
@@ -67,7 +68,7 @@ class Stopping:
         self._errors[number] = float(np.mean(list(errors.values())))
         found: dict[str, Any] = {"validation": dict(errors), "validation_error": self._errors[number]}
         if self._patience is not None:
-            found |= {"best_round": best_round(self._errors), "stopped": self.over}
+            found |= {"best_round": best_round(self._errors, self._lower), "stopped": self.over}
         return found
 
 

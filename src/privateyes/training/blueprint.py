@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from privateyes.training.metric import Metric
 from privateyes.training.parent import leave_with_parent
 from privateyes.training.task import Examples, LearningTask
 
@@ -38,9 +37,9 @@ class Blueprint(LearningTask):
             return self._task.build_model(seed)
 
     @property
-    def unit(self) -> str:
+    def metrics(self) -> tuple[Metric, ...]:
         """As the task's."""
-        return self._task.unit
+        return self._task.metrics
 
     def examples(self, owner: str) -> Examples:
         """As the task's."""
@@ -57,7 +56,3 @@ class Blueprint(LearningTask):
     def loss_of(self, predicted: Tensor, targets: Tensor) -> Tensor:
         """As the task's."""
         return self._task.loss_of(predicted, targets)
-
-    def error(self, predicted: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
-        """As the task's."""
-        return self._task.error(predicted, targets)

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from privateyes.errors import DataError
+from privateyes.training.metric import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +58,14 @@ def pool_examples(parts: Sequence[Examples]) -> Examples:
 
 
 class LearningTask(Protocol):
-    """A picklable description of data, model, loss and error; worker processes receive a copy of it.
+    """A picklable description of data, model, loss and metrics; worker processes receive a copy of it.
 
     `predict` and `loss_of` must work on whichever device their arguments are; `examples` and `augment` stay on the CPU.
     """
 
     @property
-    def unit(self) -> str:
-        """The unit of `error`: "deg" or "cm"."""
+    def metrics(self) -> tuple[Metric, ...]:
+        """How good predictions are; ways are compared by the first."""
         ...
 
     def build_model(self, seed: int) -> nn.Module:
@@ -90,8 +89,4 @@ class LearningTask(Protocol):
 
     def loss_of(self, predicted: Tensor, targets: Tensor) -> Tensor:
         """Mean loss over the batch, a scalar."""
-        ...
-
-    def error(self, predicted: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
-        """Mean error in the task's `unit`."""
         ...

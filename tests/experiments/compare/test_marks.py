@@ -5,13 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privateyes.experiments.compare.marks import amount, plain, span, ticks_between
+from privateyes.tasks.gaze.metrics import ANGULAR_ERROR, DISTANCE
 
 
 def test_amounts_have_their_unit_and_a_real_minus() -> None:
-    assert amount(7.024, "deg") == "7.02°"
-    assert amount(-0.5, "cm", 1, signed=True) == "−0.5 cm"
-    assert amount(0.25, "deg", signed=True) == "+0.25°"
-    assert amount(None, "deg") == "–"
+    assert amount(7.024, ANGULAR_ERROR) == "7.02°"
+    assert amount(-0.5, DISTANCE, 1, signed=True) == "−0.5 cm"
+    assert amount(0.25, ANGULAR_ERROR, signed=True) == "+0.25°"
+    assert amount(None, ANGULAR_ERROR) == "–"
 
 
 def test_there_is_no_negative_zero() -> None:

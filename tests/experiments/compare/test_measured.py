@@ -29,9 +29,9 @@ def test_only_whole_repetitions_count_as_seeds() -> None:
 
 
 def test_runs_in_different_units_are_refused() -> None:
-    assert Measured((_finished(1, "a", "cm"),), ()).unit == "cm"
+    assert Measured((_finished(1, "a", "cm"),), ()).metric.key == "cm"
     with pytest.raises(RunDirectoryError, match=r"different units \(cm, deg\)"):
-        _ = Measured((_finished(1, "a"), _finished(2, "a", "cm")), ()).unit
+        _ = Measured((_finished(1, "a"), _finished(2, "a", "cm")), ()).metric
 
 
 def test_a_run_that_lost_its_metrics_is_named(

@@ -10,6 +10,7 @@ import pytest
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.compare.page import render, write_page
 from privateyes.experiments.compare.sentences import method
+from privateyes.tasks.gaze.metrics import ANGULAR_ERROR
 
 EVIL = '<script>alert("x")</script>&\'"'
 VOID = {"meta", "br", "circle", "path", "line", "rect", "polyline", "polygon", "link", "img"}
@@ -105,7 +106,7 @@ def test_unequal_budgets_are_flagged(comparison_results: dict[str, Any]) -> None
 
 
 def test_persons_that_are_none_are_called_what_they_are(comparison_results: dict[str, Any]) -> None:
-    blocks = {"persons_are": "day blocks", "method": method("day blocks")}
+    blocks = {"persons_are": "day blocks", "method": method("day blocks", ANGULAR_ERROR)}
     calibration = {"samples": [], "method": "ridge", "draws": 2, "ways": []}
     page = render({**comparison_results, **blocks, "calibration": calibration}).partition("</style>")[2]
     for said in ("Errors on day blocks never trained on", "SD over day blocks", "interval over day blocks"):

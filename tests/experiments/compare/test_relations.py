@@ -11,6 +11,7 @@ from privateyes.experiments.compare.plan import SubRun
 from privateyes.experiments.compare.relations import in_words, relations, require_relations
 from privateyes.experiments.compare.sentences import relation as told
 from privateyes.experiments.spec_tables import Relations
+from privateyes.tasks.gaze.metrics import ANGULAR_ERROR
 
 
 def _measured(**errors: list[float]) -> Measured:
@@ -62,16 +63,16 @@ def test_it_is_said_when_other_persons_could_turn_it_around() -> None:
     # p00 2 degrees better, p01 1.9 worse: better on the mean, and nothing is certain
     (found,) = _stated(adaptive=[4.0, 9.9, 4.0, 9.9], federated=SAME)
     assert (found["holds"], found["interval_holds"]) == (True, False)
-    assert "could turn it around" in told(found, "deg", "persons")
+    assert "could turn it around" in told(found, ANGULAR_ERROR, "persons")
     (sure,) = _stated(adaptive=[value - 0.5 for value in SAME], federated=SAME)
     assert (sure["holds"], sure["interval_holds"]) == (True, True)
-    assert "could turn it around" not in told(sure, "deg", "persons")
+    assert "could turn it around" not in told(sure, ANGULAR_ERROR, "persons")
 
 
 def test_no_difference_at_all_is_said_in_words() -> None:
     (found,) = _stated(private=SAME, federated=SAME)
     said = "No difference, to the last digit, for any of the persons in any of 2 seeds."
-    assert told(found, "deg", "persons") == said
+    assert told(found, ANGULAR_ERROR, "persons") == said
 
 
 def test_the_largest_difference_of_a_single_person_is_stated() -> None:
@@ -95,8 +96,8 @@ def test_another_way_can_be_the_one_that_is_asked() -> None:
     above, below = _stated(bounds, fedyogi=lower, centralised=SAME, federated=SAME)
     assert above["holds"]
     assert not below["holds"]
-    assert in_words(above) == "fedyogi at most 0.5 above centralised"
-    assert in_words(below) == "fedyogi below federated by more than 0.1"
+    assert in_words(above, ANGULAR_ERROR) == "fedyogi at most 0.5 above centralised"
+    assert in_words(below, ANGULAR_ERROR) == "fedyogi below federated by more than 0.1"
 
 
 def test_a_check_needs_every_relation_and_every_run() -> None:
@@ -118,7 +119,7 @@ def test_the_worst_seed_keeps_its_sign_and_is_not_hidden_by_a_larger_difference_
     (found,) = _stated(Relations(below_federated=0.0), adaptive=adaptive, federated=SAME)
     assert found["holds"]
     assert found["worst_seed"] == {"seed": "2", "difference": pytest.approx(0.01), "holds": False}
-    assert "With seed 2 alone it would not hold." in told(found, "deg", "persons")
+    assert "With seed 2 alone it would not hold." in told(found, ANGULAR_ERROR, "persons")
 
 
 def test_beside_its_twin_the_worst_seed_is_the_farthest_on_either_side() -> None:
@@ -126,4 +127,4 @@ def test_beside_its_twin_the_worst_seed_is_the_farthest_on_either_side() -> None
     (found,) = _stated(private=private, federated=SAME)
     assert found["worst_seed"]["seed"] == "1"
     assert found["worst_seed"]["difference"] == pytest.approx(-0.13)
-    assert "Largest difference of 2 seeds: −0.13° (seed 1)" in told(found, "deg", "persons")
+    assert "Largest difference of 2 seeds: −0.13° (seed 1)" in told(found, ANGULAR_ERROR, "persons")

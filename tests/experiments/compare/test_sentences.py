@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from privateyes.experiments.compare import sentences
+from privateyes.tasks.gaze.metrics import ANGULAR_ERROR
 
 
 @pytest.mark.parametrize(
@@ -29,8 +30,8 @@ def test_what_was_compared_names_what_the_persons_are(comparison_results: dict[s
 
 
 def test_the_method_says_over_what_its_intervals_are() -> None:
-    assert "persons" not in sentences.method("persons")
-    told = sentences.method("day blocks")
+    assert "persons" not in sentences.method("persons", ANGULAR_ERROR)
+    told = sentences.method("day blocks", ANGULAR_ERROR)
     assert told.pop("persons") == "What the data name as persons are day blocks here."
     assert told["interval"].startswith("95 % intervals are over day blocks:")
     assert "over all test day blocks" in told["targets"]
@@ -39,14 +40,14 @@ def test_the_method_says_over_what_its_intervals_are() -> None:
 
 def test_relations_and_headline_speak_of_what_the_persons_are(comparison_results: dict[str, Any]) -> None:
     results = {**comparison_results, "persons_are": "day blocks"}
-    told = [sentences.relation(entry, "deg", "day blocks") for entry in results["relations"]]
+    told = [sentences.relation(entry, ANGULAR_ERROR, "day blocks") for entry in results["relations"]]
     assert any("day blocks" in sentence for sentence in told)
     assert not any("person" in sentence for sentence in [*told, sentences.headline(results)])
 
 
 def test_an_interval_beyond_what_was_asked_depends_on_whom_was_tested(comparison_results: dict[str, Any]) -> None:
     entry = next(entry for entry in comparison_results["relations"] if entry["demand"] != "beside")
-    told = sentences.relation({**entry, "holds": True, "interval_holds": False}, "deg", "day blocks")
+    told = sentences.relation({**entry, "holds": True, "interval_holds": False}, ANGULAR_ERROR, "day blocks")
     assert told.endswith("other day blocks could turn it around.")
 
 

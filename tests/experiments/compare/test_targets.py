@@ -6,6 +6,7 @@ import pytest
 
 from privateyes.experiments.compare.measured import WayRun
 from privateyes.experiments.compare.targets import derived_targets, mean_curve, reached, seed_curves
+from privateyes.tasks.gaze.metrics import ANGULAR_ERROR
 
 
 def _run(seed: int, fold: str, *errors: float, cpu: float = 0.5) -> WayRun:
@@ -37,8 +38,8 @@ def test_rounds_that_were_not_evaluated_are_no_points_and_their_seconds_count() 
     run = WayRun(1, "a", 4, tuple(lines))
     curves = seed_curves([run], [1])
     assert [(point["round"], point["error"], point["seconds"]) for point in curves[1]] == [(2, 7.0, 1.0), (4, 4.0, 2.0)]
-    assert reached(5.0, [run], curves)["rounds"] == 4.0
-    assert run.reached(8.0) == 1
+    assert reached(5.0, [run], curves, ANGULAR_ERROR)["rounds"] == 4.0
+    assert run.reached(8.0, ANGULAR_ERROR) == 1
 
 
 def test_seconds_are_processor_seconds_and_the_mean_over_folds() -> None:
@@ -46,18 +47,18 @@ def test_seconds_are_processor_seconds_and_the_mean_over_folds() -> None:
 
 
 def test_the_first_round_that_is_low_enough_counts() -> None:
-    found = reached(7.5, RUNS, CURVES)
+    found = reached(7.5, RUNS, CURVES, ANGULAR_ERROR)
     assert (found["rounds"], found["seeds_reached"], found["seeds"]) == (2.0, 2, 2)
     assert found["seconds"] == pytest.approx((2.0 + 1.0) / 2)
 
 
 def test_seeds_that_do_not_reach_an_error_are_counted_and_left_out_of_the_mean() -> None:
-    found = reached(5.5, RUNS, CURVES)
+    found = reached(5.5, RUNS, CURVES, ANGULAR_ERROR)
     assert (found["rounds"], found["seeds_reached"], found["runs_reached"], found["runs"]) == (3.0, 1, 2, 4)
 
 
 def test_an_error_that_nobody_reaches() -> None:
-    found = reached(1.0, RUNS, CURVES)
+    found = reached(1.0, RUNS, CURVES, ANGULAR_ERROR)
     assert (found["rounds"], found["seconds"], found["seeds_reached"], found["runs_reached"]) == (None, None, 0, 0)
 
 
@@ -75,9 +76,9 @@ def test_curves_of_seeds_that_stopped_early_end_with_the_shortest() -> None:
 
 
 def test_targets_are_derived_between_mean_predictor_and_best() -> None:
-    assert derived_targets(10.0, 6.0) == [8.0, 7.0, 6.4]
-    assert derived_targets(9.21, 6.37) == [7.8, 7.1, 6.7]
+    assert derived_targets(10.0, 6.0, ANGULAR_ERROR) == [8.0, 7.0, 6.4]
+    assert derived_targets(9.21, 6.37, ANGULAR_ERROR) == [7.8, 7.1, 6.7]
 
 
 def test_where_nothing_is_gained_there_are_no_targets() -> None:
-    assert derived_targets(6.0, 6.5) == []
+    assert derived_targets(6.0, 6.5, ANGULAR_ERROR) == []

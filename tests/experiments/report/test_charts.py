@@ -12,10 +12,10 @@ from privateyes.experiments.report import charts, summary
 from privateyes.experiments.report.files import read_run
 from privateyes.experiments.report.summary import Curve, Deviation, Summary
 from privateyes.experiments.report.ways import way
-from privateyes.tasks.gaze.units import UNITS
+from privateyes.tasks.gaze.metrics import ANGULAR_ERROR, DISTANCE
 
 Maker = Callable[..., Path]
-DEGREES = UNITS["deg"]
+DEGREES = ANGULAR_ERROR
 
 
 @pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
@@ -28,7 +28,7 @@ def test_every_curve_is_drawn_and_named_with_its_last_error(run_maker: Maker, wi
 
 
 def test_points_of_gaze_are_drawn_in_centimetres() -> None:
-    curve, centimetres = Curve(way("private"), ((1, 4.0), (2, 2.5)), 1), UNITS["cm"]
+    curve, centimetres = Curve(way("private"), ((1, 4.0), (2, 2.5)), 1), DISTANCE
     drawn = charts.learning_curves([curve], 2, 6.25, charts.WIDE, centimetres)
     assert "mean distance, cm" in drawn
     assert "mean point 6.25 cm" in drawn

@@ -14,7 +14,7 @@ import pytest
 from privateyes.experiments.report import eyes
 from privateyes.experiments.report.files import read_samples
 from privateyes.experiments.report.schema import Samples
-from privateyes.tasks.gaze.units import UNITS
+from privateyes.tasks.gaze.metrics import ANGULAR_ERROR, DISTANCE
 
 
 def decoded(png: bytes) -> np.ndarray:
@@ -70,33 +70,33 @@ def test_gazes_straight_ahead_do_not_make_arrows_of_endless_length() -> None:
 
 def test_eyes_are_taken_in_turn_for_each_person_and_shown_by_person() -> None:
     people = ["a"] * 20 + ["b"] * 2 + ["c"] * 20
-    assert [eye.person for eye in eyes.sample_eyes(samples(people), UNITS["deg"])] == ["a"] * 5 + ["b"] * 2 + ["c"] * 5
+    assert [eye.person for eye in eyes.sample_eyes(samples(people), ANGULAR_ERROR)] == ["a"] * 5 + ["b"] * 2 + ["c"] * 5
 
 
 def test_the_error_under_an_eye_is_the_angle_between_prediction_and_truth() -> None:
-    (eye,) = eyes.sample_eyes(samples(["a"], np.deg2rad([[0.0, 7.5]])), UNITS["deg"])
+    (eye,) = eyes.sample_eyes(samples(["a"], np.deg2rad([[0.0, 7.5]])), ANGULAR_ERROR)
     assert [(way.key, error) for way, error in eye.errors] == [("private", "7.5°")]
 
 
 def test_a_point_of_gaze_has_no_arrow_and_its_error_is_a_distance() -> None:
     shown = samples(["a"], np.array([[3.0, 4.0]]))
-    (eye,) = eyes.sample_eyes(shown, UNITS["cm"])
+    (eye,) = eyes.sample_eyes(shown, DISTANCE)
     assert [(way.key, error) for way, error in eye.errors] == [("private", "5.0 cm")]
     assert "looking at the point (0.0, 0.0) cm" in eye.drawing
     assert "shaft" not in eye.drawing
     assert "tip" not in eye.drawing
-    assert eyes.legend(shown, UNITS["cm"]) == []
-    (angle,) = eyes.sample_eyes(samples(["a"], np.deg2rad([[3.0, 4.0]])), UNITS["deg"])
+    assert eyes.legend(shown, DISTANCE) == []
+    (angle,) = eyes.sample_eyes(samples(["a"], np.deg2rad([[3.0, 4.0]])), ANGULAR_ERROR)
     assert "tip" in angle.drawing
 
 
 def test_a_drawing_tells_direction_and_errors_in_words(run_maker: Callable[..., Path]) -> None:
-    first = eyes.sample_eyes(read_samples(run_maker() / "samples.npz"), UNITS["deg"])[0]
+    first = eyes.sample_eyes(read_samples(run_maker() / "samples.npz"), ANGULAR_ERROR)[0]
     assert 'role="img"' in first.drawing
     assert "Picture of r07, looking" in first.drawing
     assert "Errors: centralised" in first.drawing
 
 
 def test_a_name_from_the_file_is_escaped_in_the_drawing() -> None:
-    (eye,) = eyes.sample_eyes(samples(["<script>alert(1)</script>"]), UNITS["deg"])
+    (eye,) = eyes.sample_eyes(samples(["<script>alert(1)</script>"]), ANGULAR_ERROR)
     assert "<script>" not in eye.drawing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from privateyes.experiments.report import quantities
-from privateyes.tasks.gaze.units import UNITS
+from privateyes.tasks.gaze.metrics import ANGULAR_ERROR, DISTANCE
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,8 @@ from privateyes.tasks.gaze.units import UNITS
     ],
 )
 def test_an_error_is_never_rounded_to_zero_unless_it_is_zero(value: float, written: str) -> None:
-    assert quantities.error(value, UNITS["deg"]) == written
-    assert quantities.error(value, UNITS["cm"]) == written.replace("°", " cm")
+    assert quantities.error(value, ANGULAR_ERROR) == written
+    assert quantities.error(value, DISTANCE) == written.replace("°", " cm")
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,8 @@ def test_the_model_gets_pictures_grids_and_head_poses_as_floats(faces_task: Gaze
 def test_points_are_judged_in_centimetres(faces_task: GazeTask, task: GazeTask) -> None:
     true = np.zeros((3, 2), dtype=np.float32)
     predicted = true + np.array([3, 4], dtype=np.float32)
-    assert (faces_task.unit, task.unit) == ("cm", "deg")
-    assert faces_task.error(predicted, true) == 5.0
+    assert [one.metrics[0].key for one in (faces_task, task)] == ["cm", "deg"]
+    assert faces_task.metrics[0].of(predicted, true) == 5.0
 
 
 def test_pictures_are_changed_once_at_loading(faces: Path) -> None:
@@ -183,7 +183,7 @@ def test_the_loss_is_the_mean_over_angles_and_batch(eyes: Path, name: str, expec
 def test_the_error_is_in_degrees(task: GazeTask) -> None:
     true = np.zeros((3, 2), dtype=np.float32)
     predicted = true + np.array([np.deg2rad(5), 0], dtype=np.float32)
-    assert task.error(predicted, true) == pytest.approx(5.0, abs=1e-4)
+    assert task.metrics[0].of(predicted, true) == pytest.approx(5.0, abs=1e-4)
 
 
 def test_thinning_out_keeps_evenly_spaced_rows() -> None:

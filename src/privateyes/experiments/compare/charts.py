@@ -13,7 +13,8 @@ from privateyes.experiments.compare.sentences import counted
 from privateyes.experiments.report import svg
 from privateyes.experiments.report.charts import NARROW, WIDE
 from privateyes.experiments.report.ways import Way, is_secure, way
-from privateyes.tasks.gaze.units import UNITS
+from privateyes.experiments.tasks import metric_of
+from privateyes.training.metric import Metric
 
 _NAME_LENGTH = 14
 _OTHER = Way("", "w-other", "", "circle", 1.5)
@@ -47,7 +48,7 @@ def error_rows(results: Mapping[str, Any]) -> list[IntervalRow]:
         for entry in results["ways"]
     ]
     predictor = results["mean_predictor"]
-    return [*rows, IntervalRow(UNITS[results["unit"]].mean, _OTHER, predictor["mean"], _pair(predictor["interval"]))]
+    return [*rows, IntervalRow(metric_of(results).mean, _OTHER, predictor["mean"], _pair(predictor["interval"]))]
 
 
 def difference_rows(results: Mapping[str, Any], baseline: str) -> list[IntervalRow]:
@@ -60,17 +61,17 @@ def difference_rows(results: Mapping[str, Any], baseline: str) -> list[IntervalR
     ]
 
 
-def intervals(rows: Sequence[IntervalRow], unit: str, what: str, width: int, zero: bool = False) -> Markup:
+def intervals(rows: Sequence[IntervalRow], metric: Metric, what: str, width: int, zero: bool = False) -> Markup:
     """A mark and its 95 % interval in each row, and below it a stroke for each seed.
 
     Args:
         rows: at least one.
-        unit: of the values.
+        metric: what the values are.
         what: the axis's name.
         width: of the drawing, px; a narrow one has the names above the rows.
         zero: whether these are differences, so that 0 is drawn as a line and signs are written.
     """
-    narrow, places = width < WIDE, 3 if zero else 2
+    narrow, places = width < WIDE, metric.places + zero
     step, top = (46, 6) if narrow else (36, 8)
     base = top + step * len(rows)
     values = [value for row in rows for value in (row.mean, *(row.ends or ()), *row.seeds)] + ([0.0] if zero else [])
@@ -81,12 +82,12 @@ def intervals(rows: Sequence[IntervalRow], unit: str, what: str, width: int, zer
     for level in levels:
         parts.append(svg.line(x(level), top, x(level), base, "zero" if zero and level == 0 else "grid"))
         parts.append(svg.text(x(level), base + 18, svg.number(level).replace("-", "−"), "tick", "middle"))
-    parts.append(svg.text((x.start + x.end) / 2, base + 38, f"{what}, {UNITS[unit].word}", "axis", "middle"))
+    parts.append(svg.text((x.start + x.end) / 2, base + 38, metric.with_unit(what), "axis", "middle"))
     told = []
     for index, row in enumerate(rows):
         middle = top + step * index + (31 if narrow else step / 2)
         written = f"{span(row.ends, places, zero)}"
-        mean = amount(row.mean, unit, places, zero)
+        mean = amount(row.mean, metric, places, zero)
         parts += _names(row, mean, written, width, top + step * index + 14 if narrow else middle + 4)
         parts += seed_ticks(x, middle + 9, row.seeds, row.look.css)
         parts += whisker(x, middle, row.ends, row.look.css)
@@ -113,7 +114,7 @@ def curves(results: Mapping[str, Any], against: Literal["round", "seconds"], wid
         width: of the drawing, px.
     """
     drawn = [(way(entry["way"]), entry["curve"]) for entry in results["ways"] if entry["curve"]]
-    unit, level = results["unit"], results["mean_predictor"]["mean"]
+    metric, level = metric_of(results), results["mean_predictor"]["mean"]
     wide = width == WIDE
     height = 400 if wide else 300
     values = [point[key] for _, curve in drawn for point in curve for key in ("low", "high")]
@@ -122,7 +123,7 @@ def curves(results: Mapping[str, Any], against: Literal["round", "seconds"], wid
     right = 42 + 7.2 * (max(len(look.key) for look, _ in drawn) + 6) if wide else 14
     y = svg.Scale(levels[0], levels[-1], height - 44, 26)
     x = svg.Scale(1 if against == "round" else 0, max(last, 2) if against == "round" else last, 44, width - right)
-    parts = [svg.text(8, 14, f"mean error, {UNITS[unit].word}", "axis")]
+    parts = [svg.text(8, 14, metric.with_unit(f"mean {metric.name}"), "axis")]
     for value in levels:
         parts.append(svg.line(x.start, y(value), x.end, y(value), "grid"))
         parts.append(svg.text(x.start - 6, y(value) + 4, svg.number(value), "tick", "end"))
@@ -132,17 +133,17 @@ def curves(results: Mapping[str, Any], against: Literal["round", "seconds"], wid
         parts.append(band([(x(p[against]), y(p["low"]), y(p["high"])) for p in curve], look.css))
     parts += svg.curves([(look, [(x(point[against]), y(point["error"])) for point in curve]) for look, curve in drawn])
     if wide:
-        parts += _ends(drawn, against, level, x, y, unit)
+        parts += _ends(drawn, against, level, x, y, metric)
     else:  # no room for names beside the plot
         parts += [svg.mark(look, x(curve[-1][against]), y(curve[-1]["error"])) for look, curve in drawn]
-        parts.append(svg.text(x.start + 4, y(level) - 5, UNITS[unit].mean, "tick halo"))
+        parts.append(svg.text(x.start + 4, y(level) - 5, metric.mean, "tick halo"))
         legend, below = _legend([look for look, _ in drawn], width, height + 16)
         parts, height = [*parts, *legend], round(below) - 14
     told = "; ".join(
-        f"{look.key} from {amount(curve[0]['error'], unit)} to {amount(curve[-1]['error'], unit)}"
+        f"{look.key} from {amount(curve[0]['error'], metric)} to {amount(curve[-1]['error'], metric)}"
         for look, curve in drawn
     )
-    return svg.drawing(width, height, f"Mean error against {against}: {told}.", parts)
+    return svg.drawing(width, height, f"Mean {metric.name} against {against}: {told}.", parts)
 
 
 def _horizontal(x: svg.Scale, against: str, last: float, height: float, most: int) -> list[Markup]:
@@ -156,27 +157,27 @@ def _horizontal(x: svg.Scale, against: str, last: float, height: float, most: in
 
 
 def _ends(
-    drawn: Sequence[tuple[Way, Any]], against: str, level: float, x: svg.Scale, y: svg.Scale, unit: str
+    drawn: Sequence[tuple[Way, Any]], against: str, level: float, x: svg.Scale, y: svg.Scale, metric: Metric
 ) -> list[Markup]:
     """A mark at the end of every curve, and all names, after their marks, with their last values in the margin.
 
     Only a curve that ends at the margin is joined to its name: another line would cross the plot.
     """
     parts = [svg.mark(look, x(curve[-1][against]), y(curve[-1]["error"])) for look, curve in drawn]
-    margin: list[tuple[str, Way, float, float]] = [(UNITS[unit].mean, _OTHER, x.end, level)]
+    margin: list[tuple[str, Way, float, float]] = [(metric.mean, _OTHER, x.end, level)]
     margin += [(look.key, look, x(curve[-1][against]), curve[-1]["error"]) for look, curve in drawn]
     places = svg.spread_labels([y(error) for *_, error in margin], 16, y.end, y.start)
     for (name, look, end, error), place in zip(margin, places, strict=True):
         if end > x.end - 4:
             parts.append(svg.line(max(end + 8, x.end + 6), y(error), x.end + 16, place, f"{look.css} leader"))
-        label = f"{name} {amount(error, unit)}"
+        label = f"{name} {amount(error, metric)}"
         parts += svg.margin_label(look.css, label, x.end + 20, place, None if look is _OTHER else look)
     return parts
 
 
 def persons(results: Mapping[str, Any], width: int) -> Markup:
     """One row per person, one mark per way of those that can be told apart, and a row of means above them."""
-    ways, unit = told_apart(results["ways"]), UNITS[results["unit"]]
+    ways, metric = told_apart(results["ways"]), metric_of(results)
     people = sorted({name for entry in ways for name in entry["per_person"]})
     values = [error for entry in ways for error in entry["per_person"].values()]
     levels = ticks_between(min(values), max(values), 8 if width == WIDE else 4)
@@ -188,8 +189,8 @@ def persons(results: Mapping[str, Any], width: int) -> Markup:
     parts = [*legend, svg.rectangle(0, top, width, step, "band")]
     for level in levels:
         parts.append(svg.line(x(level), top - 8, x(level), base - 6, "grid"))
-        parts.append(svg.text(x(level), base + 12, f"{svg.number(level)}{unit.sign}", "tick", "middle"))
-    parts.append(svg.text((x.start + x.end) / 2, base + 32, f"mean {unit.measure}", "axis", "middle"))
+        parts.append(svg.text(x(level), base + 12, f"{svg.number(level)}{metric.sign}", "tick", "middle"))
+    parts.append(svg.text((x.start + x.end) / 2, base + 32, f"mean {metric.measure}", "axis", "middle"))
     rows = [("mean", {entry["way"]: entry["mean"] for entry in ways})]
     rows += [(shown, _of(ways, name)) for shown, name in zip(names, people, strict=True)]
     for index, (shown, errors) in enumerate(rows):
@@ -198,7 +199,7 @@ def persons(results: Mapping[str, Any], width: int) -> Markup:
         parts.append(svg.line(x(min(errors.values())), middle, x(max(errors.values())), middle, "span"))
         parts += [svg.mark(way(key), x(error), middle, _dot(key)) for key, error in errors.items()]
     whose = counted(len(people), results["persons_are"])
-    told = f"Dot plot of the errors of {whose}; the table below it holds the same numbers."
+    told = f"Dot plot of the {metric.plural} of {whose}; the table below it holds the same numbers."
     return svg.drawing(width, base + 40, told, parts)
 
 
@@ -233,21 +234,21 @@ def _legend(looks: Sequence[Way], width: int, top: float = 14.0) -> tuple[list[M
     return parts, y + 26
 
 
-def relation(entry: Mapping[str, Any], unit: str) -> Markup:
+def relation(entry: Mapping[str, Any], metric: Metric) -> Markup:
     """What was asked, as a shaded range, and the difference with its interval and its seeds in it.
 
-    For a secure way and its twin the range is on both sides of 0; else it is open to the left.
+    For a secure way and its twin the range is on both sides of 0; else it is open to the better side.
     """
-    bound = entry["bound"] if entry["demand"] != "below" else -entry["bound"]
+    bound = metric.worse_by(entry["bound"] if entry["demand"] != "below" else -entry["bound"])
     mean, ends = entry["difference"]["mean"], _pair(entry["difference"]["interval"])
     seeds = tuple(entry["per_seed"].values())
     values = [mean, 0.0, bound, *(ends or ()), *seeds] + ([-bound] if entry["demand"] == "beside" else [])
-    room = (max(values) - min(values)) * 0.12
+    room, better_left = (max(values) - min(values)) * 0.12, metric.lower_is_better
     x = svg.Scale(min(values) - room, max(values) + room, 6, NARROW - 6)
-    allowed_from = x(-bound) if entry["demand"] == "beside" else x.start
+    allowed = sorted((x(bound), x(-bound) if entry["demand"] == "beside" else x.start if better_left else x.end))
     look = way(entry["first"])
     parts = [
-        svg.rectangle(allowed_from, 4, max(x(bound) - allowed_from, 1.5), 34, "allowed"),
+        svg.rectangle(allowed[0], 4, max(allowed[1] - allowed[0], 1.5), 34, "allowed"),
         svg.line(x.start, 21, x.end, 21, "grid"),
         svg.line(x(0), 4, x(0), 38, "zero"),
         *seed_ticks(x, 30, seeds, look.css),
@@ -256,11 +257,11 @@ def relation(entry: Mapping[str, Any], unit: str) -> Markup:
     ]
     marked = {value: svg.number(value + 0.0).replace("-", "−") for value in (bound + 0.0, 0.0)}
     if entry["demand"] == "beside":
-        marked[-bound] = f"−{svg.number(bound)}"
+        marked[-bound] = svg.number(-bound).replace("-", "−")
     places = sorted(marked, key=x)
     spread = svg.spread_labels([x(value) for value in places], 34, 16, NARROW - 16)
     parts += [svg.text(place, 54, marked[value], "tick", "middle") for value, place in zip(places, spread, strict=True)]
-    told = f"{entry['first']} minus {entry['second']}: {amount(mean, unit, 4, True)}, bound {bound:g}."
+    told = f"{entry['first']} minus {entry['second']}: {amount(mean, metric, 4, True)}, bound {bound:g}."
     return svg.drawing(NARROW, 58, told, parts)
 
 

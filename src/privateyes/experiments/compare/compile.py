@@ -1,7 +1,8 @@
 """The content of ``comparison.json``, from what the finished runs recorded.
 
     schema           1
-    name, model, unit ("deg" or "cm": of every error), seeds, folds (names), parameters, baselines
+    name, model, task, unit (the key of the task's metric that every error is a value of, such as "deg")
+    seeds, folds (names), parameters, baselines
     persons_are      what the data's persons are, a noun in the plural; "persons" if not said otherwise
     runs             planned, finished, and missing: seed, fold and, where it is known, problem
     measured_on      cores, parallel (numbers of runs at a time while seconds were measured), note (a sentence)
@@ -73,7 +74,8 @@ def compile_comparison(
         "schema": SCHEMA,
         "name": spec.name,
         "model": spec.model.name,
-        "unit": measured.unit,
+        "task": spec.task,
+        "unit": measured.metric.key,
         "persons_are": settings.persons_are,
         "seeds": measured.seeds,
         "folds": list(dict.fromkeys(entry.run.fold for entry in measured.finished)),
@@ -81,7 +83,7 @@ def compile_comparison(
         "runs": _runs(measured, failures),
         "measured_on": _measured_on(plan),
         "environment": dict(measured.finished[0].environment),
-        "method": method(settings.persons_are),
+        "method": method(settings.persons_are, measured.metric),
         "baselines": [way for way in settings.baselines if way in errors],
         "budget": budget(measured, ways, spec.training.local_epochs),
         "targets": {"errors": list(levels), "derived": not settings.target_errors},
@@ -100,8 +102,9 @@ def _clipping(measured: Measured) -> dict[str, int] | None:
 
 
 def _derived(measured: Measured, errors: Mapping[str, Errors]) -> list[float]:
-    best = min(estimate(list(over_seeds(entry).values())).mean for entry in errors.values())
-    return derived_targets(estimate(list(measured.mean_predictor().values())).mean, best)
+    metric = measured.metric
+    best = metric.best([estimate(list(over_seeds(entry).values())).mean for entry in errors.values()])
+    return derived_targets(estimate(list(measured.mean_predictor().values())).mean, best, metric)
 
 
 def _runs(measured: Measured, failures: Sequence[Failure]) -> dict[str, Any]:
@@ -150,7 +153,7 @@ def _row(
             for baseline in settings.baselines
             if baseline in errors and baseline != way
         },
-        "targets": [reached(level, runs, curves) for level in levels],
+        "targets": [reached(level, runs, curves, measured.metric) for level in levels],
         "seconds": seconds,
         "bytes": _bytes(runs, float(first["bytes_up_per_client_once"])),
         "energy_wh": {

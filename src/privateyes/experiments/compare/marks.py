@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from privateyes.experiments.report import svg
-from privateyes.tasks.gaze.units import UNITS
+from privateyes.training.metric import Metric
 
 
-def amount(value: float | None, unit: str, places: int = 2, signed: bool = False) -> str:
-    """An error or a difference of errors, such as ``7.02°``; a dash for None."""
-    return "–" if value is None else plain(value, places, signed) + UNITS[unit].sign
+def amount(value: float | None, metric: Metric, places: int | None = None, signed: bool = False) -> str:
+    """A value or a difference of values, such as ``7.02°``; a dash for None."""
+    return "–" if value is None else plain(value, metric.places if places is None else places, signed) + metric.sign
 
 
 def plain(value: float, places: int, signed: bool = False) -> str:

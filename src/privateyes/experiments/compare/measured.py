@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,8 @@ from privateyes.errors import RunDirectoryError
 from privateyes.experiments.compare.plan import SubRun
 from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.stopping import result_line
+from privateyes.experiments.tasks import metric_of
+from privateyes.training.metric import Metric
 
 Errors = Mapping[str, Mapping[int, float]]
 """Person -> seed -> error of the final model."""
@@ -52,9 +53,10 @@ class WayRun:
             )
         )
 
-    def reached(self, error: float) -> int | None:
-        """The index of the first round whose error over the fold's test persons is at most `error`; None if none."""
-        return next((i for i, line in enumerate(self.lines) if line.get("mean_error", math.inf) <= error), None)
+    def reached(self, error: float, metric: Metric) -> int | None:
+        """The index of the first round in which the fold's test persons are as good as `error`; None if none."""
+        tested = ((index, line["mean_error"]) for index, line in enumerate(self.lines) if "mean_error" in line)
+        return next((index for index, value in tested if not metric.better(error, value)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +113,17 @@ class Measured:
         return [seed for seed in begun if seed not in open_ones] or begun
 
     @property
-    def unit(self) -> str:
-        """Of the errors: deg or cm."""
-        units = {str(entry.results.get("unit", "deg")) for entry in self.finished}
-        if len(units) > 1:
-            problem = f"the runs of this comparison measure in different units ({', '.join(sorted(units))})"
+    def metric(self) -> Metric:
+        """What all errors are; at least one run is finished.
+
+        Raises:
+            RunDirectoryError: the runs measure in different units.
+        """
+        metrics = {metric.key: metric for metric in (metric_of(entry.results) for entry in self.finished)}
+        if len(metrics) > 1:
+            problem = f"the runs of this comparison measure in different units ({', '.join(sorted(metrics))})"
             raise RunDirectoryError(problem, "delete the directory and compare again")
-        return units.pop() if units else "deg"
+        return next(iter(metrics.values()))
 
 
 def read_measured(runs: Sequence[SubRun]) -> Measured:

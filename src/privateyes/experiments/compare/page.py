@@ -19,8 +19,10 @@ from privateyes.experiments.report import charts as run_charts
 from privateyes.experiments.report import quantities, svg
 from privateyes.experiments.report.summary import Summary
 from privateyes.experiments.report.ways import way
+from privateyes.experiments.tasks import metric_of
 from privateyes.files import write_atomically
-from privateyes.tasks.gaze.units import UNITS
+from privateyes.training.metric import Metric
+from privateyes.wording import capitalised
 
 _PACKAGE = "privateyes.experiments.compare"
 _REPORT = "privateyes.experiments.report"
@@ -58,9 +60,12 @@ def render(results: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    metric = metric_of(results)
     environment.filters.update(
-        amount=amount,
-        span=span,
+        amount=lambda value: amount(value, metric),
+        level=lambda value: amount(value, metric, metric.places - 1),
+        span=lambda ends: span(ends, metric.places),
+        capitalised=capitalised,
         seconds=quantities.seconds,
         data_size=quantities.data_size,
         energy=sentences.energy,
@@ -101,9 +106,8 @@ def _tables(results: Mapping[str, Any]) -> dict[str, Any]:
     ways = results["ways"]
     return {
         "ways": ways,
-        "unit": results["unit"],
-        "unit_word": UNITS[results["unit"]].word,
-        "mean_word": UNITS[results["unit"]].mean,
+        "metric": metric_of(results),
+        "reached": sentences.one(metric_of(results)),
         "levels": results["targets"]["errors"],
         "derived": results["targets"]["derived"],
         "predictor": results["mean_predictor"],
@@ -117,17 +121,17 @@ def _tables(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drawings(results: Mapping[str, Any]) -> dict[str, Any]:
-    unit, ways = results["unit"], results["ways"]
+    metric, ways = metric_of(results), results["ways"]
     rows, has_curves = charts.error_rows(results), any(entry["curve"] for entry in ways)
     summaries = [_summary(entry) for entry in ways]
     return {
-        "errors": _both(lambda width: charts.intervals(rows, unit, "mean error", width)),
+        "errors": _both(lambda width: charts.intervals(rows, metric, f"mean {metric.name}", width)),
         "differences": [
-            (baseline, charts.intervals(found, unit, "difference", run_charts.NARROW, zero=True))
+            (baseline, charts.intervals(found, metric, "difference", run_charts.NARROW, zero=True))
             for baseline in results["baselines"]
             if (found := charts.difference_rows(results, baseline))
         ],
-        "relations": [_relation(entry, unit, results["persons_are"]) for entry in results["relations"]],
+        "relations": [_relation(entry, metric, results["persons_are"]) for entry in results["relations"]],
         "curves": _both(lambda width: charts.curves(results, "round", width)) if has_curves else None,
         "timed": _both(lambda width: charts.curves(results, "seconds", width)) if has_curves else None,
         "left_out": [entry["way"] for entry in ways if entry not in charts.told_apart(ways)],
@@ -156,10 +160,10 @@ def _summary(entry: Mapping[str, Any]) -> Summary:
     )
 
 
-def _relation(entry: Mapping[str, Any], unit: str, persons: str) -> dict[str, Any]:
+def _relation(entry: Mapping[str, Any], metric: Metric, persons: str) -> dict[str, Any]:
     return {
         "holds": entry["holds"],
-        "words": in_words(entry),
-        "told": sentences.relation(entry, unit, persons),
-        "drawing": charts.relation(entry, unit),
+        "words": in_words(entry, metric),
+        "told": sentences.relation(entry, metric, persons),
+        "drawing": charts.relation(entry, metric),
     }

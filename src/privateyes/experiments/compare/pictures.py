@@ -23,7 +23,7 @@ from privateyes.experiments.compare.charts import told_apart
 from privateyes.experiments.compare.sentences import counted
 from privateyes.experiments.report.turns import Turn, turns
 from privateyes.experiments.report.ways import Mark, Way, is_secure, way
-from privateyes.tasks.gaze.units import UNITS
+from privateyes.experiments.tasks import metric_of
 
 _MARKERS: Final[Mapping[Mark, str]] = MappingProxyType(
     {"circle": "o", "ring": "o", "square": "s", "triangle": "^", "diamond": "D"}
@@ -141,9 +141,9 @@ def _title(results: Mapping[str, Any]) -> str:
 
 def _errors(results: Mapping[str, Any], theme: Theme) -> Figure:
     """The ways' errors with their intervals and seeds."""
-    unit, predictor = UNITS[results["unit"]], results["mean_predictor"]
+    metric, predictor = metric_of(results), results["mean_predictor"]
     rows = [(entry["way"], way(entry["way"]), entry, list(entry["per_seed"].values())) for entry in results["ways"]]
-    rows.append((unit.mean, _OTHER, predictor, []))
+    rows.append((metric.mean, _OTHER, predictor, []))
     figure, (axes,) = _figure(1.3 + 0.36 * len(rows))
     for index, (_, look, entry, seeds) in enumerate(rows):
         colour = theme.of(look)
@@ -153,7 +153,7 @@ def _errors(results: Mapping[str, Any], theme: Theme) -> Figure:
         axes.plot(seeds, [index + 0.27] * len(seeds), color=colour, marker="|", markersize=5, linestyle="none")
         axes.plot([entry["mean"]], [index], **_mark(look, theme))
         axes.annotate(
-            unit.written(entry["mean"]), (1.01, index), xycoords=("axes fraction", "data"), va="center", weight="bold"
+            metric.written(entry["mean"]), (1.01, index), xycoords=("axes fraction", "data"), va="center", weight="bold"
         )
     axes.set_yticks(range(len(rows)), [label for label, *_ in rows])
     for text, (_, look, *_) in zip(axes.get_yticklabels(), rows, strict=True):
@@ -163,14 +163,14 @@ def _errors(results: Mapping[str, Any], theme: Theme) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     over = f"line: 95 % interval over {results['persons_are']}, strokes: single seeds"
-    axes.set_xlabel(f"mean {unit.measure}, {unit.word}; {over}")
+    axes.set_xlabel(metric.with_unit(f"mean {metric.measure}") + f"; {over}")
     axes.set_title(_title(results), loc="left", fontsize=10.5)
     return figure
 
 
 def _curves(results: Mapping[str, Any], theme: Theme) -> Figure:
     """Errors against rounds and against processor seconds."""
-    unit = UNITS[results["unit"]]
+    metric = metric_of(results)
     figure, axes = _figure(4.2, columns=2)
     for place, (against, label) in zip(axes, (("round", "round"), ("seconds", "processor seconds")), strict=True):
         taking = turns([_as_drawn(entry["curve"], against, results) for entry in results["ways"]])
@@ -193,7 +193,7 @@ def _curves(results: Mapping[str, Any], theme: Theme) -> Figure:
         place.axhline(results["mean_predictor"]["mean"], color=theme.colours["soft"], linestyle=":", linewidth=1.2)
         place.grid(axis="y")
         place.set_xlabel(label)
-    axes[0].set_ylabel(f"mean {unit.measure}, {unit.word}")
+    axes[0].set_ylabel(metric.with_unit(f"mean {metric.measure}"))
     axes[1].sharey(axes[0])
     axes[1].tick_params(labelleft=False)
     columns = min(4, len(results["ways"]))
@@ -224,7 +224,7 @@ def _dashes(look: Way) -> tuple[float, ...]:
 
 def _persons(results: Mapping[str, Any], theme: Theme) -> Figure:
     """Every person's error by every way."""
-    unit = UNITS[results["unit"]]
+    metric = metric_of(results)
     ways = told_apart(results["ways"])
     people = sorted({name for entry in ways for name in entry["per_person"]})
     rows = ["mean", *people]
@@ -240,7 +240,7 @@ def _persons(results: Mapping[str, Any], theme: Theme) -> Figure:
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="x")
-    axes.set_xlabel(f"mean {unit.measure}, {unit.word}")
+    axes.set_xlabel(metric.with_unit(f"mean {metric.measure}"))
     figure.legend(loc="outside lower center", ncols=min(5, len(ways)))
     axes.set_title(_title(results), loc="left", fontsize=10.5)
     return figure

@@ -11,8 +11,10 @@ from privateyes.experiments.compare.intervals import estimate, over_seeds, paire
 from privateyes.experiments.compare.measured import Errors, Measured
 from privateyes.experiments.spec_tables import Relations
 from privateyes.experiments.way_names import WAYS
+from privateyes.training.metric import Metric
 
 Demand = Literal["not_above", "below", "beside"]
+"""At most so much worse, better by more than that, and at most that far apart; named for errors, which are low."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class _Pair:
     second: str
     errors: tuple[Errors, Errors]
     seeds: list[int]
+    metric: Metric
 
     def stated(self, demand: Demand, bound: float) -> dict[str, Any]:
         """What is demanded of first minus second, and what it was; the verdict is still to come."""
@@ -38,35 +41,33 @@ class _Pair:
             "demand": demand,
             "bound": bound,
             "difference": difference,
-            "interval_holds": _interval_holds(demand, bound, difference["interval"]),
+            "interval_holds": self._interval_holds(demand, bound, difference["interval"]),
             "per_seed": by_seed,
-            "worst_seed": _worst(demand, bound, by_seed),
+            "worst_seed": self._worst(demand, bound, by_seed),
             "largest_of_a_seed": max(map(abs, by_seed.values())),
             "largest_of_a_person": max(map(abs, single)),
         }
 
+    def holds(self, demand: Demand, bound: float, difference: float) -> bool:
+        """Whether a difference is as demanded."""
+        if demand == "beside":
+            return abs(difference) <= bound
+        worse = self.metric.worse_by(difference)
+        return -worse > bound if demand == "below" else worse <= bound
 
-def _worst(demand: Demand, bound: float, by_seed: Mapping[str, float]) -> dict[str, Any]:
-    """The seed whose difference, sign and all, is the least in favour of what is demanded, and whether it holds there.
+    def _worst(self, demand: Demand, bound: float, by_seed: Mapping[str, float]) -> dict[str, Any]:
+        """The seed whose difference, sign and all, is the least in favour of what is demanded; whether it holds there.
 
-    A large difference may be one in favour: then it is another seed that says how near to failing this is.
-    """
-    seed = max(by_seed, key=lambda name: abs(by_seed[name]) if demand == "beside" else by_seed[name])
-    difference = by_seed[seed]
-    holds = -difference > bound if demand == "below" else difference <= bound
-    if demand == "beside":
-        holds = abs(difference) <= bound
-    return {"seed": seed, "difference": difference, "holds": holds}
+        A large difference may be one in favour: then it is another seed that says how near to failing this is.
+        """
+        beside, worse_by = demand == "beside", self.metric.worse_by
+        seed = max(by_seed, key=lambda name: abs(by_seed[name]) if beside else worse_by(by_seed[name]))
+        difference = by_seed[seed]
+        return {"seed": seed, "difference": difference, "holds": self.holds(demand, bound, difference)}
 
-
-def _interval_holds(demand: Demand, bound: float, interval: list[float] | None) -> bool | None:
-    """Whether the whole interval is within what is demanded; None without an interval."""
-    if interval is None:
-        return None
-    low, high = interval
-    if demand == "below":
-        return -high > bound
-    return high <= bound and (demand == "not_above" or low >= -bound)
+    def _interval_holds(self, demand: Demand, bound: float, interval: list[float] | None) -> bool | None:
+        """Whether the whole interval is within what is demanded; None without an interval."""
+        return None if interval is None else all(self.holds(demand, bound, end) for end in interval)
 
 
 def relations(measured: Measured, ways: list[str], bounds: Relations) -> list[dict[str, Any]]:
@@ -75,22 +76,23 @@ def relations(measured: Measured, ways: list[str], bounds: Relations) -> list[di
     ``holds`` is on the mean over persons and seeds, and for a secure way and its twin on every seed; ``interval_holds``
     says whether all of the 95 % interval over persons is within the bound, too.
     """
-    found = []
+    found, metric = [], measured.metric
     errors: Mapping[str, Errors] = {way: measured.errors(way) for way in ways}
 
     def pair(first: str, second: str) -> _Pair | None:
         known = first in errors and second in errors and first != second
-        return _Pair(first, second, (errors[first], errors[second]), measured.seeds) if known else None
+        return _Pair(first, second, (errors[first], errors[second]), measured.seeds, metric) if known else None
 
     adaptive = bounds.adaptive_way
     above = pair(adaptive, "centralised")
     if above is not None:
         entry = above.stated("not_above", bounds.above_centralised)
-        found.append({**entry, "holds": entry["difference"]["mean"] <= bounds.above_centralised})
+        holds = above.holds("not_above", bounds.above_centralised, entry["difference"]["mean"])
+        found.append({**entry, "holds": holds})
     below = pair(adaptive, "federated")
     if below is not None:
         entry = below.stated("below", bounds.below_federated)
-        found.append({**entry, "holds": -entry["difference"]["mean"] > bounds.below_federated})
+        found.append({**entry, "holds": below.holds("below", bounds.below_federated, entry["difference"]["mean"])})
     for way in ways:
         twin = WAYS[way].twin
         beside = pair(way, twin) if twin is not None else None
@@ -100,13 +102,14 @@ def relations(measured: Measured, ways: list[str], bounds: Relations) -> list[di
     return found
 
 
-def in_words(relation: Mapping[str, Any]) -> str:
+def in_words(relation: Mapping[str, Any], metric: Metric) -> str:
     """The demand as a phrase, such as ``adaptive at most 0.2 above centralised``; without unit."""
     first, second, bound = relation["first"], relation["second"], f"{relation['bound']:g}"
+    worse, better = ("above", "below") if metric.lower_is_better else ("below", "above")
     if relation["demand"] == "not_above":
-        return f"{first} at most {bound} above {second}"
+        return f"{first} at most {bound} {worse} {second}"
     if relation["demand"] == "below":
-        return f"{first} below {second}" + (f" by more than {bound}" if relation["bound"] else "")
+        return f"{first} {better} {second}" + (f" by more than {bound}" if relation["bound"] else "")
     return f"{first} within {bound} of {second} in every seed"
 
 

@@ -9,7 +9,13 @@ from privateyes.experiments.clipping import told_of_clipping
 from privateyes.experiments.compare.marks import amount, span
 from privateyes.experiments.folds import ONLY_FOLD
 from privateyes.experiments.report import quantities
-from privateyes.tasks.gaze.units import UNITS
+from privateyes.experiments.tasks import metric_of
+from privateyes.training.metric import Metric
+
+
+def one(metric: Metric) -> str:
+    """``an error`` or ``a Dice``."""
+    return f"{'an' if metric.name[0] in 'aeiou' else 'a'} {metric.name}"
 
 
 def counted(number: int, persons: str) -> str:
@@ -31,18 +37,18 @@ def what(results: Mapping[str, Any]) -> str:
 
 def headline(results: Mapping[str, Any]) -> str:
     """The relations in a sentence or two; without any, the best way."""
-    unit, found, persons = results["unit"], results["relations"], results["persons_are"]
+    metric, found, persons = metric_of(results), results["relations"], results["persons_are"]
     errors = {entry["way"]: entry["mean"] for entry in results["ways"]}
     parts = []
     ours = next((entry for entry in found if entry["demand"] != "beside"), None)
     if ours is not None:
         name = ours["first"]
         against = [
-            f"{_apart(entry['difference']['mean'], unit)} {entry['second']}"
+            f"{_apart(entry['difference']['mean'], metric)} {entry['second']}"
             for entry in found
             if entry["demand"] != "beside"
         ]
-        parts.append(f"{name} reaches {amount(errors[name], unit)}: {' and '.join(against)}.")
+        parts.append(f"{name} reaches {amount(errors[name], metric)}: {' and '.join(against)}.")
     twins = [entry for entry in found if entry["demand"] == "beside"]
     if twins:
         largest = max(entry["largest_of_a_person"] for entry in twins)
@@ -52,10 +58,11 @@ def headline(results: Mapping[str, Any]) -> str:
             parts.append(f"{names} equal{'s' if len(twins) == 1 else ''} {whose} in the clear to the last digit.")
         else:
             end = "ends" if len(twins) == 1 else "end"
-            parts.append(f"{names} {end} within {_tiny(largest, unit)} of {whose} in the clear, for all {persons}.")
+            parts.append(f"{names} {end} within {_tiny(largest, metric)} of {whose} in the clear, for all {persons}.")
     if not parts:
-        best = min(errors, key=lambda name: errors[name])
-        parts.append(f"{best} has the lowest error, {amount(errors[best], unit)}.")
+        best = next(name for name, error in errors.items() if error == metric.best(errors.values()))
+        extreme = "lowest" if metric.lower_is_better else "highest"
+        parts.append(f"{best} has the {extreme} {metric.name}, {amount(errors[best], metric)}.")
     worse = worse_than_mean(results)
     if worse is not None:
         parts.insert(0, worse)
@@ -64,13 +71,12 @@ def headline(results: Mapping[str, Any]) -> str:
 
 def worse_than_mean(results: Mapping[str, Any]) -> str | None:
     """That no way is better than always giving the mean answer, which needs no network; None where one is."""
-    predictor = results["mean_predictor"]["mean"]
-    if any(entry["mean"] < predictor for entry in results["ways"]):
+    predictor, metric = results["mean_predictor"]["mean"], metric_of(results)
+    if any(metric.better(entry["mean"], predictor) for entry in results["ways"]):
         return None
-    answer, reference = UNITS[results["unit"]].mean, amount(predictor, results["unit"])
-    return (
-        f"No way is better than always answering with the {answer} ({reference}): none of them learned anything of use."
-    )
+    reference = amount(predictor, metric)
+    answer = f"always answering with the {metric.mean} ({reference})"
+    return f"No way is better than {answer}: none of them learned anything of use."
 
 
 def clipping(results: Mapping[str, Any]) -> str | None:
@@ -78,17 +84,17 @@ def clipping(results: Mapping[str, Any]) -> str | None:
     return told_of_clipping(results.get("clipping"))
 
 
-def _apart(difference: float, unit: str) -> str:
-    if abs(difference) < 0.005:
+def _apart(difference: float, metric: Metric) -> str:
+    if abs(difference) < 0.5 * 10**-metric.places:
         return "the same as"
-    return f"{amount(abs(difference), unit)} {'above' if difference > 0 else 'below'}"
+    return f"{amount(abs(difference), metric)} {'above' if difference > 0 else 'below'}"
 
 
-def _tiny(value: float, unit: str) -> str:
-    return quantities.error(value, UNITS[unit])
+def _tiny(value: float, metric: Metric) -> str:
+    return quantities.error(value, metric)
 
 
-def relation(entry: Mapping[str, Any], unit: str, persons: str) -> str:
+def relation(entry: Mapping[str, Any], metric: Metric, persons: str) -> str:
     """What was measured of a relation; `persons` is what to call them."""
     difference, count = entry["difference"], len(entry["per_seed"])
     worst = entry["worst_seed"]
@@ -96,14 +102,14 @@ def relation(entry: Mapping[str, Any], unit: str, persons: str) -> str:
         seeds = quantities.count(count, "seed")
         return f"No difference, to the last digit, for any of the {persons} in any of {seeds}."
     if entry["demand"] == "beside":
-        single = _tiny(entry["largest_of_a_person"], unit)
-        signed = f"{'+' if worst['difference'] >= 0 else '−'}{_tiny(abs(worst['difference']), unit)}"
+        single = _tiny(entry["largest_of_a_person"], metric)
+        signed = f"{'+' if worst['difference'] >= 0 else '−'}{_tiny(abs(worst['difference']), metric)}"
         whose = f"{signed} (seed {worst['seed']})"
         return f"Largest difference of {quantities.count(count, 'seed')}: {whose}; of single {persons}: ±{single}."
-    interval = f" (95 % interval {span(difference['interval'], 2, True)})" if difference["interval"] else ""
+    interval = f" (95 % interval {span(difference['interval'], metric.places, True)})" if difference["interval"] else ""
     low, high = min(entry["per_seed"].values()), max(entry["per_seed"].values())
-    seeds = f"{amount(low, unit, 2, True)} to {amount(high, unit, 2, True)}"
-    told = f"Difference {amount(difference['mean'], unit, 2, True)}{interval}; single seeds {seeds}."
+    seeds = f"{amount(low, metric, signed=True)} to {amount(high, metric, signed=True)}"
+    told = f"Difference {amount(difference['mean'], metric, signed=True)}{interval}; single seeds {seeds}."
     if entry["holds"] and not worst["holds"]:
         told += f" With seed {worst['seed']} alone it would not hold."
     if entry["holds"] and entry["interval_holds"] is False:
@@ -146,7 +152,7 @@ def facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def mpc(results: Mapping[str, Any]) -> dict[str, Any] | None:
     """What was measured of generic MPC, and its costs, measured and extrapolated; None where nobody asked for it."""
-    found, unit = results.get("mpc"), results["unit"]
+    found, metric = results.get("mpc"), metric_of(results)
     if found is None:
         return None
     problem = [f"{'Not all of it' if 'engine' in found else 'Nothing'} was measured: {found['problem']}."]
@@ -160,10 +166,10 @@ def mpc(results: Mapping[str, Any]) -> dict[str, Any] | None:
             f"{found['parameters']:,} parameters is trained on the shares: {found['engine']}, protocol "
             f"{found['protocol']} ({found['threat_model']}).",
             f"On {found['samples']:,.0f} samples of a fold, {quantities.count(found['epochs'], 'epoch')}, it reaches "
-            f"{amount(ours['mean'], unit)} (95 % interval {span(ours['interval'])}); the same network trained in the "
-            f"clear with the same steps {amount(twin['mean'], unit)}, the mean label of these samples "
-            f"{amount(guess['mean'], unit)}. The other ways have another network and more samples, so these errors "
-            "cannot be compared with theirs.",
+            f"{amount(ours['mean'], metric)} (95 % interval {span(ours['interval'], metric.places)}); the same network "
+            f"trained in the clear with the same steps {amount(twin['mean'], metric)}, the mean label of these samples "
+            f"{amount(guess['mean'], metric)}. The other ways have another network and more samples, so these "
+            f"{metric.plural} cannot be compared with theirs.",
         ],
         "errors": ours,
         "costs": [_mpc_cost(cost) for cost in (found["measured"], *found["extrapolated"])],
@@ -191,28 +197,29 @@ def duration(seconds: float) -> str:
 
 def calibration(results: Mapping[str, Any]) -> str:
     """How people were calibrated, in a comparison with calibration."""
-    found = results["calibration"]
+    found, metric = results["calibration"], metric_of(results)
     return (
-        f"Mean error over new {results['persons_are']} and its 95 % interval after k labelled samples of each, used on "
-        f"the person's device alone ({found['method']}, mean of {quantities.count(found['draws'], 'draw')}); in "
-        f"{UNITS[results['unit']].word}."
+        f"Mean {metric.name} over new {results['persons_are']} and its 95 % interval after k labelled samples of each, "
+        f"used on the person's device alone ({found['method']}, mean of {quantities.count(found['draws'], 'draw')})"
+        f"{'; in ' + metric.word if metric.word else ''}."
     )
 
 
-def method(persons: str) -> dict[str, str]:
-    """How interval, rounds to an error, and energy are found; and what `persons` stands for, if not for persons."""
+def method(persons: str, metric: Metric) -> dict[str, str]:
+    """How interval, rounds to a value, and energy are found; and what `persons` stands for, if not for persons."""
+    name, beyond = metric.name, "larger" if metric.lower_is_better else "smaller"
     known = {} if persons == "persons" else {"persons": f"What the data name as persons are {persons} here."}
     return {
         **known,
         "interval": (
-            f"95 % intervals are over {persons}: each one's error is averaged over the seeds first, then mean ± t s / "
+            f"95 % intervals are over {persons}: each one's {name} is averaged over the seeds first, then mean ± t s / "
             "√n with Student's t for n - 1 degrees of freedom. Differences between two ways are taken on the same "
             f"{persons}, one by one, and the interval is that of the differences."
         ),
         "targets": (
-            "A seed reaches an error in the first evaluated round after which the mean error over all test "
-            f"{persons} is no larger; rounds and processor seconds (training and exchange, one core for all clients of "
-            "a fold) are means over the seeds that reach it."
+            f"A seed reaches {one(metric)} in the first evaluated round after which the mean {name} over all test "
+            f"{persons} is no {beyond}; rounds and processor seconds (training and exchange, one core for all clients "
+            "of a fold) are means over the seeds that reach it."
         ),
         "energy": (
             "Energy is an estimate, not a measurement: processor seconds times the stated watts of a core, without "

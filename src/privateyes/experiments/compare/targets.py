@@ -18,19 +18,24 @@ from typing import Any
 import numpy as np
 
 from privateyes.experiments.compare.measured import WayRun
+from privateyes.training.metric import Metric
 
 _SHARES = (0.5, 0.75, 0.9)
 
 
-def derived_targets(mean_predictor: float, best: float) -> list[float]:
-    """Errors at a half, three quarters and nine tenths of the way from the mean predictor's to the best way's.
+def derived_targets(mean_predictor: float, best: float, metric: Metric) -> list[float]:
+    """Values at a half, three quarters and nine tenths of the way from the mean predictor's to the best way's.
 
-    Rounded up to tenths, so that the best way reaches them; none where the best way is no better than that.
+    Rounded to the worse side, errors in degrees to tenths, so that the best way reaches them; none where the best way
+    is no better than the mean predictor.
     """
-    if best >= mean_predictor:
+    if not metric.better(best, mean_predictor):
         return []
     exact = [mean_predictor - share * (mean_predictor - best) for share in _SHARES]
-    return sorted({math.ceil(value * 10 - 1e-9) / 10 for value in exact}, reverse=True)
+    steps = 10 ** (metric.places - 1)
+    if metric.lower_is_better:
+        return sorted({math.ceil(value * steps - 1e-9) / steps for value in exact}, reverse=True)
+    return sorted({math.floor(value * steps + 1e-9) / steps for value in exact})
 
 
 def seed_curve(runs: Sequence[WayRun]) -> list[dict[str, float]]:
@@ -76,10 +81,12 @@ def mean_curve(curves: Mapping[int, Sequence[Mapping[str, float]]]) -> list[dict
 
 
 def reached(
-    target: float, runs: Sequence[WayRun], curves: Mapping[int, Sequence[Mapping[str, float]]]
+    target: float, runs: Sequence[WayRun], curves: Mapping[int, Sequence[Mapping[str, float]]], metric: Metric
 ) -> dict[str, Any]:
-    """Rounds and seconds until an error is reached; None where no seed reaches it."""
-    firsts = [next((point for point in curve if point["error"] <= target), None) for curve in curves.values()]
+    """Rounds and seconds until a value is reached; None where no seed reaches it."""
+    firsts = [
+        next((point for point in curve if not metric.better(target, point["error"])), None) for curve in curves.values()
+    ]
     found = [point for point in firsts if point is not None]
     return {
         "error": target,
@@ -87,6 +94,6 @@ def reached(
         "seconds": float(np.mean([point["seconds"] for point in found])) if found else None,
         "seeds_reached": len(found),
         "seeds": len(curves),
-        "runs_reached": sum(run.reached(target) is not None for run in runs),
+        "runs_reached": sum(run.reached(target, metric) is not None for run in runs),
         "runs": len(runs),
     }

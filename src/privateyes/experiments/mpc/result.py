@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from privateyes.engines.mpc.costs import Cost
+from privateyes.experiments.tasks import DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class MpcResult:
         network, parameters: what was trained.
         samples: training person -> samples that the person shared.
         epochs: passes over them.
-        unit: of all errors: "deg" or "cm".
+        unit: of all errors: the key of the task's metric, such as "deg".
         errors: test person -> mean error of the network trained under MPC.
         twin_errors: the same of its twin, trained in the clear with the same steps.
         shaken_errors: the same of a twin that starts from parameters one unit of fixed point away: what the training
@@ -50,6 +51,7 @@ class MpcResult:
         cores: processor cores of the one machine that all parties shared.
         probes: measured steps of the experiment's own model.
         extrapolated: what larger trainings would cost; nobody ran them.
+        task: whose metric that is.
     """
 
     digest: str
@@ -79,6 +81,7 @@ class MpcResult:
     cores: int
     probes: tuple[Cost, ...] = ()
     extrapolated: tuple[Cost, ...] = ()
+    task: str = DEFAULT
 
     def as_json(self) -> dict[str, Any]:
         """Every field by its name."""

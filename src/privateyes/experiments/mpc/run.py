@@ -158,7 +158,7 @@ def _result(
         parameters=network.parameters,
         samples={owner.name: len(owner.features) for owner in training.owners},
         epochs=job.settings.epochs,
-        unit=job.task.unit,
+        unit=job.task.metrics[0].key,
         errors=_errors(job, model, trained.vector),
         twin_errors=_errors(job, model, clear),
         shaken_errors=_errors(job, model, shaken),
@@ -175,6 +175,7 @@ def _result(
         cores=os.cpu_count() or 1,
         probes=probes,
         extrapolated=_extrapolated(job, measured, probes),
+        task=job.preparation.spec.task,
     )
 
 
@@ -202,7 +203,7 @@ def _errors(job: MpcJob, model: nn.Module, vector: NDArray[np.float32]) -> dict[
             parts = torch.split(torch.from_numpy(features_of(examples)), _PREDICTED_AT_ONCE)
             predicted = torch.cat([model(part) for part in parts]).numpy()
         require_finite(predicted, job.preparation.spec, "mpc", f"what it predicts for {person}")
-        errors[person] = task.error(predicted, task.labels_of(person))
+        errors[person] = task.metrics[0].of(predicted, task.labels_of(person))
     return errors
 
 
@@ -211,7 +212,7 @@ def _guess_errors(job: MpcJob, training: TrainingJob) -> Mapping[str, float]:
     errors: dict[str, float] = {}
     for person in job.fold.test:
         true = job.task.labels_of(person)
-        errors[person] = job.task.error(np.broadcast_to(mean.astype(np.float32), true.shape), true)
+        errors[person] = job.task.metrics[0].of(np.broadcast_to(mean.astype(np.float32), true.shape), true)
     return errors
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from privateyes.experiments.report import quantities, svg
 from privateyes.experiments.report.summary import Curve, Deviation, Summary
 from privateyes.experiments.report.ways import Way, way
-from privateyes.tasks.gaze.units import Unit
+from privateyes.training.metric import Metric
 
 WIDE = 860
 NARROW = 360
@@ -18,7 +18,7 @@ _NAME_LENGTH = 14
 
 
 def learning_curves(
-    found: Sequence[Curve], rounds: int, mean_predictor: float | None, width: int, unit: Unit
+    found: Sequence[Curve], rounds: int, mean_predictor: float | None, width: int, metric: Metric
 ) -> Markup:
     """Error against the round, one labelled line per way, and the mean predictor as a level.
 
@@ -27,31 +27,31 @@ def learning_curves(
         rounds: of the whole run, the right end of the axis.
         mean_predictor: None where it is not known yet.
         width: of the drawing, px.
-        unit: of the errors.
+        metric: what the errors are.
     """
     height = 380 if width == WIDE else 330
     drawn = [curve for curve in found if curve.points]
     highest = max([value for curve in drawn for _, value in curve.points] + [mean_predictor or 0.0])
     # room for the longest name with its number
-    right = 36 + 8 * (max(len(name) for name in [unit.mean, *(curve.way.key for curve in drawn)]) + 5)
+    right = 36 + 8 * (max(len(name) for name in [metric.mean, *(curve.way.key for curve in drawn)]) + 5)
     levels = svg.ticks(highest * 1.04)
     x = svg.Scale(1, max(rounds, 2), 44, width - right)
     y = svg.Scale(0, levels[-1], height - 44, 26)
-    parts = [svg.text(8, 14, f"mean {unit.measure}, {unit.word}", "axis")]
+    parts = [svg.text(8, 14, metric.with_unit(f"mean {metric.measure}"), "axis")]
     for level in levels:
         parts += _level(x, y(level), svg.number(level))
     parts += _rounds_axis(x, rounds, height, 8 if width == WIDE else 5)
     if mean_predictor is not None:
         parts.append(svg.line(x.start, y(mean_predictor), x.end, y(mean_predictor), "reference"))
     parts += svg.curves([(curve.way, [(x(number), y(value)) for number, value in curve.points]) for curve in drawn])
-    parts += _end_labels(drawn, mean_predictor, (x, y), unit)
-    told = "; ".join(_told(curve, unit) for curve in drawn)
-    return svg.drawing(width, height, f"Learning curves, mean {unit.measure} against the round: {told}.", parts)
+    parts += _end_labels(drawn, mean_predictor, (x, y), metric)
+    told = "; ".join(_told(curve, metric) for curve in drawn)
+    return svg.drawing(width, height, f"Learning curves, mean {metric.measure} against the round: {told}.", parts)
 
 
-def _told(curve: Curve, unit: Unit) -> str:
+def _told(curve: Curve, metric: Metric) -> str:
     (first, before), (last, after) = curve.points[0], curve.points[-1]
-    begin, end = quantities.error(before, unit), quantities.error(after, unit)
+    begin, end = quantities.error(before, metric), quantities.error(after, metric)
     return f"{curve.way.key} from {begin} in round {first} to {end} in round {last}"
 
 
@@ -69,7 +69,7 @@ def _rounds_axis(x: svg.Scale, rounds: int, height: float, most: int) -> list[Ma
 
 
 def _end_labels(
-    drawn: Sequence[Curve], mean_predictor: float | None, axes: tuple[svg.Scale, svg.Scale], unit: Unit
+    drawn: Sequence[Curve], mean_predictor: float | None, axes: tuple[svg.Scale, svg.Scale], metric: Metric
 ) -> list[Markup]:
     """A mark at the end of every curve; all names, after their marks, and last values in the margin.
 
@@ -81,7 +81,7 @@ def _end_labels(
     margin: list[tuple[str, str, float, Way | None]] = []
     joined: list[bool] = []
     if mean_predictor is not None:
-        margin.append((unit.mean, "w-other", mean_predictor, None))
+        margin.append((metric.mean, "w-other", mean_predictor, None))
         joined.append(True)
     for curve in drawn:
         number, error = curve.points[-1]
@@ -92,17 +92,17 @@ def _end_labels(
     for (name, css, error, shown), place, near in zip(margin, places, joined, strict=True):
         if near:
             parts.append(svg.line(x.end + 8, y(error), x.end + 14, place, f"{css} leader"))
-        parts += svg.margin_label(css, f"{name} {quantities.error(error, unit)}", x.end + 18, place, shown)
+        parts += svg.margin_label(css, f"{name} {quantities.error(error, metric)}", x.end + 18, place, shown)
     return parts
 
 
-def errors_per_person(shown: Sequence[Summary], width: int, unit: Unit) -> Markup:
+def errors_per_person(shown: Sequence[Summary], width: int, metric: Metric) -> Markup:
     """One row per person, one mark per way, and a row of means above them.
 
     Args:
         shown: ways that have errors per person, at least one.
         width: of the drawing, px.
-        unit: of the errors.
+        metric: what the errors are.
     """
     people = sorted({name for entry in shown for name in entry.per_person or {}})
     step = 30 if len(people) <= 20 else 20
@@ -115,8 +115,8 @@ def errors_per_person(shown: Sequence[Summary], width: int, unit: Unit) -> Marku
     parts = [*_legend(shown, x.start, width), svg.rectangle(0, top, width, step, "band")]
     for level in levels:
         parts.append(svg.line(x(level), top - 8, x(level), base - 6, "grid"))
-        parts.append(svg.text(x(level), base + 12, f"{svg.number(level)}{unit.sign}", "tick", "middle"))
-    parts.append(svg.text((x.start + x.end) / 2, base + 32, f"mean {unit.measure}", "axis", "middle"))
+        parts.append(svg.text(x(level), base + 12, f"{svg.number(level)}{metric.sign}", "tick", "middle"))
+    parts.append(svg.text((x.start + x.end) / 2, base + 32, f"mean {metric.measure}", "axis", "middle"))
     means = {entry.way.key: entry.mean_error for entry in shown}
     parts += _person_row(x, top + step / 2, "mean", means, "label strong")
     for index, name in enumerate(people):

@@ -23,7 +23,7 @@ from privateyes.experiments.report.schema import Samples
 from privateyes.experiments.report.ways import Way, in_order, way
 from privateyes.tasks.gaze.angles import angular_error_deg
 from privateyes.tasks.gaze.metrics import distance_cm
-from privateyes.tasks.gaze.units import Unit
+from privateyes.training.metric import Metric
 
 MOST_SHOWN = 12
 _LARGEST_SIDE = 160
@@ -41,25 +41,25 @@ class Eye:
     errors: tuple[tuple[Way, str], ...]
 
 
-def sample_eyes(samples: Samples, unit: Unit) -> list[Eye]:
+def sample_eyes(samples: Samples, metric: Metric) -> list[Eye]:
     """At most `MOST_SHOWN` eyes, taken from the file in turn for each person, whatever their errors; by person."""
-    measure = angular_error_deg if unit.key == "deg" else distance_cm
+    measure = angular_error_deg if metric.key == "deg" else distance_cm
     errors = {key: measure(predicted, samples.true) for key, predicted in samples.predicted.items()}
     keys = in_order(samples.predicted)
     found = []
     indices = sorted(_in_turn(samples.person)[:MOST_SHOWN], key=lambda index: (samples.person[index], index))
     length = 0.0
-    if unit.key == "deg":
+    if metric.key == "deg":
         every = np.concatenate([gazes[indices] for gazes in (samples.true, *samples.predicted.values())])
         length = arrow_length(every, samples.images.shape[1:])
     for index in indices:
-        written = tuple((way(key), unit.written(errors[key][index], 1)) for key in keys)
-        where = _direction(samples.true[index]) if unit.key == "deg" else _place(samples.true[index])
+        written = tuple((way(key), metric.written(errors[key][index], 1)) for key in keys)
+        where = _direction(samples.true[index]) if metric.key == "deg" else _place(samples.true[index])
         told = f"Picture of {samples.person[index]}, looking {where}. Errors: " + ", ".join(
             f"{shown.key} {error}" for shown, error in written
         )
         arrows: list[tuple[Way | None, NDArray[np.float64]]] = []
-        if unit.key == "deg":
+        if metric.key == "deg":
             arrows = [(None, samples.true[index]), *((way(key), samples.predicted[key][index]) for key in keys)]
         picture = _picture(samples.images[index], arrows, length, told)
         found.append(Eye(picture, samples.person[index], written))
@@ -171,9 +171,9 @@ def png_bytes(image: NDArray[np.uint8]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def legend(samples: Samples, unit: Unit) -> list[tuple[Markup, str]]:
+def legend(samples: Samples, metric: Metric) -> list[tuple[Markup, str]]:
     """The arrows' meanings: a drawing and a name for the truth and for each way; empty where there are none."""
-    if unit.key != "deg":
+    if metric.key != "deg":
         return []
     ways = [way(key) for key in in_order(samples.predicted)]
     return [(arrow_key(None), "true gaze"), *((arrow_key(shown), shown.key) for shown in ways)]

@@ -22,7 +22,8 @@ from pydantic import ValidationError
 
 from privateyes.errors import DataError, RunDirectoryError
 from privateyes.experiments.report.schema import Results, RoundLine, Samples
-from privateyes.tasks.gaze.units import UNITS, Unit
+from privateyes.experiments.tasks import DEFAULT, find_task
+from privateyes.training.metric import Metric
 
 _RESTORE = "restore the file from a copy, or run the experiment again in a new directory"
 _PREFIX = "predicted_"
@@ -50,10 +51,15 @@ class RunFiles:
     notes: tuple[str, ...]
 
     @property
-    def unit(self) -> Unit:
-        """Of all errors."""
-        key = self.results.unit if self.results is not None else next((line.unit for line in self.rounds), "deg")
-        return UNITS[key]
+    def metric(self) -> Metric:
+        """What all errors are."""
+        key = self.results.unit if self.results is not None else next((line.unit for line in self.rounds), None)
+        return find_task(self.task).metric(key)
+
+    @property
+    def task(self) -> str:
+        """The name of what is learned."""
+        return str(self.experiment.get("task", DEFAULT))
 
     def table(self, name: str) -> dict[str, Any]:
         """A table of ``experiment.toml``; empty where it has none of that name."""

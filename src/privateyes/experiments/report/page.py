@@ -17,7 +17,8 @@ from privateyes.experiments.report.schema import Replay
 from privateyes.experiments.report.summary import Curve, Summary
 from privateyes.experiments.report.ways import is_secure
 from privateyes.files import write_atomically
-from privateyes.tasks.gaze.units import unit_of_label
+from privateyes.tasks.gaze.metrics import coordinates_of, metric_of_label
+from privateyes.wording import capitalised
 
 _PACKAGE = "privateyes.experiments.report"
 _PARTIES = ("client", "hub", "aggregator")
@@ -66,8 +67,9 @@ def render(files: RunFiles, with_eyes: bool) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        error=lambda value: quantities.error(value, files.unit),
+        error=lambda value: quantities.error(value, files.metric),
         seconds=quantities.seconds,
+        capitalised=capitalised,
         data_size=quantities.data_size,
         scientific=quantities.scientific,
     )
@@ -94,7 +96,7 @@ def _results(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
         "summaries": shown,
         "people": people,
         "untested": summary.untested(files),
-        "unit": files.unit,
+        "metric": files.metric,
         "predictor": predictor,
         "predictor_spread": summary.spread(predictor.per_person) if predictor is not None else None,
         "several_folds": len(summary.folds(files)) > 1,
@@ -120,11 +122,11 @@ def _charts(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
     deviating = summary.deviations(files)
     widths = (charts.WIDE, charts.NARROW)
     return {
-        "curves": _TwoWidths(*(charts.learning_curves(found, rounds, level, width, files.unit) for width in widths))
+        "curves": _TwoWidths(*(charts.learning_curves(found, rounds, level, width, files.metric) for width in widths))
         if found
         else None,
         "curve_caption": sentences.curve_caption(files, found),
-        "dots": _TwoWidths(*(charts.errors_per_person(personal, width, files.unit) for width in widths))
+        "dots": _TwoWidths(*(charts.errors_per_person(personal, width, files.metric) for width in widths))
         if personal
         else None,
         "personal": personal,
@@ -162,14 +164,15 @@ def _privacy(files: RunFiles) -> dict[str, Any]:
 def _clients(files: RunFiles) -> dict[str, Any]:
     found = files.results.clients if files.results is not None else None
     if found is None:
-        return {"clients": None, "client_panels": None, "client_caption": "", "client_unit": None}
+        return {"clients": None, "client_panels": None, "client_caption": "", "client_metric": None}
     panels = _TwoWidths(*(clients.distributions(found, width) for width in (charts.WIDE, charts.NARROW)))
     several = len(summary.folds(files)) > 1
     return {
         "clients": found,
         "client_panels": panels,
         "client_caption": clients.caption(found, several),
-        "client_unit": unit_of_label(found.label),
+        "client_metric": metric_of_label(found.label),
+        "client_coordinates": coordinates_of(found.label),
     }
 
 
@@ -177,7 +180,7 @@ def _eyes(files: RunFiles, with_eyes: bool) -> dict[str, Any]:
     samples = files.samples if files.samples is not None and len(files.samples.person) else None
     return {
         "with_eyes": with_eyes,
-        "eyes": eyes.sample_eyes(samples, files.unit) if samples is not None else [],
-        "eye_legend": eyes.legend(samples, files.unit) if samples is not None else [],
+        "eyes": eyes.sample_eyes(samples, files.metric) if samples is not None else [],
+        "eye_legend": eyes.legend(samples, files.metric) if samples is not None else [],
         "eye_caption": eyes.caption(samples) if samples is not None else "",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from privateyes.tasks.gaze.units import Unit
+from privateyes.training.metric import Metric
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -18,15 +18,15 @@ def scientific(value: float) -> str:
     return f"{mantissa.replace('-', '−')} × 10{power}"
 
 
-def error(value: float, unit: Unit) -> str:
-    """An error in its unit: two decimals; two significant digits for what two decimals would show as zero."""
-    if value != 0 and abs(value) < 0.005:
+def error(value: float, metric: Metric) -> str:
+    """A metric's value, or a difference of two: its decimals; two significant digits for what they would show as 0."""
+    if value != 0 and abs(value) < 0.5 * 10**-metric.places:
         # below a millionth the zeros can no longer be counted at a glance
         if abs(value) < 1e-6:
-            return f"{scientific(value)}{unit.sign}"
+            return f"{scientific(value)}{metric.sign}"
         places = 1 - math.floor(math.log10(abs(value)))
-        return f"{value:.{places}f}".rstrip("0").replace("-", "−") + unit.sign
-    return unit.written(value).replace("-", "−")
+        return f"{value:.{places}f}".rstrip("0").replace("-", "−") + metric.sign
+    return metric.written(value).replace("-", "−")
 
 
 def seconds(value: float) -> str:

@@ -1,7 +1,7 @@
 """The shape of a run's files, as far as the page reads them.
 
 Keys that the page does not know are ignored, so that a file may grow; a key that it needs and a value that is not
-finite are refused. Errors are in `unit`, times in seconds, sizes in bytes.
+finite are refused. Errors are values of the metric that `unit` names, times are in seconds, sizes in bytes.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-
-from privateyes.tasks.gaze.units import UnitKey
 
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -34,7 +32,7 @@ class RoundLine(_Record):
     rounds: int = Field(ge=1)
     error: dict[str, NonNegative] = Field(default_factory=dict)
     mean_error: NonNegative | None = None
-    unit: UnitKey = "deg"
+    unit: str | None = None
     seconds: NonNegative
     seconds_training: NonNegative
     seconds_exchange: NonNegative
@@ -152,7 +150,7 @@ class Results(_Record):
 
     name: str = ""
     seed: int | None = None
-    unit: UnitKey = "deg"
+    unit: str | None = None
     parameters: int | None = Field(default=None, ge=0)
     folds: list[Fold] = Field(default_factory=list)
     mean_predictor: MeanPredictor | None = None

@@ -16,6 +16,7 @@ from privateyes.experiments.report.files import RunFiles
 from privateyes.experiments.report.schema import Equality, Replay, Results
 from privateyes.experiments.report.summary import Summary
 from privateyes.experiments.report.ways import is_secure, twin_of
+from privateyes.wording import capitalised
 
 _SUBJECTS = {
     "private-adaptive": "private adaptive training",
@@ -86,9 +87,12 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
         return sentence if clipped is None else sentence + Markup(" <b>{}</b>").format(clipped)
     if not order:
         return Markup("No round is complete yet, so there is nothing to compare.")
-    verbs = [" is off by <b>{}</b> on average", *[" by <b>{}</b>"] * (len(order) - 1)]
+    metric = files.metric
+    again = " by <b>{}</b>" if metric.lower_is_better else " <b>{}</b>"
+    first = " is off by <b>{}</b> on average" if metric.lower_is_better else f" reaches a {metric.name} of <b>{{}}</b>"
+    verbs = [first, *[again] * (len(order) - 1)]
     clauses = [
-        Markup("{}" + verb).format(_SUBJECTS.get(key, key), quantities.error(errors[key], files.unit))  # noqa: S704
+        Markup("{}" + verb).format(_SUBJECTS.get(key, key), quantities.error(errors[key], metric))  # noqa: S704
         for key, verb in zip(order, verbs, strict=True)
     ]
     opening = "On" if files.results is not None else "So far, on"
@@ -103,9 +107,10 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
         sentence += Markup(" <b>{}</b>").format(clipped)
     predictor = files.results.mean_predictor if files.results is not None else None
     if predictor is not None:
-        reference = quantities.error(predictor.mean_error, files.unit)
-        sentence += Markup(" Always answering with the {} would be off by {}.").format(files.unit.mean, reference)
-        if all(error >= predictor.mean_error for error in errors.values()):
+        reference = quantities.error(predictor.mean_error, metric)
+        would = "be off by" if metric.lower_is_better else "reach"
+        sentence += Markup(" Always answering with the {} would {} {}.").format(metric.mean, would, reference)
+        if not any(metric.better(error, predictor.mean_error) for error in errors.values()):
             sentence += Markup(" <b>No way is better than that</b>: none of them learned anything of use.")
     return sentence
 
@@ -132,8 +137,8 @@ def _difference(files: RunFiles, pairs: dict[tuple[str, str], float]) -> Markup:
     """What lies between a secure way and its twin; of several pairs, between those that are farthest apart."""
     (secure, twin), difference = max(pairs.items(), key=lambda entry: entry[1])
     if difference == 0:
-        return Markup("Privacy made <b>no difference</b> to the error, down to the last digit.")
-    written = quantities.error(difference, files.unit)
+        return Markup("Privacy made <b>no difference</b> to the {}, down to the last digit.").format(files.metric.name)
+    written = quantities.error(difference, files.metric)
     sentence = Markup("Between {} and {} lie <b>{}</b>").format(secure, twin, written)
     if len(pairs) > 1:
         sentence += ", and no more between the other pairs"
@@ -162,8 +167,8 @@ def table_caption(files: RunFiles, people: Sequence[str]) -> str:
     if folds not in ([], ["all"]):
         how = f"{tested}, each tested with models that were trained without them"
     return (
-        f"Error: mean {files.unit.measure} in {files.unit.word} on {how}; SD: its standard deviation over these "
-        f"people. Up and down: bytes that one client sends and receives in one round.{_rounds_that_count(files)}"
+        f"{capitalised(files.metric.name)}: {files.metric.mean_in_unit} on {how}; SD: its standard deviation over "
+        f"these people. Up and down: bytes that one client sends and receives in one round.{_rounds_that_count(files)}"
     )
 
 
@@ -190,7 +195,7 @@ def _rounds_that_count(files: RunFiles) -> str:
 
 def curve_caption(files: RunFiles, found: Sequence[summary.Curve]) -> str:
     """Over what the learning curves are means."""
-    caption = f"Mean {files.unit.measure} on people never trained on, after each round."
+    caption = f"Mean {files.metric.measure} on people never trained on, after each round."
     counts = {curve.folds for curve in found}
     if summary.folds(files) not in ([], ["all"]):
         caption += (
@@ -204,8 +209,8 @@ def curve_caption(files: RunFiles, found: Sequence[summary.Curve]) -> str:
     if "local" in keys:
         caption += " local is the mean over the clients' own models."
     if files.results is not None and files.results.mean_predictor is not None:
-        answer = files.unit.mean
-        caption += f" {answer}, dotted: the error of always answering with the {answer} of the people trained on."
+        answer, name = files.metric.mean, files.metric.name
+        caption += f" {answer}, dotted: the {name} of always answering with the {answer} of the people trained on."
     if len(keys) > 1:
         caption += " Ways whose curves coincide take turns along the line, each in dashes of its own colour."
     return caption

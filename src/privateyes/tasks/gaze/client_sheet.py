@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from privateyes.errors import DataError
 from privateyes.federation.partition import ClientStatistics
-from privateyes.tasks.gaze.units import unit_of_label
+from privateyes.tasks.gaze.metrics import coordinates_of, metric_of_label
 
 MOST_PANELS: Final = 60
 _COLUMNS: Final = 6
@@ -129,8 +129,8 @@ class _Frame:
 def _frame(labels: Sequence[NDArray[np.floating]], target: str) -> _Frame:
     everybody = np.concatenate(labels).astype(np.float64)
     across, up = (1, 0) if target == "gaze" else (0, 1)
-    unit = unit_of_label(target)
-    names = (f"{unit.coordinates[across]}, {unit.word}", f"{unit.coordinates[up]}, {unit.word}")
+    coordinates, word = coordinates_of(target), metric_of_label(target).word
+    names = (f"{coordinates[across]}, {word}", f"{coordinates[up]}, {word}")
     # One far sample should not squeeze everybody else into a corner.
     low, high = np.quantile(everybody, [0.002, 0.998], axis=0)
     margin = np.maximum(0.06 * (high - low), 0.5)

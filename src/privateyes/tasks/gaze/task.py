@@ -19,20 +19,17 @@ from privateyes.tasks.gaze.augment import Augmentation
 from privateyes.tasks.gaze.dataset import Person, load_labels, load_persons
 from privateyes.tasks.gaze.label_rows import kept_rows
 from privateyes.tasks.gaze.layout import COLUMNS, GRID_CELLS
-from privateyes.tasks.gaze.metrics import mean_angular_error_deg, mean_distance_cm
+from privateyes.tasks.gaze.metrics import metric_of_label
 from privateyes.tasks.gaze.models import PICTURES, Label, build_model, find_kind, is_own_model, try_out
 from privateyes.tasks.gaze.preprocess import Pictures, face_grid, scaled
 from privateyes.tasks.gaze.stock import described
-from privateyes.tasks.gaze.units import UnitKey, unit_of_label
+from privateyes.training.metric import Metric
 from privateyes.training.task import Examples
 from privateyes.training.vector import refuse_running_statistics
 
 # Applied to (pitch, yaw) in radians or (x, y) in cm, mean over both and the batch.
 _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
     {"l1": functional.l1_loss, "l2": functional.mse_loss}
-)
-_ERRORS: Mapping[Label, Callable[[NDArray[np.float32], NDArray[np.float32]], float]] = MappingProxyType(
-    {"gaze": mean_angular_error_deg, "point": mean_distance_cm}
 )
 
 
@@ -63,9 +60,9 @@ class GazeTask:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property
-    def unit(self) -> UnitKey:
-        """Of `error`: degrees between directions, or centimetres between points."""
-        return unit_of_label(self.label).key
+    def metrics(self) -> tuple[Metric, ...]:
+        """Degrees between directions, or centimetres between points."""
+        return (metric_of_label(self.label),)
 
     def build_model(self, seed: int) -> nn.Module:
         """The estimator; its initial parameters depend on `seed` only.
@@ -185,10 +182,6 @@ class GazeTask:
     def loss_of(self, predicted: Tensor, targets: Tensor) -> Tensor:
         """Mean loss over the batch, on angles in radians or points in cm."""
         return _LOSSES[self.loss](predicted, targets)
-
-    def error(self, predicted: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
-        """Mean angular error in degrees, or mean distance in cm: see `unit`."""
-        return _ERRORS[self.label](predicted, targets)
 
 
 def thin_out(person: Person, image_limit: int | None) -> Person:
