@@ -19,8 +19,9 @@ from typer.main import get_command
 from privateyes import __version__
 from privateyes.cli import main, records
 from privateyes.cli.interruption import Terminated
-from privateyes.experiments import datafiles, run
+from privateyes.experiments import run
 from privateyes.experiments.record import EXPERIMENT
+from privateyes.tasks.gaze import datafiles
 
 Call = Callable[..., Result]
 

@@ -10,7 +10,7 @@ from click.testing import Result
 from PIL import Image
 
 from face_frames import CAMERA, FaceFrame, FixedLandmarker, IrisEstimator, face_frame
-from privateyes.experiments import trained as trained_models
+from privateyes.tasks.gaze import trained as trained_models
 from privateyes.tasks.gaze.dataset import load_persons
 from privateyes.tasks.gaze.predict import landmarker
 

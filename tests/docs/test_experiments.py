@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from privateyes.experiments.prepare import prepare
-from privateyes.experiments.spec import ExperimentSpec, parse_spec
+from privateyes.experiments.spec import parse_spec
 from privateyes.experiments.way_names import WAYS
+from privateyes.tasks.gaze.tables import GazeExperiment
 
 PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -129,7 +130,7 @@ def parts_of(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 DOCUMENTED = documented()
-SPECIFIED = specified(ExperimentSpec.model_json_schema())
+SPECIFIED = specified(GazeExperiment.model_json_schema())
 KEYS = [(title, name) for title, keys in SPECIFIED.items() for name in keys]
 
 
@@ -175,8 +176,8 @@ def test_the_specification_is_read_with_sub_tables_bounds_and_choices() -> None:
 
 
 def test_a_new_key_and_a_changed_default_are_noticed() -> None:
-    schema = ExperimentSpec.model_json_schema()
-    properties = schema["$defs"]["Training"]["properties"]
+    schema = GazeExperiment.model_json_schema()
+    properties = schema["$defs"]["GazeTraining"]["properties"]
     properties["unheard_of"] = {"type": "integer", "default": 3}
     properties["rounds"]["default"] += 1
     properties["batch_size"]["minimum"] += 1

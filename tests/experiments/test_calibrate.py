@@ -17,6 +17,7 @@ from privateyes.experiments.calibrate import calibrate_run, chosen_settings, wri
 from privateyes.experiments.evaluate import evaluate_run
 from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec, parse_spec
+from privateyes.tasks.gaze.experiment import GazeEstimation
 from privateyes.training.calibration_settings import METHODS, CalibrationSettings
 
 FEW = CalibrationSettings(samples=(1, 3), draws=4)
@@ -147,10 +148,8 @@ def test_samples_without_a_finite_prediction_are_neither_drawn_nor_tested(
 
 
 def test_a_person_with_one_kind_of_eye_is_no_case_for_a_note(biased_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from privateyes.experiments import calibrate
-
     left = {"left": np.arange(60, dtype=np.int64)}
-    monkeypatch.setattr(calibrate, "_eyes", lambda *_: left)
+    monkeypatch.setattr(GazeEstimation, "calibration_groups", lambda *_: left)
     assert calibrate_run(biased_run, FEW, "centralised", persons=["p03"]).notes == ()
 
 

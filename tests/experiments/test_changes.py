@@ -16,7 +16,7 @@ from privateyes.experiments.evaluate import evaluate_run
 from privateyes.experiments.record import EXPERIMENT, RunDirectory
 from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec, load_spec
-from privateyes.experiments.trained import open_run_estimator
+from privateyes.tasks.gaze.trained import open_run_estimator
 
 Make = Callable[..., ExperimentSpec]
 SOURCE = """

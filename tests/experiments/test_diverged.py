@@ -18,7 +18,7 @@ from privateyes.experiments.evaluate import evaluate_run
 from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec
-from privateyes.experiments.trained import open_run_estimator
+from privateyes.tasks.gaze.trained import open_run_estimator
 from privateyes.training.calibration_settings import CalibrationSettings
 
 Make = Callable[..., ExperimentSpec]

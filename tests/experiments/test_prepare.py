@@ -17,7 +17,7 @@ Make = Callable[..., ExperimentSpec]
 def test_a_preparation_knows_folds_samples_and_the_initial_model(small_spec: Make) -> None:
     preparation = prepare(small_spec())
     assert preparation.clients(preparation.folds[0]) == {"p00": 24, "p01": 24, "p02": 24}
-    assert preparation.image_shape == (9, 15)
+    assert preparation.learning.image_shape == (9, 15)
     assert preparation.initial.dtype == np.float32
     np.testing.assert_array_equal(preparation.initial, prepare(small_spec(rounds=9)).initial)
 
@@ -35,7 +35,7 @@ def test_synthetic_persons_need_no_file() -> None:
     )
     preparation = prepare(parse_spec(text, "x.toml", Path()))
     assert preparation.samples == {"r00": 7, "r01": 7, "r02": 7, "r03": 7}
-    assert preparation.image_shape == (36, 60)
+    assert preparation.learning.image_shape == (36, 60)
 
 
 def test_persons_with_images_of_another_size_are_refused(

@@ -13,7 +13,7 @@ from privateyes.errors import ConfigError, DataError
 from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory
-from privateyes.experiments.run import run_experiment, warn_of_labels
+from privateyes.experiments.run import run_experiment, warn_of_data
 from privateyes.experiments.spec import ExperimentSpec, parse_spec
 from privateyes.tasks.gaze.dataset import write_persons
 from privateyes.tasks.gaze.synthetic import render_persons
@@ -244,5 +244,5 @@ def test_labels_of_persons_who_take_no_part_and_good_ones_are_no_cause_for_a_wor
 ) -> None:
     preparation = prepare(small_spec(data=swapped_eyes))
     fold = replace(preparation.folds[0], train=("p00", "p02"), test=("p04",))
-    warn_of_labels(replace(preparation, folds=(fold,)), listener)
+    warn_of_data(replace(preparation, folds=(fold,)), listener)
     assert listener.told == []

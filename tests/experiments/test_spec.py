@@ -12,6 +12,7 @@ from privateyes.errors import ConfigError
 from privateyes.experiments.locate import demo_experiment
 from privateyes.experiments.spec import ExperimentSpec, dump_spec, load_spec, parse_spec
 from privateyes.experiments.spec_tables import Table
+from privateyes.tasks.gaze.tables import GazeExperiment
 
 MINIMAL = """
 name = "minimal"
@@ -217,7 +218,7 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
     assert load_spec(path).name == "minimal"
 
 
-def list_keys(table: type[Table] = ExperimentSpec, prefix: str = "") -> Iterator[str]:
+def list_keys(table: type[Table] = GazeExperiment, prefix: str = "") -> Iterator[str]:
     """Every key whose value is a list, however deep."""
     for key, field in table.model_fields.items():
         kinds = [field.annotation, *get_args(field.annotation)]
@@ -252,7 +253,7 @@ def test_a_value_in_place_of_a_list_shows_how_a_list_is_written(key: str, value:
     shown = tomllib.loads(example)
     assert isinstance(shown[name], list)
     place[name] = shown[name]
-    ExperimentSpec.model_validate(tree)
+    GazeExperiment.model_validate(tree)
 
 
 def as_toml(tree: dict[str, Any]) -> str:

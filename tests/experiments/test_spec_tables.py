@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from privateyes.errors import ConfigError
-from privateyes.experiments import spec_tables
 from privateyes.experiments.spec import dump_spec, parse_spec
-from privateyes.tasks.gaze.augment import LARGEST, Augmentation
+from privateyes.tasks.gaze import tables
+from privateyes.tasks.gaze.augment import Augmentation
+from privateyes.tasks.gaze.strengths import LARGEST
 
 EXPERIMENT = """
 name = "small"
@@ -22,8 +23,8 @@ name = "lenet"
 
 
 def test_the_augmentation_table_and_the_augmentation_have_the_same_keys_and_defaults() -> None:
-    assert spec_tables.Augmentation().model_dump() == {field.name: field.default for field in fields(Augmentation)}
-    assert set(LARGEST) == set(spec_tables.Augmentation.model_fields)
+    assert tables.Augmentation().model_dump() == {field.name: field.default for field in fields(Augmentation)}
+    assert set(LARGEST) == set(tables.Augmentation.model_fields)
 
 
 @pytest.mark.parametrize("key", LARGEST)

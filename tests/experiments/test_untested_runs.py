@@ -22,7 +22,7 @@ from privateyes.experiments.mpc.plan import plan_mpc
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import load_spec
-from privateyes.experiments.trained import open_run_estimator
+from privateyes.tasks.gaze.trained import open_run_estimator
 
 
 def _call(*arguments: str | Path) -> Result:

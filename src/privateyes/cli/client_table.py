@@ -6,7 +6,7 @@ import numpy as np
 
 from privateyes.cli.console import make_console
 from privateyes.cli.fitted_table import FittedTable
-from privateyes.experiments.clients import ClientSurvey
+from privateyes.tasks.gaze.clients import ClientSurvey
 from privateyes.tasks.gaze.metrics import coordinates_of, metric_of_label
 
 _MOST_NAMES = 3

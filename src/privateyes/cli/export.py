@@ -27,7 +27,7 @@ def command(
 
     Example: privateyes export runs/demo gaze.onnx --way private
     """
-    from privateyes.experiments.export import export_run
+    from privateyes.tasks.gaze.export import export_run
 
     exported = export_run(run, out, way, fold, client)
     typer.echo(f"{out}: {exported.facts.source}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from privateyes.experiments.predict import FrameSettings, Predictions
+    from privateyes.tasks.gaze.predict.estimates import FrameSettings, Predictions
     from privateyes.tasks.gaze.predict.estimator import Estimator
 
 _FRAMES = "Camera frames"
@@ -78,10 +78,10 @@ def command(
     """
     from privateyes.cli.counting import choose_counter
     from privateyes.errors import ConfigError
-    from privateyes.experiments.predict import predict_frames, predict_pictures, refuse_csv_place, write_csv
-    from privateyes.experiments.trained import open_estimator
+    from privateyes.tasks.gaze.predict.estimates import predict_frames, predict_pictures, refuse_csv_place, write_csv
     from privateyes.tasks.gaze.predict.poses import parse_eye, parse_pose
     from privateyes.tasks.gaze.predict.sources import is_data_file
+    from privateyes.tasks.gaze.trained import open_estimator
 
     if csv is not None:
         refuse_csv_place(csv)
@@ -109,9 +109,9 @@ def _frame_settings(
     estimator: Estimator, face_landmarker: Path | None, camera: Path | None, virtual: str | None, labels: str | None
 ) -> FrameSettings:
     from privateyes.errors import ConfigError
-    from privateyes.experiments.predict import FrameSettings
     from privateyes.tasks.gaze.camera import load_camera
     from privateyes.tasks.gaze.normalisation import LabelConvention
+    from privateyes.tasks.gaze.predict.estimates import FrameSettings
     from privateyes.tasks.gaze.predict.frames import choose_virtual_camera
     from privateyes.tasks.gaze.predict.landmarker import HOW_TO_GET, MediaPipeLandmarker
 

@@ -10,7 +10,7 @@ import typer
 
 from privateyes.cli.console import make_console
 from privateyes.cli.fitted_table import FittedTable
-from privateyes.experiments.predict import Predictions
+from privateyes.tasks.gaze.predict.estimates import Predictions
 from privateyes.wording import counted
 
 # More are a matter for a file.

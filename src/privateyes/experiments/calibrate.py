@@ -24,17 +24,16 @@ from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation, prepare
 from privateyes.experiments.record import RunDirectory, how_to_continue, require_as_trained
 from privateyes.experiments.spec import closest
+from privateyes.experiments.synthetic import data_of
+from privateyes.experiments.tasks import task_of
 from privateyes.federation.seeds import derive_seed
-from privateyes.tasks.gaze.counts import Tell, tell_nobody
-from privateyes.tasks.gaze.label_rows import read_label_rows
-from privateyes.tasks.gaze.stored import image_content, open_file
-from privateyes.tasks.gaze.task import GazeTask
-from privateyes.training.calibration import GAZE_PRIOR, POINT_PRIOR
 from privateyes.training.calibration_dots import choose_dots
-from privateyes.training.calibration_settings import CalibrationSettings, Eyes, Method, Placement
+from privateyes.training.calibration_settings import CalibrationSettings, Method, Placement
+from privateyes.training.counts import Tell, tell_nobody
 from privateyes.training.determinism import deterministic_torch
 from privateyes.training.metric import Metric
 from privateyes.training.personal import FineTuning, PersonalModel
+from privateyes.training.task import TaskOnData
 
 FOLDER: Final = "calibration"
 # For each eye, the positions of the calibration samples and of the others.
@@ -156,9 +155,12 @@ def calibrate_run(
     chosen_way = _choice("way", way or spec.ways[-1], list(spec.ways))
     names = [entry.name for entry in preparation.folds]
     folds = [entry for entry in preparation.folds if fold is None or entry.name == _choice("fold", fold, names)]
-    own = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
+    if not task_of(spec).calibrates:
+        raise ConfigError("this run's task has nothing to calibrate", "")
     chosen = settings or (spec.calibration.settings() if spec.calibration is not None else CalibrationSettings())
-    return calibrate_way(preparation, preparation.task(own), run, chosen_way, chosen, _tested(folds, persons), tell)
+    return calibrate_way(
+        preparation, preparation.task(data_of(spec, directory)), run, chosen_way, chosen, _tested(folds, persons), tell
+    )
 
 
 def chosen_settings(
@@ -197,7 +199,7 @@ def chosen_settings(
 
 def calibrate_way(
     preparation: Preparation,
-    task: GazeTask,
+    task: TaskOnData,
     run: RunDirectory,
     way: str,
     settings: CalibrationSettings,
@@ -207,23 +209,16 @@ def calibrate_way(
     """As `calibrate_run`, of a run that is open already; `tested` defaults to every fold's test persons."""
     settings.require_sound()
     everyone = tested or [(fold, person) for fold in preparation.folds for person in fold.test]
-    found, together = [], []
-    faces = _shows_faces(task)
+    found, together, kind = [], [], task_of(preparation.spec)
     with deterministic_torch():
         for done, (fold, person) in enumerate(everyone):
             tell(done, len(everyone))
             checkpoint = _checkpoint(run, fold, way)
-            groups = _eyes(task, person, settings.eyes)
+            groups = kind.calibration_groups(task, person, settings.eyes)
             found.append(_calibrate(preparation, task, (way, checkpoint), settings, (fold, person), groups))
-            if "" in groups and settings.eyes == "auto" and not faces:
+            if "" in groups and settings.eyes == "auto":
                 together.append(person)
-    notes: list[str] = []
-    if together:
-        who = ", ".join(together[:3]) + (" and others" if len(together) > 3 else "")
-        notes.append(
-            f"The data do not tell the eyes of {who} apart, so both were calibrated together; what differs between a "
-            "person's eyes is not corrected then. If the rows list left eyes first, use eyes = 'halves'."
-        )
+    notes = kind.calibration_notes(task, together)
     return CalibrationReport(
         way, task.metrics[0], settings, tuple(sorted(found, key=lambda entry: entry.person)), tuple(notes)
     )
@@ -242,7 +237,7 @@ def require_enough(preparation: Preparation) -> None:
         return
     settings, task = spec.calibration.settings(), preparation.task(Path(spec.data.path))
     for person in {person: None for fold in preparation.folds for person in fold.test}:
-        for eye, rows in _eyes(task, person, settings.eyes).items():
+        for eye, rows in task_of(spec).calibration_groups(task, person, settings.eyes).items():
             if max(settings.samples) >= len(rows):
                 problem = (
                     f"{_named(person, eye)}: calibration.samples = {list(settings.samples)}, of {len(rows)} samples"
@@ -285,7 +280,7 @@ def _free_name(run: RunDirectory, name: str, content: Mapping[str, Any]) -> str:
 
 def _calibrate(
     preparation: Preparation,
-    task: GazeTask,
+    task: TaskOnData,
     trained: tuple[str, Checkpoint],
     settings: CalibrationSettings,
     who: tuple[Fold, str],
@@ -294,7 +289,7 @@ def _calibrate(
     """One person, with every model of the way (`local` has one for each client); errors are means over the models."""
     (fold, person), (way, checkpoint), spec = who, trained, preparation.spec
     examples = task.examples(person)
-    prior = GAZE_PRIOR if task.label == "gaze" else POINT_PRIOR
+    prior = task_of(spec).prior(task)
     models = [PersonalModel(task, vector, examples, prior) for vector in checkpoint.vectors.values()]
     for model in models:
         what = f"what the model of round {checkpoint.round} predicts for {person}"
@@ -351,7 +346,7 @@ def _named(person: str, eye: str) -> str:
 
 
 def _errors(
-    task: GazeTask,
+    task: TaskOnData,
     model: PersonalModel,
     method: Method,
     draw: Draw,
@@ -363,26 +358,8 @@ def _errors(
     return _error(task, model, rest, model.predicted[rest]), _error(task, model, rest, after)
 
 
-def _error(task: GazeTask, model: PersonalModel, rows: NDArray[np.int64], predicted: NDArray[np.float64]) -> float:
+def _error(task: TaskOnData, model: PersonalModel, rows: NDArray[np.int64], predicted: NDArray[np.float64]) -> float:
     return task.metrics[0].of(predicted.astype(np.float32), model.labels[rows].astype(np.float32))
-
-
-def _eyes(task: GazeTask, person: str, eyes: Eyes) -> dict[str, NDArray[np.int64]]:
-    """Which rows are calibrated together: eye -> positions; one nameless group where eyes are not told apart."""
-    rows = read_label_rows(task.path, [person], task.image_limit, task.label).persons[person]
-    every = np.arange(len(rows), dtype=np.int64)
-    if eyes == "halves":
-        return {"left": every[: len(every) // 2], "right": every[len(every) // 2 :]}
-    if eyes == "auto" and rows.eye is not None:
-        groups = {"left": every[rows.eye == 0], "right": every[rows.eye == 1]}
-        return {eye: group for eye, group in groups.items() if len(group)}
-    return {"": every}
-
-
-def _shows_faces(task: GazeTask) -> bool:
-    """Both eyes in every picture: nothing to tell apart."""
-    with open_file(task.path) as file:
-        return image_content(file) == "face"
 
 
 def _tested(folds: Sequence[Fold], persons: Sequence[str] | None) -> list[tuple[Fold, str]]:

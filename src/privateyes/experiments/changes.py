@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from privateyes.errors import RunDirectoryError
-from privateyes.experiments.spec_tables import ExperimentSpec
-from privateyes.tasks.gaze.models import is_own_model, source_of_own_model
+from privateyes.experiments.spec_tables import DEFAULT_TASK, ExperimentSpec
+from privateyes.experiments.tasks import find_task, source_of_own_task, task_of
+from privateyes.training.own_code import OwnSource
 
 BEGUN: Final = "begun.json"
 """In a run's directory: `ExperimentSpec.result_key` of the experiment that it began with."""
@@ -58,10 +59,11 @@ def require_as_begun(path: Path, spec: ExperimentSpec, ignoring: tuple[str, ...]
     """
     try:
         content = json.loads((path / BEGUN).read_bytes())["experiment"]
-        before = ExperimentSpec.model_validate(content).result_key()  # with defaults of keys that came later
+        tables = find_task(content.get("task", DEFAULT_TASK)).experiment
+        before = tables.model_validate(content).result_key()  # with defaults of keys that came later
     except FileNotFoundError:
         return
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         remedy = "restore the file, or start a new run with another --out"
         raise RunDirectoryError(f"{path / BEGUN} is damaged ({error!r})", remedy) from error
     found = [
@@ -74,17 +76,27 @@ def require_as_begun(path: Path, spec: ExperimentSpec, ignoring: tuple[str, ...]
         raise RunDirectoryError(problem, "put it back, or start a new run with another --out")
 
 
-def digest_of_source(spec: ExperimentSpec) -> str | None:
-    """SHA-256, in hexadecimal, of the source of the experiment's own model; None for a model of privateyes.
+def digests_of_sources(spec: ExperimentSpec) -> dict[str, str]:
+    """SHA-256, in hexadecimal, of what is somebody's own code: ``model_sha256`` and ``task_sha256``, if they are.
 
     Raises:
-        ConfigError: the model's class cannot be had.
+        ConfigError: the model's class or the task cannot be had.
     """
-    return source_of_own_model(spec.model.name).digest() if is_own_model(spec.model.name) else None
+    digests = {key: source.digest() for key, (_, source) in _own_sources(spec).items()}
+    return {key: digest for key, digest in digests.items() if digest is not None}
+
+
+def _own_sources(spec: ExperimentSpec) -> dict[str, tuple[str, OwnSource]]:
+    """Key of the environment -> what it is, and where it is written."""
+    found = {
+        "model_sha256": (f"model {spec.model.name}", task_of(spec).own_model(spec)),
+        "task_sha256": (f"task {spec.task}", source_of_own_task(spec.task)),
+    }
+    return {key: (what, source) for key, (what, source) in found.items() if source is not None}
 
 
 def require_same_source(path: Path, environment: Mapping[str, Any], spec: ExperimentSpec) -> None:
-    """Refuse a run whose model has another source than it was trained with.
+    """Refuse a run whose model or task has another source than it was trained with.
 
     Args:
         path: the run's directory.
@@ -93,14 +105,13 @@ def require_same_source(path: Path, environment: Mapping[str, Any], spec: Experi
 
     Raises:
         RunDirectoryError: the source differs; names its files.
-        ConfigError: the model's class cannot be had.
+        ConfigError: the model's class or the task cannot be had.
     """
-    before = environment.get("model_sha256")
-    if before is None or before == digest_of_source(spec):
-        return
-    files = ", ".join(str(file) for file in source_of_own_model(spec.model.name).files)
-    problem = f"the source of model {spec.model.name} ({files}) has changed since the run in {path} began"
-    raise RunDirectoryError(problem, "put the source back, or start a new run with another --out")
+    for key, (what, source) in _own_sources(spec).items():
+        if environment.get(key) not in (None, source.digest()):
+            files = ", ".join(str(file) for file in source.files)
+            problem = f"the source of {what} ({files}) has changed since the run in {path} began"
+            raise RunDirectoryError(problem, "put the source back, or start a new run with another --out")
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

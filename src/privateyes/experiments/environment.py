@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,13 @@ _PACKAGES = ("privateyes", "torch", "numpy", "cryptography", "numba", "h5py", "s
 _CHUNK_BYTES = 1 << 20
 
 
-def describe_environment(data: Path | None, model_sha256: str | None = None) -> dict[str, Any]:
+def describe_environment(data: Path | None, own: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Versions, platform, cores, git commit if there is one, and the SHA-256 of the data file if one is given.
 
     Args:
         data: the data file.
-        model_sha256: of the source of a model of one's own; None for other models.
+        own: hashes of somebody's own code, by their keys.
     """
-    own = {} if model_sha256 is None else {"model_sha256": model_sha256}
     return {
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in _PACKAGES},
@@ -32,7 +32,7 @@ def describe_environment(data: Path | None, model_sha256: str | None = None) -> 
         "cores": os.cpu_count(),
         "git_commit": _git_commit(),
         "data_sha256": None if data is None else sha256_of(data),
-        **own,
+        **(own or {}),
     }
 
 

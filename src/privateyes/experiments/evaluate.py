@@ -15,8 +15,9 @@ from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory, how_to_continue, require_as_trained
 from privateyes.experiments.spec import closest
-from privateyes.tasks.gaze.counts import Tell, tell_nobody
-from privateyes.tasks.gaze.dataset import list_persons
+from privateyes.experiments.synthetic import data_of
+from privateyes.experiments.tasks import task_of
+from privateyes.training.counts import Tell, tell_nobody
 from privateyes.training.metric import Metric
 
 
@@ -81,11 +82,10 @@ def evaluate_run(
     if checkpoint is None:
         problem = f"{directory} has no checkpoint of {way} in fold {chosen.name}"
         raise RunDirectoryError(problem, f"train it first, or {how_to_continue(directory)}")
-    own = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
-    task = preparation.task(own if data is None else data)
+    task = preparation.task(data_of(spec, directory) if data is None else data)
     if data is not None:  # the limit is of what the run trains on and tests; other data are tested whole
-        task = replace(task, image_limit=None)
-    names = list(persons or (chosen.test if data is None else list_persons(data)))
+        task = task.unlimited()
+    names = list(persons or (chosen.test if data is None else task_of(spec).persons_of(data)))
     if not names:
         problem = f"fold {chosen.name} of {directory} has nobody to test (split.test_persons = [])"
         raise ConfigError(problem, "name persons of its data with --persons, or other data with --data")

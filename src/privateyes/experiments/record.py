@@ -33,6 +33,8 @@ from privateyes.experiments.spec import ExperimentSpec, dump_spec, parse_spec
 from privateyes.files import append_line, sole_process, write_atomically
 
 EXPERIMENT = "experiment.toml"
+MODEL_FILE = "model.json"
+"""What a run's models take and give, so that they can be used where the data are not; written if the task says so."""
 _BEGINNINGS = frozenset({"environment.json", ".environment.json.part", BEGUN, f".{BEGUN}.part", f".{EXPERIMENT}.part"})
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # so that equal arrays give equal archives
 
@@ -46,11 +48,6 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    @property
-    def synthetic_data(self) -> Path:
-        """Where the rendered persons of [data.synthetic] are kept."""
-        return self.path / "synthetic_eyes.h5"
 
     def checkpoint_path(self, fold: str, way: str) -> Path:
         """Where the last checkpoint of a way stands."""

@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from privateyes.engines.local.pool import PredictJob, WorkerPool
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.checkpoint import Checkpoint
-from privateyes.experiments.clients import clients_of_run
+from privateyes.experiments.clients import plain_clients
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.learned import learned
 from privateyes.experiments.prepare import Preparation
 from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.stopping import result_line
+from privateyes.experiments.tasks import task_of
 from privateyes.experiments.way_names import WAYS
-from privateyes.tasks.gaze.preprocess import to_grey
-from privateyes.tasks.gaze.task import GazeTask
+from privateyes.training.task import TaskOnData
 
 _SAMPLE_COUNT = 12
 
 
 def compile_results(
-    preparation: Preparation, task: GazeTask, run: RunDirectory, replay: Mapping[str, Any] | None
+    preparation: Preparation, task: TaskOnData, run: RunDirectory, replay: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """The content of ``results.json``. No person is tested in two folds, so a row joins all of them."""
     spec, metrics = preparation.spec, run.read_metrics()
@@ -37,7 +37,7 @@ def compile_results(
         "unit": task.metrics[0].key,
         "parameters": int(preparation.initial.size),
         "folds": [_fold(fold) for fold in preparation.folds],
-        "clients": clients_of_run(preparation.folds[0], spec.partition.settings(), task),
+        "clients": task_of(spec).describe_clients(preparation, task) or plain_clients(preparation),
         "mean_predictor": _mean_predictor(preparation.folds, task),
         "rows": rows,
         "equality": equality_of(
@@ -48,7 +48,7 @@ def compile_results(
 
 
 def draw_samples(
-    preparation: Preparation, task: GazeTask, pool: WorkerPool, run: RunDirectory
+    preparation: Preparation, task: TaskOnData, pool: WorkerPool, run: RunDirectory
 ) -> dict[str, NDArray[Any]] | None:
     """The content of ``samples.npz``: grey images of test persons with true labels and every way's prediction.
 
@@ -69,8 +69,7 @@ def draw_samples(
         count = min(per_person, len(examples))
         rows = (np.arange(count) * 2 + 1) * len(examples) // (2 * count)
         true = task.labels_of(person)
-        images = task.images_of(examples)[rows]
-        arrays["images"].append(to_grey(images) if images.ndim == 4 else images)
+        arrays["images"].append(task.pictures_of(examples)[rows])
         arrays["person"].append(np.array([person] * count))
         arrays["true"].append(true[rows])
         for way in preparation.spec.ways:
@@ -98,7 +97,7 @@ def _row(
     aggregators: int,
     metrics: Sequence[Mapping[str, Any]],
     preparation: Preparation,
-    task: GazeTask,
+    task: TaskOnData,
 ) -> dict[str, Any]:
     lines = [line for line in metrics if line["way"] == way]
     ends = [result_line(entries) for entries in _by_fold(lines).values()]
@@ -139,7 +138,7 @@ def _by_fold(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, 
     return grouped
 
 
-def _bytes_of_images(preparation: Preparation, task: GazeTask) -> float:
+def _bytes_of_images(preparation: Preparation, task: TaskOnData) -> float:
     """What one client uploads to the hub before centralised training: its images and labels; mean over clients."""
     counts = [np.mean(list(preparation.clients(fold).values())) for fold in preparation.folds]
     return float(np.mean(counts)) * task.bytes_per_sample
@@ -156,7 +155,7 @@ def _mean(lines: Sequence[Mapping[str, Any]], key: str) -> float:
     return float(np.mean(held)) if held else 0.0
 
 
-def _mean_predictor(folds: Sequence[Fold], task: GazeTask) -> dict[str, Any] | None:
+def _mean_predictor(folds: Sequence[Fold], task: TaskOnData) -> dict[str, Any] | None:
     """The error of answering everything with the mean gaze of the training persons: what an estimator must beat.
 
     None where nobody is tested.

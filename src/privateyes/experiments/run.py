@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from privateyes.engines.local.pool import PoolTrainer, PredictJob, WorkerPool
 from privateyes.errors import ConfigError
 from privateyes.experiments.calibrate import calibrate_way, require_enough
-from privateyes.experiments.changes import digest_of_source
+from privateyes.experiments.changes import digests_of_sources
 from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.environment import describe_environment
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation, prepare
-from privateyes.experiments.record import RunDirectory, check_run_directory, exclusive, open_run
+from privateyes.experiments.record import MODEL_FILE, RunDirectory, check_run_directory, exclusive, open_run
 from privateyes.experiments.replay import replay_altered_round
 from privateyes.experiments.results import compile_results, draw_samples
 from privateyes.experiments.secure import (
@@ -32,17 +32,13 @@ from privateyes.experiments.secure import (
 )
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.stopping import Stopping
-from privateyes.experiments.trained import MODEL_FILE, describe_model
+from privateyes.experiments.synthetic import data_of, make_data
+from privateyes.experiments.tasks import task_of
 from privateyes.experiments.way_names import WAYS
 from privateyes.experiments.ways import FoldContext, WayRound, run_way, start_of
 from privateyes.federation.cohorts import select_cohort
-from privateyes.tasks.gaze.check import contradicted_labels
-from privateyes.tasks.gaze.dataset import write_persons
-from privateyes.tasks.gaze.stored import open_file
-from privateyes.tasks.gaze.synthetic import render_persons
-from privateyes.tasks.gaze.task import GazeTask
 from privateyes.training.device import resolve_device
-from privateyes.wording import counted
+from privateyes.training.task import TaskOnData
 
 
 class Noting(Protocol):
@@ -110,7 +106,7 @@ def run_experiment(
         begun = directory.exists()
         if begun:
             held.enter_context(exclusive(directory))
-        run = open_run(directory, spec, describe_environment(data, digest_of_source(spec)), resume)
+        run = open_run(directory, spec, describe_environment(data, digests_of_sources(spec)), resume)
         if not begun:
             held.enter_context(exclusive(directory))
         return _run(preparation, run, observer, extras)
@@ -123,8 +119,7 @@ def require_data_file(spec: ExperimentSpec) -> None:
         DataError: it cannot.
     """
     if spec.data.path is not None:
-        with open_file(Path(spec.data.path)):
-            pass
+        task_of(spec).require_readable(Path(spec.data.path))
 
 
 def _refuse_mpc(spec: ExperimentSpec) -> None:
@@ -141,11 +136,13 @@ def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras
     if finished is not None:
         observer.note(f"{run.path} is finished already")
         return finished
-    data = None if spec.data.path is None else Path(spec.data.path)
-    task = preparation.task(data or _rendered(spec, run, observer))
-    run.write_json(MODEL_FILE, describe_model(task, data is None))
+    make_data(spec, run.path, observer.note)
+    task = preparation.task(data_of(spec, run.path))
+    described = task_of(spec).describe_model(task, spec.data.path is None)
+    if described is not None:
+        run.write_json(MODEL_FILE, described)
     if extras:
-        warn_of_labels(preparation, observer)
+        warn_of_data(preparation, observer)
     observer.planned(*_planned(preparation, run))
     with WorkerPool(task, preparation.local_settings(), spec.training.workers) as pool:
         for fold in preparation.folds:
@@ -178,38 +175,14 @@ def _planned(preparation: Preparation, run: RunDirectory) -> tuple[int, int]:
     return rounds * len(spec.ways) * len(preparation.folds), done
 
 
-def warn_of_labels(preparation: Preparation, observer: Noting) -> None:
-    """Tell of labels that the pixels contradict. Training goes on: data may be of a kind that nobody thought of."""
-    path = preparation.spec.data.path
-    if path is None or preparation.spec.data.label != "gaze":
-        return
+def warn_of_data(preparation: Preparation, observer: Noting) -> None:
+    """Tell what looks wrong with the data. Training goes on: data may be of a kind that nobody thought of."""
     persons = {name for fold in preparation.folds for name in (*fold.train, *fold.validation, *fold.test)}
-    findings = contradicted_labels(Path(path), persons)
-    for what, remedy in dict.fromkeys((finding.what.partition(",")[0], finding.remedy) for finding in findings):
-        whose = sorted(finding.person for finding in findings if finding.what.startswith(what))
-        listed = ", ".join(whose[:3]) + (" and others" if len(whose) > 3 else "")
-        observer.note(
-            f"warning: {what} for {len(whose)} of {counted(len(persons), 'person')} ({listed}); models learn what "
-            f"labels say. Look at `privateyes data check {path}`, and {remedy}"
-        )
+    for warning in task_of(preparation.spec).warnings(preparation.spec, persons):
+        observer.note(f"warning: {warning}")
 
 
-def _rendered(spec: ExperimentSpec, run: RunDirectory, observer: Observer) -> Path:
-    """The synthetic persons, rendered once and kept in the run's directory."""
-    synthetic = spec.data.synthetic
-    if synthetic is not None and not run.synthetic_data.exists():
-        for unfinished in run.path.glob(f".{run.synthetic_data.name}.*.part"):  # left behind by a kill
-            unfinished.unlink()
-        observer.note(
-            f"rendering {counted(synthetic.persons, 'person')} with "
-            f"{counted(synthetic.images_per_person, 'eye image')} each"
-        )
-        persons = render_persons(spec.seed, synthetic.persons, synthetic.images_per_person)
-        write_persons(run.synthetic_data, persons)
-    return run.synthetic_data
-
-
-def _run_way(way: str, context: FoldContext, task: GazeTask, run: RunDirectory, observer: Observer) -> None:
+def _run_way(way: str, context: FoldContext, task: TaskOnData, run: RunDirectory, observer: Observer) -> None:
     fold, rounds = context.fold, context.spec.training.rounds
     start = run.read_checkpoint(fold.name, way) or start_of(way, context)
     lines, metric = run.read_rounds(fold.name, way), task.metrics[0]
@@ -235,7 +208,7 @@ def _early_end(line: Mapping[str, Any], fold: Fold) -> str | None:
 
 
 def _train(
-    way: str, context: FoldContext, start: Checkpoint, stopping: Stopping, task: GazeTask, run: RunDirectory
+    way: str, context: FoldContext, start: Checkpoint, stopping: Stopping, task: TaskOnData, run: RunDirectory
 ) -> Iterator[dict[str, Any]]:
     """The metrics lines of a way's rounds, each on disk.
 
@@ -267,7 +240,7 @@ def _train(
 
 
 def _errors(
-    way: str, context: FoldContext, task: GazeTask, true: Mapping[str, NDArray[np.float32]], checkpoint: Checkpoint
+    way: str, context: FoldContext, task: TaskOnData, true: Mapping[str, NDArray[np.float32]], checkpoint: Checkpoint
 ) -> dict[str, float]:
     """Person -> value of the task's first metric, the mean over the models; `true` holds the persons' labels.
 

@@ -18,15 +18,13 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from privateyes.errors import ConfigError
-from privateyes.experiments.spec_tables import ExperimentSpec, Store, Table
-from privateyes.experiments.tasks import find_task
+from privateyes.experiments.spec_tables import DEFAULT_TASK, ExperimentSpec, Store, Table
+from privateyes.experiments.tasks import find_task, task_of
 from privateyes.experiments.way_names import WAYS
-from privateyes.tasks.gaze.models import MODELS, is_own_model
 
 __all__ = ["ExperimentSpec", "closest", "dump_spec", "load_spec", "parse_spec"]
 
 _LISTS: dict[str, list[Any]] = {
-    "resize": [36, 60],
     "test_persons": ["p08", "p09"],
     "folds": ["p00", "p01"],
     "validation_persons": ["p07"],
@@ -82,10 +80,11 @@ def parse_spec(text: str, origin: str, folder: Path, data: Path | None = None) -
         raise ConfigError(f"{origin} looks like a task's manifest", "give an experiment file; see examples/")
     if data is not None:
         tree["data"] = _with_path(tree.get("data"), str(data.absolute()))
+    experiment = _tables(origin, tree)
     try:
-        spec = ExperimentSpec.model_validate(_integers_as_floats(tree, ExperimentSpec))
+        spec = experiment.model_validate(_integers_as_floats(tree, experiment))
     except ValidationError as error:
-        _raise_config_error(origin, error)
+        _raise_config_error(origin, error, experiment)
     _check_choices(origin, spec)
     spec = spec.model_copy(update={"store": Store(mirrors=_mirrors(origin, folder, spec.store.mirrors))})
     if spec.data.path is None:
@@ -103,6 +102,16 @@ def closest(name: str, known: list[str]) -> str:
     """``did you mean ...?`` for the nearest of `known`, else all of them."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"choose from: {', '.join(known)}"
+
+
+def _tables(origin: str, tree: Mapping[str, Any]) -> type[ExperimentSpec]:
+    """The tables of the task that a file names."""
+    name = tree.get("task", DEFAULT_TASK)
+    try:
+        tables: type[ExperimentSpec] = find_task(name if isinstance(name, str) else DEFAULT_TASK).experiment
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error.problem}", error.remedy) from error
+    return tables
 
 
 def _with_path(table: object, path: str) -> dict[str, Any]:
@@ -150,16 +159,11 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
             "so nobody could check the result",
             "remove it, or choose sealed",
         )
-    try:
-        find_task(spec.task)
-    except ConfigError as error:
-        refuse(error.problem, error.remedy)
-    if spec.model.name not in MODELS and not is_own_model(spec.model.name):
-        refuse(f'model.name = "{spec.model.name}" is not known', closest(spec.model.name, sorted(MODELS)))
     if spec.split.test_persons == []:
         _check_untested(spec, refuse)
     _check_training(spec, refuse)
     try:
+        _check_task(spec)
         spec.partition.settings().require_consistent()
         if spec.calibration is not None:
             spec.calibration.settings().require_sound()
@@ -169,6 +173,16 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
     if least is not None and least - corrupt < 2:
         problem = f"aggregation.roster_min = {least} with corrupt_clients = {corrupt}"
         refuse(f"{problem} leaves fewer than 2 clients to hide among", "raise roster_min or lower corrupt_clients")
+
+
+def _check_task(spec: ExperimentSpec) -> None:
+    """What the experiment's task says to it."""
+    task = task_of(spec)
+    task.check(spec)
+    if spec.calibration is not None and not task.calibrates:
+        raise ConfigError("[calibration]: this task has nothing to calibrate", "remove the table")
+    if not task.under_mpc and any(WAYS[way].kind == "mpc" for way in spec.ways):
+        raise ConfigError('ways names "mpc", which cannot learn this task', "remove it")
 
 
 def _check_untested(spec: ExperimentSpec, refuse: Callable[[str, str], NoReturn]) -> None:
@@ -233,21 +247,21 @@ def _expand(origin: str, key: str, value: str) -> str:
     return os.path.expanduser(_VARIABLE.sub(replace, value))
 
 
-def _raise_config_error(origin: str, error: ValidationError) -> NoReturn:
+def _raise_config_error(origin: str, error: ValidationError, experiment: type[Table]) -> NoReturn:
     """The first fault, unknown keys before all others: they are mostly the cause of a missing one."""
     faults = sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
     fault = faults[0]
     keys = [str(part) for part in fault["loc"]]
     key = ".".join(keys)
     if fault["type"] == "extra_forbidden":
-        known = [".".join([*keys[:-1], name]) for name in _known_keys(keys[:-1])]
+        known = [".".join([*keys[:-1], name]) for name in _known_keys(experiment, keys[:-1])]
         raise ConfigError(f"{origin}: {key} is not a known key", closest(key, known)) from None
     if fault["type"] == "missing":
         kind = "table" if len(keys) == 1 and keys[0] != "name" else "key"
         label = f"[{key}]" if kind == "table" else key
         raise ConfigError(f"{origin}: the {kind} {label} is missing", "add it; see examples/") from None
     shown = json.dumps(fault["input"], default=str)
-    rule = _rule_of_list(keys) if fault["type"] == "list_type" else _rule(fault["type"], fault["msg"])
+    rule = _rule_of_list(experiment, keys) if fault["type"] == "list_type" else _rule(fault["type"], fault["msg"])
     raise ConfigError(f"{origin}: {key} = {shown}", f"it {rule}") from None
 
 
@@ -260,17 +274,17 @@ def _rule(kind: str, message: str) -> str:
     return re.sub("^(Value error, |Input |String |List )", "", message)
 
 
-def _rule_of_list(keys: list[str]) -> str:
+def _rule_of_list(table: type[Table], keys: list[str]) -> str:
     """How a list is written, with the key's default or an example."""
-    table: type[Table] = ExperimentSpec
     for name in keys[:-1]:
         table = _table_of(_options(table, name)) or table
-    example = table.model_fields[keys[-1]].default or _LISTS[keys[-1]]
-    return f"should be a list, in brackets, such as {keys[-1]} = {_dump_value(example)}"
+    field = table.model_fields[keys[-1]]
+    example = field.default or _LISTS.get(keys[-1]) or (field.examples or [None])[0]
+    such = f", such as {keys[-1]} = {_dump_value(example)}" if example else ""
+    return f"should be a list, in brackets{such}"
 
 
-def _known_keys(parents: list[str]) -> list[str]:
-    table: type[Table] = ExperimentSpec
+def _known_keys(table: type[Table], parents: list[str]) -> list[str]:
     for name in parents:
         table = _table_of(_options(table, name)) or table
     return list(table.model_fields)

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from privateyes.experiments.tasks import DEFAULT
 from privateyes.federation.partition import PartitionSettings
-from privateyes.tasks.gaze.augment import LARGEST
 from privateyes.training.calibration_settings import CalibrationSettings
+
+DEFAULT_TASK: Final = "gaze"
+"""What experiment files and records of earlier versions are about, which name no task."""
 
 
 class Table(BaseModel):
@@ -21,24 +22,23 @@ class Table(BaseModel):
 
 
 class SyntheticData(Table):
-    """[data.synthetic]: persons to render before training."""
+    """[data.synthetic]: persons to make before training, if the task can."""
 
     persons: Annotated[int, Field(ge=1, le=1000)]
     images_per_person: Annotated[int, Field(ge=1, le=1_000_000)]
+
+    def counts(self) -> dict[str, int]:
+        """Person -> number of images, by name."""
+        return {f"r{index:02d}": self.images_per_person for index in range(self.persons)}
 
 
 class Data(Table):
     """[data]: exactly one of `path` and `synthetic`.
 
-    `label` is what is learned: gaze angles, or the point of gaze in cm. `grey`, `resize` = [height, width] and
-    `equalise` are done to every picture, in this order, when it is loaded.
+    At most `image_limit` samples of each person are used. A task may add keys.
     """
 
     path: str | None = None
-    label: Literal["gaze", "point"] = "gaze"
-    grey: bool = False
-    resize: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)] | None = None
-    equalise: bool = False
     image_limit: Annotated[int, Field(ge=1)] | None = None
     synthetic: SyntheticData | None = None
 
@@ -56,7 +56,7 @@ class Split(Table):
 
 
 class Model(Table):
-    """[model]: a name of `privateyes models`, or ``package.module:Class`` (docs/own-models.md)."""
+    """[model]: a name that the task knows; for gaze one of `privateyes models`, or one's own (docs/own-models.md)."""
 
     name: str
 
@@ -84,24 +84,9 @@ class Training(Table):
     proximal_mu: Annotated[float, Field(ge=0, le=1e6)] = 0.01
     patience: Annotated[int, Field(ge=1)] | None = None
     evaluate_every: Annotated[int, Field(ge=1)] = 1
-    loss: Literal["l1", "l2"] = "l1"
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
-
-
-class Augmentation(Table):
-    """[augmentation]: see `tasks.gaze.augment.Augmentation`, key by key; everything is off by default."""
-
-    mirror: Annotated[float, Field(ge=0, le=LARGEST["mirror"])] = 0.0
-    rotation_deg: Annotated[float, Field(ge=0, le=LARGEST["rotation_deg"])] = 0.0
-    shift_px: Annotated[int, Field(ge=0, le=LARGEST["shift_px"])] = 0
-    brightness: Annotated[float, Field(ge=0, le=LARGEST["brightness"])] = 0.0
-    contrast: Annotated[float, Field(ge=0, le=LARGEST["contrast"])] = 0.0
-    gamma: Annotated[float, Field(ge=0, le=LARGEST["gamma"])] = 0.0
-    light_gradient: Annotated[float, Field(ge=0, le=LARGEST["light_gradient"])] = 0.0
-    blur_px: Annotated[float, Field(ge=0, le=LARGEST["blur_px"])] = 0.0
-    noise: Annotated[float, Field(ge=0, le=LARGEST["noise"])] = 0.0
 
 
 class Partition(Table):
@@ -296,17 +281,16 @@ class Compare(Table):
 
 
 class ExperimentSpec(Table):
-    """A whole experiment file."""
+    """A whole experiment file; a task may add keys to its tables, and tables."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    task: str = DEFAULT
+    task: str = DEFAULT_TASK
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     ways: list[str] = ["centralised", "local", "federated", "private"]
     data: Data
     split: Split
     model: Model
     training: Training = Training()
-    augmentation: Augmentation = Augmentation()
     partition: Partition = Partition()
     federation: Federation = Federation()
     aggregation: Aggregation = Aggregation()

@@ -5,28 +5,56 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from privateyes.errors import ConfigError
+from privateyes.experiments.spec_tables import DEFAULT_TASK, ExperimentSpec
 from privateyes.experiments.task import Task
 from privateyes.training.metric import Metric
+from privateyes.training.own_code import OwnSource, is_own
 
-DEFAULT: Final = "gaze"
-"""What experiment files and records of earlier versions are about, which name no task."""
 _KNOWN: Final[Mapping[str, str]] = MappingProxyType({"gaze": "privateyes.tasks.gaze.experiment:GAZE"})
 
 
-def find_task(name: str) -> Task:
-    """The task of a name.
+def find_task(name: str) -> Task[Any, Any]:
+    """The task of a name, or an object of somebody's own, named ``package.module:OBJECT`` (docs/own-tasks.md).
 
     Raises:
         ConfigError: there is none.
     """
-    if name not in _KNOWN:
-        raise ConfigError(f'task = "{name}" is not known', f"choose from: {', '.join(_KNOWN)}")
-    module, _, attribute = _KNOWN[name].partition(":")
-    task: Task = getattr(import_module(module), attribute)
+    if not is_own(name) and name not in _KNOWN:
+        problem = f'task = "{name}" is not known'
+        raise ConfigError(
+            problem, f'choose from: {", ".join(_KNOWN)}, or name one of your own, "package.module:OBJECT"'
+        )
+    module, _, attribute = _KNOWN.get(name, name).partition(":")
+    try:
+        task = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        if not is_own(name):
+            raise
+        problem = f'task = "{name}" cannot be had ({error})'
+        raise ConfigError(problem, "install its package, or run with PYTHONPATH=/its/folder") from error
+    if not isinstance(task, Task):
+        raise ConfigError(f'task = "{name}" is no task', "derive its class from privateyes.experiments.task.Task")
     return task
+
+
+def task_of(spec: ExperimentSpec) -> Task[Any, Any]:
+    """The task of an experiment; raises as `find_task`."""
+    return find_task(spec.task)
+
+
+def source_of_own_task(name: str) -> OwnSource | None:
+    """Where somebody's own task is written; None for a task of privateyes.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    if not is_own(name):
+        return None
+    modules = [name.partition(":")[0], *(base.__module__ for base in type(find_task(name)).__mro__)]
+    return OwnSource.of_modules(modules)
 
 
 def metric_of(record: Mapping[str, object]) -> Metric:
@@ -40,4 +68,4 @@ def metric_of(record: Mapping[str, object]) -> Metric:
         DataError: the task has no such metric.
     """
     unit = record.get("unit")
-    return find_task(str(record.get("task", DEFAULT))).metric(None if unit is None else str(unit))
+    return find_task(str(record.get("task", DEFAULT_TASK))).metric(None if unit is None else str(unit))

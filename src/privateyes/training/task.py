@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from privateyes.errors import DataError
@@ -89,4 +92,33 @@ class LearningTask(Protocol):
 
     def loss_of(self, predicted: Tensor, targets: Tensor) -> Tensor:
         """Mean loss over the batch, a scalar."""
+        ...
+
+
+class TaskOnData(LearningTask, Protocol):
+    """A learning task on one data file, with what an experiment asks beside what its workers do."""
+
+    def on(self, data: Path) -> Self:
+        """The same on another data file, with everything that is read from it."""
+        ...
+
+    def unlimited(self) -> Self:
+        """The same with every sample of everyone, whatever limit there is."""
+        ...
+
+    def first_model(self, seed: int) -> nn.Module:
+        """As `build_model`, for the start of a run: what would fail in the middle of training is tried out first."""
+        ...
+
+    def labels_of(self, owner: str) -> NDArray[np.float32]:
+        """A person's labels, float32 (N, ...), as the targets of `examples`."""
+        ...
+
+    def pictures_of(self, examples: Examples) -> NDArray[np.uint8]:
+        """The picture that people are shown of each sample: grey, uint8 (N, H, W)."""
+        ...
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """What leaves a device for each sample where samples are pooled: its inputs and its label."""
         ...

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 from click.testing import Result
 
-from privateyes.experiments.datafiles import render_file
+from privateyes.tasks.gaze.datafiles import render_file
 
 Call = Callable[..., Result]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from click.testing import Result
 
-from privateyes.experiments.datafiles import render_file
+from privateyes.tasks.gaze.datafiles import render_file
 
 Call = Callable[..., Result]
 

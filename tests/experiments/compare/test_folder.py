@@ -12,6 +12,7 @@ from privateyes.experiments.compare.plan import plan_runs
 from privateyes.experiments.compare.run import run_comparison
 from privateyes.experiments.record import exclusive, open_run
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.tasks.gaze.tables import GazeExperiment
 
 Make = Callable[..., ExperimentSpec]
 
@@ -43,9 +44,9 @@ def test_persons_rendered_with_another_seed_are_another_comparison(comparison_sp
     values = comparison_spec(split='test_persons = ["r00"]').model_dump(exclude_none=True)
     values["data"] = {"synthetic": {"persons": 3, "images_per_person": 4}}
     folder = ComparisonFolder(tmp_path / "c")
-    folder.begin(ExperimentSpec.model_validate(values), ["all"], 1)
+    folder.begin(GazeExperiment.model_validate(values), ["all"], 1)
     with pytest.raises(RunDirectoryError, match="holds another comparison"):
-        folder.check(ExperimentSpec.model_validate({**values, "seed": 4}), resume=True)
+        folder.check(GazeExperiment.model_validate({**values, "seed": 4}), resume=True)
 
 
 def test_a_folder_with_other_files_is_refused(comparison_spec: Make, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from privateyes.experiments.evaluate import evaluate_run
 from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.report import write_report
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.tasks.gaze.tables import GazeExperiment
 
 Make = Callable[..., ExperimentSpec]
 Finished = tuple[Path, Mapping[str, Any]]
@@ -170,12 +171,12 @@ def test_rendered_persons_are_shared_by_all_seeds_and_nothing_is_kept_that_was_n
         ways='["federated", "private"]', split='test_persons = ["r02"]', compare="keep_checkpoints = false", rounds=1
     )
     text = {"path": None, "synthetic": {"persons": 3, "images_per_person": 6}}
-    spec = ExperimentSpec.model_validate({**spec.model_dump(exclude_none=True), "data": text})
+    spec = GazeExperiment.model_validate({**spec.model_dump(exclude_none=True), "data": text})
     folder = ComparisonFolder(tmp_path / "c")
     outcome = run_comparison(spec, folder, compare_listener)
     assert outcome.results is not None
     assert not outcome.failures
-    assert folder.synthetic_data.exists()
+    assert (folder.path / "synthetic_eyes.h5").exists()
     runs = sorted(folder.path.glob("seed-*/all"))
     assert len(runs) == 3
     for run in runs:

@@ -113,5 +113,6 @@ def test_a_model_that_is_not_known_under_mpc_is_refused_as_a_network(
 def test_images_of_colour_are_not_given_to_models_that_take_grey_ones(
     make_preparation: Callable[..., Preparation], eyes: Path
 ) -> None:
-    preparation = replace(make_preparation(), image_shape=(9, 15, 3))
+    preparation = make_preparation()
+    preparation = replace(preparation, learning=replace(preparation.learning, image_shape=(9, 15, 3)))
     assert not plan_mpc(preparation, eyes)[0].probed

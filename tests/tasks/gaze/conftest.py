@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from privateyes.tasks.gaze.dataset import Person
+from small_runs import finished_run, listener, silent, small_spec
+
+__all__ = ["finished_run", "listener", "silent", "small_spec"]
 
 DrawPerson = Callable[..., Person]
 

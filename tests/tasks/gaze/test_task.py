@@ -11,7 +11,7 @@ import torch
 from privateyes.errors import ConfigError, DataError
 from privateyes.tasks.gaze.augment import Augmentation
 from privateyes.tasks.gaze.dataset import Person, load_persons
-from privateyes.tasks.gaze.preprocess import Pictures, equalise
+from privateyes.tasks.gaze.preprocess import Pictures, equalise, to_grey
 from privateyes.tasks.gaze.task import GazeTask, thin_out
 
 
@@ -159,7 +159,7 @@ def test_a_person_without_an_input_or_the_label_is_refused_by_name(faces: Path, 
 
 def test_pictures_for_people_are_the_models_first(faces_task: GazeTask) -> None:
     examples = faces_task.examples("00000")
-    np.testing.assert_array_equal(faces_task.images_of(examples), examples.inputs[0].numpy())
+    np.testing.assert_array_equal(faces_task.pictures_of(examples), to_grey(examples.inputs[0].numpy()))
 
 
 def test_colour_is_refused_where_the_model_was_built_for_grey(faces: Path) -> None:

@@ -27,8 +27,8 @@ def command(
     """
     from privateyes.cli.counting import choose_counter
     from privateyes.cli.tables import print_check
-    from privateyes.experiments.datafiles import draw_sheets
     from privateyes.tasks.gaze.check import check_file
+    from privateyes.tasks.gaze.datafiles import draw_sheets
     from privateyes.wording import counted
 
     with choose_counter("persons checked") as tell:

@@ -25,7 +25,7 @@ def command(
     Example: privateyes data render eyes.h5 --persons 9 --images 300 --seed 1 --sheets sheets
     """
     from privateyes.cli.counting import choose_counter
-    from privateyes.experiments.datafiles import draw_sheets, render_file
+    from privateyes.tasks.gaze.datafiles import draw_sheets, render_file
     from privateyes.tasks.gaze.dataset import list_persons
     from privateyes.wording import counted
 

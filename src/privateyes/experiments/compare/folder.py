@@ -2,7 +2,7 @@
 
 compare.toml          the experiment, complete with defaults; written first
 plan.json             the folds, and how many runs went on at a time
-synthetic_eyes.h5     the persons of [data.synthetic], rendered once for all seeds
+synthetic_eyes.h5     the persons of [data.synthetic], made once for all seeds; each task has its own name for it
 seed-1/p00/           a run, as `privateyes train` writes it
 comparison.json       what came out, and as .csv and .html
 """
@@ -23,8 +23,6 @@ from privateyes.experiments.locate import require_file_or
 from privateyes.experiments.record import RunDirectory, check_run_directory
 from privateyes.experiments.spec import ExperimentSpec, dump_spec, load_spec, parse_spec
 from privateyes.files import write_atomically
-from privateyes.tasks.gaze.dataset import write_persons
-from privateyes.tasks.gaze.synthetic import render_persons
 
 EXPERIMENT = "compare.toml"
 _PLAN = "plan.json"
@@ -60,11 +58,6 @@ class ComparisonFolder:
     """A comparison's directory, which may not be there yet."""
 
     path: Path
-
-    @property
-    def synthetic_data(self) -> Path:
-        """Where the rendered persons of [data.synthetic] are kept."""
-        return self.path / "synthetic_eyes.h5"
 
     def read_spec(self) -> ExperimentSpec:
         """The experiment that is compared here.
@@ -161,19 +154,6 @@ class ComparisonFolder:
             raise RunDirectoryError(
                 f"{self.path} cannot be written ({error.strerror})", "choose another --out"
             ) from error
-
-    def render(self, spec: ExperimentSpec) -> bool:
-        """Render the persons of [data.synthetic] with the experiment's own seed, if they are not there; whether it did.
-
-        All runs share them: else another seed would also mean other people.
-        """
-        synthetic = spec.data.synthetic
-        if synthetic is None or self.synthetic_data.exists():
-            return False
-        for unfinished in self.path.glob(f".{self.synthetic_data.name}.*.part"):  # left behind by a kill
-            unfinished.unlink()
-        write_persons(self.synthetic_data, render_persons(spec.seed, synthetic.persons, synthetic.images_per_person))
-        return True
 
 
 def _key(spec: ExperimentSpec) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from privateyes.errors import ConfigError
 from privateyes.experiments.folds import ONLY_FOLD
 from privateyes.experiments.spec import ExperimentSpec, closest
 from privateyes.experiments.spec_tables import Compare
+from privateyes.experiments.tasks import task_of
 from privateyes.experiments.way_names import WAYS
-from privateyes.tasks.gaze.dataset import list_persons
 
 _QUICK_ROUNDS, _QUICK_FOLDS, _QUICK_IMAGES = 2, 2, 64
 
@@ -75,9 +75,9 @@ def made_small(spec: ExperimentSpec) -> ExperimentSpec:
     """
     split, data = spec.split, spec.data
     if split.leave_one_out:
-        known = split.folds or ([f"r{index:02d}" for index in range(_QUICK_FOLDS)] if data.path is None else None)
-        folds = (known or sorted(list_persons(Path(data.path or ""))))[:_QUICK_FOLDS]
-        split = split.model_copy(update={"folds": folds})
+        made = [] if data.synthetic is None else list(data.synthetic.counts())
+        folds = split.folds or made or sorted(task_of(spec).persons_of(Path(data.path or "")))
+        split = split.model_copy(update={"folds": folds[:_QUICK_FOLDS]})
     limit = min(data.image_limit or _QUICK_IMAGES, _QUICK_IMAGES)
     return spec.model_copy(
         update={

@@ -29,9 +29,11 @@ from privateyes.experiments.environment import sha256_of
 from privateyes.experiments.mpc.plan import plan_mpc
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory, exclusive
-from privateyes.experiments.run import require_data_file, warn_of_labels
+from privateyes.experiments.run import require_data_file, warn_of_data
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.spec_tables import Compare
+from privateyes.experiments.synthetic import data_of, make_data
+from privateyes.experiments.tasks import task_of
 
 RESULTS = "comparison.json"
 
@@ -70,7 +72,7 @@ def run_comparison(spec: ExperimentSpec, folder: ComparisonFolder, observer: Obs
     preparation = prepare(spec.model_copy(update={"ways": trained_ways(spec), "compare": None}))
     folds = [fold.name for fold in preparation.folds]
     require_enough(preparation)
-    data = None if spec.data.synthetic is None else folder.synthetic_data
+    data = None if spec.data.synthetic is None else data_of(spec, folder.path)
     if wants_mpc(spec):
         plan_mpc(preparation, data or Path(spec.data.path or ""))  # refuses now what it would refuse after hours
     runs = plan_runs(spec, folds, folder.path, data)
@@ -79,9 +81,9 @@ def run_comparison(spec: ExperimentSpec, folder: ComparisonFolder, observer: Obs
     folder.make()
     with exclusive(folder.path):
         folder.begin(spec, folds, parallel)
-        if folder.render(spec):
-            observer.note(f"rendered the persons of all runs into {folder.synthetic_data}")
-        warn_of_labels(preparation, observer)
+        if make_data(spec, folder.path):  # for all runs: else another seed would also mean other people
+            observer.note(f"{task_of(spec).words.have_made} the persons of all runs into {data}")
+        warn_of_data(preparation, observer)
         failures = _train(runs, parallel, settings_of(spec), observer)
         problem = None
         if wants_mpc(spec):

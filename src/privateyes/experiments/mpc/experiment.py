@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from privateyes.engines.mpc.driver import Launcher
@@ -13,11 +12,7 @@ from privateyes.experiments.mpc.run import MpcObserver, run_mpc
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import exclusive
 from privateyes.experiments.spec import ExperimentSpec
-from privateyes.tasks.gaze.dataset import write_persons
-from privateyes.tasks.gaze.synthetic import render_persons
-from privateyes.wording import counted
-
-SYNTHETIC_DATA = "synthetic_eyes.h5"
+from privateyes.experiments.synthetic import data_of, make_data
 
 
 def run_mpc_experiment(
@@ -44,21 +39,6 @@ def run_mpc_experiment(
     except OSError as error:
         raise RunDirectoryError(f"{directory} cannot be made ({error.strerror})", "choose another --out") from error
     with exclusive(directory):
-        data = Path(spec.data.path) if spec.data.path is not None else _rendered(spec, directory, observer)
-        jobs = plan_mpc(preparation, data)
+        make_data(spec, directory, observer.note)
+        jobs = plan_mpc(preparation, data_of(spec, directory))
         return [run_mpc(job, directory / job.fold.name, observer, launcher) for job in jobs]
-
-
-def _rendered(spec: ExperimentSpec, directory: Path, observer: MpcObserver) -> Path:
-    """The synthetic persons, rendered once and kept in the directory."""
-    path, synthetic = directory / SYNTHETIC_DATA, spec.data.synthetic
-    if synthetic is not None and not path.exists():
-        for unfinished in directory.glob(f".{path.name}.*.part"):  # left behind by a kill
-            with suppress(OSError):
-                unfinished.unlink()
-        observer.note(
-            f"rendering {counted(synthetic.persons, 'person')} with "
-            f"{counted(synthetic.images_per_person, 'eye image')} each"
-        )
-        write_persons(path, render_persons(spec.seed, synthetic.persons, synthetic.images_per_person))
-    return path

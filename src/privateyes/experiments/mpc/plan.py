@@ -27,9 +27,9 @@ from privateyes.errors import ConfigError
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation
 from privateyes.experiments.spec_tables import Mpc
+from privateyes.experiments.tasks import task_of
 from privateyes.federation.seeds import derive_seed
-from privateyes.tasks.gaze.task import GazeTask
-from privateyes.training.task import Examples
+from privateyes.training.task import Examples, TaskOnData
 
 POOLED: Final = "everybody"
 _MOST_FEATURES: Final = 20_000
@@ -59,7 +59,7 @@ class MpcJob:
         return settings_of(self.preparation)
 
     @property
-    def task(self) -> GazeTask:
+    def task(self) -> TaskOnData:
         """Data, labels and errors of the experiment."""
         return self.preparation.task(self.data)
 
@@ -97,7 +97,20 @@ def plan_mpc(preparation: Preparation, data: Path) -> list[MpcJob]:
 
 def is_known(preparation: Preparation) -> bool:
     """Whether the experiment's model can be trained under MPC: known there, on grey images and head poses."""
-    return preparation.spec.model.name in IMAGE_KINDS and len(preparation.image_shape) == 2
+    return _image_shape(preparation) is not None
+
+
+def _image_shape(preparation: Preparation) -> tuple[int, int] | None:
+    """(height, width) of the images of a model that is known; else None."""
+    return task_of(preparation.spec).image_under_mpc(preparation.spec, preparation.learning)
+
+
+def _known_shape(preparation: Preparation) -> tuple[int, int]:
+    """As `_image_shape`, where `plan_mpc` has refused what is not known."""
+    shape = _image_shape(preparation)
+    if shape is None:
+        raise ConfigError(f"{preparation.spec.model.name} is not known under MPC", "name another model")
+    return shape
 
 
 def training_of(job: MpcJob) -> tuple[TrainingJob, nn.Module]:
@@ -138,7 +151,7 @@ def probe_of(job: MpcJob, batch_size: int) -> TrainingJob:
     protocol, parties = protocol_for(settings.protocol, settings.parties)
     generator = np.random.default_rng(derive_seed(preparation.spec.seed, "mpc probe", batch_size))
     samples = batch_size * _PROBE_STEPS
-    columns = math.prod(preparation.image_shape) + 2
+    columns = math.prod(_known_shape(preparation)) + 2
     owner = Owner(
         "noise",
         generator.random((samples, columns), dtype=np.float32),
@@ -169,7 +182,7 @@ def features_of(examples: Examples) -> NDArray[np.float32]:
     return features
 
 
-def _owner(task: GazeTask, person: str, limit: int) -> Owner:
+def _owner(task: TaskOnData, person: str, limit: int) -> Owner:
     examples = task.examples(person)
     count = min(limit, len(examples))
     chosen = examples.rows(torch.arange(count) * len(examples) // count)
@@ -183,12 +196,12 @@ def _network(job: MpcJob, columns: int, outputs: int) -> tuple[Network, nn.Modul
         network, perceptron = build_perceptron(columns, settings.hidden, outputs, preparation.spec.seed)
         parts = [parameter.detach().numpy().ravel() for parameter in perceptron.parameters()]
         return network, perceptron, np.concatenate(parts)
-    height, width = preparation.image_shape
+    height, width = _known_shape(preparation)
     model = OnFeatures(job.task.build_model(0), (height, width))
     return _own_network(preparation, job.task), model, preparation.initial
 
 
-def _own_network(preparation: Preparation, task: GazeTask) -> Network:
-    height, width = preparation.image_shape
+def _own_network(preparation: Preparation, task: TaskOnData) -> Network:
+    height, width = _known_shape(preparation)
     shapes = tuple(tuple(parameter.shape) for parameter in task.build_model(0).parameters())
     return Network(preparation.spec.model.name, shapes, (height, width))

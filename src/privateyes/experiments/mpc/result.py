@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from privateyes.engines.mpc.costs import Cost
-from privateyes.experiments.tasks import DEFAULT
+from privateyes.experiments.spec_tables import DEFAULT_TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class MpcResult:
     cores: int
     probes: tuple[Cost, ...] = ()
     extrapolated: tuple[Cost, ...] = ()
-    task: str = DEFAULT
+    task: str = DEFAULT_TASK
 
     def as_json(self) -> dict[str, Any]:
         """Every field by its name."""

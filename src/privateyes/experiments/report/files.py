@@ -22,7 +22,8 @@ from pydantic import ValidationError
 
 from privateyes.errors import DataError, RunDirectoryError
 from privateyes.experiments.report.schema import Results, RoundLine, Samples
-from privateyes.experiments.tasks import DEFAULT, find_task
+from privateyes.experiments.spec_tables import DEFAULT_TASK
+from privateyes.experiments.tasks import find_task
 from privateyes.training.metric import Metric
 
 _RESTORE = "restore the file from a copy, or run the experiment again in a new directory"
@@ -59,7 +60,7 @@ class RunFiles:
     @property
     def task(self) -> str:
         """The name of what is learned."""
-        return str(self.experiment.get("task", DEFAULT))
+        return str(self.experiment.get("task", DEFAULT_TASK))
 
     def table(self, name: str) -> dict[str, Any]:
         """A table of ``experiment.toml``; empty where it has none of that name."""
@@ -72,7 +73,7 @@ def read_run(directory: Path, with_samples: bool = True) -> RunFiles:
 
     Args:
         directory: as ``privateyes train`` wrote it; the run may be unfinished.
-        with_samples: whether to read the pictures of eyes at all.
+        with_samples: whether to read the sample pictures at all.
 
     Raises:
         RunDirectoryError: the directory is missing, is no run or lacks a file that must be there.
@@ -99,7 +100,10 @@ def read_run(directory: Path, with_samples: bool = True) -> RunFiles:
     if results is not None and not rounds:
         raise RunDirectoryError(f"{directory} has results but no rounds in metrics.jsonl", _RESTORE)
     samples_path = directory / "samples.npz"
-    samples = read_samples(samples_path) if with_samples and samples_path.is_file() else None
+    task = find_task(str(experiment.get("task", DEFAULT_TASK)))
+    samples = None
+    if with_samples and samples_path.is_file():
+        samples = read_samples(samples_path, task.label_shape)
     return RunFiles(experiment, environment, rounds, results, samples, notes)
 
 
@@ -165,8 +169,12 @@ def _read_metrics(path: Path) -> tuple[tuple[RoundLine, ...], tuple[str, ...]]:
     return tuple(rounds.values()), tuple(notes)
 
 
-def read_samples(path: Path) -> Samples:
+def read_samples(path: Path, label_shape: tuple[int, ...] | None = None) -> Samples:
     """Reads ``samples.npz``.
+
+    Args:
+        path: the file.
+        label_shape: what one label must be; None for any shape, if all have it.
 
     Raises:
         DataError: the archive or an array in it is damaged.
@@ -189,15 +197,17 @@ def read_samples(path: Path) -> Samples:
     if person.shape != (len(images),) or person.dtype.kind not in "US":
         raise DataError(f"{path} is damaged: person must hold one name for each of {len(images)} images", _RESTORE)
     names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in person.tolist()]
+    shape = (len(images), *(arrays["true"].shape[1:] if label_shape is None else label_shape))
     predicted = {
-        name.removeprefix(_PREFIX): _angles(path, name, array, len(images))
+        name.removeprefix(_PREFIX): _labels(path, name, array, shape)
         for name, array in arrays.items()
         if name.startswith(_PREFIX)
     }
-    return Samples(images, tuple(names), _angles(path, "true", arrays["true"], len(images)), predicted)
+    return Samples(images, tuple(names), _labels(path, "true", arrays["true"], shape), predicted)
 
 
-def _angles(path: Path, name: str, array: NDArray[Any], length: int) -> NDArray[np.float64]:
-    if array.shape != (length, 2) or array.dtype.kind != "f" or not np.isfinite(array).all():
-        raise DataError(f"{path} is damaged: {name} must be {length} finite pairs", _RESTORE)
+def _labels(path: Path, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    if array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all():
+        what = "pairs" if shape[1:] == (2,) else f"arrays of shape {shape[1:]}"
+        raise DataError(f"{path} is damaged: {name} must be {shape[0]} finite {what}", _RESTORE)
     return array.astype(np.float64)

@@ -7,18 +7,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from privateyes.errors import RunDirectoryError
-from privateyes.experiments.report import charts, clients, eyes, quantities, sentences, summary, svg
+from privateyes.experiments.report import charts, sentences, summary
 from privateyes.experiments.report.files import RunFiles, read_run
 from privateyes.experiments.report.schema import Replay
+from privateyes.experiments.report.section import Section, page_environment, render_html
 from privateyes.experiments.report.summary import Curve, Summary
 from privateyes.experiments.report.ways import is_secure
+from privateyes.experiments.tasks import find_task
 from privateyes.files import write_atomically
-from privateyes.tasks.gaze.metrics import coordinates_of, metric_of_label
-from privateyes.wording import capitalised
 
 _PACKAGE = "privateyes.experiments.report"
 _PARTIES = ("client", "hub", "aggregator")
@@ -37,7 +36,7 @@ def write_report(run_directory: Path, with_eyes: bool = True) -> Path:
 
     Args:
         run_directory: as ``privateyes train`` wrote it; the run may be unfinished, which the page then says.
-        with_eyes: whether pictures of eyes go into the page. Leave them out where real people's eyes must not travel.
+        with_eyes: whether pictures of people go into the page. Leave them out where real ones must not travel.
 
     Returns:
         The path of the page.
@@ -58,26 +57,12 @@ def write_report(run_directory: Path, with_eyes: bool = True) -> Path:
 
 
 def render(files: RunFiles, with_eyes: bool) -> str:
-    """The page as text, from files that were read with or without their sample eyes."""
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        error=lambda value: quantities.error(value, files.metric),
-        seconds=quantities.seconds,
-        capitalised=capitalised,
-        data_size=quantities.data_size,
-        scientific=quantities.scientific,
-    )
-    environment.globals["mark"] = svg.mark_alone
+    """The page as text, from files that were read with or without their sample pictures."""
+    environment = page_environment(_PACKAGE, files.metric)
     style = resources.files(_PACKAGE).joinpath("templates", "page.css").read_text(encoding="utf-8")
     shown = summary.summaries(files)
     context = _results(files, shown) | _charts(files, shown) | _clients(files) | _privacy(files)
-    context |= _eyes(files, with_eyes)
+    context["pictures"] = find_task(files.task).picture_section(files, with_eyes)
     return environment.get_template("page.html.j2").render(style=Markup(style), **context)  # noqa: S704
 
 
@@ -89,6 +74,7 @@ def _results(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
     others = dict.fromkeys(party for entry in learned for party in entry.learned or {} if party not in _PARTIES)
     return {
         "name": files.experiment.get("name", "unnamed"),
+        "words": find_task(files.task).words,
         "what": sentences.what_was_run(files),
         "headline": sentences.headline(files, shown),
         "finished": results is not None,
@@ -106,7 +92,6 @@ def _results(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
         "settings": sentences.settings(files),
         "environment": sentences.environment(files),
         "seed": files.experiment.get("seed"),
-        "equalised": files.table("data").get("equalise") is True,
         "rendered": isinstance(files.table("data").get("synthetic"), dict),
         "data_file": sentences.file_name(str(files.table("data").get("path", ""))),
     }
@@ -161,26 +146,14 @@ def _privacy(files: RunFiles) -> dict[str, Any]:
     }
 
 
-def _clients(files: RunFiles) -> dict[str, Any]:
+def _clients(files: RunFiles) -> dict[str, Section | None]:
+    """What the task shows of the clients, or a plain table; nothing before the run is finished."""
     found = files.results.clients if files.results is not None else None
     if found is None:
-        return {"clients": None, "client_panels": None, "client_caption": "", "client_metric": None}
-    panels = _TwoWidths(*(clients.distributions(found, width) for width in (charts.WIDE, charts.NARROW)))
-    several = len(summary.folds(files)) > 1
-    return {
-        "clients": found,
-        "client_panels": panels,
-        "client_caption": clients.caption(found, several),
-        "client_metric": metric_of_label(found.label),
-        "client_coordinates": coordinates_of(found.label),
-    }
-
-
-def _eyes(files: RunFiles, with_eyes: bool) -> dict[str, Any]:
-    samples = files.samples if files.samples is not None and len(files.samples.person) else None
-    return {
-        "with_eyes": with_eyes,
-        "eyes": eyes.sample_eyes(samples, files.metric) if samples is not None else [],
-        "eye_legend": eyes.legend(samples, files.metric) if samples is not None else [],
-        "eye_caption": eyes.caption(samples) if samples is not None else "",
-    }
+        return {"clients": None}
+    section = find_task(files.task).client_section(files)
+    if section is None:
+        several = len(summary.folds(files)) > 1
+        html = render_html(_PACKAGE, "clients.html.j2", files.metric, clients=found, several_folds=several)
+        section = Section("clients", "Clients", html)
+    return {"clients": section}

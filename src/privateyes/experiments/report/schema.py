@@ -7,7 +7,7 @@ finite are refused. Errors are values of the metric that `unit` names, times are
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,25 +83,22 @@ class Fold(_Record):
 
 
 class Client(_Record):
-    """Whose images a client holds, and where they look: see `experiments.clients`."""
+    """Whose images a client holds, and how many; a task may say more, such as where they look."""
+
+    model_config = ConfigDict(extra="allow")
 
     name: str
     persons: list[str]
     samples: int = Field(ge=1)
-    mean: tuple[float, float]
-    spread: tuple[NonNegative, NonNegative]
-    skew: NonNegative
-    skew_by_chance: NonNegative
-    cells: list[NonNegative]
 
 
 class Clients(_Record):
-    """The clients of the first fold."""
+    """The clients of the first fold; a task may say more."""
+
+    model_config = ConfigDict(extra="allow")
 
     fold: str
     how: str
-    label: Literal["gaze", "point"]
-    bins: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     count: int = Field(ge=1)
     rows: Annotated[list[Client], Field(min_length=1)]
 
@@ -162,13 +159,13 @@ class Results(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """``samples.npz``: sample eyes with true and predicted gaze.
+    """``samples.npz``: sample pictures with true and predicted labels.
 
     Attributes:
         images: uint8, (K, H, W), grey.
         person: the K names of the people shown.
-        true: float64, (K, 2), (pitch, yaw) in radians.
-        predicted: per way float64, (K, 2), (pitch, yaw) in radians.
+        true: float64, (K, ...), labels.
+        predicted: per way float64, (K, ...), predictions of them.
     """
 
     images: NDArray[np.uint8] = field(repr=False)

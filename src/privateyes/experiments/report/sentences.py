@@ -16,6 +16,7 @@ from privateyes.experiments.report.files import RunFiles
 from privateyes.experiments.report.schema import Equality, Replay, Results
 from privateyes.experiments.report.summary import Summary
 from privateyes.experiments.report.ways import is_secure, twin_of
+from privateyes.experiments.tasks import find_task
 from privateyes.wording import capitalised
 
 _SUBJECTS = {
@@ -56,7 +57,7 @@ def data_name(files: RunFiles) -> str:
     synthetic = data.get("synthetic")
     if isinstance(synthetic, dict):
         return (
-            f"Rendered eyes of {synthetic.get('persons', '?')} invented people, "
+            f"{find_task(files.task).words.made} of {synthetic.get('persons', '?')} invented people, "
             f"{synthetic.get('images_per_person', '?')} images each"
         )
     return f"Data file {file_name(str(data.get('path', 'unknown')))}"

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
 from typing import Final, Literal
 
 import torch
@@ -26,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from privateyes.errors import ConfigError, DataError
+from privateyes.tasks.gaze.strengths import LARGEST
 
 Target = Literal["gaze", "point"]
 
@@ -33,11 +33,6 @@ _PICTURES: Final = ("image", "left", "right")
 # Face grids have 25 columns, counted from 1 [GazeCapture].
 _GRID_COLUMNS: Final = 25
 _WHITE: Final = 255.0
-LARGEST: Final[Mapping[str, float]] = MappingProxyType({
-    "mirror": 1.0, "rotation_deg": 45.0, "shift_px": 64, "brightness": 1.0, "contrast": 0.95, "gamma": 2.0,
-    "light_gradient": 0.95, "blur_px": 5.0, "noise": 1.0,
-})  # fmt: skip
-"""The largest value of each strength; the least is 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.errors import DataError
-from privateyes.tasks.gaze.counts import Tell, tell_nobody
 from privateyes.tasks.gaze.layout import PICTURES, faults_of_person
 from privateyes.tasks.gaze.orientation import (
     Orientation,
@@ -38,6 +37,7 @@ from privateyes.tasks.gaze.stored import (
     stored_parts,
 )
 from privateyes.tasks.gaze.survey import Survey, survey_pictures
+from privateyes.training.counts import Tell, tell_nobody
 from privateyes.wording import counted
 
 _FEW_IMAGES: Final = 20

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -20,10 +20,11 @@ from privateyes.tasks.gaze.dataset import Person, load_labels, load_persons
 from privateyes.tasks.gaze.label_rows import kept_rows
 from privateyes.tasks.gaze.layout import COLUMNS, GRID_CELLS
 from privateyes.tasks.gaze.metrics import metric_of_label
-from privateyes.tasks.gaze.models import PICTURES, Label, build_model, find_kind, is_own_model, try_out
-from privateyes.tasks.gaze.preprocess import Pictures, face_grid, scaled
+from privateyes.tasks.gaze.models import PICTURES, Label, build_model, find_kind, try_out
+from privateyes.tasks.gaze.preprocess import Pictures, face_grid, scaled, to_grey
 from privateyes.tasks.gaze.stock import described
 from privateyes.training.metric import Metric
+from privateyes.training.own_code import is_own
 from privateyes.training.task import Examples
 from privateyes.training.vector import refuse_running_statistics
 
@@ -64,6 +65,14 @@ class GazeTask:
         """Degrees between directions, or centimetres between points."""
         return (metric_of_label(self.label),)
 
+    def on(self, data: Path) -> Self:
+        """The same on another data file."""
+        return replace(self, path=data)
+
+    def unlimited(self) -> Self:
+        """The same with every row of everyone."""
+        return replace(self, image_limit=None)
+
     def build_model(self, seed: int) -> nn.Module:
         """The estimator; its initial parameters depend on `seed` only.
 
@@ -87,7 +96,7 @@ class GazeTask:
         """
         self.augment(self._black_sample(), torch.Generator())
         model = self.build_model(seed)
-        if is_own_model(self.model):
+        if is_own(self.model):
             kind = find_kind(self.model)
             try_out(self.model, kind, kind.shapes(self.image_shape, self.eye_shape), lambda: self.build_model(seed))
         return model
@@ -131,14 +140,14 @@ class GazeTask:
         labels: NDArray[np.float32] = parts[self.label]
         return labels[kept_rows(len(labels), self.image_limit)]
 
-    def images_of(self, examples: Examples) -> NDArray[np.uint8]:
-        """The picture that people are shown of each sample: the model's first one, (N, H, W) or (N, H, W, 3) uint8."""
+    def pictures_of(self, examples: Examples) -> NDArray[np.uint8]:
+        """The picture that people are shown of each sample: the model's first one, in grey, uint8 (N, H, W)."""
         inputs = find_kind(self.model).inputs
         shown = next((examples.inputs[inputs.index(part)] for part in PICTURES if part in inputs), None)
         if shown is None:
             return np.zeros((len(examples), 1, 1), dtype=np.uint8)
-        images: NDArray[np.uint8] = shown.numpy()
-        return images
+        pictures: NDArray[np.uint8] = shown.numpy()
+        return to_grey(pictures) if pictures.ndim == 4 else pictures
 
     def _black_sample(self) -> Examples:
         none: tuple[int, ...] = (1, 1)

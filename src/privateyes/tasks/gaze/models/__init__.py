@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privateyes.tasks.gaze.models.kinds import INPUTS, LABELS, PICTURES, Label, ModelKind, Offer
-from privateyes.tasks.gaze.models.own import is_own_model, source_of_own_model, try_out
+from privateyes.tasks.gaze.models.own import source_of_own_model, try_out
 from privateyes.tasks.gaze.models.registry import MODELS, build_model, count_parameters, find_kind, require_fit
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "build_model",
     "count_parameters",
     "find_kind",
-    "is_own_model",
     "require_fit",
     "source_of_own_model",
     "try_out",

@@ -6,14 +6,10 @@ Everything that can go wrong in such a class is found before any training starts
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 import torch
@@ -23,18 +19,13 @@ from privateyes.errors import ConfigError
 from privateyes.tasks.gaze.models.channels_last import channels_last
 from privateyes.tasks.gaze.models.kinds import INPUTS, LABELS, PICTURES, InputShapes, ModelKind
 from privateyes.training.determinism import deterministic_torch
+from privateyes.training.own_code import OwnSource
 
 _GUIDE = "docs/own-models.md shows a class that works"
 # What code of somebody else may raise; anything beyond keeps its traceback.
 _FAULTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, RuntimeError,
            SyntaxError, TypeError, ValueError)  # fmt: skip
 _TRIAL_SEED = 1
-_NOT_OWN = frozenset({"torch", "privateyes", "builtins"})
-
-
-def is_own_model(name: str) -> bool:
-    """Whether a model's name is ``package.module:Class``."""
-    return ":" in name
 
 
 def find_own_kind(name: str) -> ModelKind:
@@ -55,20 +46,6 @@ def find_own_kind(name: str) -> ModelKind:
     return ModelKind(found, "", None, side, inputs, channels, known)
 
 
-@dataclass(frozen=True, slots=True)
-class OwnSource:
-    """The files that a class of one's own is written in: its module, and those of what it is derived from."""
-
-    files: tuple[Path, ...]
-
-    def digest(self) -> str | None:
-        """SHA-256 of their contents, in hexadecimal; None where the class has no file."""
-        if not self.files:
-            return None
-        contents = [hashlib.sha256(file.read_bytes()).digest() for file in self.files]
-        return hashlib.sha256(b"".join(contents)).hexdigest()
-
-
 def source_of_own_model(name: str) -> OwnSource:
     """Where a class of one's own is written; what is installed with torch or privateyes is no part of it.
 
@@ -77,9 +54,7 @@ def source_of_own_model(name: str) -> OwnSource:
     """
     found = _import_class(name)
     modules = [name.partition(":")[0], *(base.__module__ for base in getattr(found, "__mro__", ()))]
-    own = [module for module in dict.fromkeys(modules) if module.partition(".")[0] not in _NOT_OWN]
-    files = [getattr(sys.modules.get(module), "__file__", None) for module in own]
-    return OwnSource(tuple(dict.fromkeys(Path(file) for file in files if file is not None and Path(file).is_file())))
+    return OwnSource.of_modules(modules)
 
 
 def build_own_model(name: str, kind: ModelKind, shapes: InputShapes, seed: int) -> nn.Module:

@@ -23,8 +23,9 @@ from privateyes.tasks.gaze.models import (
     small_cnn,
 )
 from privateyes.tasks.gaze.models.kinds import InputShapes, ModelKind, Offer
-from privateyes.tasks.gaze.models.own import build_own_model, find_own_kind, is_own_model
+from privateyes.tasks.gaze.models.own import build_own_model, find_own_kind
 from privateyes.tasks.gaze.models.spatial_weights import SpatialWeights
+from privateyes.training.own_code import is_own
 
 # Predictions begin near zero, the middle of all gazes: an untrained last layer would only add noise to undo.
 _LAST_LAYER_SCALE = 0.01
@@ -102,7 +103,7 @@ def find_kind(name: str) -> ModelKind:
     Raises:
         ConfigError: there is no such model, or the class breaks its contract (docs/own-models.md).
     """
-    if is_own_model(name):
+    if is_own(name):
         return find_own_kind(name)
     if name not in MODELS:
         close = difflib.get_close_matches(name, MODELS, n=1)
@@ -152,7 +153,7 @@ def build_model(
     without = {} if eye_shape is not None else dict.fromkeys(("left", "right", "grid"), "no eye_shape is given")
     require_fit(name, Offer(image_shape, eye_shape, without, kind.labels[0]))
     shapes = kind.shapes(image_shape, eye_shape)
-    if is_own_model(name):
+    if is_own(name):
         return build_own_model(name, kind, shapes, seed)
     # On the meta device construction draws no random number and allocates nothing.
     with torch.device("meta"):

@@ -17,7 +17,6 @@ from privateyes.errors import ConfigError, DataError
 from privateyes.files import write_atomically
 from privateyes.tasks.gaze.angles import angles_from_vectors
 from privateyes.tasks.gaze.camera import ASSUMED_VIEW_DEG, Camera, assumed_camera
-from privateyes.tasks.gaze.counts import Tell, tell_nobody
 from privateyes.tasks.gaze.models import PICTURES
 from privateyes.tasks.gaze.normalisation import LabelConvention, VirtualCamera
 from privateyes.tasks.gaze.predict.estimator import Estimator
@@ -38,6 +37,7 @@ from privateyes.tasks.gaze.predict.sources import (
     skip_other_files,
 )
 from privateyes.tasks.gaze.prepare.pictures import colour_pixels
+from privateyes.training.counts import Tell, tell_nobody
 from privateyes.wording import counted
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from privateyes.errors import ConfigError, DataError, RunDirectoryError
-from privateyes.experiments.export import export_run
-from privateyes.experiments.trained import MODEL_FILE, open_estimator, open_run_estimator
 from privateyes.tasks.gaze.dataset import load_persons
+from privateyes.tasks.gaze.export import export_run
+from privateyes.tasks.gaze.trained import MODEL_FILE, open_estimator, open_run_estimator
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package, reason="the extra privateyes[onnx] is not installed")

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, cast
 
 from privateyes.errors import ConfigError, DataError, RunDirectoryError
 from privateyes.experiments.checkpoint import SHARED, Checkpoint
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import ONLY_FOLD
-from privateyes.experiments.record import RunDirectory, how_to_continue, require_as_trained
+from privateyes.experiments.record import MODEL_FILE, RunDirectory, how_to_continue, require_as_trained
 from privateyes.experiments.spec import ExperimentSpec, closest
+from privateyes.experiments.synthetic import data_of
 from privateyes.tasks.gaze.predict.estimator import RENDERED, Estimator, ModelFacts, TorchEstimator
 from privateyes.tasks.gaze.stored import open_file, source_dataset, stated_licence
 from privateyes.tasks.gaze.task import GazeTask
-
-MODEL_FILE: Final = "model.json"
-"""In a run's directory: what its models take and give, so that they can be used where the data are not."""
 
 
 def describe_model(task: GazeTask, rendered: bool) -> dict[str, Any]:
@@ -120,8 +118,8 @@ def _facts(run: RunDirectory, spec: ExperimentSpec) -> ModelFacts:
         return facts if "licence" in noted else replace(facts, licence=_licence_of_data(spec))
     from privateyes.experiments.prepare import prepare  # with all of secure aggregation
 
-    data = run.synthetic_data if spec.data.path is None else Path(spec.data.path)
-    return ModelFacts.from_tree(describe_model(prepare(spec).task(data), spec.data.path is None))
+    learning = cast(GazeTask, prepare(spec).task(data_of(spec, run.path)))
+    return ModelFacts.from_tree(describe_model(learning, spec.data.path is None))
 
 
 def _licence_of_data(spec: ExperimentSpec) -> str | None:

@@ -6,12 +6,13 @@ dark for a client like everybody. Yaw grows to the left, as in the images.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from markupsafe import Markup
+from pydantic import Field
 
 from privateyes.experiments.report import svg
-from privateyes.experiments.report.schema import Client, Clients
+from privateyes.experiments.report.schema import Client, Clients, NonNegative
 
 _CELL: Final = (23.0, 17.0)
 _GAP: Final = 24.0
@@ -19,7 +20,25 @@ _TEXT: Final = 32.0
 _LONGEST_NAME: Final = 15
 
 
-def distributions(found: Clients, width: float) -> Markup:
+class GazeClient(Client):
+    """Where a client's images look: see `tasks.gaze.clients`."""
+
+    mean: tuple[float, float]
+    spread: tuple[NonNegative, NonNegative]
+    skew: NonNegative
+    skew_by_chance: NonNegative
+    cells: list[NonNegative]
+
+
+class GazeClients(Clients):
+    """The clients of the first fold, and the cells of their maps."""
+
+    label: Literal["gaze", "point"]
+    bins: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    rows: Annotated[list[GazeClient], Field(min_length=1)]  # type: ignore[assignment]
+
+
+def distributions(found: GazeClients, width: float) -> Markup:
     """One map per client, as many in a row as fit into `width` px."""
     across, up = found.bins[1], found.bins[0]
     if found.label != "gaze":
@@ -37,7 +56,7 @@ def distributions(found: Clients, width: float) -> Markup:
     return svg.drawing(width, rows * (panel[1] + _GAP), f"Where the images of each client look. {told}.", parts)
 
 
-def caption(found: Clients, several_folds: bool) -> str:
+def caption(found: GazeClients, several_folds: bool) -> str:
     """What the maps show."""
     where = f" of the first fold ({found.fold})" if several_folds else ""
     some = f" {len(found.rows)} of {found.count} clients are shown." if len(found.rows) < found.count else ""
@@ -51,7 +70,7 @@ def caption(found: Clients, several_folds: bool) -> str:
     )
 
 
-def _panel(client: Client, found: Clients, corner: tuple[float, float], darkest: float) -> list[Markup]:
+def _panel(client: GazeClient, found: GazeClients, corner: tuple[float, float], darkest: float) -> list[Markup]:
     left, top = corner
     first_bins, second_bins = found.bins
     parts = [

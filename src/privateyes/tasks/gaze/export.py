@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from privateyes.errors import ConfigError, DataError
-from privateyes.experiments.trained import open_run_estimator
 from privateyes.tasks.gaze.predict.estimator import ModelFacts
 from privateyes.tasks.gaze.predict.onnx_model import licence_note, write_onnx
+from privateyes.tasks.gaze.trained import open_run_estimator
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,18 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from privateyes.experiments.report.clients import caption, distributions
-from privateyes.experiments.report.schema import Client, Clients
+from privateyes.tasks.gaze.page.clients import GazeClient, GazeClients, caption, distributions
 
 
-def client(name: str, cells: list[float]) -> Client:
-    return Client(
+def client(name: str, cells: list[float]) -> GazeClient:
+    return GazeClient(
         name=name, persons=["p"], samples=1200, mean=(1, 2), spread=(3, 4), skew=0.25, skew_by_chance=0.04, cells=cells
     )
 
 
-def made(cells: list[float], bins: tuple[int, int] = (2, 3), label: str = "gaze", count: int = 1) -> Clients:
+def made(cells: list[float], bins: tuple[int, int] = (2, 3), label: str = "gaze", count: int = 1) -> GazeClients:
     rows = [client("c1", cells), client("<b>long-name-of-a-device", [1.0, 0, 0, 0, 0, 0])]
-    return Clients(fold="all", how="by hand", label=label, bins=bins, count=count, rows=rows)
+    return GazeClients(fold="all", how="by hand", label=label, bins=bins, count=count, rows=rows)
 
 
 def tiles(drawing: str) -> list[tuple[float, float, float]]:
@@ -67,4 +66,4 @@ def test_the_caption_names_fold_and_what_is_left_out() -> None:
 
 def test_a_file_without_clients_or_with_a_broken_entry_is_told_apart() -> None:
     with pytest.raises(ValidationError):
-        Clients.model_validate({"fold": "all", "how": "", "label": "gaze", "bins": [1, 1], "count": 1, "rows": []})
+        GazeClients.model_validate({"fold": "all", "how": "", "label": "gaze", "bins": [1, 1], "count": 1, "rows": []})

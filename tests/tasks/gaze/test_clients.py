@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from privateyes.errors import ConfigError, DataError
-from privateyes.experiments.clients import FileRows, clients_of_run, describe, draw_survey, survey_clients
+from privateyes.experiments.clients import describe
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.federation.partition import PartitionSettings
+from privateyes.tasks.gaze.clients import FileRows, clients_of_run, draw_survey, survey_clients
 
 SKEWED = PartitionSettings(by="label_skew", clients=4, alpha=0.5)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from privateyes.errors import DataError
 from privateyes.tasks.gaze.contact_sheet import sheet_of_file, write_contact_sheets
-from privateyes.tasks.gaze.counts import Tell, tell_nobody
 from privateyes.tasks.gaze.dataset import Person, write_persons
 from privateyes.tasks.gaze.synthetic import render_persons
+from privateyes.training.counts import Tell, tell_nobody
 
 
 def render_file(out: Path, persons: int, images: int, seed: int, tell: Tell = tell_nobody) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from privateyes.experiments.report import eyes
 from privateyes.experiments.report.files import read_samples
 from privateyes.experiments.report.schema import Samples
 from privateyes.tasks.gaze.metrics import ANGULAR_ERROR, DISTANCE
+from privateyes.tasks.gaze.page import eyes
 
 
 def decoded(png: bytes) -> np.ndarray:

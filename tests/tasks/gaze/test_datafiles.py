@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from privateyes.errors import DataError
-from privateyes.experiments.datafiles import draw_sheets, render_file
+from privateyes.tasks.gaze.datafiles import draw_sheets, render_file
 from privateyes.tasks.gaze.dataset import load_persons
 
 

@@ -13,22 +13,22 @@ from PIL import Image
 
 from face_frames import CAMERA, FaceFrame, FixedLandmarker, IrisEstimator, face_frame
 from privateyes.errors import ConfigError, DataError
-from privateyes.experiments.predict import (
+from privateyes.tasks.gaze.angles import vectors_from_angles
+from privateyes.tasks.gaze.camera import Camera
+from privateyes.tasks.gaze.dataset import load_persons
+from privateyes.tasks.gaze.normalisation import LabelConvention
+from privateyes.tasks.gaze.predict.estimates import (
     FrameSettings,
     Predictions,
     predict_frames,
     predict_pictures,
     write_csv,
 )
-from privateyes.experiments.trained import open_run_estimator
-from privateyes.tasks.gaze.angles import vectors_from_angles
-from privateyes.tasks.gaze.camera import Camera
-from privateyes.tasks.gaze.dataset import load_persons
-from privateyes.tasks.gaze.normalisation import LabelConvention
 from privateyes.tasks.gaze.predict.estimator import ModelFacts
 from privateyes.tasks.gaze.predict.frames import choose_virtual_camera
 from privateyes.tasks.gaze.predict.poses import parse_pose
 from privateyes.tasks.gaze.preprocess import Pictures, equalise
+from privateyes.tasks.gaze.trained import open_run_estimator
 
 FACES = {
     "far.png": {"turn_deg": (0.0, 20.0, 0.0), "place_mm": (-60.0, -20.0, 600.0), "target_mm": (100.0, -200.0, 0.0)},

@@ -15,11 +15,11 @@ from privateyes.experiments.checkpoint import write_checkpoint
 from privateyes.experiments.evaluate import evaluate_run
 from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.spec import ExperimentSpec
-from privateyes.experiments.trained import MODEL_FILE, describe_model, open_estimator, open_run_estimator
 from privateyes.tasks.gaze.dataset import load_persons
 from privateyes.tasks.gaze.metrics import mean_angular_error_deg
 from privateyes.tasks.gaze.predict.estimator import RENDERED
 from privateyes.tasks.gaze.task import GazeTask
+from privateyes.tasks.gaze.trained import MODEL_FILE, describe_model, open_estimator, open_run_estimator
 
 
 @pytest.fixture
