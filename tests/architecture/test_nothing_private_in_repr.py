@@ -24,12 +24,13 @@ from privateyes.encoding.clips import ClipPlan
 from privateyes.engines.local.session import LocalInput
 from privateyes.federation.rounds import ClientUpdate
 from privateyes.training.local import LocalRound
+from privateyes.training.task import TaskOnData
 
 # Scripts of the MPC engine's own environment, which import what is not installed here; and invented people.
 ELSEWHERE = "privateyes.engines.mpc.inside."
 OPEN = ("privateyes.tasks.gaze.synthetic.",)
 # What some modules import for type checkers alone, to start up quickly.
-FOR_CHECKERS = {"ClipPlan": ClipPlan}
+FOR_CHECKERS = {"ClipPlan": ClipPlan, "TaskOnData": TaskOnData}
 ARRAYS = {np.ndarray, torch.Tensor, memoryview, bytearray}
 SECRETS = ("key", "secret", "salt", "seed", "mask", "content")
 PUBLIC = ("public_key", "hub_key")

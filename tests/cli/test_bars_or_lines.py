@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from privateyes.cli import bars_or_lines, comparison_progress, mpc_tables, progress
-from privateyes.cli.data import conversion_progress
+from privateyes.tasks.gaze.commands import conversion_progress
 
 Choice = Callable[[], AbstractContextManager[Any]]
 CHOICES = [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-import privateyes.cli
+import privateyes
 from local_task import refuse
 from privateyes.aggregation.audit.findings import Audit, Finding, Level, Outcome, SessionAudit
 from privateyes.aggregation.manifest import Manifest
@@ -31,12 +31,12 @@ from privateyes.federation.server_step import FedAvg
 
 Call = Callable[..., Result]
 STUB = Path(__file__).parents[1] / "support" / "stub_engine" / "program.py"
-CLI = Path(privateyes.cli.__file__).parent
+PACKAGE = Path(privateyes.__file__).parent
 _LONGEST = 16  # a longer word, such as a path, may go on in the next line
 
 
 def test_no_other_table_is_printed_than_one_that_fits() -> None:
-    assert {path.name for path in CLI.rglob("*.py") if "rich.table" in path.read_text()} == {"fitted_table.py"}
+    assert {path.name for path in PACKAGE.rglob("*.py") if "rich.table" in path.read_text()} == {"fitted_table.py"}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def makers(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
 
     def noted(self: FittedTable, *arguments: Any) -> None:
         caller = sys._getframe(1)
-        found.add((caller.f_globals["__name__"].removeprefix("privateyes.cli."), caller.f_code.co_name))
+        found.add((caller.f_globals["__name__"].removeprefix("privateyes."), caller.f_code.co_name))
         original(self, *arguments)
 
     monkeypatch.setattr(FittedTable, "__init__", noted)
@@ -55,8 +55,8 @@ def makers(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
 
 
 def in_the_source() -> Iterator[tuple[str, str]]:
-    for path in CLI.rglob("*.py"):
-        module = ".".join(path.relative_to(CLI).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py"):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for function in ast.walk(ast.parse(path.read_text())):
             if isinstance(function, ast.FunctionDef):
                 calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]

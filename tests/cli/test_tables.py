@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from privateyes.cli.tables import human_bytes, print_check, print_outcome
+from privateyes.cli.tables import human_bytes, print_outcome
 from privateyes.experiments.learned import learned
-from privateyes.tasks.gaze.check import CheckReport, Finding, Severity
 
 
 @pytest.mark.parametrize(
@@ -88,12 +87,6 @@ def test_the_outcome_is_told_in_the_unit_of_the_results(capsys: pytest.CaptureFi
     assert "0.0010 cm apart" in text
     assert "°" not in text
     assert "degree" not in text
-
-
-def test_findings_are_counted_in_singular_and_plural(capsys: pytest.CaptureFixture[str]) -> None:
-    finding = Finding(Severity.WARNING, "p00", "something", "a remedy")
-    print_check(CheckReport(Path("x.h5"), (finding,), ()))
-    assert capsys.readouterr().out.splitlines()[-1] == "0 errors, 1 warning"
 
 
 def test_the_outcome_says_whose_errors_are_not_of_the_last_round(capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,11 +117,11 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def errors(
         way: str, context: object, task: object, true: dict[str, object], checkpoint: Checkpoint
-    ) -> dict[str, float]:
+    ) -> list[dict[str, float]]:
         index = checkpoint.round - 1
-        return {person: (VALIDATION if person == "p02" else TEST)[index] for person in true}
+        return [{person: (VALIDATION if person == "p02" else TEST)[index] for person in true}]
 
-    monkeypatch.setattr(run_module, "_errors", errors)
+    monkeypatch.setattr(run_module, "_measured", errors)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
+from importlib import import_module
 from types import TracebackType
 from typing import Annotated
 
@@ -13,25 +14,11 @@ import typer
 from typer.core import TyperGroup
 
 from privateyes import __version__
-from privateyes.cli import (
-    calibrate,
-    clean,
-    compare,
-    demo,
-    evaluate,
-    export,
-    models,
-    mpc,
-    predict,
-    report,
-    task,
-    train,
-    transcript,
-)
-from privateyes.cli.data import check, merge, partition, prepare, render
+from privateyes.cli import clean, compare, demo, evaluate, mpc, report, task, train, transcript
 from privateyes.cli.helpful import HelpfulCommand
 from privateyes.cli.interruption import exit_code, sigterm_as_interruption, told
 from privateyes.errors import PrivateyesError
+from privateyes.experiments.task_names import TASK_PACKAGES
 
 _EXIT_USAGE = 2
 _EXIT_BUG = 70
@@ -90,24 +77,19 @@ app = typer.Typer(
     ),
     rich_markup_mode="rich",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Make and check data files.", rich_markup_mode="rich")
-data_app.command("render")(render.command)
-data_app.command("check")(check.command)
-data_app.command("prepare")(prepare.command)
-data_app.command("merge")(merge.command)
-data_app.command("partition")(partition.command)
 app.command("demo")(demo.command)
 app.command("train")(train.command)
 app.command("compare")(compare.command)
 app.command("mpc")(mpc.command)
 app.command("evaluate")(evaluate.command)
-app.command("calibrate")(calibrate.command)
-app.command("predict")(predict.command)
-app.command("export")(export.command)
+for _package in TASK_PACKAGES.values():  # each task brings its own
+    for _name, _command in import_module(f"{_package}.commands").COMMANDS.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name)
+        else:
+            app.command(_name)(_command)
 app.command("report")(report.command)
 app.command("clean")(clean.command)
-app.command("models")(models.command)
-app.add_typer(data_app, name="data")
 task_app = typer.Typer(
     no_args_is_help=True, help="Look at a task before joining it, or after it stopped.", rich_markup_mode="rich"
 )
@@ -118,8 +100,8 @@ app.add_typer(task_app, name="task")
 transcript_app = typer.Typer(no_args_is_help=True, help="Check what was said, offline.", rich_markup_mode="rich")
 transcript_app.command("verify")(transcript.verify)
 app.add_typer(transcript_app, name="transcript")
-for _commands in (app, data_app, task_app, transcript_app):
-    for _registered in _commands.registered_commands:
+for _commands in (app, *(_group.typer_instance for _group in app.registered_groups)):
+    for _registered in _commands.registered_commands if _commands is not None else ():
         _registered.cls = HelpfulCommand
 
 

@@ -12,14 +12,14 @@ from privateyes.cli.console import make_console
 from privateyes.cli.fitted_table import FittedTable
 from privateyes.experiments.clipping import told_of_clipping
 from privateyes.experiments.learned import PARTIES
-from privateyes.experiments.tasks import metric_of
+from privateyes.experiments.spec_tables import DEFAULT_TASK
+from privateyes.experiments.tasks import find_task, metric_of
 from privateyes.training.metric import Metric
 from privateyes.wording import counted
 
 if TYPE_CHECKING:  # every command prints, and none needs all of this
     from privateyes.experiments.clean import Remnant
     from privateyes.experiments.evaluate import Evaluation
-    from privateyes.tasks.gaze.check import CheckReport
 
 _MISSING = "-"
 
@@ -42,14 +42,26 @@ def print_evaluation(evaluation: Evaluation) -> None:
     table.add_column("images", justify="right")
     metric = evaluation.metric
     table.add_column(f"mean {metric.name}", justify="right")
+    for one in evaluation.further:
+        table.add_column(f"mean {one.name}", justify="right")
     table.add_column("")
     for person, error in evaluation.error.items():
         seen = "trained on" if person in evaluation.trained_on else ""
-        table.add_row(person, str(evaluation.images[person]), _error(error, metric), seen)
+        table.add_row(
+            person, str(evaluation.images[person]), _error(error, metric), *_further(evaluation, person), seen
+        )
     table.add_section()
     mean = float(np.mean(list(evaluation.error.values())))
-    table.add_row("mean", str(sum(evaluation.images.values())), _error(mean, metric), "")
+    table.add_row("mean", str(sum(evaluation.images.values())), _error(mean, metric), *_further(evaluation), "")
     make_console().print(table)
+
+
+def _further(evaluation: Evaluation, person: str | None = None) -> list[str]:
+    """Values by the further metrics: a person's, or the means over all."""
+    return [
+        metric.written(float(np.mean(list(values.values()))) if person is None else values[person])
+        for metric, values in evaluation.further.items()
+    ]
 
 
 def print_remnants(directory: Path, remnants: Sequence[Remnant]) -> None:
@@ -68,33 +80,6 @@ def print_remnants(directory: Path, remnants: Sequence[Remnant]) -> None:
     console.print(table)
 
 
-def print_check(report: CheckReport) -> None:
-    """Statistics per person in degrees, then the findings, errors first, then what nobody can tell from the images."""
-    title = f"{report.path}: gaze and head (pitch, yaw) in degrees"
-    points = any(person.point_mean_cm is not None for person in report.persons)
-    table = FittedTable(f"{title}, point (x, y) in cm" if points else title)
-    table.add_column("person")
-    labels = ("gaze mean", "gaze SD", "head mean", "head SD", *(("point mean", "point SD") if points else ()))
-    for heading in ("images", "size", *labels, "grey mean"):
-        table.add_column(heading, justify="right")
-    for person in report.persons:
-        angles = (person.gaze_mean_deg, person.gaze_sd_deg, person.head_mean_deg, person.head_sd_deg)
-        pairs = [*angles, *((person.point_mean_cm, person.point_sd_cm) if points else ())]
-        size = f"{person.size[0]}x{person.size[1]}{' RGB' if person.colour else ''}"
-        table.add_row(person.name, str(person.images), size, *map(_pair, pairs), f"{person.grey_mean:.0f}")
-    console = make_console()
-    if report.persons:
-        console.print(table)
-    for finding in report.findings:
-        whom = f"person {finding.person}: " if finding.person else ""
-        line = f"{finding.severity.value}: {whom}{finding.what}; {finding.remedy}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for untold in report.untold:
-        console.print(f"cannot tell {untold}", highlight=False, markup=False, soft_wrap=True)
-    counts = [counted(len(report.errors), "error"), counted(len(report.warnings), "warning")]
-    console.print(", ".join(counts), highlight=False)
-
-
 def human_bytes(count: float) -> str:
     """``317.0 kB``: decimal units."""
     for unit in ("B", "kB", "MB"):
@@ -110,7 +95,10 @@ def _ways_table(results: Mapping[str, Any]) -> FittedTable:
     table = FittedTable(f"{whom}; bytes per client and round")
     metric = metric_of(results)
     table.add_column("way", wrap=False)
-    for heading in (f"mean {metric.name}", "SD over people", "s per round", "bytes up", "bytes down"):
+    task = find_task(str(results.get("task", DEFAULT_TASK)))
+    further = [task.metric(key) for key in results["rows"][0].get("measures", {})]
+    headings = [f"mean {metric.name}", "SD over people", *(f"mean {one.name}" for one in further)]
+    for heading in (*headings, "s per round", "bytes up", "bytes down"):
         table.add_column(heading, justify="right")
     for row in results["rows"]:
         exchanged = row["bytes_up_per_client_round"] > 0
@@ -118,13 +106,14 @@ def _ways_table(results: Mapping[str, Any]) -> FittedTable:
             row["way"],
             _error(row["mean_error"], metric),
             _error(row["spread"], metric),
+            *(one.written(row["measures"][one.key]["mean"]) for one in further),
             f"{row['seconds_per_round']:.2f}",
             human_bytes(row["bytes_up_per_client_round"]) if exchanged else _upload_once(row),
             human_bytes(row["bytes_down_per_client_round"]) if exchanged else _MISSING,
         )
     if predictor is not None:
         table.add_section()
-        table.add_row("mean predictor", _error(predictor["mean_error"], metric), *[_MISSING] * 4)
+        table.add_row("mean predictor", _error(predictor["mean_error"], metric), *[_MISSING] * (4 + len(further)))
     return table
 
 
@@ -187,10 +176,6 @@ def _stopping_remarks(results: Mapping[str, Any]) -> list[str]:
             word = "round" if len(rounds) == 1 else "rounds"
             lines.append(f"{row['way']}: the model of {word} {', '.join(rounds)}, the best on the validation persons")
     return lines
-
-
-def _pair(values: tuple[float, float] | None) -> str:
-    return _MISSING if values is None else f"{values[0]:.1f}, {values[1]:.1f}"
 
 
 def _error(value: float | None, metric: Metric) -> str:

@@ -1,9 +1,11 @@
 """An experiment from its file to its results.
 
 spec        the experiment file: what may stand in it, and what is wrong with it
+task        what a task brings: data, model, metrics, words, pictures; `tasks` finds one by its name
 folds       who trains and who is tested, checked against the data
-clients     who holds which images, and where they look: numbers and a picture
+clients     who holds how many images, in words and numbers
 prepare     everything that can be refused, refused before anything is written
+synthetic   data that are made, once
 ways        the ways of training, each a stream of rounds
 secure      where `private` gets its exchange
 stopping    when a way ends before its last round

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from privateyes.engines.local.pool import PredictJob, WorkerPool
 from privateyes.errors import ConfigError, RunDirectoryError
+from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.record import RunDirectory, how_to_continue, require_as_trained
-from privateyes.experiments.spec import closest
+from privateyes.experiments.spec import ExperimentSpec, closest
 from privateyes.experiments.synthetic import data_of
 from privateyes.experiments.tasks import task_of
 from privateyes.training.counts import Tell, tell_nobody
@@ -33,6 +35,7 @@ class Evaluation:
         error: person -> value of `metric`; for `local` the mean over the clients' models.
         trained_on: the persons among them that the model was trained on.
         metric: what was measured.
+        further: the task's other metrics -> person -> value.
     """
 
     way: str
@@ -42,6 +45,7 @@ class Evaluation:
     error: Mapping[str, float]
     trained_on: frozenset[str]
     metric: Metric
+    further: Mapping[Metric, Mapping[str, float]] = field(default_factory=dict)
 
 
 def evaluate_run(
@@ -89,8 +93,7 @@ def evaluate_run(
     if not names:
         problem = f"fold {chosen.name} of {directory} has nobody to test (split.test_persons = [])"
         raise ConfigError(problem, "name persons of its data with --persons, or other data with --data")
-    vectors = list(checkpoint.vectors.values())
-    images, errors, metric = {}, {}, task.metrics[0]
+    images, found = {}, {metric: dict[str, float]() for metric in task.metrics}
     settings = preparation.local_settings()
     if settings.device == "cuda":  # a model that was trained there can be tested elsewhere
         settings = replace(settings, device="auto")
@@ -98,14 +101,29 @@ def evaluate_run(
         for done, name in enumerate(names):
             tell(done, len(names))
             true = task.labels_of(name)
-            predictions = pool.predict([PredictJob(name, vector) for vector in vectors])
-            for predicted in predictions:
-                what = f"what the model of round {checkpoint.round} predicts for {name}"
-                require_finite(predicted, spec, way, what)
+            predictions = _predictions(pool, name, (spec, way, checkpoint))
             images[name] = len(true)
-            errors[name] = float(np.mean([metric.of(predicted, true) for predicted in predictions]))
+            for metric, values in found.items():
+                values[name] = float(np.mean([metric.of(predicted, true) for predicted in predictions]))
     trained_on = _trained_on(chosen, names, data is None)
-    return Evaluation(way, chosen.name, checkpoint.round, images, errors, trained_on, metric)
+    first, *others = found
+    further = {metric: found[metric] for metric in others}
+    return Evaluation(way, chosen.name, checkpoint.round, images, found[first], trained_on, first, further)
+
+
+def _predictions(
+    pool: WorkerPool, person: str, trained: tuple[ExperimentSpec, str, Checkpoint]
+) -> list[NDArray[np.float32]]:
+    """A person's predictions by each of a checkpoint's models.
+
+    Raises:
+        TrainingError: one is not finite.
+    """
+    spec, way, checkpoint = trained
+    predictions = pool.predict([PredictJob(person, vector) for vector in checkpoint.vectors.values()])
+    for predicted in predictions:
+        require_finite(predicted, spec, way, f"what the model of round {checkpoint.round} predicts for {person}")
+    return predictions
 
 
 def _trained_on(fold: Fold, names: Sequence[str], own_data: bool) -> frozenset[str]:

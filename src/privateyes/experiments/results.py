@@ -110,6 +110,7 @@ def _row(
         "mean_error": float(np.mean(errors)) if errors else None,
         "spread": float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
         "per_person": per_person,
+        **_measures(ends),
         "seconds_per_round": _mean(lines, "seconds"),
         "seconds_exchange_per_round": _mean(lines, "seconds_exchange"),
         "bytes_up_per_client_round": _mean(lines, "bytes_up_per_client"),
@@ -120,6 +121,18 @@ def _row(
         "converged": {line["fold"]: line["round"] for line in lines if line.get("converged")},
         **_stopping(lines, ends),
     }
+
+
+def _measures(ends: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean and persons of each further metric of the task; nothing where it has only one."""
+    found: dict[str, dict[str, float]] = {}
+    for line in ends:
+        for key, values in line.get("measures", {}).items():
+            found.setdefault(key, {}).update(values)
+    means = {
+        key: {"mean": float(np.mean(list(values.values()))), "per_person": values} for key, values in found.items()
+    }
+    return {"measures": means} if means else {}
 
 
 def _stopping(lines: Sequence[Mapping[str, Any]], ends: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -156,7 +169,7 @@ def _mean(lines: Sequence[Mapping[str, Any]], key: str) -> float:
 
 
 def _mean_predictor(folds: Sequence[Fold], task: TaskOnData) -> dict[str, Any] | None:
-    """The error of answering everything with the mean gaze of the training persons: what an estimator must beat.
+    """The error of answering everything with the mean label of the training persons: what a model must beat.
 
     None where nobody is tested.
     """

@@ -226,10 +226,10 @@ def _train(
             evaluated = number % every == 0 or number == rounds or outcome.converged
             for vector in outcome.checkpoint.vectors.values():
                 require_finite(vector, context.spec, way, f"the model of round {number}")
-            found = _errors(way, context, task, true, outcome.checkpoint) if evaluated else {}
+            found = _measured(way, context, task, true, outcome.checkpoint) if evaluated else []
             void = bool(outcome.participation.get("void"))
-            judged = stopping.judge(number, _those_of(found, fold.validation), void, outcome.converged)
-            tested = _tested(_those_of(found, fold.test))
+            judged = stopping.judge(number, _those_of(found[:1], fold.validation), void, outcome.converged)
+            tested = _tested(task, found, fold.test)
             named = {"task": context.spec.task, "unit": task.metrics[0].key}
             line = {**_metrics_line(fold, way, rounds, outcome), **tested, **named, **judged, **cpu}
             run.record_round(line, outcome.checkpoint, best=bool(judged) and stopping.improved)
@@ -239,34 +239,45 @@ def _train(
             begun = process_time()
 
 
-def _errors(
+def _measured(
     way: str, context: FoldContext, task: TaskOnData, true: Mapping[str, NDArray[np.float32]], checkpoint: Checkpoint
-) -> dict[str, float]:
-    """Person -> value of the task's first metric, the mean over the models; `true` holds the persons' labels.
+) -> list[dict[str, float]]:
+    """For each of the task's metrics: person -> value, the mean over the models; `true` holds the persons' labels.
 
     Raises:
         TrainingError: a prediction is not finite.
     """
     vectors = list(checkpoint.vectors.values())
     predictions = iter(context.pool.predict([PredictJob(person, vector) for person in true for vector in vectors]))
-    errors, metric = {}, task.metrics[0]
+    found: list[dict[str, float]] = [{} for _ in task.metrics]
     for person, labels in true.items():
         of_person = [next(predictions) for _ in vectors]
         for predicted in of_person:
             what = f"what the model of round {checkpoint.round} predicts for {person}"
             require_finite(predicted, context.spec, way, what)
-        errors[person] = float(np.mean([metric.of(predicted, labels) for predicted in of_person]))
-    return errors
+        for values, metric in zip(found, task.metrics, strict=True):
+            values[person] = float(np.mean([metric.of(predicted, labels) for predicted in of_person]))
+    return found
 
 
-def _those_of(errors: Mapping[str, float], persons: Sequence[str]) -> dict[str, float]:
-    """The errors of some of the persons; nothing of nobody's."""
-    return {person: errors[person] for person in persons} if errors else {}
+def _those_of(found: Sequence[Mapping[str, float]], persons: Sequence[str]) -> dict[str, float]:
+    """The values of some of the persons by the first metric; nothing of nobody's."""
+    return {person: found[0][person] for person in persons} if found else {}
 
 
-def _tested(errors: Mapping[str, float]) -> dict[str, Any]:
-    """What the metrics line of a round gains that was evaluated; the others have none of it."""
-    return {"error": dict(errors), "mean_error": float(np.mean(list(errors.values())))} if errors else {}
+def _tested(task: TaskOnData, found: Sequence[Mapping[str, float]], persons: Sequence[str]) -> dict[str, Any]:
+    """What the metrics line of a round gains that was evaluated; the others have none of it.
+
+    ``error`` holds values of the task's first metric, ``measures`` those of its others, if it has any.
+    """
+    errors = _those_of(found, persons)
+    if not errors:
+        return {}
+    line: dict[str, Any] = {"error": errors, "mean_error": float(np.mean(list(errors.values())))}
+    if len(found) > 1:
+        further = zip(task.metrics[1:], found[1:], strict=True)
+        line["measures"] = {metric.key: _those_of([values], persons) for metric, values in further}
+    return line
 
 
 def _metrics_line(fold: Fold, way: str, rounds: int, outcome: WayRound) -> dict[str, Any]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from privateyes.errors import ConfigError
 from privateyes.experiments.spec_tables import DEFAULT_TASK, ExperimentSpec
 from privateyes.experiments.task import Task
+from privateyes.experiments.task_names import TASK_PACKAGES
 from privateyes.training.metric import Metric
-from privateyes.training.own_code import OwnSource, is_own
-
-_KNOWN: Final[Mapping[str, str]] = MappingProxyType({"gaze": "privateyes.tasks.gaze.experiment:GAZE"})
+from privateyes.training.own_code import OwnSource, import_own, is_own
 
 
 def find_task(name: str) -> Task[Any, Any]:
@@ -22,19 +21,13 @@ def find_task(name: str) -> Task[Any, Any]:
     Raises:
         ConfigError: there is none.
     """
-    if not is_own(name) and name not in _KNOWN:
-        problem = f'task = "{name}" is not known'
-        raise ConfigError(
-            problem, f'choose from: {", ".join(_KNOWN)}, or name one of your own, "package.module:OBJECT"'
-        )
-    module, _, attribute = _KNOWN.get(name, name).partition(":")
-    try:
-        task = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        if not is_own(name):
-            raise
-        problem = f'task = "{name}" cannot be had ({error})'
-        raise ConfigError(problem, "install its package, or run with PYTHONPATH=/its/folder") from error
+    if is_own(name):
+        task = import_own(name, "task")
+    elif name in TASK_PACKAGES:
+        task = import_module(f"{TASK_PACKAGES[name]}.experiment").TASK
+    else:
+        remedy = f'choose from: {", ".join(TASK_PACKAGES)}, or name one of your own, "package.module:OBJECT"'
+        raise ConfigError(f'task = "{name}" is not known', remedy)
     if not isinstance(task, Task):
         raise ConfigError(f'task = "{name}" is no task', "derive its class from privateyes.experiments.task.Task")
     return task
@@ -54,7 +47,7 @@ def source_of_own_task(name: str) -> OwnSource | None:
     if not is_own(name):
         return None
     modules = [name.partition(":")[0], *(base.__module__ for base in type(find_task(name)).__mro__)]
-    return OwnSource.of_modules(modules)
+    return OwnSource.of_modules(module for module in modules if module not in sys.stdlib_module_names)
 
 
 def metric_of(record: Mapping[str, object]) -> Metric:

@@ -9,15 +9,41 @@ import hashlib
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from privateyes.errors import ConfigError
+
+# What code of somebody else may raise; anything beyond keeps its traceback.
+FAULTS: Final = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, RuntimeError,
+                 SyntaxError, TypeError, ValueError)  # fmt: skip
 _NOT_OWN: Final = frozenset({"torch", "privateyes", "builtins"})
 
 
 def is_own(name: str) -> bool:
     """Whether a name is ``package.module:Object``."""
     return ":" in name
+
+
+def import_own(name: str, key: str) -> object:
+    """The object that ``package.module:Object`` names.
+
+    Args:
+        name: the name.
+        key: of the experiment file, for messages.
+
+    Raises:
+        ConfigError: there is none, or its module cannot be imported.
+    """
+    module, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in [*module.split("."), attribute]):
+        raise ConfigError(f'{key} = "{name}" names nothing', 'write "package.module:Object"')
+    try:
+        return getattr(import_module(module), attribute)
+    except FAULTS as error:
+        problem = f'{key} = "{name}" cannot be had ({type(error).__name__}: {error})'
+        raise ConfigError(problem, "install its package, or run with PYTHONPATH=/its/folder") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class Measured:
         return dict(sorted(errors.items()))
 
     def mean_predictor(self) -> dict[str, float]:
-        """Person -> the error of always answering with the training persons' mean gaze; it has no seed."""
+        """Person -> the error of always answering with the training persons' mean label; it has no seed."""
         found: dict[str, float] = {}
         for entry in self.finished:
             found.update(entry.results["mean_predictor"]["per_person"])

@@ -4,7 +4,7 @@
     summary     what the files say: table, curves, costs, sentences     (quantities: how quantities are written)
     svg         axes and marks                                          (ways: order, words and look of each way)
     charts      learning curves, errors per person, costs, deviations
-    eyes        sample eyes with gaze arrows
+    section     parts that a task brings, and how they are made from templates
     page        puts it together with the templates and writes the page
 
 The page holds no script and no address of anything outside it, and a policy in its head forbids the browser to load

@@ -58,6 +58,13 @@ class RunFiles:
         return find_task(self.task).metric(key)
 
     @property
+    def further_metrics(self) -> tuple[Metric, ...]:
+        """By what else the ways are measured, beside `metric`."""
+        found = [line.measures for line in self.rounds]
+        keys = dict.fromkeys(key for measures in found for key in measures)
+        return tuple(find_task(self.task).metric(key) for key in keys)
+
+    @property
     def task(self) -> str:
         """The name of what is learned."""
         return str(self.experiment.get("task", DEFAULT_TASK))

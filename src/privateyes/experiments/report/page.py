@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from privateyes.errors import RunDirectoryError
 from privateyes.experiments.report import charts, sentences, summary
 from privateyes.experiments.report.files import RunFiles, read_run
 from privateyes.experiments.report.schema import Replay
-from privateyes.experiments.report.section import Section, page_environment, render_html
+from privateyes.experiments.report.section import Section, page_environment, render_html, style_sheet
 from privateyes.experiments.report.summary import Curve, Summary
 from privateyes.experiments.report.ways import is_secure
 from privateyes.experiments.tasks import find_task
@@ -59,11 +58,12 @@ def write_report(run_directory: Path, with_eyes: bool = True) -> Path:
 def render(files: RunFiles, with_eyes: bool) -> str:
     """The page as text, from files that were read with or without their sample pictures."""
     environment = page_environment(_PACKAGE, files.metric)
-    style = resources.files(_PACKAGE).joinpath("templates", "page.css").read_text(encoding="utf-8")
     shown = summary.summaries(files)
     context = _results(files, shown) | _charts(files, shown) | _clients(files) | _privacy(files)
     context["pictures"] = find_task(files.task).picture_section(files, with_eyes)
-    return environment.get_template("page.html.j2").render(style=Markup(style), **context)  # noqa: S704
+    sections = [section for section in (context["pictures"], context["clients"]) if section is not None]
+    style = "".join([style_sheet(_PACKAGE, "page.css"), *(section.style for section in sections)])
+    return environment.get_template("page.html.j2").render(style=Markup(style), **context)  # noqa: S704 (our own files)
 
 
 def _results(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
@@ -83,6 +83,7 @@ def _results(files: RunFiles, shown: list[Summary]) -> dict[str, Any]:
         "people": people,
         "untested": summary.untested(files),
         "metric": files.metric,
+        "further_metrics": files.further_metrics,
         "predictor": predictor,
         "predictor_spread": summary.spread(predictor.per_person) if predictor is not None else None,
         "several_folds": len(summary.folds(files)) > 1,

@@ -32,6 +32,7 @@ class RoundLine(_Record):
     rounds: int = Field(ge=1)
     error: dict[str, NonNegative] = Field(default_factory=dict)
     mean_error: NonNegative | None = None
+    measures: dict[str, dict[str, NonNegative]] = Field(default_factory=dict)
     unit: str | None = None
     seconds: NonNegative
     seconds_training: NonNegative
@@ -54,6 +55,13 @@ class RoundLine(_Record):
         return self.stopped or self.converged or self.round == self.rounds
 
 
+class Measure(_Record):
+    """What a way reaches by a further metric of its task."""
+
+    mean: NonNegative
+    per_person: dict[str, NonNegative]
+
+
 class Row(_Record):
     """One way in ``results.json``; without errors where nobody is tested."""
 
@@ -61,6 +69,7 @@ class Row(_Record):
     mean_error: NonNegative | None = None
     spread: NonNegative | None = None
     per_person: dict[str, NonNegative]
+    measures: dict[str, Measure] = Field(default_factory=dict)
     seconds_per_round: NonNegative
     seconds_exchange_per_round: NonNegative | None = None
     bytes_up_per_client_round: NonNegative | None = None
@@ -104,7 +113,7 @@ class Clients(_Record):
 
 
 class MeanPredictor(_Record):
-    """The error of always answering with the mean gaze of the training people."""
+    """The error of always answering with the mean label of the training people."""
 
     mean_error: NonNegative
     per_person: dict[str, NonNegative] = Field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -21,11 +22,13 @@ class Section:
         anchor: its id in the page.
         name: in the list of parts.
         html: a whole ``<section>`` with that id.
+        style: CSS that it needs besides the page's.
     """
 
     anchor: str
     name: str
     html: Markup
+    style: str = ""
 
 
 def page_environment(package: str, metric: Metric) -> Environment:
@@ -49,6 +52,11 @@ def page_environment(package: str, metric: Metric) -> Environment:
     )
     environment.globals["mark"] = svg.mark_alone
     return environment
+
+
+def style_sheet(package: str, name: str) -> str:
+    """A CSS file in a package's folder ``templates``."""
+    return resources.files(package).joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def render_html(package: str, template: str, metric: Metric, **context: Any) -> Markup:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from privateyes.experiments.report.files import RunFiles
@@ -27,6 +27,7 @@ class Summary:
         mean_error: over people never trained on; None before the first round.
         spread: standard deviation over those people; None for fewer than two.
         per_person: error of each of them.
+        measures: key of each further metric -> its mean over these people.
         seconds: per round, and of these in local training and in the exchange of updates.
         bytes_up, bytes_down: per client and round; None before the first round.
         bytes_up_once: of one client before the first round; None where the files do not say.
@@ -38,6 +39,7 @@ class Summary:
     mean_error: float | None = None
     spread: float | None = None
     per_person: dict[str, float] | None = None
+    measures: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     seconds_training: float = 0.0
     seconds_exchange: float = 0.0
@@ -169,6 +171,7 @@ def _finished(files: RunFiles, row: Row) -> Summary:
         mean_error=row.mean_error,
         spread=row.spread if len(row.per_person) > 1 else None,
         per_person=row.per_person or None,
+        measures={key: measure.mean for key, measure in row.measures.items()},
         seconds=row.seconds_per_round,
         seconds_training=_mean(lines, lambda line: line.seconds_training),
         seconds_exchange=_mean(lines, lambda line: line.seconds_exchange),
@@ -192,6 +195,7 @@ def _unfinished(files: RunFiles, key: str) -> Summary:
         mean_error=statistics.fmean(per_person.values()) if per_person else tested[-1].mean_error,
         spread=spread(per_person),
         per_person=per_person,
+        measures=_measures(tested),
         seconds=_mean(lines, lambda line: line.seconds),
         seconds_training=_mean(lines, lambda line: line.seconds_training),
         seconds_exchange=_mean(lines, lambda line: line.seconds_exchange),
@@ -199,6 +203,15 @@ def _unfinished(files: RunFiles, key: str) -> Summary:
         bytes_down=_mean(lines, lambda line: line.bytes_down_per_client),
         progress=_progress(last),
     )
+
+
+def _measures(tested: Sequence[RoundLine]) -> dict[str, float]:
+    """The mean of each further metric over all people of these lines."""
+    values: dict[str, list[float]] = {}
+    for line in tested:
+        for key, of_people in line.measures.items():
+            values.setdefault(key, []).extend(of_people.values())
+    return {key: statistics.fmean(of_all) for key, of_all in values.items()}
 
 
 def _last_tested(lines: Sequence[RoundLine]) -> RoundLine:

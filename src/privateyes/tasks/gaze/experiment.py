@@ -225,4 +225,4 @@ def _pictures(spec: GazeExperiment) -> Pictures:
     return Pictures(grey=given.grey, resize=size, equalise=given.equalise)
 
 
-GAZE: Final = GazeEstimation()
+TASK: Final = GazeEstimation()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from privateyes.cli.data.prepare import Dataset
 from privateyes.errors import DataError, UsageError
+from privateyes.tasks.gaze.commands.prepare import Dataset
 from privateyes.tasks.gaze.prepare.converter import (
     CONVERTERS,
     DAMAGED,

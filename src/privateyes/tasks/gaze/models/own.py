@@ -19,12 +19,9 @@ from privateyes.errors import ConfigError
 from privateyes.tasks.gaze.models.channels_last import channels_last
 from privateyes.tasks.gaze.models.kinds import INPUTS, LABELS, PICTURES, InputShapes, ModelKind
 from privateyes.training.determinism import deterministic_torch
-from privateyes.training.own_code import OwnSource
+from privateyes.training.own_code import FAULTS, OwnSource
 
 _GUIDE = "docs/own-models.md shows a class that works"
-# What code of somebody else may raise; anything beyond keeps its traceback.
-_FAULTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, RuntimeError,
-           SyntaxError, TypeError, ValueError)  # fmt: skip
 _TRIAL_SEED = 1
 
 
@@ -157,7 +154,7 @@ def _told(name: str, what: str, remedy: str) -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except _FAULTS as error:
+    except FAULTS as error:
         frames = traceback.extract_tb(error.__traceback__)
         where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
         problem = f"model {name}: it {what} ({type(error).__name__}: {error}{where})"

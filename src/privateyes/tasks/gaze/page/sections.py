@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from privateyes.errors import DataError
 from privateyes.experiments.report import charts, summary
 from privateyes.experiments.report.files import RunFiles
-from privateyes.experiments.report.section import Section, render_html
+from privateyes.experiments.report.section import Section, render_html, style_sheet
 from privateyes.tasks.gaze.metrics import coordinates_of, metric_of_label
 from privateyes.tasks.gaze.page import clients, eyes
 from privateyes.tasks.gaze.page.clients import GazeClients
@@ -33,7 +33,7 @@ def eye_section(files: RunFiles, with_eyes: bool) -> Section:
         equalised=data.get("equalise") is True,
         rendered=isinstance(data.get("synthetic"), dict),
     )
-    return Section("eyes", "Sample eyes", html)
+    return Section("eyes", "Sample eyes", html, style_sheet(_PACKAGE, "eyes.css"))
 
 
 def client_section(files: RunFiles) -> Section | None:

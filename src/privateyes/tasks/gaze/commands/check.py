@@ -26,8 +26,8 @@ def command(
     Example: privateyes data check eyes.h5 --sheets sheets
     """
     from privateyes.cli.counting import choose_counter
-    from privateyes.cli.tables import print_check
     from privateyes.tasks.gaze.check import check_file
+    from privateyes.tasks.gaze.commands.check_table import print_check
     from privateyes.tasks.gaze.datafiles import draw_sheets
     from privateyes.wording import counted
 

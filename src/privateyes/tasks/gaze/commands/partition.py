@@ -54,9 +54,9 @@ def command(
 
     Example: privateyes data partition eyes.h5 --by device --clients-per-person 2
     """
-    from privateyes.cli.client_table import print_clients
     from privateyes.federation.partition import PartitionSettings
     from privateyes.tasks.gaze.clients import FileRows, draw_survey, survey_clients
+    from privateyes.tasks.gaze.commands.client_table import print_clients
 
     settings = PartitionSettings(
         by=by.value,

@@ -139,6 +139,6 @@ def _refuse_frame_options(
 
 
 def _show(estimator: Estimator, predictions: Predictions, csv: Path | None) -> None:
-    from privateyes.cli.prediction_table import print_predictions
+    from privateyes.tasks.gaze.commands.prediction_table import print_predictions
 
     print_predictions(estimator.facts.source, predictions, csv)

@@ -90,7 +90,7 @@ def command(
 
     Example: privateyes data prepare mpiigaze MPIIGaze mpiigaze.h5
     """
-    from privateyes.cli.data.conversion_progress import choose_observer, print_conversion
+    from privateyes.tasks.gaze.commands.conversion_progress import choose_observer, print_conversion
     from privateyes.tasks.gaze.prepare.conversion import Request, convert
     from privateyes.tasks.gaze.prepare.converter import ConvertOptions
 

@@ -63,9 +63,9 @@ def command(
 
     Example: privateyes calibrate runs/demo --method offset --persons r06 --eyes halves
     """
-    from privateyes.cli.calibration_table import print_calibration
     from privateyes.cli.counting import choose_counter
     from privateyes.experiments.calibrate import calibrate_run, chosen_settings, write_calibration
+    from privateyes.tasks.gaze.commands.calibration_table import print_calibration
 
     settings = chosen_settings(
         run,

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from privateyes.cli.data.conversion_progress import Bar, PlainLines
+from privateyes.tasks.gaze.commands.conversion_progress import Bar, PlainLines
 from privateyes.tasks.gaze.prepare.tally import Tally
 
 

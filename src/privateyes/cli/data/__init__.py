@@ -1,1 +1,0 @@
-"""`privateyes data`: make and check data files."""
