@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from privateyes.engines.memory import SecureAverage
-from privateyes.errors import MalformedError, RefusedError, RunDirectoryError
+from privateyes.errors import AbortError, MalformedError, RefusedError, RunDirectoryError
 from privateyes.parties.aggregator import AggregatorHost
 from privateyes.parties.client import ClientHost
 from privateyes.parties.effects import Effects, Host, View
@@ -141,6 +141,17 @@ def test_the_hub_stores_that_it_opens_before_it_asks_anybody_to(average, monkeyp
     assert steps == {"open"}
     restarted = HubHost(average.manifest, average._parties.hub.key, average._parties.stores[HUB].read())
     assert restarted.opening == {sid for _, sid in write.bodies}
+
+
+def test_the_hub_holds_nothing_of_a_session_that_has_ended(average) -> None:
+    """The updates of all clients, in a process that may run for months."""
+    hub = average._parties.hub
+    average(UPDATES)
+    assert (hub.sessions, hub.session.submissions, dict(hub.session.got)) == ({}, {}, {})
+    with pytest.raises(AbortError):
+        average(dict(list(UPDATES.items())[:1]))
+    assert (hub.sessions, hub.session.submissions, dict(hub.session.got)) == ({}, {}, {})
+    average(UPDATES)
 
 
 # What is refused

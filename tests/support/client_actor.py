@@ -191,23 +191,23 @@ class ClientActor(ClientHost, Actor):
 
     # What the judge must know
 
-    def submission(self, announcements: list[Announcement], pieces: list[Elements]) -> Submitted:
+    def submission(self, announcements: list[Announcement]) -> tuple[Submitted, Elements]:
         draw = self.draw
         if self.nonce:
             self.draw = lambda _: self.nonce
         try:
-            done = super().submission(announcements, pieces)
+            done, encoded = super().submission(announcements)
         finally:
             self.draw = draw
         self._made(done, self.input(self._trained))
-        return done
+        return done, encoded
 
     def repetition(
-        self, announcements: list[Announcement], source: tuple[Origin, list[RosterCommitment]], pieces: list[Elements]
-    ) -> Submitted:
-        done = super().repetition(announcements, source, pieces)
+        self, announcements: list[Announcement], source: tuple[Origin, list[RosterCommitment]]
+    ) -> tuple[Submitted, Elements]:
+        done, encoded = super().repetition(announcements, source)
         self._made(done, self.made[self.kept(source[0].sid).header.hash()].input)
-        return done
+        return done, encoded
 
     def _made(self, done: Submitted, what: IdealInput) -> None:
         entry = done.entry

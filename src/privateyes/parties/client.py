@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
 from privateyes.aggregation.client import Changed, Client, SubmissionSecrets, Submitted, Update, VerifiedAverage
 from privateyes.aggregation.kept import Kept, KeptSubmission
 from privateyes.aggregation.ledger import LedgerEntry, SessionEnd
@@ -109,18 +107,25 @@ class ClientHost(Host):
     def do_submit(self, packet: Packet) -> Answer | None:
         """Mask the update and send it, or follow the round if it must not be sent."""
         announcements = of_kind(packet.messages(self.manifest), Announcement)
-        return self._submit(announcements, lambda pieces: self.submission(announcements, pieces))
+        return self._submit(announcements, lambda: self.submission(announcements))
 
-    def submission(self, announcements: list[Announcement], pieces: list[Elements]) -> Submitted:
-        """The update of its application, masked; what was encoded is added to ``pieces``.
+    def submission(self, announcements: list[Announcement]) -> tuple[Submitted, Elements]:
+        """The update of its application, masked, and as it was encoded.
 
         Raises:
             RefusedError: it must not be sent.
         """
         given = self.application.contribution(self.held_model())
         fresh = SubmissionSecrets(self.draw(HASH_BYTES), given.rounding_key)
-        memory, rows = self.held(), self.seen.rows
-        return self.own.submit(memory, rows, announcements, given.update, fresh, lambda q: pieces.append(q.copy()))
+        encoded, length = self.manifest.field.zeros(self.manifest.dimension), 0
+
+        def keep(piece: Elements) -> None:
+            nonlocal length
+            encoded[length : length + piece.size] = piece
+            length += piece.size
+
+        done = self.own.submit(self.held(), self.seen.rows, announcements, given.update, fresh, keep)
+        return done, encoded
 
     def do_again(self, packet: Packet) -> Answer | None:
         """Send the update of an earlier session again, to the same clients."""
@@ -129,36 +134,32 @@ class ClientHost(Host):
         if origin is None:
             raise MalformedError("no session to send again")
         source = (origin, of_kind(messages, RosterCommitment))
-        return self._submit(announcements, lambda pieces: self.repetition(announcements, source, pieces))
+        return self._submit(announcements, lambda: self.repetition(announcements, source))
 
     def repetition(
-        self,
-        announcements: list[Announcement],
-        source: tuple[Origin, list[RosterCommitment]],
-        pieces: list[Elements],
-    ) -> Submitted:
-        """The update that it kept of an earlier session, masked anew.
+        self, announcements: list[Announcement], source: tuple[Origin, list[RosterCommitment]]
+    ) -> tuple[Submitted, Elements]:
+        """The update that it kept of an earlier session, masked anew, and as it was encoded.
 
         Raises:
             RefusedError: it must not be sent.
         """
         origin, _ = source
         kept, nonce = self.kept(origin.sid), self.draw(HASH_BYTES)
-        pieces.append(self.seen.get("update", origin.sid))
-        return self.own.submit_again(self.held(), self.seen.rows, announcements, kept, nonce, source)
+        done = self.own.submit_again(self.held(), self.seen.rows, announcements, kept, nonce, source)
+        return done, self.seen.get("update", origin.sid)
 
     def _submit(
-        self, announcements: list[Announcement], submit: Callable[[list[Elements]], Submitted]
+        self, announcements: list[Announcement], submit: Callable[[], tuple[Submitted, Elements]]
     ) -> Answer | None:
-        pieces: list[Elements] = []
         try:
-            done = submit(pieces)
+            done, encoded = submit()
         except RefusedError as refusal:  # it still follows the round, if it can
             self.store(self.own.observe(self.held(), announcements))
             self.failure = refusal
             return None
         sid = done.entry.sid
-        bodies = {("kept", sid): done.kept.to_bytes(), ("update", sid): np.concatenate(pieces)}
+        bodies = {("kept", sid): done.kept.to_bytes(), ("update", sid): encoded}
         self.store(done.memory, bodies, (done.entry,))
         return [done.submission]
 

@@ -21,6 +21,7 @@ from privateyes.aggregation.messages import (
     BIND,
     CLOSING,
     GIVE_UP,
+    VOID,
     AggregatorKey,
     Announcement,
     Delivery,
@@ -224,9 +225,11 @@ class HubSession:
 
     def finish(self) -> list[Packet]:
         """All result signatures, to every aggregator: none of its words is needed any more. An honest hub waits for
-        that until every client has the result.
+        that until every client has the result, and then holds nothing of the session itself.
         """
-        return self.owner.ask(self.owner.aggregators, "finish", self.words("certify"))
+        asked = self.owner.ask(self.owner.aggregators, "finish", self.words("certify"))
+        self.owner.drop(self.sid)
+        return asked
 
     # Recovery
 
@@ -275,13 +278,14 @@ class HubHost:
         lanes: what large vectors are worked on with.
 
     Attributes:
-        sessions: everything that it knows, by sid.
+        sessions: what it knows of those that have not ended, by sid.
         opening: the sessions whose n agreements it passed on.
         setup: the current one.
     """
 
     name = HUB
     session_type = HubSession
+    session: HubSession
 
     def __init__(self, manifest: Manifest, key: SigningKey, view: View | None = None, lanes: Lanes = ONE_LANE) -> None:
         self.manifest, self.key, self.slot, self.lanes = manifest, key, manifest.digest(), lanes
@@ -301,6 +305,12 @@ class HubHost:
         self.opening: set[bytes] = set()
         self.closings: dict[bytes, dict[str, Part]] = defaultdict(dict)
         self._bodies: dict[tuple[str, bytes], bytes] = {}
+
+    def drop(self, sid: bytes) -> None:
+        """Hold nothing more of a session that has ended: its vectors are as large as all clients' updates."""
+        session = self.sessions.pop(sid, None)
+        if session is not None and session is self.session:
+            self.session = self.session_type(self, session.named, ())
 
     def begin_to_open(self, sid: bytes) -> None:
         """From here on this session is never given up; stored before anybody is asked to open."""
@@ -410,6 +420,8 @@ class HubHost:
         if len(words) < len(self.aggregators):
             return []
         self.closings.pop(sid)
+        if all(self.read(name, "closing", (part,))[0].outcome == VOID for name, part in words.items()):
+            self.drop(sid)
         return self.ask(self.clients, "settle", [words[name] for name in self.aggregators])
 
     # Set-up
