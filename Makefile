@@ -51,6 +51,8 @@ bench: $(STAMP)  ## speed and memory, side by side with plain averaging; tables,
 	$(BIN)/python benchmarks/aggregation.py --json build/bench/aggregation.json
 	$(BIN)/python benchmarks/cold_start.py --json build/bench/cold_start.json
 	$(BIN)/python benchmarks/private_round.py --json build/bench/private_round.json
+	$(BIN)/python benchmarks/private_round.py --model lenet --json build/bench/private_round_lenet.json
+	$(BIN)/python benchmarks/private_round.py --model lenet --field wide --json build/bench/private_round_lenet_wide.json
 	$(BIN)/python benchmarks/secure_average.py --json build/bench/secure_average.json
 
 bench-full: $(STAMP)  ## aggregation at every size: 1000 clients of 100 million parameters too
