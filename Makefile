@@ -63,7 +63,7 @@ bench-quick: $(STAMP)  ## a smoke test of the aggregation's benchmark
 
 COMPARISONS := mpiigaze_crops mpiigaze_crops_momentum synthetic_lenet synthetic_resnet synthetic_resnet_private \
   synthetic_resnet_long_rounds p00_within_person
-compare: $(STAMP)  ## the README's table of errors, from the data in $PRIVATEYES_DATA; two hours on two cores
+compare: $(STAMP)  ## docs/results.md's table of errors, from the data in $PRIVATEYES_DATA; two hours on two cores
 	@test -n "$$PRIVATEYES_DATA" || { echo "set PRIVATEYES_DATA to the folder of the data" >&2; exit 1; }
 	$(BIN)/python examples/p00_by_days.py runs/p00_by_days.h5
 	for name in $(COMPARISONS); do \
