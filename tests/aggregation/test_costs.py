@@ -16,8 +16,8 @@ from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.parties import LocalParties, SecurePlan
 from privateyes.engines.local.session import LocalInput, Session
-from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, Wire
+from privateyes.storage.store import PartyStore
 
 NAMES = ("a", "b", "c", "d")
 

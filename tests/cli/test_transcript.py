@@ -33,10 +33,10 @@ from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
-from privateyes.engines.local.store import PartyStore
-from privateyes.engines.local.transcript import TranscriptFile
 from privateyes.engines.local.wire import Wire
 from privateyes.errors import BlamedError
+from privateyes.storage.store import PartyStore
+from privateyes.storage.transcript import TranscriptFile
 
 Call = Callable[..., Result]
 

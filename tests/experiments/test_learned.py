@@ -13,7 +13,6 @@ from privateyes.aggregation.memory import ClientMemory
 from privateyes.aggregation.messages import Delivery, HubSum, Message, Opening
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local.mirror import STORE_NAME
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.wire import Place, Wire
@@ -21,6 +20,7 @@ from privateyes.experiments.learned import PARTIES, learned
 from privateyes.experiments.way_names import WAYS
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage.mirror import STORE_NAME
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -28,10 +28,11 @@ from pathlib import Path
 import numpy as np
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local import places, secure, store
+from privateyes.engines.local import secure
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage import places, store
 
 base, kind, kills = Path(sys.argv[1]), sys.argv[2], [int(text) for text in sys.argv[3:]]
 D = 7

@@ -20,10 +20,10 @@ from privateyes.engines.local.parties import (
 )
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.stages import put_memories
-from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Wire
 from privateyes.errors import AbortError
 from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.storage.store import PartyStore
 
 INITIAL = TrainingState(bytes(32), bytes([1]) * 32, 0)
 """The training state that these tasks begin with."""

@@ -16,12 +16,12 @@ from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_iden
 from privateyes.engines.local.secure import local_inputs, training_state
 from privateyes.engines.local.session import Session, SessionResult
 from privateyes.engines.local.stages import put_memories
-from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Wire
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.secure import secure_plan
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.storage.store import PartyStore
 
 ALTERED_BY: Final = 2
 # A fixed name, so that what a kill leaves behind is removed the next time.

@@ -23,10 +23,10 @@ from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.session import Session
 from privateyes.engines.local.stages import AGAIN, HUB, OPENING
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import AbortError, BlamedError, RefusedError, RunDirectoryError
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage.store import PartyStore
 
 NAMES, D = ("ada", "bob", "cyd"), 20
 OPEN_COHORT = SecurePlan(NAMES, D, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2)

@@ -22,13 +22,11 @@ from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.crypto.labels import Role
 from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
-from privateyes.engines.local import continuing, transcript
+from privateyes.engines.local import continuing
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.places import store_folders
 from privateyes.engines.local.secure import MANIFEST_NAME, SETTINGS_NAME, SecureExchange
 from privateyes.engines.local.session import Session
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import (
     AbortError,
     ConvergedError,
@@ -41,6 +39,9 @@ from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimise
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage import transcript
+from privateyes.storage.places import store_folders
+from privateyes.storage.store import PartyStore
 
 NAMES = ("ada", "bob", "cyd", "dan")
 DIMENSION = 200

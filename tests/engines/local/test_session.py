@@ -26,7 +26,7 @@ from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, Field
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local import sealed_file, session
+from privateyes.engines.local import session
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.misbehaviour import AlteringAggregator
@@ -34,7 +34,6 @@ from privateyes.engines.local.parties import SecurePlan, draw_identities, set_up
 from privateyes.engines.local.quorum import Quorum
 from privateyes.engines.local.session import LocalInput, Session
 from privateyes.engines.local.stages import AGAIN, HUB, OPENING, put_memories
-from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, TrafficKey, Wire
 from privateyes.errors import (
     AbortError,
@@ -44,6 +43,8 @@ from privateyes.errors import (
     RunDirectoryError,
     TrainingError,
 )
+from privateyes.storage import sealed_file
+from privateyes.storage.store import PartyStore
 
 NAMES, D = ("a", "b", "c"), 7
 

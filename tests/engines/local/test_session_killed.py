@@ -34,11 +34,11 @@ from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.session import Session
-from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Wire
 from privateyes.errors import AbortError
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage.store import PartyStore
 
 NAMES, D = ("a", "b", "c"), 7
 TWO = SecurePlan(NAMES, D, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), 2, privacy=Privacy(1.0))

@@ -17,14 +17,15 @@ import pytest
 
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local import places, secure
-from privateyes.engines.local.mirror import BODIES_NAME, STORE_NAME
+from privateyes.engines.local import secure
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage import places
+from privateyes.storage.mirror import BODIES_NAME, STORE_NAME
+from privateyes.storage.store import PartyStore
 
 D = 40
 PLAN = SecurePlan(("a", "b", "c"), D, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=3)

@@ -16,10 +16,10 @@ from privateyes.aggregation.manifest import Manifest, manifest_from_toml
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.roster import roster_digest
 from privateyes.engines.local.parties import aggregator_name, client_name
-from privateyes.engines.local.places import note_on_missing, store_folders
 from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, OPENING, REFUSED, Again
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import MalformedError, RefusedError, RunDirectoryError
+from privateyes.storage.places import note_on_missing, store_folders
+from privateyes.storage.store import PartyStore
 
 SEND_AGAIN: Final = "send again"
 

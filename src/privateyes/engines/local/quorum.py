@@ -15,9 +15,9 @@ from privateyes.aggregation.steps import Step
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.parties import LocalParties, aggregator_name
-from privateyes.engines.local.store import LargeBody, PartyStore
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import MalformedError, ProtocolError
+from privateyes.storage.store import LargeBody, PartyStore
 
 M = TypeVar("M", bound=Message)
 S = TypeVar("S", bound=Step[Any])

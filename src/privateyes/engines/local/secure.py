@@ -41,7 +41,6 @@ from privateyes.engines.local.parties import (
     set_up,
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
-from privateyes.engines.local.places import name_folders, note_on_missing, open_store, store_folders
 from privateyes.engines.local.session import LocalInput, Session, SessionResult
 from privateyes.engines.local.stages import (
     AGAIN,
@@ -53,14 +52,15 @@ from privateyes.engines.local.stages import (
     followed_by,
     put_memories,
 )
-from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.stored_state import dump_state, load_state
-from privateyes.engines.local.transcript import TranscriptFile
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import AbortError, MalformedError, ParameterError, ProtocolError, RunDirectoryError
 from privateyes.federation.rounds import ClientUpdate, ExchangeReport, ServerState, check_updates
 from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import write_atomically
+from privateyes.storage.places import name_folders, note_on_missing, open_store, store_folders
+from privateyes.storage.store import PartyStore
+from privateyes.storage.transcript import TranscriptFile
 
 MANIFEST_NAME = "manifest.toml"
 SETTINGS_NAME = "settings.json"

@@ -45,7 +45,6 @@ from privateyes.crypto.statement import HASH_BYTES
 from privateyes.encoding.clips import ClipPlan
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
-from privateyes.engines.local.ledger_rows import KeptUpdate
 from privateyes.engines.local.parties import LocalParties, aggregator_name
 from privateyes.engines.local.quorum import Quorum
 from privateyes.engines.local.stages import (
@@ -65,9 +64,10 @@ from privateyes.engines.local.stages import (
     load_session,
     put_memories,
 )
-from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import AbortError, DeliveryError, MalformedError, ProtocolError, RunDirectoryError, TrainingError
+from privateyes.storage.ledger_rows import KeptUpdate
+from privateyes.storage.store import PartyStore
 
 
 @dataclass(frozen=True, slots=True)

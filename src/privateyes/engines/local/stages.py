@@ -27,8 +27,8 @@ from privateyes.aggregation.steps import OwnShare, Words
 from privateyes.crypto.field import Elements
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.engines.local.parties import LocalParties, aggregator_name, client_name
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
+from privateyes.storage.store import PartyStore
 
 SHARE, SUM = "share", "sum"
 """Large bodies: an aggregator's share, and the hub's sum."""

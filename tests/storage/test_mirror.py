@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from failing_disks import Killed
-from privateyes.engines.local import mirror as mirror_module
-from privateyes.engines.local.mirror import (
+from privateyes.errors import RunDirectoryError
+from privateyes.storage import mirror as mirror_module
+from privateyes.storage.mirror import (
     BODIES_NAME,
     STORE_NAME,
     Head,
@@ -25,8 +26,7 @@ from privateyes.engines.local.mirror import (
     open_mirror,
     require_empty,
 )
-from privateyes.engines.local.sealed_file import write_sealed
-from privateyes.errors import RunDirectoryError
+from privateyes.storage.sealed_file import write_sealed
 
 HEAD = Head(b"store", b"\1", (Member(b"\1", "/disk 1/a"), Member(b"\2", "/Platte 2/ä")), 3, Position(2, 7))
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from failing_disks import Killed, copy, kill, lose
-from privateyes.engines.local import mirrors as mirrors_module
-from privateyes.engines.local import sealed_file
-from privateyes.engines.local.mirror import BODIES_NAME, STORE_NAME, Mirror
-from privateyes.engines.local.mirrors import Mirrors
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.storage import mirrors as mirrors_module
+from privateyes.storage import sealed_file
+from privateyes.storage.mirror import BODIES_NAME, STORE_NAME, Mirror
+from privateyes.storage.mirrors import Mirrors
+from privateyes.storage.store import PartyStore
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import pytest
 from failing_disks import Killed, copy, kill, lose
 from privateyes.aggregation.ledger import LedgerEntry
 from privateyes.aggregation.messages import NO_SESSION
-from privateyes.engines.local import majority
-from privateyes.engines.local.majority import settle
-from privateyes.engines.local.mirror import BODIES_NAME, STORE_NAME, Head, Mirror, Position, make_mirror
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
+from privateyes.storage import majority
+from privateyes.storage.majority import settle
+from privateyes.storage.mirror import BODIES_NAME, STORE_NAME, Head, Mirror, Position, make_mirror
+from privateyes.storage.store import PartyStore
 
 PAGE_BYTES = 4096
 

@@ -14,9 +14,9 @@ from itertools import count
 from typing import Final
 
 from privateyes.aggregation.ledger import LedgerEntry, SessionEnd, at_weights
-from privateyes.engines.local.mirrors import Mirrors
-from privateyes.engines.local.sealed_file import Seal, SealedWriter
 from privateyes.errors import RefusedError
+from privateyes.storage.mirrors import Mirrors
+from privateyes.storage.sealed_file import Seal, SealedWriter
 
 _PARTY_DIGITS: Final = 16
 

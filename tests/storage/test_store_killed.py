@@ -15,9 +15,9 @@ import pytest
 from failing_disks import Fuse, Killed, copy, kill, lose
 from privateyes.aggregation.ledger import LedgerEntry, SessionEnd
 from privateyes.aggregation.messages import NO_SESSION
-from privateyes.engines.local.mirror import Mirror
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
+from privateyes.storage.mirror import Mirror
+from privateyes.storage.store import PartyStore
 
 ROUNDS = 2
 PARTY, KEY, DATA_SET = "client a", b"key", b"eyes"

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from privateyes.engines.local.sealed_file import Seal
 from privateyes.errors import RunDirectoryError
 from privateyes.files import force_directory
+from privateyes.storage.sealed_file import Seal
 
 STORE_NAME: Final = "parties.sqlite"
 BODIES_NAME: Final = "parties.bodies"

@@ -36,12 +36,12 @@ from pathlib import Path
 from typing import Final, Self
 
 from privateyes.crypto.signature import SigningKey
-from privateyes.engines.local.ledger_rows import KeptRows, LedgerRows
-from privateyes.engines.local.majority import make_set
-from privateyes.engines.local.mirror import holds_store
-from privateyes.engines.local.mirrors import Mirrors
-from privateyes.engines.local.sealed_file import Seal, write_sealed
 from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.storage.ledger_rows import KeptRows, LedgerRows
+from privateyes.storage.majority import make_set
+from privateyes.storage.mirror import holds_store
+from privateyes.storage.mirrors import Mirrors
+from privateyes.storage.sealed_file import Seal, write_sealed
 
 DATA_SET_BYTES: Final = 32
 _STATE_FILES: Final = ("accepted-0", "accepted-1")

@@ -14,11 +14,11 @@ import pytest
 
 from privateyes.aggregation.ledger import LedgerEntry, SessionEnd, require_unused
 from privateyes.aggregation.messages import NO_SESSION
-from privateyes.engines.local import sealed_file
-from privateyes.engines.local.ledger_rows import LedgerRows
-from privateyes.engines.local.mirror import BODIES_NAME
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.storage import sealed_file
+from privateyes.storage.ledger_rows import LedgerRows
+from privateyes.storage.mirror import BODIES_NAME
+from privateyes.storage.store import PartyStore
 
 
 @pytest.fixture(params=[1, 3], ids=["one folder", "three mirrors"])

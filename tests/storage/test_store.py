@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from privateyes.engines.local import sealed_file
-from privateyes.engines.local.mirror import BODIES_NAME, STORE_NAME
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.storage import sealed_file
+from privateyes.storage.mirror import BODIES_NAME, STORE_NAME
+from privateyes.storage.store import PartyStore
 
 
 @pytest.fixture
