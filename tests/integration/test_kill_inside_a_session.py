@@ -54,8 +54,9 @@ class Ticking(store.PartyStore):
         for mirror in self._mirrors._mirrors:
             mirror.connection.execute("PRAGMA synchronous = OFF")  # the process dies here, not the machine
             if kind == "forgetful":  # what clients keep and what the session reached would hold them back, too
-                for table in ("kept_update", "kept", "ledger", "stage", "large"):
-                    mirror.connection.execute(f"DELETE FROM {table}")
+                for table in ("ledger", "stage", "large"):
+                    kept = "" if table == "ledger" else "WHERE stage != 'model'"
+                    mirror.connection.execute(f"DELETE FROM {table} {kept}")
             mirror.connection.set_progress_handler(tick, 20)
 
     @classmethod

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from failing_disks import Killed, copy, kill, lose
+from large_bodies import write_large
 from privateyes.errors import RefusedError, RunDirectoryError
 from privateyes.storage import mirrors as mirrors_module
 from privateyes.storage import sealed_file
@@ -43,7 +44,7 @@ def said_in(*folders: Path) -> int:
 
 
 def keep(store: PartyStore, stage: str, body: bytes) -> None:
-    (written,) = store.write_large(b"sid", {("a", stage): [body]})
+    (written,) = write_large(store, b"sid", {("a", stage): body})
     with store.transaction():
         store.put_large(written)
 

@@ -5,7 +5,8 @@ before that write or after it.
 
     memory.py       a party's store in memory: for tests, and for parties whose keys end with the process
     store.py        a store on disk, in one folder or in mirrors: rows, and large bodies in sealed files
-    ledger_rows.py  what a client's store keeps of its submissions
+    party.py        one party's part of it, as its host reads and writes it
+    ledger_rows.py  the ledger of a data set
     mirror.py       one folder of a store
     mirrors.py      several folders that hold the same, written as one
     majority.py     which of them is right after a kill or a lost disk
