@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from privateyes.aggregation.manifest import Manifest, Party, manifest_from_toml
 from privateyes.aggregation.manifest_text import require_plain_name
-from privateyes.aggregation.privacy_section import Privacy
+from privateyes.aggregation.privacy_section import Privacy, privacy_part
 from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import COMPACT, WIDE
+from privateyes.crypto.labels import Label, Role
+from privateyes.crypto.statement import digest, encode_tuple
 from privateyes.crypto.streams import MAX_STREAM_BYTES
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.errors import ConfigError, ParameterError
@@ -118,6 +120,19 @@ def test_every_field_enters_the_digest() -> None:
         "field", "clip", "scale_bits", "weight_max", "roster_max", "noise_bound",
     }  # fmt: skip
     assert {f.name for f in fields(Party)} == {"name", "public_key", "organisation"}
+
+
+def test_the_digest_covers_every_field_in_the_order_of_the_protocol() -> None:
+    manifest = _manifest(privacy=Privacy(4.0))
+    parties = [
+        encode_tuple((role, party.name, party.public_key, party.organisation))
+        for role, group in ((Role.AGGREGATOR, manifest.aggregators), (Role.CLIENT, manifest.clients))
+        for party in group
+    ]
+    assert manifest.digest() == digest(
+        Label.MANIFEST, Role.ALL, b"", 2, "blake3", "compact", 10, (1.5).hex(), 8, 20, 0, "sealed", 3, 4, 1,
+        bytes([3]) * 32, bytes([4]) * 32, bytes([5]) * 32, 2, 2, 3, 3, 5, *parties, privacy_part(manifest.privacy),
+    )  # fmt: skip
 
 
 def test_values_that_trade_places_give_another_digest() -> None:

@@ -404,6 +404,41 @@ def test_gaps_of_any_size_are_told_in_one_line(world: Any) -> None:
     assert "and 32 more gaps of" in gaps
 
 
+@pytest.mark.parametrize(
+    ("later", "what"),
+    [
+        ([4], "session 3 of"),
+        ([5], "sessions 3-4 of"),
+        ([4, 6], "sessions 3, 5 of"),
+        ([4, 7], "sessions 3, 5-6 of"),
+        ([6, 8], "sessions 3-5, 7 of"),
+    ],
+)
+def test_one_missing_session_is_told_as_one_and_more_as_many(world: Any, later: list[int], what: str) -> None:
+    far = [resigned(world, Announcement(world.setup, 2, number, OTHER)) for number in later]
+    (told_of,) = [line for line in told(whole(world, [*world.said, *far])) if line.startswith("session")]
+    assert told_of.startswith(what)
+    assert told_of.endswith("the hub skipped this number" if what.startswith("session ") else "these numbers")
+
+
+@pytest.mark.parametrize(("count", "more"), [(19, ""), (20, ""), (21, " and 1 more gap"), (22, " and 2 more gaps")])
+def test_twenty_gaps_are_told_and_the_rest_is_counted(world: Any, count: int, more: str) -> None:
+    numbers = range(4, 4 + 2 * count, 2)
+    far = [resigned(world, Announcement(world.setup, 2, number, OTHER)) for number in numbers]
+    (line,) = [line for line in told(whole(world, [*world.said, *far])) if line.startswith("sessions ")]
+    shown = ", ".join(str(number - 1) for number in numbers[:20])
+    assert line.startswith(f"sessions {shown}{more} of")
+
+
+def test_gaps_are_told_of_every_set_up(world: Any) -> None:
+    world.set_up()
+    world.accepted_round()
+    earlier, later = sorted({m.setup for m in world.said if isinstance(m, Announcement)})
+    far = [resigned(world, Announcement(setup, 2, 9, OTHER)) for setup in (earlier, later)]
+    lines = [line for line in told(whole(world, [*world.said, *far])) if line.startswith("session")]
+    assert len(lines) == 2
+
+
 def test_gaps_in_labels_are_told() -> None:
     world = RecordedWorld()
     world.set_up()
