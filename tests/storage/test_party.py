@@ -231,6 +231,39 @@ def test_a_submission_is_refused_if_another_task_wrote_at_its_weights_since(stor
     assert parts[1].read().get("kept", b"2") is None
 
 
+def test_two_tasks_have_parts_of_their_own_and_one_ledger(folders: list[Path]) -> None:
+    store, other = PartyStore.create(*folders), b"O" * 32
+    first, second = store.party("client a", TASK, OWNER), store.party("client a, eyes 2", other, OWNER)
+    later = replace(CLIENT, state=replace(CLIENT.state, counter=7))
+    put(first, remembering(CLIENT, {("kept", b"1"): b"header"}, entry()))
+    put(second, Write({("memory", other): later, ("kept", b"2"): b"header"}))
+    store.close()
+    store = PartyStore(*folders)
+    first, second = store.party("client a", TASK, OWNER), store.party("client a, eyes 2", other, OWNER)
+    assert (first.memory, second.memory) == (CLIENT, later)
+    assert ("kept", b"2") not in first.read().bodies
+    assert second.read().rows == (entry(),), "what the key submitted in the first task"
+    store.close()
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+@pytest.mark.parametrize("name", ["client a", "hub"])
+def test_a_part_of_one_task_is_not_taken_for_one_of_another(folders: list[Path], reopened: bool, name: str) -> None:
+    store, other = PartyStore.create(*folders), b"O" * 32
+    unread = store.party(name, other, OWNER)
+    view = unread.read()
+    put(store.party(name, TASK, OWNER), Write({("opening", b"1"): b"words"}))
+    if reopened:
+        store.close()
+        store = PartyStore(*folders)
+        unread = store.party(name, other, OWNER)
+    for use in (unread.read, lambda: unread.memory, lambda: unread.write(view, Write({("opening", b"2"): b"words"}))):
+        with pytest.raises(RefusedError, match=f"the part '{name}' of this store is of another task"):
+            use()
+    assert sorted(store.party(name, TASK, OWNER).read().bodies) == [("opening", b"1")]
+    store.close()
+
+
 def test_what_nobody_saw_is_not_replaced_and_what_was_seen_is(client: StoredParty) -> None:
     put(client, remembering(CLIENT, {("model", TASK): b"first", ("update", b"1"): SHARE}))
     put(client, remembering(CLIENT.next(), {("model", TASK): b"second", ("update", b"1"): SHARE[::-1].copy()}))

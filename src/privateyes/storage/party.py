@@ -1,6 +1,7 @@
 """One party's part of a store on disk, as its host reads and writes it.
 
-A store may hold one party, as an operator's does, or all parties of a local run. Small bodies stand in rows and large
+A store may hold one party, as an operator's does, or all parties of a local run; and its parts may be of several tasks,
+which share its ledger. Small bodies stand in rows and large
 ones in sealed files. A read shows everything at one moment; a large body is opened when it is asked for. A write has
 two halves: ``prepare`` forces large bodies to disk, on any thread; ``put`` writes the rows, in a transaction that
 parties of one store may share. Until then nothing of it is stored.
@@ -133,7 +134,7 @@ class StoredParty:
 
     Args:
         store: holds it.
-        name: the party's, in the store.
+        name: the party's, in the store; another one for each task.
         task: H(manifest) of the task that its memory is of.
         owner: a client's public key and the name of its data set: whose ledger it is shown.
     """
@@ -141,6 +142,7 @@ class StoredParty:
     def __init__(self, store: PartyStore, name: str, task: bytes, owner: tuple[bytes, bytes] | None) -> None:
         self.name, self._store, self._task, self._owner = name, store, task, owner
         self._memory: Any = None
+        self._has_task = False  # in the store
         self._finding = Lock()
         self._named: set[str] = set()  # files that rows name
         self._written: WeakValueDictionary[str, _Reserved] = WeakValueDictionary()
@@ -152,8 +154,10 @@ class StoredParty:
         """What the party remembers; None before its first set-up.
 
         Raises:
+            RefusedError: it is of another task.
             MalformedError: the store is damaged.
         """
+        self._has_task = self._has_task or self._store.require_task(self.name, self._task)
         if self._memory is None and self._store.memory_version(self.name):
             kind = AggregatorMemory if self.name.startswith("aggregator ") else ClientMemory
             self._memory = kind.from_bytes(self._store.memory(self.name))
@@ -168,6 +172,7 @@ class StoredParty:
         that are not settled, and those of sessions of which something is kept.
 
         Raises:
+            RefusedError: the part is of another task.
             MalformedError: the store is damaged.
         """
         small: dict[Name, Any] = dict(self._store.small_bodies(self.name))
@@ -191,9 +196,17 @@ class StoredParty:
         """
         with self._finding:
             taken = self._named.union(seen, self._written)
-            file = next(name for name in _places(self.name, kind) if name not in taken)
+            file = next(name for name in self._places(kind) if name not in taken)
             reserved = self._written[file] = _Reserved()
         return file, reserved
+
+    def _places(self, kind: str) -> Iterator[str]:
+        """File names for bodies of a kind."""
+        role, _, number = self.name.partition(" ")
+        own = f"{role}-{number}"
+        if not (number.isascii() and number.isdigit()):  # a name may hold what a file's may not
+            own = hashlib.sha256(self.name.encode()).hexdigest()[:_NAME_DIGITS]
+        return (f"{own}.{self._store.start}.{place}.{kind}" for place in count())
 
     def _rows(self, bodies: _Bodies) -> tuple[Any, ...]:
         if self._owner is None or self.memory is None:
@@ -246,6 +259,9 @@ class StoredParty:
             RunDirectoryError: what nobody saw is there already, or a disk is full or fails.
         """
         store, seen = self._store, prepared.seen
+        if not self._has_task:
+            store.put_task(self.name, self._task)
+            store.require_task(self.name, self._task)
         for (kind, key), body in prepared.what.bodies.items():
             if kind == "memory":
                 store.put_memory(self.name, body.to_bytes(), body.version)
@@ -301,12 +317,3 @@ def write_together(
         raise
     if any(prepared.erases for _, prepared in writes):
         store.fold_journal()
-
-
-def _places(party: str, kind: str) -> Iterator[str]:
-    """File names for bodies of one party and kind."""
-    role, _, number = party.partition(" ")
-    own = f"{role}-{number}"
-    if not (number.isascii() and number.isdigit()):  # a name may hold what a file's may not
-        own = hashlib.sha256(party.encode()).hexdigest()[:_NAME_DIGITS]
-    return (f"{own}.{kind}.{place}" if place else f"{own}.{kind}" for place in count())

@@ -8,6 +8,9 @@ deletes, and is emptied when the run is complete.
 *One act.* ``PartyStore.create`` makes a store together with what it is for: the parties' identity keys and the random
 ids of their data sets. There is no way to put an old key into a new store: whoever loses a store loses its keys.
 
+*One process.* Whoever opens a store shuts out the process that had it open before: that one writes nothing any more,
+and removes and overwrites no file of the other.
+
 *Compare and swap.* A memory has a version, and is written over the version before it alone. So of two handlers that
 read one memory, one stores its word and speaks; the other is refused, and nothing goes backwards.
 
@@ -42,7 +45,6 @@ from privateyes.storage.party import LargeBody, StoredParty
 from privateyes.storage.sealed_file import Seal, SealedWriter, write_sealed
 
 DATA_SET_BYTES: Final = 32
-_STATE_FILES: Final = ("accepted-0", "accepted-1")
 
 
 class PartyStore:
@@ -101,6 +103,11 @@ class PartyStore:
         """How many transactions are behind the store; never smaller than it was."""
         return self._mirrors.head.position.generation
 
+    @property
+    def start(self) -> int:
+        """Which opening of the store this is. Only the last one writes."""
+        return self._mirrors.start
+
     def transaction(self) -> AbstractContextManager[None]:
         """All writes inside are on disk when this returns, in every mirror, or nothing may be sent.
 
@@ -131,6 +138,24 @@ class PartyStore:
     def data_sets(self) -> dict[str, bytes]:
         """The ids of the data sets by party, drawn when the store was made."""
         return dict(self._connection.execute("SELECT party, id FROM data_set"))
+
+    def put_task(self, party: str, task: bytes) -> None:
+        """Note of which task a party's part is, once."""
+        self._mirrors.write("INSERT INTO part VALUES (?, ?) ON CONFLICT DO NOTHING", (party, task))
+
+    def require_task(self, party: str, task: bytes) -> bool:
+        """Whether it is noted that a party's part is of this task.
+
+        Raises:
+            RefusedError: it is of another one.
+        """
+        row = self._connection.execute("SELECT task FROM part WHERE party = ?", (party,)).fetchone()
+        if row is not None and bytes(row[0]) != task:
+            raise RefusedError(
+                f"the part {party!r} of this store is of another task",
+                "give each task's part a name of its own; one store and its ledger are for all of them",
+            )
+        return row is not None
 
     def put_memory(self, party: str, body: bytes, version: int) -> None:
         """Replace a party's memory by the next version of it.
@@ -173,7 +198,7 @@ class PartyStore:
     # One party
 
     def party(self, name: str, task: bytes, owner: tuple[bytes, bytes] | None = None) -> StoredParty:
-        """One party's part, for its host; the same one each time. For the arguments see there."""
+        """One party's part of one task, for its host; the same one each time. For the arguments see there."""
         if (name, task) not in self._parts:
             self._parts[name, task] = StoredParty(self, name, task, owner)
         return self._parts[name, task]
@@ -295,7 +320,8 @@ class PartyStore:
             RunDirectoryError: the disk is full or fails; the last accepted state is as it was.
         """
         row = self._connection.execute("SELECT file FROM accepted").fetchone()
-        free = _STATE_FILES[0] if row is None or row[0] != _STATE_FILES[0] else _STATE_FILES[1]
+        places = [f"accepted-{self.start}.{place}" for place in range(2)]
+        free = places[0] if row is None or row[0] != places[0] else places[1]
         return free, write_sealed(self._mirrors.body_files(free), pieces)
 
     def put_accepted(self, before: bytes, round_number: int, state: tuple[str, Seal], report: str) -> None:

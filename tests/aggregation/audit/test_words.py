@@ -22,8 +22,10 @@ from privateyes.aggregation.messages import (
     HubCommitment,
     HubSumReceipt,
     Message,
+    OpeningReceipt,
     Origin,
     RosterCommitment,
+    Vote,
     _layout,
 )
 from privateyes.errors import MalformedError
@@ -201,6 +203,21 @@ def test_a_message_that_is_left_out_is_held_against_no_party(task: Any) -> None:
     for message in {(type(message), getattr(message, "aggregator", 0)): message for message in task.said}.values():
         found = audit(task.manifest, [other for other in task.said if other is not message], whole=True)
         assert all(fault.parties == (RECORDER,) for fault in found.faults), type(message).__name__
+
+
+@pytest.mark.parametrize("which", [slice(0, 1), slice(-1, None), slice(None)], ids=["the first", "the last", "all"])
+@pytest.mark.parametrize("kind", [Header, Vote, RosterCommitment, Agreement, OpeningReceipt, DeliveryReceipt])
+def test_without_a_word_that_led_to_a_certified_result_the_record_of_a_task_is_incomplete(
+    make: Any, kind: Any, which: slice
+) -> None:
+    case = make()
+    record = as_receipts(case.world, case.said)
+    assert audit(case.world.manifest, record, whole=True).is_complete
+    gone = [message for message in record if isinstance(message, kind)][which]
+    left = [message for message in record if message not in gone]
+    found = audit(case.world.manifest, left, whole=True)
+    assert (found.is_complete, found.faults) == (False, ())
+    assert audit(case.world.manifest, left).is_complete  # a part of a record lacks what it lacks
 
 
 # Rosters that are sent again
