@@ -236,8 +236,8 @@ def test_a_share_is_at_most_as_long_as_a_key_stream() -> None:
 
 def test_a_privacy_section_that_does_not_fit_the_encoding_is_refused() -> None:
     assert _manifest(privacy=Privacy(4.0)).privacy == Privacy(4.0)
-    with pytest.raises(ParameterError) as refusal:
-        _manifest(privacy=Privacy(1e-6))
+    with pytest.raises(ParameterError, match="an L2 norm of 0 steps of the grid is too short") as refusal:
+        _manifest(privacy=Privacy(2.0**-20))
     assert refusal.value.remedy
 
 

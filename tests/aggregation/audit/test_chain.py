@@ -121,6 +121,9 @@ def test_a_request_does_not_stand_for_a_session_whose_words_are_gone() -> None:
     assert against(found) == [(Level.SUSPECTED, (HUB, RECORDER))]
     assert "session 1 of" in found.faults[0].what
     assert (Level.SUSPECTED, (HUB, RECORDER)) not in against(whole(world, [*left, forged(world, request)]))
+    sid = session_id(request.setup, request.round, request.state_id)
+    void = Closing(sid, 1, VOID).signed_by(world.aggregator_keys[1], sid)
+    assert (Level.SUSPECTED, (HUB, RECORDER)) in against(whole(world, [*left, request, void]))
 
 
 def test_a_request_before_a_kill_is_from_the_state_that_a_later_session_begins_from(world: Any) -> None:
@@ -437,6 +440,9 @@ def test_gaps_are_told_of_every_set_up(world: Any) -> None:
     far = [resigned(world, Announcement(setup, 2, 9, OTHER)) for setup in (earlier, later)]
     lines = [line for line in told(whole(world, [*world.said, *far])) if line.startswith("session")]
     assert len(lines) == 2
+    for one in far:
+        (line,) = [line for line in told(whole(world, [*world.said, one])) if line.startswith("session")]
+        assert one.setup.hex()[:8] in line
 
 
 def test_gaps_in_labels_are_told() -> None:

@@ -186,15 +186,19 @@ def test_each_that_signed_a_result_under_another_transcript_is_named_for_that_on
         assert found[Level.PROVEN, (f"aggregator {number}",)] == ["signed a result under another T than its own"]
 
 
-def test_a_transcript_of_too_few_commitments_stops_no_check(make: Any) -> None:
+@pytest.mark.parametrize("count", [0, 1, 3, 5])
+@pytest.mark.parametrize("signers", [(1,), (1, 2, 3)], ids=["one signer", "all"])
+def test_a_transcript_of_another_number_of_commitments_stops_no_check(make: Any, count: int, signers: Any) -> None:
     case = make()
     world = case.world
-    short = preimage(world, commitments=world.delivery.commitments[:2])
-    agreement = resigned(world, world.agreements[0], transcript=delivered_transcript(short)[0])
-    result = resigned(world, world.results[0], result=OTHER)
-    base = without(without(case.said, Agreement, of=1), ResultSignature, of=1)
-    found = named(world, [*base, short, agreement, result])
-    assert (Level.INCONSISTENT, ("aggregator 1", "aggregator 2")) in found
+    cut = preimage(world, commitments=(*world.delivery.commitments, OTHER)[:count])
+    said = case.said
+    for number in signers:
+        agreement = resigned(world, world.agreements[number - 1], transcript=delivered_transcript(cut)[0])
+        result = resigned(world, world.results[number - 1], result=OTHER)
+        said = [*without(said, Agreement, ResultSignature, of=number), agreement, result]
+    found = named(world, [*without(said, Delivery), cut])
+    assert ((Level.INCONSISTENT, ("aggregator 1", "aggregator 2")) in found) is (signers == (1,))
 
 
 def _with_header_of_client_3(case: Any, header: Any) -> list[Any]:
