@@ -125,7 +125,7 @@ def test_keys_that_were_sealed_twice_are_told_in_the_order_of_their_receivers(ma
     keys = [key for sealed in world.stream_keys.values() for key in sealed if key.client == 3]
     groups = [key for key in world.group_keys if key.leader == 1]
     again = [resigned(world, key, sealed=bytes(len(key.sealed))) for key in [*keys, *groups]]
-    whats = [finding.what for finding in audit(world.manifest, [*set_up_of(world), *again[::-1]]).findings]
+    whats = [finding.what for finding in audit(world.manifest, [*again[::-1], *set_up_of(world)]).findings]
     for begin, count in (("stream keys to aggregator ", 7), ("group keys to client ", 12)):
         own = [what for what in whats if what.startswith(f"sealed different {begin}")]
         told = [int(what.removeprefix(f"sealed different {begin}").split()[0]) for what in own]
