@@ -1,10 +1,10 @@
 """One party's part of a store on disk, as its host reads and writes it.
 
 A store may hold one party, as an operator's does, or all parties of a local run; and its parts may be of several tasks,
-which share its ledger. Small bodies stand in rows and large
-ones in sealed files. A read shows everything at one moment; a large body is opened when it is asked for. A write has
-two halves: ``prepare`` forces large bodies to disk, on any thread; ``put`` writes the rows, in a transaction that
-parties of one store may share. Until then nothing of it is stored.
+which share its ledger. Small bodies stand in rows and large ones in sealed files. A read shows everything at one
+moment; a large body is opened when it is asked for. A write has two halves: ``prepare`` forces large bodies to disk, on
+any thread; ``put`` writes the rows, in a transaction that parties of one store may share. Until then nothing of it is
+stored.
 """
 
 from __future__ import annotations
