@@ -1,4 +1,4 @@
-"""Numbers with what they count."""
+"""How numbers and names are shown to people."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def counted(number: int, thing: str) -> str:
 def capitalised(text: str) -> str:
     """The text with its first letter large, and the others as they are."""
     return text[:1].upper() + text[1:]
+
+
+def printable(text: str) -> str:
+    """A file's text or name as a terminal may show it: what moves the cursor or rewrites is a question mark."""
+    return "".join(character if character.isprintable() else "?" for character in text)

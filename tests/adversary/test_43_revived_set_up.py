@@ -10,7 +10,7 @@ import pytest
 
 from isolation import opened_sum, sum_of
 from privateyes.aggregation import aggregator as aggregator_code
-from privateyes.aggregation.messages import ANNOUNCE, CLOSING, OPENED, VOID
+from privateyes.aggregation.messages import ANNOUNCE, CLOSING, OPENED, VOID, RosterCommitment
 from privateyes.errors import RefusedError
 
 HONEST = 1
@@ -74,3 +74,30 @@ def test_without_that_check_streams_are_regenerated_from_keys_that_are_gone(worl
     own, memory = world.aggregators[HONEST], world.aggregator_memories[HONEST]
     done = own.commit(memory, world.headers, world.votes, secrets.token_bytes(32))
     assert done.share is not None, "it commits, to streams of the new set-up: the session could never be opened rightly"
+
+
+def _go_on_in_the_old_set_up(network):
+    """All voted on a session; a set-up follows; only then the hub's requests to commit arrive."""
+    network.play(1, 2, 3, until="commit")
+    held, network.flight = list(network.flight), []
+    sid = network.sid
+    network.set_up()
+    for packet in held:
+        network.deliver(packet)
+    network.run()
+    return [message for message in network.honest_word(RosterCommitment) if message.sid == sid]
+
+
+def test_over_the_network_the_honest_aggregator_commits_to_nothing_of_a_terminal_set_up(coalition) -> None:
+    assert _go_on_in_the_old_set_up(coalition) == []
+    name = f"aggregator {coalition.honest}"
+    (problem,) = [str(one.error) for one in coalition.failures if (one.party, one.step) == (name, "commit")]
+    assert "of an earlier set-up, whose keys are erased" in problem
+    coalition.play_again()
+    assert coalition.every_honest_client_accepted(coalition.ideal(1, 2, 3, 4))
+    coalition.require_sound()
+
+
+def test_over_the_network_it_would_commit_without_that_check(coalition, monkeypatch) -> None:
+    monkeypatch.setattr(aggregator_code, "current_session", lambda memory, sid: memory.session)
+    assert len(_go_on_in_the_old_set_up(coalition)) == 1

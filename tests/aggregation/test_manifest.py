@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from privateyes.aggregation.manifest import Manifest, Party, manifest_from_toml
 from privateyes.aggregation.manifest_text import require_plain_name
-from privateyes.aggregation.privacy_section import Privacy
+from privateyes.aggregation.privacy_section import Privacy, privacy_part
 from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import COMPACT, WIDE
+from privateyes.crypto.labels import Label, Role
+from privateyes.crypto.statement import digest, encode_tuple
+from privateyes.crypto.streams import MAX_STREAM_BYTES
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.errors import ConfigError, ParameterError
 
@@ -119,6 +122,19 @@ def test_every_field_enters_the_digest() -> None:
     assert {f.name for f in fields(Party)} == {"name", "public_key", "organisation"}
 
 
+def test_the_digest_covers_every_field_in_the_order_of_the_protocol() -> None:
+    manifest = _manifest(privacy=Privacy(4.0))
+    parties = [
+        encode_tuple((role, party.name, party.public_key, party.organisation))
+        for role, group in ((Role.AGGREGATOR, manifest.aggregators), (Role.CLIENT, manifest.clients))
+        for party in group
+    ]
+    assert manifest.digest() == digest(
+        Label.MANIFEST, Role.ALL, b"", 2, "blake3", "compact", 10, (1.5).hex(), 8, 20, 0, "sealed", 3, 4, 1,
+        bytes([3]) * 32, bytes([4]) * 32, bytes([5]) * 32, 2, 2, 3, 3, 5, *parties, privacy_part(manifest.privacy),
+    )  # fmt: skip
+
+
 def test_values_that_trade_places_give_another_digest() -> None:
     base = _manifest()
     swapped = [
@@ -211,6 +227,20 @@ def test_an_unsafe_combination_is_refused_with_a_remedy(changes, problem) -> Non
     assert refusal.value.remedy
 
 
+def test_a_share_is_at_most_as_long_as_a_key_stream() -> None:
+    longest = MAX_STREAM_BYTES // 4 - _manifest().share_elements + 10
+    assert _manifest(dimension=longest).share_bytes == MAX_STREAM_BYTES
+    with pytest.raises(ParameterError, match="longer key stream"):
+        _manifest(dimension=longest + 1)
+
+
+def test_a_privacy_section_that_does_not_fit_the_encoding_is_refused() -> None:
+    assert _manifest(privacy=Privacy(4.0)).privacy == Privacy(4.0)
+    with pytest.raises(ParameterError, match="an L2 norm of 0 steps of the grid is too short") as refusal:
+        _manifest(privacy=Privacy(2.0**-20))
+    assert refusal.value.remedy
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -284,6 +314,24 @@ def test_parties_that_are_no_tables_are_refused(value) -> None:
     head = TEXT[: TEXT.index("[[aggregators]]")]
     with pytest.raises((ConfigError, ParameterError)):
         manifest_from_toml(f"aggregators = {value}\nclients = {value}\n{head}")
+
+
+def test_an_empty_list_of_parties_is_read_and_judged() -> None:
+    head, rest = TEXT.split("[[aggregators]]", 1)
+    clients = rest[rest.index("[[clients]]") :]
+    with pytest.raises(ParameterError, match="0 aggregators"):
+        manifest_from_toml(f"aggregators = []\n{head}{clients}")
+
+
+def test_a_leader_of_32_bits_is_read_and_judged() -> None:
+    with pytest.raises(ParameterError, match="leaders: 4294967295 is no client"):
+        manifest_from_toml(TEXT.replace("leaders = [2, 3]", f"leaders = [2, {2**32 - 1}]"))
+
+
+def test_of_unknown_keys_the_first_in_the_alphabet_is_named() -> None:
+    unknown = "".join(f"{letter}x = 1\n" for letter in "hgfedcba")
+    with pytest.raises(ConfigError, match="unknown key ax"):
+        manifest_from_toml(TEXT.replace("roster_min = 3\n", f"roster_min = 3\n{unknown}"))
 
 
 def test_a_number_of_63_bits_is_read_and_judged() -> None:

@@ -18,6 +18,7 @@ from privateyes.crypto.commitment import merkle_root
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.crypto.labels import Label
 from privateyes.crypto.signature import SigningKey
+from privateyes.crypto.statement import statement
 from privateyes.errors import MalformedError
 
 KINDS = [
@@ -316,6 +317,14 @@ def test_every_field_enters_what_is_signed(manifests, kind) -> None:
     assert replace(message, signature=bytes([1]) * 64).signed_statement(CONTEXT) == statements[0]
 
 
+def test_what_is_signed_are_the_encoded_fields_in_a_row(manifests) -> None:
+    header = _smallest(Header, manifests["compact"])
+    *rest, signature = [codec.write(getattr(header, name)) for name, codec in messages._layout(Header)]
+    assert signature == header.signature
+    assert header.signed_statement(CONTEXT) == statement(Header.label, Header.role, CONTEXT, b"".join(rest))
+    assert header.to_bytes() == bytes([Header.kind]) + b"".join(rest) + signature
+
+
 def test_every_field_of_a_header_enters_its_hash(manifests) -> None:
     manifest = manifests["compact"]
     header = _smallest(Header, manifest)
@@ -343,6 +352,11 @@ def test_who_signed_is_read_from_the_field_that_names_the_party() -> None:
     assert messages.HubRequest(1, bytes(32), 5, bytes(32)).signer == 0
     assert messages.Vote(bytes(32), 7, ()).signer == 7
     assert messages.Complaint(bytes(32), 8, 1).signer == 8
+
+
+def test_what_the_hub_asks_for_has_the_numbers_of_the_protocol() -> None:
+    assert (messages.ANNOUNCE, messages.CLOSING, messages.GIVE_UP, messages.BIND) == (1, 2, 3, 4)
+    assert (messages.VOID, messages.OPENED) == (0, 1)
 
 
 def test_a_fresh_header_names_no_session() -> None:

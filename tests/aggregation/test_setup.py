@@ -434,6 +434,8 @@ def test_no_set_up_is_started_twice_by_a_client(second) -> None:
     started = own.start(memory)
     with pytest.raises(RefusedError, match="started that set-up before"):
         own.start(started)
+    with pytest.raises(RefusedError, match="has started or was replaced"):
+        own.start(memory)  # as it was before
     again = ClientSetup(second.world.manifest, 2, second.world.client_keys[2], started)
     with pytest.raises(RefusedError, match="started that set-up before"):
         again.bind(second.offered)
@@ -778,6 +780,16 @@ def test_of_sessions_that_a_client_only_watched_the_last_one_is_followed_into_a_
     # What it submitted to stays, and what it watched since; an older one that it only watched is gone.
     assert [session.sid for session in world.client_memories[1].followed] == [followed[0], followed[2]]
     assert [session.sid for session in world.client_memories[2].followed] == followed[1:]
+
+
+def test_a_session_that_a_client_watched_is_followed_on_beside_a_later_one_that_it_submitted_to(make_world) -> None:
+    world = make_world(n=2, m=4)
+    followed = []
+    for client in (1, 2):
+        world.run(client, to="submit")
+        followed.append(world.sid)
+        world.set_up()
+    assert [session.sid for session in world.client_memories[2].followed] == followed
 
 
 def _delivered_late(make_world):

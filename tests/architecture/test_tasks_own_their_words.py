@@ -21,6 +21,10 @@ def imported_by(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+SURFACE = "__init__.py"
+"""What ``import privateyes as pe`` offers names what tasks add, and imports it when it is asked for."""
+
+
 def importers() -> list[str]:
     sources = sorted(PACKAGE.rglob("*.py"))
     return [
@@ -33,7 +37,7 @@ def importers() -> list[str]:
 def test_nothing_outside_tasks_imports_a_task() -> None:
     found = importers()
     assert found, "the tasks' own modules import each other"
-    assert not [path for path in found if not path.startswith("tasks/")]
+    assert not [path for path in found if not path.startswith("tasks/") and path != SURFACE]
 
 
 def test_every_task_is_found_by_its_name() -> None:

@@ -49,6 +49,13 @@ LEAVES = [path for path in EVERY if not isinstance(found(path), click.Group)]
 _MARKUP = re.compile(r"\[/?(?:bold)?]")
 
 
+def test_help_lists_what_tasks_bring_among_the_other_commands() -> None:
+    assert list(cast(click.Group, found(())).commands) == [
+        "demo", "train", "compare", "mpc", "evaluate", "calibrate", "predict", "export", "report", "clean", "models",
+        "data", "task", "transcript",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("command", EVERY, ids=" ".join)
 def test_every_command_explains_itself(call: Call, command: tuple[str, ...]) -> None:
     result = call(*command, "--help")

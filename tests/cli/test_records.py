@@ -58,7 +58,7 @@ def test_a_file_that_is_missing_is_told_as_far_as_anything_shows_it(
     assert result.exit_code == code
     assert text in words(result)
     assert ("consistent: nothing" in result.stdout) == (code == 0)
-    assert ("incomplete: the sessions told as missing above were left out" in result.stdout) == (code == 1)
+    assert ("incomplete: what is told as missing above was left out" in result.stdout) == (code == 1)
     kept = call("transcript", "verify", rounds.files[(number + 1) % 3], "--manifest", rounds.manifest)
     assert kept.exit_code == 0  # a file is a part
 
@@ -128,6 +128,21 @@ def test_a_pipe_among_the_files_is_not_waited_for(call: Call, rounds: Any) -> No
     result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest)
     assert result.exit_code == 2
     assert "holds a .jsonl that is no file" in result.stderr
+
+
+def test_a_device_among_the_files_is_not_waited_for(call: Call, rounds: Any) -> None:
+    (rounds.folder / "more.jsonl").symlink_to("/dev/zero")
+    result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest)
+    assert result.exit_code == 2
+    assert "holds a .jsonl that is no file" in result.stderr
+
+
+def test_a_files_name_does_not_steer_the_terminal(call: Call, rounds: Any) -> None:
+    strange = rounds.folder / "\x1b]0;owned\x07\x1b[1A\x1b[2K.jsonl"
+    strange.write_text("{")
+    result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest)
+    assert "?]0;owned??[1A?[2K.jsonl" in words(result) + " ".join(result.stderr.split())
+    assert "\x1b]0;owned" not in result.stdout + result.stderr
 
 
 def test_very_many_sessions_are_told_by_the_worst_of_them(call: Call, rounds: Any, tmp_path: Path) -> None:

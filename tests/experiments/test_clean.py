@@ -18,7 +18,6 @@ from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.clean import Kind, Remnant, is_finished, remnants_of, remove, unreached
 from privateyes.experiments.record import RunDirectory, exclusive
@@ -27,6 +26,7 @@ from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage.store import PartyStore
 
 WAYS = '["local", "federated", "private"]'
 TASK = Path("aggregation/all/private")
@@ -155,7 +155,7 @@ def test_a_link_is_removed_and_what_it_leads_to_is_not(stopped: Path) -> None:
     (foreign / "letter").write_bytes(b"not of this run")
     shutil.rmtree(stopped / TASK / "parties.bodies")
     (stopped / TASK / "parties.bodies").symlink_to(foreign)
-    (stopped / TASK / "parties.sqlite-extra").symlink_to(foreign / "letter")
+    (stopped / TASK / "parties.sqlite-journal").symlink_to(foreign / "letter")
     clean(stopped)
     assert (foreign / "letter").read_bytes() == b"not of this run"
     assert [path.name for path in sorted((stopped / TASK).iterdir())] == [
@@ -266,6 +266,7 @@ def test_with_everything_the_shared_models_and_the_records_go_too(stopped: Path)
 
 def test_what_somebody_else_put_there_stays(stopped: Path) -> None:
     own = ["notes.txt", "checkpoints/all/notes.txt", f"{TASK}/notes.txt", "samples/eye.png"]
+    own += [f"{TASK}/parties.txt", f"{TASK}/parties.minutes/june.md"]
     for name in own:
         (stopped / name).parent.mkdir(exist_ok=True)
         (stopped / name).write_bytes(b"mine")
@@ -351,8 +352,9 @@ def test_the_threat_model_lists_every_file_and_how_it_is_removed(stopped: Path, 
         (stopped / name).parent.mkdir(exist_ok=True)
         (stopped / name).write_bytes(b"content")
     (stopped / "checkpoints/all/.local.safetensors.part").write_bytes(b"half")
-    for name in ("store.json", "left_mirrors.json"):
-        (stopped / TASK / name).write_text(json.dumps([str(stopped / TASK)]))
+    own = str(stopped / TASK)
+    (stopped / TASK / "store.json").write_text(json.dumps({"folder": own, "mirrors": [own]}))
+    (stopped / TASK / "left_mirrors.json").write_text(json.dumps([own]))
     rows = rows_of_the_threat_model()
     said, used = {}, set()
     for name in files_of(stopped):

@@ -68,6 +68,9 @@ class HubActor(HubHost):
         """Its disk is gone."""
         self.forget()
 
+    def drop(self, sid: bytes) -> None:
+        """An adversary forgets nothing."""
+
     def receive(self, packet: Packet) -> list[Packet]:
         """Keep an answer; the requests that it makes possible."""
         return list(self.handle(packet).packets)

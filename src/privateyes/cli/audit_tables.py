@@ -28,7 +28,7 @@ from privateyes.aggregation.manifest_check import fingerprint, independence_warn
 from privateyes.aggregation.result import Check
 from privateyes.cli.console import make_console
 from privateyes.cli.fitted_table import FittedTable
-from privateyes.wording import counted
+from privateyes.wording import counted, printable
 
 _STYLES: Final = {Level.PROVEN: "bold red", Level.INCONSISTENT: "red", Level.SUSPECTED: "red", Level.REFUSED: "yellow"}
 _MISSING = "-"
@@ -42,7 +42,7 @@ _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _THE_HUB: Final = "the hub, or whoever altered its unsigned word on the way"
 _THE_RECORDER: Final = "whoever wrote the record, altered it or lost a part of it"
 _INCOMPLETE: Final = (
-    "incomplete: the sessions told as missing above were left out or lost, or the hub skipped their numbers"
+    "incomplete: what is told as missing above was left out or lost, or the hub skipped the numbers of sessions"
 )
 _UNITS: Final = {
     "dimension": "parameters of the model",
@@ -238,7 +238,7 @@ def _findings_table(manifest: Manifest, title: str, findings: Sequence[Finding])
     telling = [finding for finding in findings if finding.level is not Level.HOLDS]
     for finding in telling[:_MOST_FINDINGS]:
         level = Text(finding.level.value, style=_STYLES.get(finding.level, ""))
-        table.add_row(level, finding.step, Text(_who(manifest, finding)), Text(finding.what))
+        table.add_row(level, finding.step, Text(_who(manifest, finding)), Text(printable(finding.what)))
     if len(telling) > _MOST_FINDINGS:
         table.add_row("", "", "", Text(f"and {len(telling) - _MOST_FINDINGS} more: --json FILE has them all"))
     holds = [finding.what for finding in findings if finding.level is Level.HOLDS]

@@ -19,6 +19,7 @@ from privateyes.cli.helpful import HelpfulCommand
 from privateyes.cli.interruption import exit_code, sigterm_as_interruption, told
 from privateyes.errors import PrivateyesError
 from privateyes.experiments.task_names import TASK_PACKAGES
+from privateyes.wording import printable
 
 _EXIT_USAGE = 2
 _EXIT_BUG = 70
@@ -37,7 +38,7 @@ class _ErrorsAsLines(TyperGroup):
         try:
             return super().invoke(ctx)
         except PrivateyesError as error:
-            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            typer.echo(f"error: {printable(' '.join(str(error).split()))}", err=True)
             raise typer.Exit(_EXIT_USAGE) from error
         except KeyboardInterrupt as error:
             typer.echo(told(error), err=True)
@@ -50,7 +51,7 @@ class _ErrorsAsLines(TyperGroup):
             where = f"{error.filename}: " if error.filename else ""
             about = "check its permissions" if error.errno in _PERMISSIONS else "free some space"
             remedy = f"{about}; a run then continues with --resume"
-            typer.echo(f"error: {where}{error.strerror}; {remedy}", err=True)
+            typer.echo(f"error: {printable(where)}{error.strerror}; {remedy}", err=True)
             raise typer.Exit(_EXIT_USAGE) from error
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] not in _TRAIN_PACKAGES:
@@ -82,14 +83,18 @@ app.command("train")(train.command)
 app.command("compare")(compare.command)
 app.command("mpc")(mpc.command)
 app.command("evaluate")(evaluate.command)
-for _package in TASK_PACKAGES.values():  # each task brings its own
-    for _name, _command in import_module(f"{_package}.commands").COMMANDS.items():
+_of_tasks = [import_module(f"{_package}.commands") for _package in TASK_PACKAGES.values()]
+for _brought in _of_tasks:
+    for _name, _command in _brought.RUN_COMMANDS.items():
+        app.command(_name)(_command)
+app.command("report")(report.command)
+app.command("clean")(clean.command)
+for _brought in _of_tasks:
+    for _name, _command in _brought.COMMANDS.items():
         if isinstance(_command, typer.Typer):
             app.add_typer(_command, name=_name)
         else:
             app.command(_name)(_command)
-app.command("report")(report.command)
-app.command("clean")(clean.command)
 task_app = typer.Typer(
     no_args_is_help=True, help="Look at a task before joining it, or after it stopped.", rich_markup_mode="rich"
 )

@@ -95,6 +95,11 @@ class CalibrationReport:
     persons: tuple[PersonCalibration, ...]
     notes: tuple[str, ...]
 
+    @property
+    def unit(self) -> str:
+        """The key of `metric`, such as "deg"."""
+        return self.metric.key
+
     def mean_error(self, k: int | None) -> float:
         """Mean over persons with k samples; of the uncalibrated model if None."""
         return float(np.mean([self._of(person, k) for person in self.persons]))
@@ -108,7 +113,7 @@ class CalibrationReport:
         """Errors and settings; no sample, no label and no correction."""
         content: dict[str, Any] = {
             "way": self.way,
-            "unit": self.metric.key,
+            "unit": self.unit,
             "settings": asdict(self.settings),
             "persons": [asdict(person) for person in self.persons],
             "notes": list(self.notes),

@@ -47,6 +47,11 @@ class Evaluation:
     metric: Metric
     further: Mapping[Metric, Mapping[str, float]] = field(default_factory=dict)
 
+    @property
+    def unit(self) -> str:
+        """The key of `metric`, such as "deg"."""
+        return self.metric.key
+
 
 def evaluate_run(
     directory: Path,

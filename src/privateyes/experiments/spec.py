@@ -22,7 +22,7 @@ from privateyes.experiments.spec_tables import DEFAULT_TASK, ExperimentSpec, Sto
 from privateyes.experiments.tasks import find_task, task_of
 from privateyes.experiments.way_names import WAYS
 
-__all__ = ["ExperimentSpec", "closest", "dump_spec", "load_spec", "parse_spec"]
+__all__ = ["ExperimentSpec", "closest", "dump_spec", "load_spec", "parse_spec", "spec_from_tree"]
 
 _LISTS: dict[str, list[Any]] = {
     "test_persons": ["p08", "p09"],
@@ -76,6 +76,11 @@ def parse_spec(text: str, origin: str, folder: Path, data: Path | None = None) -
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{origin} is no valid TOML: {error}", "correct that line") from error
+    return spec_from_tree(tree, origin, folder, data)
+
+
+def spec_from_tree(tree: dict[str, Any], origin: str, folder: Path, data: Path | None = None) -> ExperimentSpec:
+    """As `parse_spec`, from the tables that the TOML text holds."""
     if {"aggregators", "clients"} <= tree.keys():
         raise ConfigError(f"{origin} looks like a task's manifest", "give an experiment file; see examples/")
     if data is not None:

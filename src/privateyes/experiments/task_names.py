@@ -7,4 +7,4 @@ from types import MappingProxyType
 from typing import Final
 
 TASK_PACKAGES: Final[Mapping[str, str]] = MappingProxyType({"gaze": "privateyes.tasks.gaze"})
-"""Name in an experiment file -> package with ``experiment.TASK`` and, if it has commands, ``commands.COMMANDS``."""
+"""Name in an experiment file -> package with ``experiment.TASK``, and the two lists of commands of ``commands``."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any, Protocol, TypeAlias
 
 from privateyes.aggregation.client import Changed, Client, SubmissionSecrets, Submitted, Update, VerifiedAverage
 from privateyes.aggregation.kept import Kept, KeptSubmission
@@ -36,6 +34,9 @@ from privateyes.encoding.clips import ClipPlan
 from privateyes.errors import DeliveryError, MalformedError, RefusedError
 from privateyes.parties.effects import Answer, Draw, Host, Name
 from privateyes.parties.packets import Packet, client_name, of_kind, one_of_kind
+
+Keep: TypeAlias = Callable[[Elements], None]
+"""Takes an encoded update in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ class Application(Protocol):
 
         Raises:
             RefusedError: there is none this time; the client follows the round without submitting.
+        """
+
+    def submitted(self, clipped: int, shortened: bool) -> None:
+        """What encoding changed, for the client's own log: how many coordinates were clipped, and whether the update
+        was longer than the L2 norm allows.
         """
 
     def after(self, model: bytes, average: VerifiedAverage) -> bytes:
@@ -109,18 +115,17 @@ class ClientHost(Host):
     def do_submit(self, packet: Packet) -> Answer | None:
         """Mask the update and send it, or follow the round if it must not be sent."""
         announcements = of_kind(packet.messages(self.manifest), Announcement)
-        return self._submit(announcements, lambda pieces: self.submission(announcements, pieces))
+        return self._submit(announcements, lambda keep: self.submission(announcements, keep))
 
-    def submission(self, announcements: list[Announcement], pieces: list[Elements]) -> Submitted:
-        """The update of its application, masked; what was encoded is added to ``pieces``.
+    def submission(self, announcements: list[Announcement], keep: Keep) -> Submitted:
+        """The update of its application, masked; ``keep`` is given what it was encoded to, piece by piece.
 
         Raises:
             RefusedError: it must not be sent.
         """
         given = self.application.contribution(self.held_model())
         fresh = SubmissionSecrets(self.draw(HASH_BYTES), given.rounding_key)
-        memory, rows = self.held(), self.seen.rows
-        return self.own.submit(memory, rows, announcements, given.update, fresh, lambda q: pieces.append(q.copy()))
+        return self.own.submit(self.held(), self.seen.rows, announcements, given.update, fresh, keep)
 
     def do_again(self, packet: Packet) -> Answer | None:
         """Send the update of an earlier session again, to the same clients."""
@@ -129,37 +134,37 @@ class ClientHost(Host):
         if origin is None:
             raise MalformedError("no session to send again")
         source = (origin, of_kind(messages, RosterCommitment))
-        return self._submit(announcements, lambda pieces: self.repetition(announcements, source, pieces))
+        return self._submit(announcements, lambda keep: self.repetition(announcements, source, keep))
 
     def repetition(
         self,
         announcements: list[Announcement],
         source: tuple[Origin, list[RosterCommitment]],
-        pieces: list[Elements],
+        keep: Keep,
     ) -> Submitted:
-        """The update that it kept of an earlier session, masked anew.
+        """The update that it kept of an earlier session, masked anew; ``keep`` is given it once more.
 
         Raises:
             RefusedError: it must not be sent.
         """
         origin, _ = source
         kept, nonce = self.kept(origin.sid), self.draw(HASH_BYTES)
-        pieces.append(self.seen.get("update", origin.sid))
+        keep(kept.encoded)
         return self.own.submit_again(self.held(), self.seen.rows, announcements, kept, nonce, source)
 
-    def _submit(
-        self, announcements: list[Announcement], submit: Callable[[list[Elements]], Submitted]
-    ) -> Answer | None:
-        pieces: list[Elements] = []
+    def _submit(self, announcements: list[Announcement], submit: Callable[[Keep], Submitted]) -> Answer | None:
         try:
-            done = submit(pieces)
+            with self.seen.sink("update", self.manifest.dimension, self.manifest.field.dtype) as sink:
+                done = submit(sink.write)
+                encoded = sink.finish()
         except RefusedError as refusal:  # it still follows the round, if it can
             self.store(self.own.observe(self.held(), announcements))
             self.failure = refusal
             return None
         sid = done.entry.sid
-        bodies = {("kept", sid): done.kept.to_bytes(), ("update", sid): np.concatenate(pieces)}
+        bodies = {("kept", sid): done.kept.to_bytes(), ("update", sid): encoded}
         self.store(done.memory, bodies, (done.entry,))
+        self.application.submitted(done.clipped, done.shortened)
         return [done.submission]
 
     def kept(self, sid: bytes) -> Kept:
@@ -168,7 +173,7 @@ class ClientHost(Host):
         Raises:
             RefusedError: nothing.
         """
-        body, encoded = self.seen.get("kept", sid), self.seen.get("update", sid)
+        body, encoded = self.seen.get("kept", sid), self.elements("update", sid, self.manifest.dimension)
         if body is None or encoded is None:
             raise RefusedError(f"{self.name} keeps no update of that session", "nothing is to be sent for it")
         return KeptSubmission.from_bytes(body, self.manifest).with_update(encoded)
@@ -253,13 +258,14 @@ class ClientHost(Host):
         """Bind to the aggregators' keys, and seal the first key of a stream to each."""
         keys: list[AggregatorKey] = packet.messages(self.manifest)
         own, memory = self.own, self.seen.get("memory", self.slot)
-        self.given = self.application.initial_model() if memory is None else None
-        initial = None if self.given is None else self.application.read(self.given)
+        given = self.application.initial_model() if memory is None else None
+        initial = None if given is None else self.application.read(given)
         setup = ClientSetup(own.manifest, own.number, own.identity, memory, initial)
         setup.bind(keys)
-        self.setup = setup
-        sealed = setup.seal_stream_keys([self.draw(KEY_BYTES) for _ in keys])
-        return [*sealed, setup.key()]
+        answer = [*setup.seal_stream_keys([self.draw(KEY_BYTES) for _ in keys]), setup.key()]
+        # A refused request leaves the set-up before it whole, with the model that it was given.
+        self.setup, self.given = setup, given
+        return answer
 
     def do_lead(self, packet: Packet) -> Answer:
         """Draw the group key, and seal it to every client."""
@@ -283,5 +289,8 @@ class ClientHost(Host):
     def do_start(self, packet: Packet) -> None:  # noqa: ARG002 - as every handler
         """Begin the set-up: from here on every other one of this task is past."""
         memory = self.begun().start(self.seen.get("memory", self.slot))
-        self.store(memory, {} if self.given is None else {("model", self.slot): self.given})
+        model = self.given if self.given is not None else self.held_model()
+        if self.application.read(model).digest != memory.state.digest:  # else it would train from another one
+            raise RefusedError(f"{self.name} does not hold the model of its training state", "make a new set-up")
+        self.store(memory, {} if self.given is None else {("model", self.slot): model})
         self.setup = self.given = None

@@ -21,8 +21,10 @@ from privateyes.aggregation.messages import (
     BIND,
     CLOSING,
     GIVE_UP,
+    VOID,
     AggregatorKey,
     Announcement,
+    ClientKey,
     Delivery,
     Header,
     HubCommitment,
@@ -39,6 +41,7 @@ from privateyes.crypto.labels import Role
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.signature import SigningKey
 from privateyes.errors import AbortError, MalformedError
+from privateyes.parties.again import Again
 from privateyes.parties.effects import Effects, View, Write
 from privateyes.parties.packets import (
     ANSWERS,
@@ -192,9 +195,10 @@ class HubSession:
         return [*self.words("commit"), self.commitment]
 
     def _for_open(self) -> list[Part]:
-        if hub.agreed_transcript(self.manifest, self.parsed("agree")) is None:
-            raise AbortError("the aggregators signed different transcripts", "give the session up")
-        self.owner.begin_to_open(self.sid)
+        if hub.agreed_transcript(self.manifest, self.parsed("agree")) is None:  # no aggregator would open it
+            raise AbortError("the aggregators signed different transcripts", "somebody altered a commitment: try again")
+        again = Again(self.origin, tuple(self.parsed("commit")))
+        self.owner.begin_to_open(self.sid, again.to_bytes())
         return self.words("agree")
 
     def _for_certify(self) -> list[Part]:
@@ -224,9 +228,11 @@ class HubSession:
 
     def finish(self) -> list[Packet]:
         """All result signatures, to every aggregator: none of its words is needed any more. An honest hub waits for
-        that until every client has the result.
+        that until every client has the result, and then holds nothing of the session itself.
         """
-        return self.owner.ask(self.owner.aggregators, "finish", self.words("certify"))
+        asked = self.owner.ask(self.owner.aggregators, "finish", self.words("certify"))
+        self.owner.drop(self.sid)
+        return asked
 
     # Recovery
 
@@ -252,21 +258,32 @@ class HubSession:
         if not {client for client, _ in self.entries} <= set(self.submissions):
             return False
         agreements = self.parsed("agree")
-        transcript = hub.agreed_transcript(self.manifest, agreements)
-        if transcript is None:
+        if hub.agreed_transcript(self.manifest, agreements) is None:
             return len({agreement.transcript for agreement in agreements}) < 2
-        commitments = self.parsed("commit")
         try:
-            hub.require_agreed_sum(self.commitment, commitments[0].rho, commitments, transcript)
+            self.require_agreed_sum()
         except AbortError:
             return False
         return True
+
+    def require_agreed_sum(self) -> None:
+        """Hold the sum of what clients sent again against the one that all aggregators signed.
+
+        Raises:
+            AbortError: it is another one, or not all signed one.
+        """
+        transcript = hub.agreed_transcript(self.manifest, self.parsed("agree"))
+        if transcript is None:
+            raise AbortError("not all aggregators agreed on that session", "give it up")
+        commitments = self.parsed("commit")
+        hub.require_agreed_sum(self.commitment, commitments[0].rho, commitments, transcript)
 
 
 class HubHost:
     """The hub.
 
-    Bodies: ("opening", sid), empty: n agreements of that session were passed on, and it is never given up.
+    Bodies: ("opening", sid), an ``Again``: n agreements of that session were passed on, and it is never given up. Empty
+    where it learnt that from an aggregator.
 
     Args:
         manifest: the task's.
@@ -275,13 +292,14 @@ class HubHost:
         lanes: what large vectors are worked on with.
 
     Attributes:
-        sessions: everything that it knows, by sid.
+        sessions: what it knows of those that have not ended, by sid.
         opening: the sessions whose n agreements it passed on.
         setup: the current one.
     """
 
     name = HUB
     session_type = HubSession
+    session: HubSession
 
     def __init__(self, manifest: Manifest, key: SigningKey, view: View | None = None, lanes: Lanes = ONE_LANE) -> None:
         self.manifest, self.key, self.slot, self.lanes = manifest, key, manifest.digest(), lanes
@@ -299,14 +317,20 @@ class HubHost:
         """Know nothing of any session, as after its disk was lost."""
         self.sessions: dict[bytes, HubSession] = {}
         self.opening: set[bytes] = set()
-        self.closings: dict[bytes, dict[str, Part]] = defaultdict(dict)
+        self.closings: dict[bytes, dict[str, Part]] = {}
         self._bodies: dict[tuple[str, bytes], bytes] = {}
 
-    def begin_to_open(self, sid: bytes) -> None:
+    def drop(self, sid: bytes) -> None:
+        """Hold nothing more of a session that has ended: its vectors are as large as all clients' updates."""
+        session = self.sessions.pop(sid, None)
+        if session is not None and session is self.session:
+            self.session = self.session_type(self, session.named, ())
+
+    def begin_to_open(self, sid: bytes, again: bytes = b"") -> None:
         """From here on this session is never given up; stored before anybody is asked to open."""
-        if sid not in self.opening:
-            self.opening.add(sid)
-            self._bodies["opening", sid] = b""
+        if again or sid not in self.opening:  # once more where it is asked for again: the write may have failed
+            self._bodies["opening", sid] = again
+        self.opening.add(sid)
 
     def effects(self, packets: Sequence[Packet]) -> Effects:
         """Requests, with what must be stored before they are sent."""
@@ -344,10 +368,12 @@ class HubHost:
         return self.effects(self._receive(packet))
 
     def _receive(self, packet: Packet) -> list[Packet]:
+        if packet.sender not in (*self.aggregators, *self.clients):
+            raise MalformedError(f"{packet.sender!r} is no party of this task")
         messages = packet.messages(self.manifest)
         self.require_signed(packet.sender, messages)
         if packet.step in ("key", "seal", "lead", "vouch", "give"):
-            return self._file(packet)
+            return self._file(packet, messages)
         if packet.step == "words":
             self._hear(packet.sender, messages)
         if not messages or packet.step == "words":
@@ -366,7 +392,7 @@ class HubHost:
             MalformedError: a signature does not verify, or is another party's.
         """
         for message in messages:
-            _require_from(self.manifest, sender, message)
+            _require_from(self.manifest, sender, message, self.lanes)
 
     def require_intact(self, submission: Submission) -> None:
         """Refuse a submission that would spoil the round for the others.
@@ -384,10 +410,14 @@ class HubHost:
         return self.session
 
     def look(self, named: Named) -> Effects:
-        """Ask everybody for what they said and sent in a session; ``go_on`` once nobody is waited for."""
+        """Ask everybody for what they said and sent in a session."""
+        heard, session = self.hear_again(named), self.session
+        return self.effects([*heard.packets, *self.ask(self.clients, "resend", [session.sid])])
+
+    def hear_again(self, named: Named) -> Effects:
+        """Ask the aggregators for what they said in a session."""
         session = self.know(named)
-        asked = self.ask(self.aggregators, "words", [session.sid]) + self.ask(self.clients, "resend", [session.sid])
-        return self.effects(asked)
+        return self.effects(self.ask(self.aggregators, "words", [session.sid]))
 
     def give_up(self, named: Named) -> Effects:
         """Ask everyone to give a session up."""
@@ -395,21 +425,28 @@ class HubHost:
 
     def settle(self, named: Named) -> Effects:
         """Ask everyone how an earlier session ended, to show the answers to the clients."""
-        self.closings.pop(named.sid, None)
+        self.closings[named.sid] = {}
         return self.effects(self.ask(self.aggregators, "closing", [self.request(CLOSING, named)]))
 
     def _hear(self, sender: str, messages: Sequence[Any]) -> None:
         """What an aggregator said again; where it said nothing yet, of the session that was asked about last."""
-        session = self.sessions.get(_sid_of(messages[0])) if messages else self.session
+        session = self.sessions.get(_sid_of(messages[0])) if messages else self._asked_last()
         if session is not None:
             session.take_words(sender, messages)
 
+    def _asked_last(self) -> HubSession | None:
+        return self.session if self.sessions else None
+
     def _close(self, sender: str, sid: bytes, word: Part) -> list[Packet]:
-        words = self.closings[sid]
+        words = self.closings.get(sid)
+        if words is None:  # nobody asked
+            return []
         words[sender] = word
         if len(words) < len(self.aggregators):
             return []
         self.closings.pop(sid)
+        if all(self.read(name, "closing", (part,))[0].outcome == VOID for name, part in words.items()):
+            self.drop(sid)
         return self.ask(self.clients, "settle", [words[name] for name in self.aggregators])
 
     # Set-up
@@ -420,8 +457,9 @@ class HubHost:
         self.members, self.offering = list(members), True
         return self.effects(self.ask(self.aggregators, "key", [label_of_setup(epoch, leader)]))
 
-    def _file(self, packet: Packet) -> list[Packet]:
+    def _file(self, packet: Packet, messages: Sequence[Any]) -> list[Packet]:
         """Keep an answer of the set-up; a key that comes when all were passed on is too late."""
+        _require_whole(self.manifest, packet, messages)
         made = self.made[packet.step]
         if packet.step == "key" and (len(made) == len(self.aggregators) or not self.offering):
             return []
@@ -459,9 +497,20 @@ class HubHost:
         return self.effects(self.ask([*self.aggregators, *clients], "start", []))
 
 
-def _require_from(manifest: Manifest, sender: str, message: Any) -> None:
+def _require_whole(manifest: Manifest, packet: Packet, messages: Sequence[Any]) -> None:
+    """Refuse less than a set-up needs of an answer: what follows takes it apart, and would end the set-up for all."""
+    last = {"key": AggregatorKey, "seal": ClientKey}.get(packet.step)
+    if last is None:
+        return
+    streams = list(manifest.aggregator_numbers) if packet.step == "seal" else []
+    fits = messages and isinstance(messages[-1], last)
+    if not fits or [getattr(message, "aggregator", 0) for message in messages[:-1]] != streams:
+        raise MalformedError(f"{packet.sender} did not answer {packet.step} with all that it takes", "ask it again")
+
+
+def _require_from(manifest: Manifest, sender: str, message: Any, lanes: Lanes) -> None:
     if isinstance(message, Submission | Opening):
-        message = message.header if isinstance(message, Submission) else message.receipt(manifest.bulk_hash)
+        message = message.header if isinstance(message, Submission) else message.receipt(manifest.bulk_hash, lanes)
     if not isinstance(message, Signed):
         return
     role, number = sender.split()

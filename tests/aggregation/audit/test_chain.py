@@ -8,7 +8,7 @@ import pytest
 
 from audit_records import OTHER, RecordedWorld, forged, preimage, record_of, resigned
 from privateyes.aggregation.audit import audit
-from privateyes.aggregation.audit.findings import RECORDER, Audit, Level
+from privateyes.aggregation.audit.findings import HUB, RECORDER, Audit, Level
 from privateyes.aggregation.keys import session_id
 from privateyes.aggregation.messages import (
     ANNOUNCE,
@@ -103,6 +103,32 @@ def test_a_session_that_the_hub_asked_for_and_nobody_announced_is_no_gap(world: 
     assert whole(world, [*left, world.request(ANNOUNCE, 0)]).is_complete
     assert not whole(world, [*left, world.request(CLOSING, 0)]).is_complete  # the hub may ask about any number
     assert not whole(world, [*left, forged(world, world.request(ANNOUNCE, 0))]).is_complete
+
+
+def _state_of_round(world: Any, number: int) -> bytes:
+    (state,) = {m.state_id for m in world.said if isinstance(m, Announcement) and m.round == number}
+    return state
+
+
+def test_a_request_does_not_stand_for_a_session_whose_words_are_gone() -> None:
+    """Three accepted rounds, and of the second the record has what the hub asked for alone."""
+    world = RecordedWorld(roster_min=4)
+    for _ in range(3):
+        world.accepted_round()
+    left = less_session(world, 1)
+    request = world.request(ANNOUNCE, 1, _state_of_round(world, 1))
+    found = whole(world, [*left, request])
+    assert against(found) == [(Level.SUSPECTED, (HUB, RECORDER))]
+    assert "session 1 of" in found.faults[0].what
+    assert (Level.SUSPECTED, (HUB, RECORDER)) not in against(whole(world, [*left, forged(world, request)]))
+    sid = session_id(request.setup, request.round, request.state_id)
+    void = Closing(sid, 1, VOID).signed_by(world.aggregator_keys[1], sid)
+    assert (Level.SUSPECTED, (HUB, RECORDER)) in against(whole(world, [*left, request, void]))
+
+
+def test_a_request_before_a_kill_is_from_the_state_that_a_later_session_begins_from(world: Any) -> None:
+    left, last = less_session(world, 0), world.request(ANNOUNCE, 9, OTHER)
+    assert against(whole(world, [*left, world.request(ANNOUNCE, 0, _state_of_round(world, 1)), last])) == []
 
 
 def test_a_certified_session_that_is_left_out_shows_in_the_next_ones_training_state(world: Any) -> None:
@@ -379,6 +405,44 @@ def test_gaps_of_any_size_are_told_in_one_line(world: Any) -> None:
     (gaps,) = [what for what in told(found) if what.startswith("sessions ")]
     assert "sessions 3-9, 11-99, 101, 103" in gaps
     assert "and 32 more gaps of" in gaps
+
+
+@pytest.mark.parametrize(
+    ("later", "what"),
+    [
+        ([4], "session 3 of"),
+        ([5], "sessions 3-4 of"),
+        ([4, 6], "sessions 3, 5 of"),
+        ([4, 7], "sessions 3, 5-6 of"),
+        ([6, 8], "sessions 3-5, 7 of"),
+    ],
+)
+def test_one_missing_session_is_told_as_one_and_more_as_many(world: Any, later: list[int], what: str) -> None:
+    far = [resigned(world, Announcement(world.setup, 2, number, OTHER)) for number in later]
+    (told_of,) = [line for line in told(whole(world, [*world.said, *far])) if line.startswith("session")]
+    assert told_of.startswith(what)
+    assert told_of.endswith("the hub skipped this number" if what.startswith("session ") else "these numbers")
+
+
+@pytest.mark.parametrize(("count", "more"), [(19, ""), (20, ""), (21, " and 1 more gap"), (22, " and 2 more gaps")])
+def test_twenty_gaps_are_told_and_the_rest_is_counted(world: Any, count: int, more: str) -> None:
+    numbers = range(4, 4 + 2 * count, 2)
+    far = [resigned(world, Announcement(world.setup, 2, number, OTHER)) for number in numbers]
+    (line,) = [line for line in told(whole(world, [*world.said, *far])) if line.startswith("sessions ")]
+    shown = ", ".join(str(number - 1) for number in numbers[:20])
+    assert line.startswith(f"sessions {shown}{more} of")
+
+
+def test_gaps_are_told_of_every_set_up(world: Any) -> None:
+    world.set_up()
+    world.accepted_round()
+    earlier, later = sorted({m.setup for m in world.said if isinstance(m, Announcement)})
+    far = [resigned(world, Announcement(setup, 2, 9, OTHER)) for setup in (earlier, later)]
+    lines = [line for line in told(whole(world, [*world.said, *far])) if line.startswith("session")]
+    assert len(lines) == 2
+    for one in far:
+        (line,) = [line for line in told(whole(world, [*world.said, one])) if line.startswith("session")]
+        assert one.setup.hex()[:8] in line
 
 
 def test_gaps_in_labels_are_told() -> None:

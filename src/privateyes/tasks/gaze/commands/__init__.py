@@ -17,13 +17,12 @@ _data.command("prepare")(prepare.command)
 _data.command("merge")(merge.command)
 _data.command("partition")(partition.command)
 
-COMMANDS: Final[Mapping[str, Callable[..., Any] | typer.Typer]] = MappingProxyType(
-    {
-        "calibrate": calibrate.command,
-        "predict": predict.command,
-        "export": export.command,
-        "models": models.command,
-        "data": _data,
-    }
+RUN_COMMANDS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
+    {"calibrate": calibrate.command, "predict": predict.command, "export": export.command}
 )
-"""Name -> a command, or a group of commands."""
+"""Name -> a command about a run's models; help lists it after `evaluate`."""
+
+COMMANDS: Final[Mapping[str, Callable[..., Any] | typer.Typer]] = MappingProxyType(
+    {"models": models.command, "data": _data}
+)
+"""Name -> any other command, or a group of commands; help lists it after `clean`."""

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from privateyes.engines.local.sealed_file import Seal
 from privateyes.errors import RunDirectoryError
 from privateyes.files import force_directory
+from privateyes.storage.sealed_file import Seal
 
 STORE_NAME: Final = "parties.sqlite"
 BODIES_NAME: Final = "parties.bodies"
 
-_VERSION: Final = 3
+_VERSION: Final = 5
 _HEAD: Final = """
 CREATE TABLE mirror (
     only INTEGER PRIMARY KEY CHECK (only = 1), store BLOB NOT NULL, id BLOB NOT NULL, members TEXT NOT NULL,
@@ -36,6 +36,7 @@ _SCHEMA: Final = {
     "task": "only INTEGER PRIMARY KEY CHECK (only = 1), manifest TEXT NOT NULL",
     "identity": "party TEXT PRIMARY KEY, seed BLOB NOT NULL",
     "data_set": "party TEXT PRIMARY KEY, id BLOB NOT NULL",
+    "part": "party TEXT PRIMARY KEY, task BLOB NOT NULL",
     "memory": "party TEXT PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL",
     "stage": "sid BLOB NOT NULL, party TEXT NOT NULL, stage TEXT NOT NULL, body BLOB NOT NULL, "
     "PRIMARY KEY (sid, party, stage)",
@@ -46,13 +47,9 @@ _SCHEMA: Final = {
     "ledger": "key BLOB NOT NULL, data_set BLOB NOT NULL, weights BLOB NOT NULL, manifest BLOB NOT NULL, "
     "setup BLOB NOT NULL, round TEXT NOT NULL, state_id BLOB NOT NULL, sid BLOB NOT NULL, origin BLOB NOT NULL, "
     "header_hash BLOB NOT NULL, outcome INTEGER NOT NULL CHECK (outcome IN (0, 1, 2)), PRIMARY KEY (key, sid)",
-    "kept": "party TEXT NOT NULL, sid BLOB NOT NULL, weights BLOB NOT NULL, body BLOB NOT NULL, "
-    "PRIMARY KEY (party, sid)",
-    "kept_update": "party TEXT NOT NULL, weights BLOB NOT NULL, file TEXT NOT NULL UNIQUE, key BLOB NOT NULL, "
-    "tag BLOB NOT NULL, length INTEGER NOT NULL, PRIMARY KEY (party, weights)",
 }
 """The tables whose rows are the same in every mirror."""
-_WITH_BODIES: Final = ("large", "accepted", "kept_update")
+_WITH_BODIES: Final = ("large", "accepted")
 
 Value: TypeAlias = bytes | str | int
 
@@ -62,7 +59,7 @@ class Position:
     """How new rows are: of two mirrors, the one with the larger position is newer.
 
     Attributes:
-        start: the number of the start under which they were written; 0 in a store of one folder.
+        start: the number of the start under which they were written; 0 before the first one.
         generation: how many transactions are behind them.
     """
 
@@ -242,13 +239,23 @@ class Mirror:
             found += [(str(file), Seal(bytes(key), bytes(tag), length)) for file, key, tag, length in rows]
         return found
 
-    def remove_strays(self) -> None:
-        """Remove what a kill or an ended session left behind: without its key it is noise, but it takes space."""
-        named = {file for file, _ in self.bodies()}
-        for path in self._bodies.iterdir():
-            if path.name not in named:
-                with suppress(OSError):  # the next time, then
-                    path.unlink()
+    def remove_strays(self, start: int) -> None:
+        """Remove what a kill or an ended session left behind: without its key it is noise, but it takes space.
+
+        Args:
+            start: if a later one has the promise, the files may be those that it is writing, and are left.
+        """
+        try:
+            with suppress(RunDirectoryError):  # the next time, then
+                self.begin()
+                if self.head().promised == start:
+                    named = {file for file, _ in self.bodies()}
+                    for path in self._bodies.iterdir():
+                        if path.name not in named:
+                            with suppress(OSError):
+                                path.unlink()
+        finally:
+            self.roll_back()
 
     # The end
 
@@ -269,7 +276,6 @@ class Mirror:
         """
         try:
             self.fold_journal()
-            self.remove_strays()
         finally:
             self.connection.close()
 
@@ -371,6 +377,7 @@ def _fill(connection: sqlite3.Connection, head: Head, rows: Mapping[str, Collect
     for table, columns in _SCHEMA.items():
         connection.execute(f"CREATE TABLE {table} ({columns})")
     connection.execute("CREATE INDEX ledger_weights ON ledger (weights)")
+    connection.execute("CREATE INDEX ledger_unsettled ON ledger (key) WHERE outcome = 0")
     connection.execute(f"PRAGMA user_version = {_VERSION}")
     start, generation = head.position.start, head.position.generation
     own: tuple[Any, ...] = (head.store, head.id, _dump_members(head.members), head.promised, start, generation)

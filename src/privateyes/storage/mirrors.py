@@ -8,7 +8,7 @@ start brings all to the newest (majority.py). Either outcome of such a kill is r
 the transaction nothing was said; with it, a word counts as said that nobody heard, and it comes back byte for byte.
 
 A write that fails in one mirror after another has it stops the store: no later transaction begins until it is opened
-again. A store of one folder is the same with a set of one: it rolls back and goes on, and forces nothing twice.
+again. A store of one folder is the same with a set of one: it rolls back and goes on.
 
 A mirror lies on a disk of this machine, or on one that looks so: SQLite's journal is not for network file systems.
 """
@@ -22,7 +22,8 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from privateyes.engines.local.majority import (
+from privateyes.errors import RunDirectoryError
+from privateyes.storage.majority import (
     FEWEST_MIRRORS,
     MIRROR_ID_BYTES,
     open_set,
@@ -30,7 +31,7 @@ from privateyes.engines.local.majority import (
     settle,
     transaction_in,
 )
-from privateyes.engines.local.mirror import (
+from privateyes.storage.mirror import (
     Head,
     Member,
     Mirror,
@@ -42,8 +43,7 @@ from privateyes.engines.local.mirror import (
     open_mirror,
     remove_unfinished,
 )
-from privateyes.engines.local.sealed_file import Seal, read_sealed
-from privateyes.errors import RunDirectoryError
+from privateyes.storage.sealed_file import Seal, read_sealed
 
 
 class Mirrors:
@@ -52,12 +52,15 @@ class Mirrors:
     Args:
         folders: of the store, or of its mirrors.
 
+    Attributes:
+        start: the number of this start. The names of large bodies hold it: who was shut out writes over none of them.
+
     Raises:
         RunDirectoryError: as ``open_set``.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self._mirrors, unreached, self._start = open_set(folders)
+        self._mirrors, unreached, self.start = open_set(folders)
         self._problems = {label_of(one.folder): one.problem for one in unreached if not one.empty}
         self._writing = self._torn = False
 
@@ -141,7 +144,7 @@ class Mirrors:
             RunDirectoryError: they differ, or another start has their promise.
         """
         heads = [mirror.head() for mirror in self._mirrors]
-        if any(head.promised != self._start for head in heads):
+        if any(head.promised != self.start for head in heads):
             raise RunDirectoryError(
                 f"another process has opened the store in {self._mirrors[0].folder}", "let one of them use it"
             )
@@ -150,9 +153,8 @@ class Mirrors:
                 f"a write reached some mirrors of the store in {self._mirrors[0].folder} and not all; nothing was sent",
                 "open the store again: the newest mirror brings the others up",
             )
-        if len(self._mirrors) > 1:
-            for mirror in self._mirrors:
-                mirror.require_in_place()
+        for mirror in self._mirrors:
+            mirror.require_in_place()
         return heads[0].position
 
     def write(self, statement: str, values: Sequence[Value] = ()) -> int:
@@ -221,10 +223,10 @@ class Mirrors:
                 f"the store in {self._mirrors[0].folder} was made in one folder", "a mirrored store is made so"
             )
         member = Member(secrets.token_bytes(MIRROR_ID_BYTES), label_of(folder))
-        fresh = make_mirror(folder, Head(head.store, member.id, (), self._start, Position(0, 0)), {})
+        fresh = make_mirror(folder, Head(head.store, member.id, (), self.start, Position(0, 0)), {})
         try:
             # The fresh one first: where it is written down, it is complete.
-            settle([fresh, *self._mirrors], [*head.members, member], self._start)
+            settle([fresh, *self._mirrors], [*head.members, member], self.start)
         except BaseException:
             fresh.connection.close()
             raise
@@ -279,7 +281,7 @@ class Mirrors:
         gone = [mirror for mirror in self._mirrors if mirror.head().id == dropped.id]
         left = [mirror for mirror in self._mirrors if mirror not in gone]
         require_majority(left, members, [])
-        settle(left, members, self._start)
+        settle(left, members, self.start)
         self._mirrors = left
         for mirror in gone:
             _destroy(mirror)
@@ -304,6 +306,7 @@ class Mirrors:
         with ExitStack() as stack:
             for mirror in self._mirrors:
                 stack.callback(mirror.close)
+                stack.callback(mirror.remove_strays, self.start)
 
 
 def erase_mirror(folder: Path) -> None:
@@ -322,5 +325,6 @@ def erase_mirror(folder: Path) -> None:
 def _destroy(mirror: Mirror) -> None:
     with transaction_in([mirror]), mirror.guarded():
         mirror.clear()
+    mirror.remove_strays(mirror.head().promised)
     mirror.close()
     mirror.unlink()
