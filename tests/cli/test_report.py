@@ -16,9 +16,9 @@ def test_the_page_is_written_again_with_or_without_eyes(
     page = copy / "report.html"
     page.unlink()
     assert call("report", copy).stdout.strip() == str(page)
-    with_eyes = page.stat().st_size
+    with_pictures = page.stat().st_size
     assert call("report", copy, "--no-eyes").exit_code == 0
-    assert page.stat().st_size < with_eyes
+    assert page.stat().st_size < with_pictures
 
 
 def test_a_directory_without_a_run_is_one_line(call: Call, tmp_path: Path) -> None:

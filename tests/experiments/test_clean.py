@@ -281,7 +281,7 @@ def test_a_page_of_a_damaged_run_goes(stopped: Path) -> None:
 
 
 def test_a_page_without_pictures_is_left_as_it_is(stopped: Path) -> None:
-    write_report(stopped, with_eyes=False)
+    write_report(stopped, with_pictures=False)
     assert Kind.PAGE not in {remnant.kind for remnant in clean(stopped)}
 
 

@@ -59,6 +59,6 @@ def test_a_whole_run_on_real_crops_ends_with_results_within_the_bound_and_a_page
     assert all(verdict["refused"] for verdict in results["replay"]["verdicts"])
     assert len(results["replay"]["verdicts"]) == 9
     assert json.loads((directory / "results.json").read_text()) == results
-    assert "p00" in write_report(directory, with_eyes=False).read_text(encoding="utf-8")
+    assert "p00" in write_report(directory, with_pictures=False).read_text(encoding="utf-8")
     assert list((directory / "aggregation" / "p00" / "private" / "transcripts").glob("round-*.jsonl"))
     assert not list(directory.rglob("*.sqlite")), "the parties' keys outlived the run"

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privateyes.errors import DataError
-from privateyes.training.calibration import GAZE_PRIOR, Prior, correct_by_features, fit_offset, fit_ridge
+from privateyes.tasks.gaze.priors import GAZE_PRIOR
+from privateyes.training.calibration import Prior, correct_by_features, fit_offset, fit_ridge
 
 DEGREE = np.pi / 180
 PRIOR = Prior(noise=3 * DEGREE, bias=3 * DEGREE, gain=0.2)

@@ -26,4 +26,4 @@ def command(
     """
     from privateyes.experiments.report import write_report
 
-    typer.echo(write_report(run, with_eyes=eyes))
+    typer.echo(write_report(run, with_pictures=eyes))

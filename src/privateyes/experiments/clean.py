@@ -26,7 +26,7 @@ from privateyes.storage.places import left_folders, store_folders, unreached_fol
 
 SAMPLES: Final = "samples.npz"
 PAGE: Final = "report.html"
-_PICTURE: Final = b"data:image/png"  # a page has none but the eyes
+_PICTURE: Final = b"data:image/png"  # a page has none but its sample pictures
 
 
 class Kind(Enum):
@@ -35,7 +35,7 @@ class Kind(Enum):
     KEYS = "keys of all parties, their shares and states"
     LOCAL = "models of single clients"
     SAMPLES = "pictures of test persons, with labels and predictions"
-    PAGE = "the page's pictures of eyes: it is written again without them"
+    PAGE = "the page's sample pictures: it is written again without them"
     PART = "a half-written file"
     MODEL = "models that all clients share, and the pooled one"
     RECORD = "the signed record of every round"
@@ -152,6 +152,6 @@ def _forget(folder: Path) -> None:
 
 def _without_pictures(directory: Path) -> None:
     try:
-        write_report(directory, with_eyes=False)
+        write_report(directory, with_pictures=False)
     except PrivateyesError:  # of a run whose other files are damaged
         (directory / PAGE).unlink()

@@ -95,9 +95,7 @@ def evaluate_run(
     if data is not None:  # the limit is of what the run trains on and tests; other data are tested whole
         task = task.unlimited()
     names = list(persons or (chosen.test if data is None else task_of(spec).persons_of(data)))
-    if not names:
-        problem = f"fold {chosen.name} of {directory} has nobody to test (split.test_persons = [])"
-        raise ConfigError(problem, "name persons of its data with --persons, or other data with --data")
+    _require_anybody(names, f"fold {chosen.name} of {directory}")
     images, found = {}, {metric: dict[str, float]() for metric in task.metrics}
     settings = preparation.local_settings()
     if settings.device == "cuda":  # a model that was trained there can be tested elsewhere
@@ -114,6 +112,12 @@ def evaluate_run(
     first, *others = found
     further = {metric: found[metric] for metric in others}
     return Evaluation(way, chosen.name, checkpoint.round, images, found[first], trained_on, first, further)
+
+
+def _require_anybody(names: Sequence[str], where: str) -> None:
+    if not names:
+        problem = f"{where} has nobody to test (split.test_persons = [])"
+        raise ConfigError(problem, "name persons of its data with --persons, or other data with --data")
 
 
 def _predictions(

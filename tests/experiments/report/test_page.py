@@ -195,7 +195,7 @@ def test_a_half_written_line_is_noted_on_the_page(run_maker: Maker) -> None:
 
 
 def test_without_eyes_there_are_no_pictures_and_a_reason(run_maker: Maker) -> None:
-    shown = page(run_maker(rounds=2), with_eyes=False)
+    shown = page(run_maker(rounds=2), with_pictures=False)
     assert not shown.all("image")
     assert "was written without pictures" in shown.text
 

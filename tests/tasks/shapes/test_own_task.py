@@ -122,7 +122,7 @@ def test_terminal_and_page_speak_of_scores_and_of_nothing_else(trained: tuple[Pa
 
 def test_the_page_can_go_without_the_tasks_pictures(trained: tuple[Path, Result], tmp_path: Path) -> None:
     run = shutil.copytree(trained[0], tmp_path / "run")
-    page = write_report(run, with_eyes=False).read_text(encoding="utf-8")
+    page = write_report(run, with_pictures=False).read_text(encoding="utf-8")
     assert "Sample shapes" not in page
     assert "Sample shapes" in write_report(run).read_text(encoding="utf-8")
 

@@ -30,12 +30,12 @@ class _TwoWidths:
     narrow: Markup
 
 
-def write_report(run_directory: Path, with_eyes: bool = True) -> Path:
+def write_report(run_directory: Path, with_pictures: bool = True) -> Path:
     """Writes ``report.html`` into a run's directory; an older one is replaced at once, never left half-written.
 
     Args:
         run_directory: as ``privateyes train`` wrote it; the run may be unfinished, which the page then says.
-        with_eyes: whether pictures of people go into the page. Leave them out where real ones must not travel.
+        with_pictures: whether pictures of people go into the page. Leave them out where real ones must not travel.
 
     Returns:
         The path of the page.
@@ -44,8 +44,8 @@ def write_report(run_directory: Path, with_eyes: bool = True) -> Path:
         RunDirectoryError: the directory is no run, lacks a file, or cannot be written to.
         DataError: a file in it is damaged.
     """
-    files = read_run(run_directory, with_samples=with_eyes)
-    page = render(files, with_eyes)
+    files = read_run(run_directory, with_samples=with_pictures)
+    page = render(files, with_pictures)
     path = run_directory / "report.html"
     try:
         write_atomically(path, page.encode())
@@ -55,12 +55,12 @@ def write_report(run_directory: Path, with_eyes: bool = True) -> Path:
     return path
 
 
-def render(files: RunFiles, with_eyes: bool) -> str:
+def render(files: RunFiles, with_pictures: bool) -> str:
     """The page as text, from files that were read with or without their sample pictures."""
     environment = page_environment(_PACKAGE, files.metric)
     shown = summary.summaries(files)
     context = _results(files, shown) | _charts(files, shown) | _clients(files) | _privacy(files)
-    context["pictures"] = find_task(files.task).picture_section(files, with_eyes)
+    context["pictures"] = find_task(files.task).picture_section(files, with_pictures)
     sections = [section for section in (context["pictures"], context["clients"]) if section is not None]
     style = "".join([style_sheet(_PACKAGE, "page.css"), *(section.style for section in sections)])
     return environment.get_template("page.html.j2").render(style=Markup(style), **context)  # noqa: S704 (our own files)

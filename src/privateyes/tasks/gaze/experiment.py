@@ -173,7 +173,7 @@ class GazeEstimation(Task[GazeExperiment, "GazeTask"]):
 
     def prior(self, learning: GazeTask) -> Prior:
         """Of angles, or of points."""
-        from privateyes.training.calibration import GAZE_PRIOR, POINT_PRIOR
+        from privateyes.tasks.gaze.priors import GAZE_PRIOR, POINT_PRIOR
 
         return GAZE_PRIOR if learning.label == "gaze" else POINT_PRIOR
 

@@ -17,7 +17,7 @@ from privateyes.tasks.gaze.page.clients import GazeClients
 _PACKAGE: Final = "privateyes.tasks.gaze.page"
 
 
-def eye_section(files: RunFiles, with_eyes: bool) -> Section:
+def eye_section(files: RunFiles, with_pictures: bool) -> Section:
     """Sample eyes with arrows; a sentence in their place where there are none."""
     samples = files.samples if files.samples is not None and len(files.samples.person) else None
     data = files.table("data")
@@ -25,7 +25,7 @@ def eye_section(files: RunFiles, with_eyes: bool) -> Section:
         _PACKAGE,
         "eyes.html.j2",
         files.metric,
-        with_eyes=with_eyes,
+        with_pictures=with_pictures,
         finished=files.results is not None,
         eyes=eyes.sample_eyes(samples, files.metric) if samples is not None else [],
         eye_legend=eyes.legend(samples, files.metric) if samples is not None else [],
