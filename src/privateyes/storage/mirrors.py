@@ -82,10 +82,13 @@ class Mirrors:
         Raises:
             RunDirectoryError: as said.
         """
-        if self._stopped:
-            raise self._half_written()
+        self._require_whole()
         if not self._writing and self._mirrors[0].head().promised != self.start:
             raise self._shut_out()
+
+    def _require_whole(self) -> None:
+        if self._stopped:
+            raise self._half_written()
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -200,8 +203,7 @@ class Mirrors:
         Raises:
             RunDirectoryError: they differ, or another start has their promise.
         """
-        if self._stopped:
-            raise self._half_written()
+        self._require_whole()
         heads = [mirror.head() for mirror in self._mirrors]
         if any(head.promised != self.start for head in heads):
             raise self._shut_out()
@@ -245,12 +247,12 @@ class Mirrors:
     # Large bodies
 
     def body_files(self, name: str) -> list[Path]:
-        """The files of one large body, one in each mirror; to write one.
+        """The files of one large body, one in each mirror; to write one. From any thread.
 
         Raises:
-            RunDirectoryError: as ``connection``: a file that looks free here may be named by the others' rows.
+            RunDirectoryError: a write may have reached some mirrors only; what looks free here may be named in others.
         """
-        self.require_usable()
+        self._require_whole()
         return [mirror.body(name) for mirror in self._mirrors]
 
     def read_body(self, name: str, seal: Seal) -> bytearray:
@@ -318,8 +320,7 @@ class Mirrors:
         self._drop(old)
 
     def _settle(self, mirrors: Sequence[Mirror], members: Sequence[Member]) -> None:
-        if self._stopped:
-            raise self._half_written()
+        self._require_whole()
         self._stopped = True
         try:
             settle(mirrors, members, self.start)
