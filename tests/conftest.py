@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +14,7 @@ import coverage_table
 from doubles import LaxClient
 from privateyes.aggregation.client import Client
 from privateyes.crypto.field import COMPACT, WIDE, Field
+from privateyes.storage import majority
 from small_eyes import write_small_eyes
 from small_faces import write_small_faces
 from world import World
@@ -88,6 +89,14 @@ workers = 1
 """
 
     return text
+
+
+@pytest.fixture(scope="module")
+def copied_stores() -> Iterator[None]:
+    """Stores that were copied beside the first one open: a test begins from a copy of what took long to make."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(majority, "_require_no_copy", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="session")

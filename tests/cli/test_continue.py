@@ -31,6 +31,8 @@ from privateyes.parties.packets import HUB
 from privateyes.storage.store import PartyStore
 
 Call = Callable[..., Result]
+pytestmark = pytest.mark.usefixtures("copied_stores")
+
 NAMES = ("ada", "bob", "cyd", "[red]dan")
 TASK, OTHER = Path("aggregation/all/private"), Path("aggregation/all/private-fedadam")
 UPDATES = [ClientUpdate(name, 2, np.full(20, 0.1, np.float32), 0.0) for name in NAMES]

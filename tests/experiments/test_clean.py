@@ -28,6 +28,8 @@ from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
 from privateyes.storage.store import PartyStore
 
+pytestmark = pytest.mark.usefixtures("copied_stores")
+
 WAYS = '["local", "federated", "private"]'
 TASK = Path("aggregation/all/private")
 KEPT = ("experiment.toml", "begun.json", "environment.json", "metrics.jsonl", "model.json")

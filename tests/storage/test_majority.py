@@ -424,6 +424,8 @@ def written_beside_one_that_is_shut_out(made: list[Path]) -> bytes:
     second = PartyStore(*made)
     own = second.party("client 1", b"task")
     prepared = own.prepare(own.read(), Write({("kept", b"sid"): np.full(9, 7, dtype=np.uint64)}))
+    with pytest.raises(RunDirectoryError, match="another process has opened the store"):
+        late.read()
     with view.sink("kept", 2, np.dtype(np.uint64)) as sink:
         sink.write(np.ones(2, dtype=np.uint64))
         unsaid = sink.finish()
@@ -450,6 +452,26 @@ def test_under_names_without_the_start_both_write_to_one_file(either, monkeypatc
     monkeypatch.setattr(PartyStore, "start", 0)
     with pytest.raises(RunDirectoryError, match="torn or altered"):
         written_beside_one_that_is_shut_out(either)
+
+
+def test_a_copy_of_a_store_of_one_folder_is_refused_as_long_as_the_store_is_there(tmp_path) -> None:
+    own, link = tmp_path / "own", tmp_path / "link"
+    PartyStore.create(own, parties=["client a"]).close()
+    copied = copy(own, tmp_path / "copied")
+    with pytest.raises(RunDirectoryError, match=f"{copied} is a copy of the one in {own}; of two with the same keys"):
+        PartyStore(copied)
+    link.symlink_to(own)
+    PartyStore(link).close()  # the same one by another name
+    PartyStore(own).close()
+    own.rename(tmp_path / "moved")
+    PartyStore(tmp_path / "moved").close()
+
+
+def test_a_mirror_whose_disk_is_gone_hinders_no_close(made) -> None:
+    store = PartyStore(*made)
+    lose(made[1])
+    with closing(store):
+        assert store.identities()
 
 
 def test_of_two_that_start_at_once_one_goes_on(made, monkeypatch) -> None:

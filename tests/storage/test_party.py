@@ -246,21 +246,36 @@ def test_two_tasks_have_parts_of_their_own_and_one_ledger(folders: list[Path]) -
     store.close()
 
 
-@pytest.mark.parametrize("reopened", [False, True])
 @pytest.mark.parametrize("name", ["client a", "hub"])
-def test_a_part_of_one_task_is_not_taken_for_one_of_another(folders: list[Path], reopened: bool, name: str) -> None:
-    store, other = PartyStore.create(*folders), b"O" * 32
-    unread = store.party(name, other, OWNER)
-    view = unread.read()
-    put(store.party(name, TASK, OWNER), Write({("opening", b"1"): b"words"}))
-    if reopened:
+@pytest.mark.parametrize("when", ["before a word", "after a word", "after reopening"])
+def test_a_part_of_one_task_is_not_taken_for_one_of_another(folders: list[Path], name: str, when: str) -> None:
+    store = PartyStore.create(*folders)
+    part = store.party(name, TASK, OWNER)
+    if when != "before a word":
+        put(part, Write({("opening", b"1"): b"words"}))
+    if when == "after reopening":
         store.close()
         store = PartyStore(*folders)
-        unread = store.party(name, other, OWNER)
-    for use in (unread.read, lambda: unread.memory, lambda: unread.write(view, Write({("opening", b"2"): b"words"}))):
-        with pytest.raises(RefusedError, match=f"the part '{name}' of this store is of another task"):
-            use()
-    assert sorted(store.party(name, TASK, OWNER).read().bodies) == [("opening", b"1")]
+    with pytest.raises(RefusedError, match=f"the part '{name}' of this store is of another task"):
+        store.party(name, b"O" * 32, OWNER)
+    store.close()
+
+
+@pytest.mark.parametrize("name", ["task 7: aggregator 1", "../../escaped 1", "a/b 1", "..", "client-1 2", "x" * 5000])
+def test_a_part_may_have_any_name_and_its_files_stay_in_the_store(folders: list[Path], name: str) -> None:
+    store = PartyStore.create(*folders)
+    part, client = store.party(name, TASK), store.party(f"{name}, client", TASK, OWNER)
+    put(part, remembering(AGGREGATOR, {("share", b"1"): SHARE}))
+    put(client, remembering(CLIENT, {("update", b"1"): SHARE + 1}))
+    store.close()
+    found = {
+        file for file in folders[0].parent.rglob("*") if file.is_file() and not file.name.startswith("parties.sqlite")
+    }
+    assert {file.parent for file in found} == {folder / BODIES_NAME for folder in folders}
+    store = PartyStore(*folders)
+    assert store.party(name, TASK).memory == AGGREGATOR
+    assert store.party(f"{name}, client", TASK, OWNER).memory == CLIENT
+    assert shown(store.party(name, TASK).read())["share", b"1"] == SHARE.tobytes()
     store.close()
 
 

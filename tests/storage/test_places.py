@@ -60,6 +60,9 @@ def test_a_copy_of_a_task_has_no_store_of_its_own_and_a_moved_one_keeps_it(tmp_p
     for use in (store_folders, forget_secrets, lambda folder: open_store(folder, disks.mirrors)):
         with pytest.raises(RunDirectoryError, match=f"{copy} is a copy of {disks.task}, whose store is in mirrors"):
             use(copy)
+    link = tmp_path / "link"
+    link.symlink_to(disks.task)
+    assert store_folders(link) == disks.mirrors, "the same folder by another name"
     assert disks.resume()
     disks.task.rename(tmp_path / "moved")
     assert store_folders(tmp_path / "moved") == disks.mirrors

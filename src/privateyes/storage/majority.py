@@ -114,6 +114,8 @@ def _start(reached: Sequence[Mirror], unreached: Sequence[Unreached]) -> int:
         raise RunDirectoryError(
             f"the store in {reached[0].folder} was made in one folder", "a mirrored store is made so"
         )
+    if len(newest.members) == 1:
+        _require_no_copy(reached[0], newest.members[0])
     start = 1 + max(mirror.head().promised for mirror in reached)
     for mirror in reached:
         mirror.promise(start)
@@ -125,6 +127,27 @@ def _start(reached: Sequence[Mirror], unreached: Sequence[Unreached]) -> int:
         mirror.fold_journal()
         mirror.remove_strays(start)
     return start
+
+
+def _require_no_copy(mirror: Mirror, recorded: Member) -> None:
+    """Refuse a store that was copied: both would go on with the same keys. One that was moved is not elsewhere too.
+
+    Raises:
+        RunDirectoryError: the store is still in the folder that it was last in.
+    """
+    before = Path(recorded.folder)
+    if not before.is_dir() or before.samefile(mirror.folder):
+        return
+    found = open_mirror(before)
+    if isinstance(found, Unreached):
+        return
+    head = found.head()
+    found.connection.close()
+    if (head.store, head.id) == (mirror.head().store, recorded.id):
+        raise RunDirectoryError(
+            f"the store in {mirror.folder} is a copy of the one in {before}; of two with the same keys one must stop",
+            "work in that one, and delete the copy; a store is mirrored (store.mirrors), never copied",
+        )
 
 
 def _require_one_set(reached: Sequence[Mirror], unreached: Sequence[Unreached]) -> Head:

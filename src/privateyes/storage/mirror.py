@@ -246,14 +246,12 @@ class Mirror:
             start: if a later one has the promise, the files may be those that it is writing, and are left.
         """
         try:
-            with suppress(RunDirectoryError):  # the next time, then
+            with suppress(RunDirectoryError, sqlite3.Error, OSError):  # the next time, then
                 self.begin()
-                if self.head().promised == start:
-                    named = {file for file, _ in self.bodies()}
-                    for path in self._bodies.iterdir():
-                        if path.name not in named:
-                            with suppress(OSError):
-                                path.unlink()
+                named = {file for file, _ in self.bodies()}
+                for path in self._bodies.iterdir() if self.head().promised == start else ():
+                    if path.name not in named:
+                        path.unlink(missing_ok=True)
         finally:
             self.roll_back()
 

@@ -10,6 +10,7 @@ stored.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -136,11 +137,11 @@ class StoredParty:
         store: holds it.
         name: the party's, in the store; another one for each task.
         task: H(manifest) of the task that its memory is of.
-        owner: a client's public key and the name of its data set: whose ledger it is shown.
+        owner: of a client's part, its public key and the name of its data set: whose ledger it is shown.
     """
 
     def __init__(self, store: PartyStore, name: str, task: bytes, owner: tuple[bytes, bytes] | None) -> None:
-        self.name, self._store, self._task, self._owner = name, store, task, owner
+        self.name, self.task, self._store, self._owner = name, task, store, owner
         self._memory: Any = None
         self._has_task = False  # in the store
         self._finding = Lock()
@@ -157,9 +158,9 @@ class StoredParty:
             RefusedError: it is of another task.
             MalformedError: the store is damaged.
         """
-        self._has_task = self._has_task or self._store.require_task(self.name, self._task)
+        self._has_task = self._has_task or self._store.require_task(self.name, self.task)
         if self._memory is None and self._store.memory_version(self.name):
-            kind = AggregatorMemory if self.name.startswith("aggregator ") else ClientMemory
+            kind = AggregatorMemory if self._owner is None else ClientMemory
             self._memory = kind.from_bytes(self._store.memory(self.name))
         return self._memory
 
@@ -174,14 +175,16 @@ class StoredParty:
         Raises:
             RefusedError: the part is of another task.
             MalformedError: the store is damaged.
+            RunDirectoryError: a write may have reached some mirrors only, or another process has opened the store.
         """
-        small: dict[Name, Any] = dict(self._store.small_bodies(self.name))
-        if self.memory is not None:
-            small["memory", self._task] = self.memory
-        bodies = _Bodies(small, self._store.large_bodies(self.name), self._opened)
-        with self._finding:
-            self._named = bodies.files
-        return View(bodies, self._rows(bodies), partial(self._sink, bodies))
+        with self._store.snapshot():
+            small: dict[Name, Any] = dict(self._store.small_bodies(self.name))
+            if self.memory is not None:
+                small["memory", self.task] = self.memory
+            bodies = _Bodies(small, self._store.large_bodies(self.name), self._opened)
+            with self._finding:
+                self._named = bodies.files
+            return View(bodies, self._rows(bodies), partial(self._sink, bodies))
 
     @contextmanager
     def _sink(self, bodies: _Bodies, kind: str, _count: int, _dtype: np.dtype[Any]) -> Iterator[_SealedSink]:
@@ -202,9 +205,8 @@ class StoredParty:
 
     def _places(self, kind: str) -> Iterator[str]:
         """File names for bodies of a kind."""
-        role, _, number = self.name.partition(" ")
-        own = f"{role}-{number}"
-        if not (number.isascii() and number.isdigit()):  # a name may hold what a file's may not
+        own = self.name.replace(" ", "-")
+        if not re.fullmatch("[a-z]{1,20}(-[0-9]{1,9})?", own):  # a name may hold what a file's may not
             own = hashlib.sha256(self.name.encode()).hexdigest()[:_NAME_DIGITS]
         return (f"{own}.{self._store.start}.{place}.{kind}" for place in count())
 
@@ -260,8 +262,8 @@ class StoredParty:
         """
         store, seen = self._store, prepared.seen
         if not self._has_task:
-            store.put_task(self.name, self._task)
-            store.require_task(self.name, self._task)
+            store.put_task(self.name, self.task)
+            store.require_task(self.name, self.task)
         for (kind, key), body in prepared.what.bodies.items():
             if kind == "memory":
                 store.put_memory(self.name, body.to_bytes(), body.version)

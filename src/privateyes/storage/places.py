@@ -36,9 +36,9 @@ def store_folders(folder: Path) -> list[Path]:
     if not named.is_file():
         return [folder]
     owner, mirrors = _owner_and_mirrors(named)
-    if owner != Path(label_of(folder)) and (owner / FOLDERS_NAME).is_file():  # else it was moved here
-        original = _owner_and_mirrors(owner / FOLDERS_NAME)
-        if original[0] == owner and set(original[1]) & set(mirrors):
+    if (owner / FOLDERS_NAME).is_file() and not owner.samefile(folder):  # else it was moved here, or is named otherwise
+        original, shared = _owner_and_mirrors(owner / FOLDERS_NAME)
+        if original.is_dir() and original.samefile(owner) and set(shared) & set(mirrors):
             raise RunDirectoryError(
                 f"{folder} is a copy of {owner}, whose store is in mirrors: {', '.join(str(one) for one in mirrors)}",
                 "work in that one; the copy has no store of its own, and can be deleted",

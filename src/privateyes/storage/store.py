@@ -64,7 +64,7 @@ class PartyStore:
     def __init__(self, *folders: Path) -> None:
         self._mirrors = Mirrors(folders)
         self.ledger = LedgerRows(self._mirrors)
-        self._parts: dict[tuple[str, bytes], StoredParty] = {}
+        self._parts: dict[str, StoredParty] = {}
 
     @classmethod
     def create(cls, *folders: Path, parties: Collection[str] = (), data_sets: Collection[str] = ()) -> Self:
@@ -107,6 +107,14 @@ class PartyStore:
     def start(self) -> int:
         """Which opening of the store this is. Only the last one writes."""
         return self._mirrors.start
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """All that is read inside is of one moment.
+
+        Raises:
+            RunDirectoryError: a write may have reached some mirrors only, or another process has opened the store.
+        """
+        return self._mirrors.snapshot()
 
     def transaction(self) -> AbstractContextManager[None]:
         """All writes inside are on disk when this returns, in every mirror, or nothing may be sent.
@@ -151,10 +159,7 @@ class PartyStore:
         """
         row = self._connection.execute("SELECT task FROM part WHERE party = ?", (party,)).fetchone()
         if row is not None and bytes(row[0]) != task:
-            raise RefusedError(
-                f"the part {party!r} of this store is of another task",
-                "give each task's part a name of its own; one store and its ledger are for all of them",
-            )
+            raise _another_task(party)
         return row is not None
 
     def put_memory(self, party: str, body: bytes, version: int) -> None:
@@ -198,10 +203,16 @@ class PartyStore:
     # One party
 
     def party(self, name: str, task: bytes, owner: tuple[bytes, bytes] | None = None) -> StoredParty:
-        """One party's part of one task, for its host; the same one each time. For the arguments see there."""
-        if (name, task) not in self._parts:
-            self._parts[name, task] = StoredParty(self, name, task, owner)
-        return self._parts[name, task]
+        """One party's part of one task, for its host; the same one each time. For the arguments see there.
+
+        Raises:
+            RefusedError: the part of that name is of another task.
+        """
+        self.require_task(name, task)
+        part = self._parts.setdefault(name, StoredParty(self, name, task, owner))
+        if part.task != task:
+            raise _another_task(name)
+        return part
 
     def small_bodies(self, party: str) -> dict[tuple[str, bytes], bytes]:
         """A party's small bodies, by stage and session."""
@@ -282,7 +293,7 @@ class PartyStore:
         return self._mirrors.read_body(body.file, body.seal)
 
     def clear_stages(self, but: Collection[bytes] = ()) -> bool:
-        """Overwrite and delete what sessions left behind: shares, sums, rosters.
+        """Overwrite and delete what sessions left behind: shares, sums, rosters; of all parties and tasks.
 
         Args:
             but: sessions that may still need them.
@@ -428,3 +439,10 @@ class PartyStore:
 
 def _said_already(party: str, stage: str) -> RunDirectoryError:
     return RunDirectoryError(f"{party} is past {stage} in this session already", "announce a new round")
+
+
+def _another_task(party: str) -> RefusedError:
+    return RefusedError(
+        f"the part {party!r} of this store is of another task",
+        "give each task's part a name of its own; one store and its ledger are for all of them",
+    )

@@ -283,6 +283,26 @@ def test_clients_that_a_hub_splits_over_a_session_and_its_repeat_make_nobody_sus
     assert against(whole(world, world.said)) == []
 
 
+def test_a_request_that_is_lost_and_a_late_result_of_another_set_up_make_nobody_suspected() -> None:
+    """The hub asked for a session from one state, was not heard, and all clients moved on meanwhile."""
+    world = RecordedWorld(roster_min=4)
+    world.run()
+    world.keep()
+    world.finish_session()
+    late = world.delivery
+    world.set_up()
+    lost = world.request(ANNOUNCE, 0, world.client_memories[1].state_id)
+    for client in world.clients:
+        memory = world.client_memories[client]
+        average, after = world.check(client, late), state_after(memory.state, late.sid)
+        world.take_change(client, world.clients[client].accept(memory, world.ledgers[client], average, after))
+    world.next_round = 1
+    world.accepted_round()
+    found = whole(world, [*world.said, lost])
+    assert (against(found), found.is_complete) == ([], True)
+    assert any("or a result of another set-up came late" in what for what in told(found))
+
+
 def announce_from(world: Any, client: int) -> None:
     """As the world announces, from another client's state than client 1's."""
     memories = world.client_memories

@@ -50,6 +50,8 @@ from privateyes.storage import sealed_file
 from privateyes.storage.party import StoredParty
 from privateyes.storage.store import PartyStore
 
+pytestmark = pytest.mark.usefixtures("copied_stores")
+
 NAMES, D = ("a", "b", "c"), 7
 
 

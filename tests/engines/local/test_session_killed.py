@@ -42,6 +42,8 @@ from privateyes.federation.server_step import FedAvg
 from privateyes.parties.packets import Packet
 from privateyes.storage.store import PartyStore
 
+pytestmark = pytest.mark.usefixtures("copied_stores")
+
 NAMES, D = ("a", "b", "c"), 7
 TWO = SecurePlan(NAMES, D, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), 2, privacy=Privacy(1.0))
 THREE = SecurePlan(NAMES, D, 3, FixedPoint(WIDE, 1.0, 12, 20, 3), 2, privacy=Privacy(1.0))

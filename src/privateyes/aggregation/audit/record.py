@@ -149,8 +149,8 @@ def _of_session(case: Case, whole: bool) -> SessionAudit:
         text = "parties said more than one word of a kind, in more combinations than are tried: not searched further"
         found.append(Finding(Level.NOTED, "record", text))
     outcome, step = _outcome(manifest, session)
-    steps = list(_progress(case, outcome))
-    found += steps
+    found += (steps := list(_progress(case, outcome)))
+    gaps = [finding for finding in steps if finding.level is Level.MISSING and finding.step != "step 5"]
     if outcome.is_certified and not manifest.sealed and average is None and not checked.findings:
         text = "the delivery with its vector, the roster's headers or a disclosed key: so the sum was not checked here"
         found.append(Finding(Level.MISSING, "step 5", text))
@@ -169,7 +169,7 @@ def _of_session(case: Case, whole: bool) -> SessionAudit:
         total_weight=None if average is None else average.total_weight,
         findings=strongest_first(found),
         refusals=tuple((word.client, word.check) for word in session.signed.all_of(Complaint)),
-        is_complete=not (outcome.is_certified and any(finding.level is Level.MISSING for finding in steps)),
+        is_complete=not (outcome.is_certified and gaps),
     )
 
 
