@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from privateyes.training.parent import leave_with_parent
-from privateyes.training.task import Examples, LearningTask
+from privateyes.training.task import Dataset, Examples, LearningTask
 
 
 class Blueprint(LearningTask):
@@ -42,7 +42,7 @@ class Blueprint(LearningTask):
         """As the task's."""
         return self._task.unit
 
-    def examples(self, owner: str) -> Examples:
+    def examples(self, owner: str) -> Dataset:
         """As the task's."""
         return self._task.examples(owner)
 
