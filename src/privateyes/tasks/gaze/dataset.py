@@ -139,7 +139,7 @@ def load_persons(path: Path, names: Sequence[str] | None = None, columns: Sequen
     with open_file(path) as file:
         present = person_names(path, file)
         wanted = present if names is None else list(names)
-        _refuse_unknown(path, wanted, present)
+        refuse_unknown(path, wanted, present)
         persons = [_read_person(path, file, name, columns) for name in wanted]
     for person in persons:
         _refuse_mixture(path, persons[0], person)
@@ -153,7 +153,7 @@ def load_labels(path: Path, name: str) -> dict[str, NDArray[Any]]:
         DataError: as `load_persons`.
     """
     with open_file(path) as file:
-        _refuse_unknown(path, [name], person_names(path, file))
+        refuse_unknown(path, [name], person_names(path, file))
         where = f"{path}, person {name}"
         parts = {
             part: stored if part in PICTURES else read_part(where, part, stored)
@@ -164,6 +164,33 @@ def load_labels(path: Path, name: str) -> dict[str, NDArray[Any]]:
         return {part: _typed(part, array) for part, array in parts.items() if part not in PICTURES}
 
 
+def read_labels(path: Path, file: Any, name: str, columns: Sequence[str], check: bool = True) -> dict[str, Any]:
+    """A person's image, pose, gaze and `columns`, of an open file; pictures as open data sets, which are not read.
+
+    Args:
+        columns: as for `load_persons`.
+        check: whether to check the rules of the layout; otherwise they are known to be kept.
+
+    Raises:
+        DataError: the person breaks a rule of the layout, or bytes are damaged.
+    """
+    where = f"{path}, person {name}"
+    stored = stored_parts(path, file, name)
+    wanted = [*MAIN_PARTS, *columns] if "gaze" in stored else [*MAIN_PARTS, "point", *columns]
+    parts = {
+        part: stored[part] if part in PICTURES else read_part(where, part, stored[part])
+        for part in dict.fromkeys(wanted)
+        if part in stored
+    }
+    if check:
+        devices = device_names(path, file, name) if "device" in parts else ()
+        # Who asks for one eye's crops alone is not told that the other's are missing.
+        halves: dict[str, Any] = {part: stored[part] for part in ("left", "right") if part in stored}
+        for fault in faults_of_person(where, {**halves, **parts} if halves.keys() & parts.keys() else parts, devices):
+            raise fault
+    return {part: array if part in PICTURES else _typed(part, array) for part, array in parts.items()}
+
+
 def load_images(path: Path, name: str, rows: NDArray[np.integer]) -> NDArray[np.uint8]:
     """Some of a person's images, in the order of `rows`; the others are not read.
 
@@ -171,7 +198,7 @@ def load_images(path: Path, name: str, rows: NDArray[np.integer]) -> NDArray[np.
         DataError: as `load_persons`.
     """
     with open_file(path) as file:
-        _refuse_unknown(path, [name], person_names(path, file))
+        refuse_unknown(path, [name], person_names(path, file))
         where = f"{path}, person {name}"
         stored = stored_parts(path, file, name)
         for fault in faults_of_images(f"{where}, image", stored["image"]):
@@ -240,17 +267,11 @@ def require_space(path: Path, size_bytes: int) -> None:
 
 def _read_person(path: Path, file: Any, name: str, columns: Sequence[str]) -> Person:
     where = f"{path}, person {name}"
-    stored = stored_parts(path, file, name)
-    wanted = [*MAIN_PARTS, *columns] if "gaze" in stored else [*MAIN_PARTS, "point", *columns]
-    parts = {part: read_part(where, part, stored[part]) for part in dict.fromkeys(wanted) if part in stored}
+    parts = read_labels(path, file, name, columns)
+    parts |= {part: read_part(where, part, parts[part]) for part in PICTURES if part in parts}
     devices = device_names(path, file, name) if "device" in parts else ()
-    # Who asks for one eye's crops alone is not told that the other's are missing.
-    halves: dict[str, Any] = {part: stored[part] for part in ("left", "right") if part in stored}
-    for fault in faults_of_person(where, {**halves, **parts} if halves.keys() & parts.keys() else parts, devices):
-        raise fault
-    typed = {part: _typed(part, array) for part, array in parts.items()}
-    image, pose, gaze = typed.pop("image"), typed.pop("pose", None), typed.pop("gaze", None)
-    return Person(name, image, pose, gaze, typed, devices)
+    image, pose, gaze = parts.pop("image"), parts.pop("pose", None), parts.pop("gaze", None)
+    return Person(name, image, pose, gaze, parts, devices)
 
 
 def _typed(part: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -292,7 +313,12 @@ def _write_all(path: Path, file: Any, persons: Iterable[Person]) -> None:
         raise DataError(f"{path}: there is no person to write", "render or pass at least one")
 
 
-def _refuse_unknown(path: Path, wanted: Sequence[str], present: Sequence[str]) -> None:
+def refuse_unknown(path: Path, wanted: Sequence[str], present: Sequence[str]) -> None:
+    """Refuse names that a file does not hold, and names that come twice.
+
+    Raises:
+        DataError: there is one.
+    """
     for index, name in enumerate(wanted):
         if name not in present:
             close = difflib.get_close_matches(name, present, n=1)

@@ -22,7 +22,13 @@ _AGAIN: Final = "copy, convert or render it again"
 
 @contextmanager
 def open_file(path: Path) -> Iterator[Any]:
-    """Open an HDF5 file for reading; yields an `h5py.File`.
+    """Open an HDF5 file for reading, and close it again; yields an `h5py.File`, and raises as `opened`."""
+    with opened(path) as file:
+        yield file
+
+
+def opened(path: Path) -> Any:
+    """An HDF5 file that is open for reading: an `h5py.File`.
 
     Raises:
         DataError: the file is missing, empty, damaged, no HDF5 file, or in a layout that is newer than this program.
@@ -39,11 +45,11 @@ def open_file(path: Path) -> Iterator[Any]:
         raise DataError(f"{path}: the file may not be read", "change its permissions") from error
     except _DAMAGE as error:
         raise DataError(f"{path}: no HDF5 file, or cut short", _AGAIN) from error
-    with file:
-        version = _attribute(file, "privateyes_layout")
-        if version is not None and version not in KNOWN_VERSIONS:
-            raise DataError(f"{path}: layout {version!r} is not known here", "update privateyes, or convert it again")
-        yield file
+    version = _attribute(file, "privateyes_layout")
+    if version is not None and version not in KNOWN_VERSIONS:
+        file.close()
+        raise DataError(f"{path}: layout {version!r} is not known here", "update privateyes, or convert it again")
+    return file
 
 
 def person_names(path: Path, file: Any) -> list[str]:
@@ -118,15 +124,36 @@ def read_blocks(where: str, dataset: Any, rows: int) -> Iterator[tuple[int, NDAr
 
 
 def read_rows(where: str, dataset: Any, rows: NDArray[np.integer]) -> NDArray[Any]:
-    """Some rows of a data set, in the order of `rows`.
+    """Some rows of a data set, in the order of `rows`. Each of its chunks is unpacked once, in whichever order.
 
     Raises:
         DataError: its bytes are damaged.
     """
+    wanted = np.asarray(rows, dtype=np.int64)
     try:
-        return np.stack([dataset[int(row)] for row in rows])
+        if len(wanted) and (np.diff(wanted) == 1).all():
+            return np.asarray(dataset[int(wanted[0]) : int(wanted[-1]) + 1])
+        return _read_scattered(dataset, wanted)
     except _DAMAGE as error:
         raise _unreadable(where, error) from error
+
+
+def _read_scattered(dataset: Any, wanted: NDArray[np.int64]) -> NDArray[Any]:
+    """Rows by the chunks that they lie in.
+
+    Chunks may divide pictures, as those do that h5py chooses by itself. Then the strips of the pictures are read one
+    after the other, so that no more than one strip of a chunk's rows is in memory beside the result.
+    """
+    found = np.empty((len(wanted), *dataset.shape[1:]), dataset.dtype)
+    chunk_rows, height, *_ = dataset.chunks or (1, *dataset.shape[1:])
+    order = np.argsort(wanted, kind="stable")
+    borders = np.flatnonzero(np.diff(wanted[order] // chunk_rows)) + 1
+    for places in np.split(order, borders) if len(wanted) else []:
+        first, last = int(wanted[places[0]]), int(wanted[places[-1]])
+        for top in range(0, dataset.shape[1], height):
+            strip = dataset[first : last + 1, top : top + height]
+            found[places, top : top + height] = strip[wanted[places] - first]
+    return found
 
 
 def device_names(path: Path, file: Any, name: str) -> tuple[str, ...]:
