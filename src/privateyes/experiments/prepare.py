@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from privateyes.tasks.gaze.augment import Augmentation
 from privateyes.tasks.gaze.label_rows import kept_rows, read_label_rows
 from privateyes.tasks.gaze.models import require_fit
 from privateyes.tasks.gaze.preprocess import Pictures
+from privateyes.tasks.gaze.reader import FileStamp
 from privateyes.tasks.gaze.stock import grey_eyes, take_stock
 from privateyes.tasks.gaze.synthetic import draw_labels
 from privateyes.tasks.gaze.task import GazeTask
@@ -40,6 +41,7 @@ class Preparation:
         initial: the parameters that every way starts from, float32 (d,).
         lengths: elements of each of the model's tensors, in the order of the vector.
         eye_shape: as `image_shape`, of the eye crops; None without any.
+        stamp: of the data file when it was checked; None if the data are not rendered yet.
     """
 
     spec: ExperimentSpec
@@ -49,6 +51,7 @@ class Preparation:
     initial: NDArray[np.float32] = field(repr=False)
     lengths: tuple[int, ...]
     eye_shape: tuple[int, ...] | None = None
+    stamp: FileStamp | None = None
 
     def clients(self, fold: Fold) -> dict[str, int]:
         """The clients of a fold and the number of samples of each."""
@@ -58,7 +61,7 @@ class Preparation:
 
     def task(self, data: Path) -> GazeTask:
         """The learning task, on a data file that exists by now."""
-        return _task(self.spec, data, self.image_shape, self.eye_shape)
+        return replace(_task(self.spec, data, self.image_shape, self.eye_shape), checked=self.stamp)
 
     def local_settings(self) -> LocalSettings:
         """How a client trains."""
@@ -104,7 +107,7 @@ def prepare(spec: ExperimentSpec) -> Preparation:
     model = task.first_model(derive_seed(spec.seed, "initial model"))
     initial = vector_from_model(model)
     preparation = Preparation(
-        spec, tuple(folds), samples, stock.image_shape, initial, tensor_lengths(model), stock.eye_shape
+        spec, tuple(folds), samples, stock.image_shape, initial, tensor_lengths(model), stock.eye_shape, stock.stamp
     )
     if any(WAYS[way].secure for way in spec.ways):
         for fold in folds:

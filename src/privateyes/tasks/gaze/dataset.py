@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,9 @@ from privateyes.tasks.gaze.layout import (
 from privateyes.tasks.gaze.stored import device_names, open_file, person_names, read_part, read_rows, stored_parts
 
 ImageOf = Literal["eye", "face"]
+# Pictures that are packed together: to read one of them at random is to unpack them all. With 16 kB a file of eyes is
+# 5 % larger than with 1 MB, and a row comes a hundred times as fast.
+_CHUNK_BYTES: Final = 16 << 10
 # HDF5's own tables and what it has not written yet.
 _SPARE_BYTES: Final = 2 << 20
 
@@ -265,6 +269,12 @@ def require_space(path: Path, size_bytes: int) -> None:
         raise DataError(f"{path}: the disk is nearly full", "free some space, or choose another folder")
 
 
+def chunk_of_pictures(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """How many pictures of `shape`, (N, ...), are packed together: whole ones, at least one."""
+    rows = max(1, _CHUNK_BYTES // math.prod(shape[1:]))
+    return (min(rows, shape[0]), *shape[1:])
+
+
 def _read_person(path: Path, file: Any, name: str, columns: Sequence[str]) -> Person:
     where = f"{path}, person {name}"
     parts = read_labels(path, file, name, columns)
@@ -304,7 +314,8 @@ def _write_all(path: Path, file: Any, persons: Iterable[Person]) -> None:
             group.attrs["devices"] = json.dumps(person.devices)
         for part, array in parts.items():
             if part in PICTURES:
-                group.create_dataset(part, data=array, compression="gzip", compression_opts=4)
+                chunks = chunk_of_pictures(array.shape)
+                group.create_dataset(part, data=array, chunks=chunks, compression="gzip", compression_opts=4)
             elif part == "frame":
                 group.create_dataset(part, data=array.astype(object), dtype=h5py.string_dtype())
             else:

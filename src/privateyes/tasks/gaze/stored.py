@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from privateyes.tasks.gaze.layout import COLUMNS, KNOWN_VERSIONS, MAIN_PARTS, de
 # What h5py raises for files and chunks that are damaged.
 _DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 _LONGEST_ATTRIBUTE: Final = 500
+_TEXT_ROWS: Final = 4096
 _AGAIN: Final = "copy, convert or render it again"
 
 
@@ -105,6 +107,39 @@ def read_part(where: str, part: str, dataset: Any) -> NDArray[Any]:
         if part == "frame" and h5py.check_string_dtype(dataset.dtype) is not None and dataset.ndim:
             return np.array(dataset.asstr()[()], dtype=np.str_)
         return np.asarray(dataset[()])
+    except _DAMAGE as error:
+        raise _unreadable(where, error) from error
+
+
+def outline_of_frames(where: str, dataset: Any) -> NDArray[Any]:
+    """`frame` as `read_part` gives it, in shape and type, but without its texts, which take long arrays.
+
+    Raises:
+        DataError: its bytes are damaged.
+    """
+    if h5py.check_string_dtype(dataset.dtype) is None or not dataset.ndim:
+        return read_part(where, "frame", dataset)
+    try:
+        starts = range(0, dataset.shape[0], _TEXT_ROWS)
+        types = [np.array(dataset.asstr()[start : start + _TEXT_ROWS], dtype=np.str_).dtype for start in starts]
+    except _DAMAGE as error:
+        raise _unreadable(where, error) from error
+    return np.broadcast_to(np.empty((), max(types, key=lambda kind: kind.itemsize, default="U1")), dataset.shape)
+
+
+def require_readable(where: str, dataset: Any, block_bytes: int) -> None:
+    """Read pictures once, about so many bytes at a time, and keep none.
+
+    Raises:
+        DataError: their bytes are damaged.
+    """
+    if dataset.chunks is None or dataset.chunks[1:] == dataset.shape[1:]:
+        for _ in read_blocks(where, dataset, max(1, block_bytes // math.prod(dataset.shape[1:]))):
+            pass
+        return
+    try:
+        for piece in dataset.iter_chunks():  # which divide pictures: blocks of rows would unpack them again and again
+            dataset[piece]
     except _DAMAGE as error:
         raise _unreadable(where, error) from error
 
