@@ -51,6 +51,8 @@ bench: $(STAMP)  ## speed and memory, side by side with plain averaging; tables,
 	$(BIN)/python benchmarks/aggregation.py --json build/bench/aggregation.json
 	$(BIN)/python benchmarks/cold_start.py --json build/bench/cold_start.json
 	$(BIN)/python benchmarks/private_round.py --json build/bench/private_round.json
+	$(BIN)/python benchmarks/private_round.py --model lenet --json build/bench/private_round_lenet.json
+	$(BIN)/python benchmarks/private_round.py --model lenet --field wide --json build/bench/private_round_lenet_wide.json
 	$(BIN)/python benchmarks/secure_average.py --json build/bench/secure_average.json
 
 bench-full: $(STAMP)  ## aggregation at every size: 1000 clients of 100 million parameters too
@@ -61,7 +63,7 @@ bench-quick: $(STAMP)  ## a smoke test of the aggregation's benchmark
 
 COMPARISONS := mpiigaze_crops mpiigaze_crops_momentum synthetic_lenet synthetic_resnet synthetic_resnet_private \
   synthetic_resnet_long_rounds p00_within_person
-compare: $(STAMP)  ## the README's table of errors, from the data in $PRIVATEYES_DATA; two hours on two cores
+compare: $(STAMP)  ## docs/results.md's table of errors, from the data in $PRIVATEYES_DATA; two hours on two cores
 	@test -n "$$PRIVATEYES_DATA" || { echo "set PRIVATEYES_DATA to the folder of the data" >&2; exit 1; }
 	$(BIN)/python examples/p00_by_days.py runs/p00_by_days.h5
 	for name in $(COMPARISONS); do \

@@ -47,15 +47,10 @@ def compare(dimension: int, clients: int, effort: Effort) -> FlowerRow:
     updates = [random_update(dimension) for _ in range(clients)]
     case = Case(dimension, clients, AGGREGATORS, COMPACT)
 
-    def private(beginning: Round) -> None:
-        end = beginning.finish(clients)
-        for number in range(1, clients + 1):
-            end.check(number)
-
     works = {
         "fedavg": Work(FlowerRound.run, lambda: (FlowerRound(updates, WEIGHT, secure=False),)),
         "secagg": Work(FlowerRound.run, lambda: (FlowerRound(updates, WEIGHT, secure=True),)),
-        "private": Work(private, lambda: (Round(case),)),
+        "private": Work(Round.finish, lambda: (Round(case, clients),)),
     }
     timings = in_turn(works, effort)
     seconds = {f"{name}_s": timing.cpu for name, timing in timings.items()}

@@ -44,8 +44,8 @@ class ClientRow:
     Attributes:
         bare_ns: a client's encoding, mask, tags and streams.
         share_ns: the same with the share's hash.
-        submission_ns: all of ``Client.submit``: also the share's hash, keys, three kinds of signatures.
-        check_ns: ``Client.check``.
+        submission_ns: all that a client's host does: also the share's hash, keys, three kinds of signatures.
+        check_ns: the same for a result: check, decode.
         certify_ns: an aggregator's check of all openings and its signature on the result.
         deliver_ns: the hub's check of all openings and the sum that it delivers.
         intact_ns: the hub's hash over one share, to refuse a damaged one; for each client.
@@ -69,7 +69,7 @@ class RosterRow:
     """Nanoseconds for each element and client.
 
     Attributes:
-        aggregator_ns: ``Aggregator.commit`` on one core: every client's stream, the sum, the commitment.
+        aggregator_ns: an aggregator's host at ``commit``, on one core: every client's stream, the sum, the commitment.
         aggregator_gb_s: bytes of streams in a second.
         aes_gb_s: of AES-256-GCM alone, measured beside it.
         both_cores: how many times faster on the wall with ``cores`` lanes, the fastest runs compared.

@@ -7,26 +7,31 @@ passes. Only the update is made up, since no time depends on its values.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from privateyes.aggregation import hub
-from privateyes.aggregation.client import Client, SubmissionSecrets, Submitted, Update
+from privateyes.aggregation.client import Update, VerifiedAverage
 from privateyes.aggregation.keys import KeyChain, session_id
 from privateyes.aggregation.memory import AggregatorMemory, BoundSetup, TrainingState
-from privateyes.aggregation.messages import ANNOUNCE, Delivery, Header, HubRequest, HubSum, Opening, Submission, Vote
+from privateyes.aggregation.messages import ANNOUNCE, Header, HubRequest, Vote
 from privateyes.aggregation.privacy_section import Privacy
-from privateyes.aggregation.steps import OwnShare, Step
 from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import Elements, Field
 from privateyes.crypto.lanes import Lanes
 from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
-from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from, set_up
-from privateyes.engines.local.wire import Wire
+from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from
+from privateyes.parties.aggregator import AggregatorHost
+from privateyes.parties.client import ClientHost, Contribution
+from privateyes.parties.effects import Effects, Host, View
+from privateyes.parties.hub import HubHost, HubSession, Named
+from privateyes.parties.packets import HUB, Packet, client_name
+from privateyes.parties.round import ASKED_OF_CLIENTS, Parties, set_up
+from privateyes.storage.memory import MemoryStore
 
 T = TypeVar("T", bound=np.generic)
 INITIAL = TrainingState(bytes(32), bytes(32), 0)
@@ -94,122 +99,138 @@ def random_update(dimension: int) -> NDArray[np.float32]:
     return update
 
 
-def fresh_secrets() -> SubmissionSecrets:
-    """A nonce and a rounding key."""
-    return SubmissionSecrets(secrets.token_bytes(32), secrets.token_bytes(32))
+class _Trainer:
+    """An application whose update is made up, and whose model never changes but for its count."""
+
+    def __init__(self, delta: NDArray[np.float32]) -> None:
+        self._delta = delta
+
+    def initial_model(self) -> bytes:
+        """Its count."""
+        return bytes(1)
+
+    def contribution(self, _model: bytes) -> Contribution:
+        """The update, rounded with a fresh key."""
+        return Contribution(Update(self._delta, WEIGHT), secrets.token_bytes(32))
+
+    def submitted(self, clipped: int, shortened: bool) -> None:
+        """Nobody reads this log."""
+
+    def after(self, model: bytes, _average: VerifiedAverage) -> bytes:
+        """The next one."""
+        return bytes((model[0] + 1,))
+
+    def read(self, model: bytes) -> TrainingState:
+        """Its count, in place of digests."""
+        return TrainingState(model * 32, model * 32, model[0])
+
+    def clip_plan(self, _model: bytes) -> None:
+        """The manifest's clip."""
+
+
+class _Forgetful:
+    """A sink that writes nowhere: a disk is no part of the protocol."""
+
+    def write(self, piece: Elements, /) -> None:
+        """Nothing."""
+
+    def finish(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+@contextmanager
+def _nowhere(_kind: str, _count: int, _dtype: np.dtype[Any]) -> Iterator[_Forgetful]:
+    yield _Forgetful()
+
+
+class _Store(MemoryStore):
+    """A party's store, which keeps no encoded update."""
+
+    def read(self) -> View:
+        return replace(super().read(), sink=_nowhere)
+
+
+class _Asked(Host):
+    """Keeps what it was asked, and what it was shown then."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.asked: dict[str, tuple[Packet, View]] = {}
+
+    def handle(self, packet: Packet, view: View) -> Effects:
+        self.asked[packet.step] = packet, view
+        return super().handle(packet, view)
+
+    def again(self, step: str) -> Effects:
+        """Take a step once more."""
+        return super().handle(*self.asked[step])
+
+
+class _Aggregator(AggregatorHost, _Asked):
+    """An aggregator."""
+
+
+class _Client(ClientHost, _Asked):
+    """A client."""
 
 
 class Round:
-    """A round of ``ROSTER`` clients, at the announcement; ``finish`` takes it to the delivery."""
+    """A round at the announcement; ``finish`` takes it to its end at every client.
 
-    def __init__(self, case: Case) -> None:
-        self.parties = case.parties()
-        self.manifest = self.parties.manifest
-        set_up(self.parties, INITIAL, Wire(self.manifest))
-        self._before = dict(self.parties.client_memories)
-        some = self._before[1]
-        setup = some.group.setup
-        request = HubRequest(ANNOUNCE, setup, 0, some.state_id).signed_by(self.parties.hub, setup)
-        self.announcements = self._each(lambda own, memory: own.announce(memory, request))
-        self.sid = session_id(setup, 0, some.state_id)
-        self.delta = random_update(case.dimension)
+    Args:
+        submitters: how many clients submit; the others follow.
+    """
 
-    @property
-    def client(self) -> Client:
-        """Client 1, before its submission."""
-        return self.parties.clients[0]
+    def __init__(self, case: Case, submitters: int = ROSTER) -> None:
+        drawn = case.parties()
+        self.manifest = drawn.manifest
+        trainer = _Trainer(random_update(case.dimension))
+        hosts: list[_Asked] = [_Aggregator(own) for own in drawn.aggregators]
+        hosts += [_Client(own, trainer) for own in drawn.clients]
+        self.hosts = {host.name: host for host in hosts}
+        self.client = drawn.clients[0]
+        self.hub = HubHost(self.manifest, drawn.hub)
+        stores = {name: _Store() for name in (HUB, *self.hosts)}
+        self.parties = Parties(self.hub, self.hosts, stores)
+        set_up(self.parties, 1, 1)
+        named = Named(self.hub.setup, 0, stores["client 1"].read().get("memory", self.hub.slot).state_id)
+        names = [client_name(number) for number in range(1, submitters + 1)]
+        self._held = self.parties.carry(self.hub.announce(named, names), but=ASKED_OF_CLIENTS)
 
-    def submit(self, number: int = 1) -> Submitted:
-        """One client's whole submission, as often as wanted: nothing is remembered. What a client keeps of its update
-        is not written anywhere here: a disk is no part of the protocol.
-        """
-        memory, update = self._before[number], Update(self.delta, WEIGHT)
-        client = self.parties.clients[number - 1]
-        return client.submit(memory, (), self.announcements, update, fresh_secrets(), lambda _piece: None)
+    def submit(self) -> Effects:
+        """Client 1's whole submission, as often as wanted: nothing is remembered."""
+        request = next(packet for packet in self._held if packet.receiver == "client 1")
+        return self.hosts["client 1"].handle(request, self.parties.stores["client 1"].read())
 
-    def _each(self, transition: Callable[[Any, AggregatorMemory], Step[Any]]) -> list[Any]:
-        """Every aggregator's next word; what it must remember is remembered."""
-        memories, words = self.parties.aggregator_memories, []
-        for own in self.parties.aggregators:
-            step = transition(own, memories[own.number])
-            memories[own.number] = step.memory or memories[own.number]
-            words.append(step.message)
-        return words
-
-    def finish(self, clients: int = ROSTER) -> Finished:
-        """The submissions of the first ``clients`` and the steps after them; once."""
-        parties, submissions = self.parties, {}
-        for number in range(1, clients + 1):
-            done = self.submit(number)
-            parties.client_memories[number] = done.memory
-            submissions[number] = done.submission
-        headers = [hub.require_intact(self.manifest, submission) for submission in submissions.values()]
-        votes = self._each(lambda own, memory: own.vote(memory, self.sid, headers))
-        own_shares: dict[int, OwnShare] = {}
-
-        def commit(own: Any, memory: AggregatorMemory) -> Step[Any]:
-            step = own.commit(memory, headers, votes, secrets.token_bytes(32))
-            own_shares[own.number] = step.share
-            return step
-
-        commitments = self._each(commit)
-        entries = hub.choose_roster(self.manifest, votes)
-        shares, first = {number: submission.share for number, submission in submissions.items()}, submissions[1]
-        submissions.clear()
-        total, hub_commitment = hub.add_shares(self.manifest, self.sid, entries, shares.pop)
-        agreements = self._each(lambda own, memory: own.agree(memory, commitments, hub_commitment))
-        openings = self._each(lambda own, memory: own.open(memory, own_shares[own.number], agreements))
-        before = parties.aggregator_memories[1]
-        results = self._each(lambda own, memory: own.certify(memory, openings, total, own_shares[own.number]))
-        sent = (
-            self.manifest,
-            headers[0].group_check,
-            entries,
-            (hub_commitment, commitments),
-            (total, openings),
-            results,
-        )
-        return Finished(self, first, before, own_shares[1], openings, total, sent, hub.deliver(*sent))
+    def finish(self) -> Finished:
+        """The submissions and the steps after them; once."""
+        self.parties.carry(Effects(packets=self._held))
+        return Finished(self, self.hub.session)
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a round leaves behind.
-
-    Attributes:
-        round: where it began.
-        submission: client 1's.
-        opened: aggregator 1's memory before it certified, and its share.
-        openings, total, delivery: as they were sent.
-        sent: what the hub makes the delivery from.
-    """
+    """What a round leaves behind: every step can be taken again, from what the party was asked and knew then."""
 
     round: Round
-    submission: Submission
-    opened: AggregatorMemory
-    own_share: OwnShare
-    openings: list[Opening]
-    total: HubSum
-    sent: tuple[Any, ...]
-    delivery: Delivery
+    session: HubSession
 
     def certify(self) -> object:
-        """Check every opening and sign the result."""
-        own = self.round.parties.aggregators[0]
-        return own.certify(self.opened, self.openings, self.total, self.own_share)
+        """An aggregator checks every opening and signs the result."""
+        return self.round.hosts["aggregator 1"].again("certify")
 
     def deliver(self) -> object:
         """The hub checks the openings and makes the delivery."""
-        return hub.deliver(*self.sent)
+        return self.session.deliver()
 
-    def check(self, number: int = 1) -> object:
-        """A client checks and decodes the delivery."""
-        parties = self.round.parties
-        return parties.clients[number - 1].check(parties.client_memories[number], self.delivery)
+    def check(self) -> object:
+        """A client checks and decodes the delivery, and goes on to the next model."""
+        return self.round.hosts["client 1"].again("check")
 
     def require_intact(self) -> object:
         """The hub holds client 1's share against its header."""
-        return hub.require_intact(self.round.manifest, self.submission)
+        return self.round.hub.require_intact(self.session.submissions[1])
 
 
 class Roster:
@@ -243,19 +264,25 @@ class Roster:
             for own in self.parties.aggregators
         ]
 
-        voted = self.parties.aggregators[0].vote(self.announced, self.sid, list(self.headers.values()))
-        assert voted.memory is not None, "a first vote always changes the memory"
-        self.voted = voted.memory
+        write = self.vote().write
+        assert write is not None, "a first vote always changes the memory"
+        self.voted = write.bodies["memory", self.manifest.digest()]
 
     def with_lanes(self, lanes: Lanes | None) -> Callable[[], object]:
         """Aggregator 1's commitment: regenerate every client's stream, add them up, hash and sign the sum."""
-        own, headers = self.parties.aggregators[0], list(self.headers.values())
-        own = own if lanes is None else replace(own, lanes=lanes)
-        return lambda: own.commit(self.voted, headers, self.votes, secrets.token_bytes(32))
+        own, headers = self.parties.aggregators[0], tuple(self.headers.values())
+        host = AggregatorHost(own if lanes is None else replace(own, lanes=lanes))
+        request = Packet(HUB, host.name, "commit", (*self.votes, *headers))
+        return lambda: host.handle(request, self._view(self.voted))
 
-    def vote(self) -> object:
+    def vote(self) -> Effects:
         """Check every header."""
-        return self.parties.aggregators[0].vote(self.announced, self.sid, list(self.headers.values()))
+        host = AggregatorHost(self.parties.aggregators[0])
+        request = Packet(HUB, host.name, "vote", (self.sid, *self.headers.values()))
+        return host.handle(request, self._view(self.announced))
+
+    def _view(self, memory: AggregatorMemory) -> View:
+        return View({("memory", self.manifest.digest()): memory})
 
 
 @dataclass(frozen=True, slots=True)

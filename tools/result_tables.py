@@ -1,16 +1,17 @@
-"""Print the README's table of errors from the committed comparisons; a test holds the README to it.
+"""Print the tables of README.md and docs/results.md from the committed results; a test holds both pages to them.
 
-python tools/comparison_table.py
+python tools/result_tables.py    # errors, errors in short, costs, costs in short
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-FOLDER = Path(__file__).parent.parent / "benchmarks" / "results" / "compare"
-COLUMNS = {
+RESULTS: Final = Path(__file__).parents[1] / "benchmarks" / "results"
+COMPARISONS: Final = {
     "mpiigaze_crops": "MPIIGaze crops, `small_cnn`",
     "mpiigaze_crops_momentum": "crops, momentum at the clients",
     "synthetic_lenet": "synthetic, LeNet",
@@ -18,24 +19,30 @@ COLUMNS = {
     "synthetic_resnet_long_rounds": "the same, long local rounds",
     "p00_within_person": "p00, later days, LeNet",
 }
-MISSING = "-"
+MAIN_COMPARISONS: Final = ("mpiigaze_crops", "synthetic_lenet", "synthetic_resnet")
+MAIN_WAYS: Final = ("centralised", "local", "federated", "adaptive", "private", "private-adaptive")
+AGGREGATORS: Final = 3
+MAIN_DIMENSION: Final = 1_827_076
+CLIENTS: Final = (15, 1000)
+MISSING: Final = "-"
 
 
-def table() -> str:
-    """Markdown: a way a row, a comparison a column, mean error and 95 % interval in degrees."""
-    results = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in COLUMNS}
+def errors(names: Sequence[str] = tuple(COMPARISONS), only: Sequence[str] = ()) -> str:
+    """A way a row, a comparison a column: mean error and 95 % interval in degrees.
+
+    Args:
+        names: of the comparisons.
+        only: these ways; all that there are by default.
+    """
+    results = {name: json.loads((RESULTS / "compare" / f"{name}.json").read_text()) for name in names}
     found = {name: {row["way"]: row for row in result["ways"]} for name, result in results.items()}
-    ways = list(dict.fromkeys(way for rows in found.values() for way in rows))
-    lines = ["| way | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for way in ways:
-        cells = [_cell(rows.get(way)) for rows in found.values()]
-        lines.append(f"| `{way}` | " + " | ".join(cells) + " |")
-    means = [_cell(result["mean_predictor"]) for result in results.values()]
-    lines.append("| mean gaze | " + " | ".join(means) + " |")
-    return "\n".join(lines)
+    ways = only or list(dict.fromkeys(way for rows in found.values() for way in rows))
+    rows = [[f"`{way}`", *(_error(known.get(way)) for known in found.values())] for way in ways]
+    rows.append(["mean gaze", *(_error(result["mean_predictor"]) for result in results.values())])
+    return _markdown(["way", *(COMPARISONS[name] for name in names)], rows)
 
 
-def _cell(row: dict[str, Any] | None) -> str:
+def _error(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return MISSING
     interval = row["interval"] if row["persons"] > 2 else None  # of two test blocks an interval says nothing
@@ -43,5 +50,78 @@ def _cell(row: dict[str, Any] | None) -> str:
     return f"{shown} ({interval[0]:.1f} to {interval[1]:.1f})" if interval else shown
 
 
+def costs() -> str:
+    """What each role pays for an element, by the model's size and the field."""
+    measured = json.loads((RESULTS / "aggregation.json").read_text())
+    rows = []
+    for client in measured["clients"]:
+        if client["aggregators"] != AGGREGATORS:
+            continue
+        roster = [_roster(measured, client["dimension"], client["field"], m) for m in CLIENTS]
+        rows.append(
+            [
+                f"{client['dimension']:,}",
+                client["field"],
+                f"{client['upload_ratio']:.3f}",
+                f"{client['bare_ns']:.1f} ({client['share_ns']:.1f}; {client['submission_ns']:.1f})",
+                *(_told(row, lambda own: f"{own['aggregator_ns']:.2f}") for row in roster),
+                *(_told(row, _hub) for row in roster),
+            ]
+        )  # fmt: skip
+    roles = [f"{role}, {m} clients" for role in ("aggregator", "hub") for m in CLIENTS]
+    return _markdown(["d", "field", "upload / float32", "client", *roles], rows)
+
+
+def costs_in_short() -> str:
+    """The same for one model and 15 clients."""
+    measured = json.loads((RESULTS / "aggregation.json").read_text())
+    rows = []
+    for client in measured["clients"]:
+        if (client["aggregators"], client["dimension"]) == (AGGREGATORS, MAIN_DIMENSION):
+            roster = _roster(measured, MAIN_DIMENSION, client["field"], CLIENTS[0])
+            rows.append(
+                [
+                    f"`{client['field']}`",
+                    f"{client['upload_ratio']:.2f}x",
+                    f"{client['share_ns']:.1f} ns",
+                    f"{roster['aggregator_ns']:.2f} ns",
+                    f"{roster['hub_ratio']:.2f}x",
+                ]
+            )
+    headings = ["field", "bytes sent, beside float32", "a client, for each parameter"]
+    headings += ["an aggregator, for each parameter of each client", "the hub, beside averaging in the clear"]
+    return _markdown(headings, rows)
+
+
+def _hub(row: Mapping[str, Any]) -> str:
+    return f"{row['hub_adding_ns'] / row['plain_ns']:.2f} ({row['hub_ratio']:.2f})"
+
+
+def _roster(measured: Mapping[str, Any], dimension: int, field: str, clients: int) -> Mapping[str, Any]:
+    """An aggregator's and the hub's row; empty where that size was not measured."""
+    wanted = (dimension, field, clients)
+    found = (row for row in measured["rosters"] if (row["dimension"], row["field"], row["clients"]) == wanted)
+    return next(found, {})
+
+
+def _told(row: Mapping[str, Any], tell: Any) -> str:
+    return str(tell(row)) if row else MISSING
+
+
+def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(
+        "|" + "|".join(line) + "|" if line[0] == "---" else "| " + " | ".join(line) + " |" for line in lines
+    )
+
+
+ALL: Final = {
+    "errors": errors,
+    "errors in short": lambda: errors(MAIN_COMPARISONS, MAIN_WAYS),
+    "costs": costs,
+    "costs in short": costs_in_short,
+}
+
 if __name__ == "__main__":
-    print(table())
+    for title, table in ALL.items():
+        print(f"{title}\n\n{table()}\n")

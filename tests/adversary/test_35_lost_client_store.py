@@ -11,8 +11,8 @@ import pytest
 
 from isolation import less, open_with, sum_of
 from privateyes.crypto.signature import SigningKey
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError
+from privateyes.storage.store import PartyStore
 
 LOST = 1
 

@@ -9,9 +9,9 @@ import pytest
 
 from client_actor import INITIAL
 from privateyes.aggregation.messages import GIVE_UP, OPENED, VOID, Submission
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError
 from privateyes.parties.packets import Packet
+from privateyes.storage.store import PartyStore
 
 HONEST = 1
 

@@ -9,8 +9,8 @@ import pytest
 from privateyes.aggregation import messages
 from privateyes.aggregation.audit.evidence import MESSAGE_TYPES
 from privateyes.aggregation.manifest import manifest_from_toml
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import ConfigError, MalformedError, RunDirectoryError
+from privateyes.storage.store import PartyStore
 
 TYPES = sorted({*MESSAGE_TYPES.values(), messages.Origin}, key=lambda kind: kind.kind)
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import privateyes
 from privateyes.encoding.clips import ClipPlan
-from privateyes.engines.local.session import LocalInput
+from privateyes.engines.local.network import LocalInput
 from privateyes.federation.rounds import ClientUpdate
 from privateyes.training.local import LocalRound
 

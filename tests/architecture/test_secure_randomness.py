@@ -11,9 +11,10 @@ import pytest
 import privateyes
 
 SOURCE = Path(privateyes.__file__).parent
-ENGINE = ("secure", "session", "parties", "store", "wire")
+ENGINE = ("secure", "session", "parties", "wire")
+PARTS = ("crypto", "encoding", "aggregation", "parties", "storage")
 FILES = sorted(
-    [path for part in ("crypto", "encoding", "aggregation") for path in (SOURCE / part).rglob("*.py")]
+    [path for part in PARTS for path in (SOURCE / part).rglob("*.py")]
     + [SOURCE / "engines" / "local" / f"{name}.py" for name in ENGINE]
 )
 _BANNED_MODULES = frozenset({"random", "numpy.random", "torch.random"})

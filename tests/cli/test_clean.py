@@ -10,7 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from privateyes.cli.main import app
-from privateyes.engines.local.store import PartyStore
+from privateyes.storage.store import PartyStore
 
 Call = Callable[..., Result]
 

@@ -22,11 +22,12 @@ from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.continuing import look
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.stages import HUB, OPENING
-from privateyes.engines.local.store import PartyStore
+from privateyes.engines.local.stages import OPENING
 from privateyes.experiments.record import EXPERIMENT, exclusive
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.parties.packets import HUB
+from privateyes.storage.store import PartyStore
 
 Call = Callable[..., Result]
 NAMES = ("ada", "bob", "cyd", "[red]dan")

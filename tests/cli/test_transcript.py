@@ -31,12 +31,13 @@ from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.misbehaviour import AlteringAggregator
+from privateyes.engines.local.network import LocalInput
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.session import LocalInput, Session, SessionResult
-from privateyes.engines.local.store import PartyStore
-from privateyes.engines.local.transcript import TranscriptFile
+from privateyes.engines.local.session import Session, SessionResult
 from privateyes.engines.local.wire import Wire
 from privateyes.errors import BlamedError
+from privateyes.storage.store import PartyStore
+from privateyes.storage.transcript import TranscriptFile
 
 Call = Callable[..., Result]
 

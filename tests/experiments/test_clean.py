@@ -18,7 +18,6 @@ from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.clean import Kind, Remnant, is_finished, remnants_of, remove, unreached
 from privateyes.experiments.record import RunDirectory, exclusive
@@ -27,6 +26,7 @@ from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage.store import PartyStore
 
 WAYS = '["local", "federated", "private"]'
 TASK = Path("aggregation/all/private")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,14 +12,15 @@ from privateyes.aggregation.memory import ClientMemory
 from privateyes.aggregation.messages import Delivery, HubSum, Message, Opening
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local.mirror import STORE_NAME
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.wire import Place, Wire
+from privateyes.engines.local.wire import Place, Wire, place_of
 from privateyes.experiments.learned import PARTIES, learned
 from privateyes.experiments.way_names import WAYS
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.parties.packets import Packet
+from privateyes.storage.mirror import STORE_NAME
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -56,18 +56,22 @@ class Overheard:
         return b"".join(data for _, data in self.received[place])
 
 
+def _bytes_of(message: Message | bytes) -> bytes:
+    return message if isinstance(message, bytes) else message.to_bytes()
+
+
 @pytest.fixture
 def overheard(monkeypatch: pytest.MonkeyPatch) -> Overheard:
-    heard, count = Overheard(), Wire._count
+    heard, carry = Overheard(), Wire.carry
 
-    def listen(self: Wire, message: Message, hops: Iterable[tuple[Place, Place, int]]) -> bytes:
-        hops, heard.manifest = list(hops), self.manifest
-        data = count(self, message, hops)
-        for _, receiver, _ in hops:
-            heard.received[receiver].append((type(message).__name__, data))
-        return data
+    def listen(self: Wire, packet: Packet) -> Packet:
+        arrived, heard.manifest = carry(self, packet), self.manifest
+        for message in arrived.parts:
+            name = type(message).__name__ if isinstance(message, Message) else "plain bytes"
+            heard.received[place_of(packet.receiver)].append((name, _bytes_of(message)))
+        return arrived
 
-    monkeypatch.setattr(Wire, "_count", listen)
+    monkeypatch.setattr(Wire, "carry", listen)
     return heard
 
 
@@ -87,10 +91,10 @@ def test_what_private_says_about_each_party_is_what_it_receives(overheard: Overh
     words_of_a_round = {"Announcement", "Vote", "RosterCommitment", "Agreement", "Opening", "ResultSignature"}
     assert overheard.types(Place.HUB) == keys_of_setup | words_of_a_round | {"Submission"}
     # An aggregator gets no share of any single client, no delivery and nothing with the group key in it, even sealed;
-    # a request names a session, and nothing else.
+    # a request names a session, and nothing else, as do plain bytes, or a set-up.
     assert overheard.types(Place.AGGREGATOR) == {
-        "HubRequest", "SealedStreamKey", "Header", "Vote", "RosterCommitment", "HubCommitment", "Agreement", "Opening",
-        "HubSum", "ResultSignature",
+        "AggregatorKey", "HubRequest", "SealedStreamKey", "plain bytes", "Header", "Vote", "RosterCommitment",
+        "HubCommitment", "Agreement", "Opening", "HubSum", "ResultSignature",
     }  # fmt: skip
     # A client gets nothing of another client's but its public key and, from the leader, the group key sealed to it.
     assert overheard.types(Place.CLIENT) == {

@@ -16,9 +16,6 @@ from privateyes.aggregation.manifest import manifest_from_toml
 from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.encoding.fixed_point import exact_clip
-from privateyes.engines.local import places
-from privateyes.engines.local.mirror import Mirror
-from privateyes.engines.local.mirrors import Mirrors
 from privateyes.errors import ConfigError, ParameterError, RunDirectoryError
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.record import RunDirectory
@@ -37,6 +34,9 @@ from privateyes.experiments.spec import ExperimentSpec, parse_spec
 from privateyes.experiments.spec_tables import Store
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage import places
+from privateyes.storage.mirror import Mirror
+from privateyes.storage.mirrors import Mirrors
 
 NAMES = ("p00", "p01", "p02")
 CLIENTS = {"p00": 10, "p01": 24, "p02": 3}

@@ -34,8 +34,8 @@ from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import Message, Signed
 from privateyes.cli.records import read_messages
 from privateyes.crypto.field import COMPACT, WIDE
-from privateyes.engines.local.stages import Again
 from privateyes.errors import ConfigError, DataError, MalformedError, ParameterError
+from privateyes.parties.again import Again
 
 ROOT = Path(__file__).parents[2]
 KINDS = {

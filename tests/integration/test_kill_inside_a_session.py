@@ -28,10 +28,11 @@ from pathlib import Path
 import numpy as np
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local import places, secure, store
+from privateyes.engines.local import secure
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage import places, store
 
 base, kind, kills = Path(sys.argv[1]), sys.argv[2], [int(text) for text in sys.argv[3:]]
 D = 7
@@ -53,8 +54,9 @@ class Ticking(store.PartyStore):
         for mirror in self._mirrors._mirrors:
             mirror.connection.execute("PRAGMA synchronous = OFF")  # the process dies here, not the machine
             if kind == "forgetful":  # what clients keep and what the session reached would hold them back, too
-                for table in ("kept_update", "kept", "ledger", "stage", "large"):
-                    mirror.connection.execute(f"DELETE FROM {table}")
+                for table in ("ledger", "stage", "large"):
+                    kept = "" if table == "ledger" else "WHERE stage != 'model'"
+                    mirror.connection.execute(f"DELETE FROM {table} {kept}")
             mirror.connection.set_progress_handler(tick, 20)
 
     @classmethod

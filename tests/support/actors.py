@@ -129,6 +129,10 @@ class AggregatorActor(AggregatorHost, Actor):
             self.rosters[word.sid, word.rho] = intersect([vote.entries for vote in votes])
         return answer
 
+    def stand_by_what_it_opened(self) -> None:
+        """Certify the opening that it is shown as its own, not the share that it committed to."""
+        self._committed = None
+
     def wants_to_store(self) -> bool:
         """Whether the handler that ran last has something for the disk."""
         return self._write is not None

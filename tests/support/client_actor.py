@@ -15,9 +15,8 @@ from privateyes.aggregation.client import Client, Submitted, Update, VerifiedAve
 from privateyes.aggregation.functionality import IdealInput
 from privateyes.aggregation.memory import ClientMemory, TrainingState
 from privateyes.aggregation.messages import Announcement, Delivery, Origin, RosterCommitment
-from privateyes.crypto.field import Elements
 from privateyes.errors import MalformedError, RefusedError
-from privateyes.parties.client import ClientHost, Contribution
+from privateyes.parties.client import ClientHost, Contribution, Keep
 from privateyes.parties.packets import Packet
 
 ROUNDING = bytes([7]) * 32
@@ -177,6 +176,9 @@ class ClientActor(ClientHost, Actor):
             self._trained = self.delta
         return Contribution(Update(self._trained, self.weight, self.clips), ROUNDING)
 
+    def submitted(self, clipped: int, shortened: bool) -> None:
+        """Nobody reads this log."""
+
     def after(self, model: bytes, average: VerifiedAverage) -> bytes:
         """The next model."""
         return Model.from_bytes(model).after(average, self.next_weights).to_bytes()
@@ -191,23 +193,23 @@ class ClientActor(ClientHost, Actor):
 
     # What the judge must know
 
-    def submission(self, announcements: list[Announcement]) -> tuple[Submitted, Elements]:
+    def submission(self, announcements: list[Announcement], keep: Keep) -> Submitted:
         draw = self.draw
         if self.nonce:
             self.draw = lambda _: self.nonce
         try:
-            done, encoded = super().submission(announcements)
+            done = super().submission(announcements, keep)
         finally:
             self.draw = draw
         self._made(done, self.input(self._trained))
-        return done, encoded
+        return done
 
     def repetition(
-        self, announcements: list[Announcement], source: tuple[Origin, list[RosterCommitment]]
-    ) -> tuple[Submitted, Elements]:
-        done, encoded = super().repetition(announcements, source)
+        self, announcements: list[Announcement], source: tuple[Origin, list[RosterCommitment]], keep: Keep
+    ) -> Submitted:
+        done = super().repetition(announcements, source, keep)
         self._made(done, self.made[self.kept(source[0].sid).header.hash()].input)
-        return done, encoded
+        return done
 
     def _made(self, done: Submitted, what: IdealInput) -> None:
         entry = done.entry

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from privateyes.engines.local import majority
-from privateyes.engines.local.mirror import Mirror
-from privateyes.engines.local.store import PartyStore
+from privateyes.storage import majority
+from privateyes.storage.mirror import Mirror
+from privateyes.storage.store import PartyStore
 
 
 class Killed(BaseException):

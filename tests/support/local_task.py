@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from failing_disks import Killed
 from privateyes.aggregation.memory import TrainingState
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.engines.local.misbehaviour import AlteringAggregator
+from privateyes.engines.local.network import LocalNetwork, set_up_locally
 from privateyes.engines.local.parties import (
     Identities,
     LocalParties,
     SecurePlan,
     draw_identities,
     parties_from,
-    set_up,
 )
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.stages import put_memories
-from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Wire
 from privateyes.errors import AbortError
 from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.parties.packets import Packet
+from privateyes.storage.store import PartyStore
 
 INITIAL = TrainingState(bytes(32), bytes([1]) * 32, 0)
 """The training state that these tasks begin with."""
@@ -36,8 +38,7 @@ def local_parties(plan: SecurePlan, identities: Identities | None = None, lanes:
 
 def set_up_in(store: PartyStore, parties: LocalParties, wire: Wire | None = None) -> None:
     """The first set-up, each memory stored as it comes."""
-    set_up(parties, INITIAL, wire or Wire(parties.manifest), lambda bound: put_memories(store, parties, bound, {}))
-    put_memories(store, parties, parties.aggregator_memories, parties.client_memories)
+    set_up_locally(parties, store, INITIAL, wire or Wire(parties.manifest))
 
 
 def local_task(plan: SecurePlan, folder: Path) -> tuple[LocalParties, PartyStore]:
@@ -45,6 +46,37 @@ def local_task(plan: SecurePlan, folder: Path) -> tuple[LocalParties, PartyStore
     parties, store = local_parties(plan), PartyStore.create(folder)
     set_up_in(store, parties)
     return parties, store
+
+
+@contextmanager
+def dying_before(step: str, error: BaseException | type[BaseException] = Killed) -> Iterator[None]:
+    """The process dies before anybody is asked for a step, or there is another error."""
+    ask = LocalNetwork.ask
+
+    def die(self: LocalNetwork, batch: Sequence[Packet]) -> list[Packet]:
+        if any(packet.step == step for packet in batch):
+            raise error
+        return ask(self, batch)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(LocalNetwork, "ask", die)
+        yield
+
+
+@contextmanager
+def dying_after(step: str) -> Iterator[None]:
+    """The process dies when all have stored their words of a step, and before these are sent."""
+    ask = LocalNetwork.ask
+
+    def die(self: LocalNetwork, batch: Sequence[Packet]) -> list[Packet]:
+        answers = ask(self, batch)
+        if any(packet.step == step for packet in batch):
+            raise Killed
+        return answers
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(LocalNetwork, "ask", die)
+        yield
 
 
 def refuse(private: SecureExchange, state: ServerState, updates: Sequence[ClientUpdate]) -> None:

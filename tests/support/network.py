@@ -480,6 +480,7 @@ class Network:
         everything = [message.share for message in session.parsed("open")]
         changed = replace(opening, share=change(opening.share, self.add(session.total.share, *everything)))
         session.got["open"][name] = (self.sign(changed).to_bytes(),)
+        self.actors[name].stand_by_what_it_opened()
         self.flight = session.proceed()
 
     def solo(self, *roster: int) -> Solo:

@@ -108,6 +108,7 @@ class Coverage:
     def __init__(self, tests: Sequence[Test], trees: Mapping[str, ast.Module]) -> None:
         self.tests = tests
         self._users = {file: _users(tree) for file, tree in trees.items()}
+        self._found: dict[tuple[str, str], list[Test]] = {}
 
     def tests_for(self, file: str, function: str) -> list[Test]:
         """The tests to run against a mutant, in their order.
@@ -116,6 +117,11 @@ class Coverage:
         first. The file's own tests are run even where they call nothing (some look at a constant), and for a change
         outside all functions so are all tests that call anything in the file.
         """
+        if (file, function) not in self._found:  # a function has many mutants, and there are thousands of tests
+            self._found[file, function] = self._find(file, function)
+        return self._found[file, function]
+
+    def _find(self, file: str, function: str) -> list[Test]:
         wanted = self._called_for(file, function)
         near = [test for test in self.tests if test.calls.get(file) or not _distance(file, test.file)]
 

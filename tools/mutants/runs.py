@@ -35,8 +35,8 @@ FACTOR = 10.0
 IMPORT_SECONDS = 60.0
 """Of processor time before the first test."""
 
-STALL_SECONDS = 300.0
-"""A child that begins no test for this long is ended."""
+STALL_SECONDS = 900.0
+"""A child that begins no test for this long is ended; long enough for the slowest test, traced, on a busy machine."""
 
 MEMORY_BYTES = 6 << 30
 PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -66,14 +66,24 @@ def share(modules: Iterable[str]) -> None:
     gc.freeze()
 
 
-def run_pytest(root: Path, folder: Path, arguments: Iterable[str], plugin: object) -> int:
+class Beginnings:
+    """A pytest plugin: tells the parent which test begins, so that it knows a slow file from a child that hangs."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._tell({"begins": nodeid})
+
+
+def run_pytest(root: Path, folder: Path, arguments: Iterable[str], *plugins: object) -> int:
     """Run pytest in this process, silent, and leave nothing in the project."""
     options = [
         "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:faulthandler", "--timeout=0",
         "-W", "ignore::pytest.PytestAssertRewriteWarning",  # of Hypothesis, which the parent has imported
         f"--rootdir={root}", f"--basetemp={folder / 'tests'}", f"--hypothesis-profile={PROFILE}",
     ]  # fmt: skip
-    return int(pytest.main([*options, *arguments], plugins=[plugin]))
+    return int(pytest.main([*options, *arguments], plugins=list(plugins)))
 
 
 class Watch:

@@ -159,7 +159,7 @@ class Session:
 
         def work(tell: runs.Tell, folder: Path) -> None:
             tracer = Tracer(names, self._modules)
-            status = runs.run_pytest(self.project.root, folder, [str(path)], tracer)
+            status = runs.run_pytest(self.project.root, folder, [str(path)], tracer, runs.Beginnings(tell))
             failures = tracer.failures or ([f"{path}: status {status}"] if status not in runs.PASSED else [])
             modules = coverage.foreign_modules(self.project.root)
             tell({"tests": tracer.tests, "modules": modules, "failures": failures})

@@ -93,6 +93,9 @@ class _Trainer:
         delta, weight = self.given
         return Contribution(Update(delta, weight, None), secrets.token_bytes(KEY_BYTES))
 
+    def submitted(self, clipped: int, shortened: bool) -> None:
+        """Nobody reads this log."""
+
     def after(self, model: bytes, average: VerifiedAverage) -> bytes:
         self.average = average if self._keeps else None
         counter = int.from_bytes(model[:8], "big") + 1
@@ -202,7 +205,7 @@ class SecureAverage:
         named = Named(self._parties.hub.setup, self._round, self._state_id())
         self._round += 1
         try:
-            run_round(self._parties, named.round, named.state_id, submitters)
+            run_round(self._parties, named, submitters)
         except PrivateyesError as error:
             with suppress(ProtocolError):
                 self._end(named)

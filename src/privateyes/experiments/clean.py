@@ -15,7 +15,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from privateyes.engines.local.places import left_folders, store_folders, unreached_folders
 from privateyes.engines.local.secure import TRANSCRIPTS_NAME
 from privateyes.errors import PrivateyesError, RunDirectoryError
 from privateyes.experiments.record import EXPERIMENT, exclusive
@@ -23,6 +22,7 @@ from privateyes.experiments.replay import REPLAY_FOLDER
 from privateyes.experiments.report import write_report
 from privateyes.experiments.secure import FOLDER, forget_secrets, remove_store_files, store_files
 from privateyes.experiments.way_names import WAYS
+from privateyes.storage.places import left_folders, store_folders, unreached_folders
 
 SAMPLES: Final = "samples.npz"
 PAGE: Final = "report.html"

@@ -12,16 +12,16 @@ from typing import Any, Final
 from privateyes.aggregation.result import Check
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.misbehaviour import AlteringAggregator
-from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from, set_up
+from privateyes.engines.local.network import set_up_locally
+from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from
 from privateyes.engines.local.secure import local_inputs, training_state
 from privateyes.engines.local.session import Session, SessionResult
-from privateyes.engines.local.stages import put_memories
-from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Wire
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.secure import secure_plan
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.storage.store import PartyStore
 
 ALTERED_BY: Final = 2
 # A fixed name, so that what a kill leaves behind is removed the next time.
@@ -90,8 +90,7 @@ def _run_once(
     shutil.rmtree(folder, ignore_errors=True)  # of a replay that was killed
     try:
         with closing(PartyStore.create(folder)) as store:
-            set_up(parties, training_state(begins), wire, lambda bound: put_memories(store, parties, bound, {}))
-            put_memories(store, parties, parties.aggregator_memories, parties.client_memories)
+            set_up_locally(parties, store, training_state(begins), wire)
             if altered:
                 parties = _with_altering_aggregator(parties)
             session = Session(parties, wire, store, RoleClock(), clips=state.clips)

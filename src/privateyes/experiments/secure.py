@@ -17,19 +17,8 @@ from privateyes.aggregation.privacy_section import Privacy
 from privateyes.crypto.field import field_by_name
 from privateyes.encoding.fixed_point import FixedPoint, exact_clip, largest_scale_bits
 from privateyes.encoding.norm import smallest_bound
-from privateyes.engines.local.mirror import STORE_NAME
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.places import (
-    FOLDERS_NAME,
-    forget_folders,
-    left_folders,
-    open_store,
-    replace_mirror,
-    store_folders,
-    unreached_folders,
-)
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import ParameterError, RunDirectoryError
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.record import RunDirectory
@@ -38,6 +27,17 @@ from privateyes.experiments.spec_tables import Store
 from privateyes.federation.cohorts import cohort_size
 from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import overwrite
+from privateyes.storage.mirror import STORE_NAME
+from privateyes.storage.places import (
+    FOLDERS_NAME,
+    forget_folders,
+    left_folders,
+    open_store,
+    replace_mirror,
+    store_folders,
+    unreached_folders,
+)
+from privateyes.storage.store import PartyStore
 
 LONGEST_UPDATE: Final = 100.0
 """The default limit of an update's L2 norm with a clip of at most 1, and so many clips above. Of all updates measured

@@ -22,7 +22,7 @@ from privateyes.experiments.spec_tables import ExperimentSpec, Store, Table
 from privateyes.experiments.way_names import WAYS
 from privateyes.tasks.gaze.models import MODELS, is_own_model
 
-__all__ = ["ExperimentSpec", "closest", "dump_spec", "load_spec", "parse_spec"]
+__all__ = ["ExperimentSpec", "closest", "dump_spec", "load_spec", "parse_spec", "spec_from_tree"]
 
 _LISTS: dict[str, list[Any]] = {
     "resize": [36, 60],
@@ -77,6 +77,11 @@ def parse_spec(text: str, origin: str, folder: Path, data: Path | None = None) -
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{origin} is no valid TOML: {error}", "correct that line") from error
+    return spec_from_tree(tree, origin, folder, data)
+
+
+def spec_from_tree(tree: dict[str, Any], origin: str, folder: Path, data: Path | None = None) -> ExperimentSpec:
+    """As `parse_spec`, from the tables that the TOML text holds."""
     if {"aggregators", "clients"} <= tree.keys():
         raise ConfigError(f"{origin} looks like a task's manifest", "give an experiment file; see examples/")
     if data is not None:

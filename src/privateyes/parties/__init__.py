@@ -10,5 +10,6 @@ come twice: a word that was stored is repeated byte for byte.
     aggregator.py  an aggregator
     client.py      a client, and what it needs from whoever trains
     hub.py         the hub: the order of a round, and of a set-up
+    again.py       what the hub keeps of a session whose updates may be sent again
     round.py       a set-up and a round among hosts in one process, on one page
 """

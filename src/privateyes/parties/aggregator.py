@@ -23,7 +23,7 @@ from privateyes.aggregation.messages import (
 from privateyes.aggregation.setup import AggregatorSetup
 from privateyes.aggregation.steps import OwnShare
 from privateyes.crypto.commitment import SALT_BYTES
-from privateyes.errors import MalformedError, RefusedError
+from privateyes.errors import MalformedError, RefusedError, RunDirectoryError
 from privateyes.parties.effects import Answer, Draw, Host, Name
 from privateyes.parties.packets import Packet, aggregator_name, of_kind, one_of_kind, setup_named
 
@@ -38,6 +38,10 @@ class AggregatorHost(Host):
 
     def __init__(self, own: Aggregator, draw: Draw = secrets.token_bytes) -> None:
         super().__init__(aggregator_name(own.number), own, draw)
+        self._committed: tuple[bytes, OwnShare] | None = None
+        """The session and the share that it committed to last in this process: as long as its store shows that very
+        vector, it need not be hashed again.
+        """
 
     # A round
 
@@ -56,8 +60,10 @@ class AggregatorHost(Host):
         messages, memory = packet.messages(self.manifest), self.held()
         votes, headers, origin = of_kind(messages, Vote), of_kind(messages, Header), one_of_kind(messages, Origin)
         step = self.own.commit(memory, headers, votes, self.draw(SALT_BYTES), origin)
-        bodies = {} if step.share is None else {("share", step.message.sid): step.share.elements}
-        return self._said(step, bodies)
+        if step.share is None:
+            return self._said(step)
+        self._committed = step.message.sid, step.share
+        return self._said(step, {("share", step.message.sid): step.share.elements})
 
     def do_agree(self, packet: Packet) -> Answer:
         """Sign T, which holds everybody's commitment."""
@@ -68,8 +74,10 @@ class AggregatorHost(Host):
     def do_open(self, packet: Packet) -> Answer:
         """Show the share, once all have signed one T."""
         agreements: list[Agreement] = packet.messages(self.manifest)
-        share = self._share(agreements[0].sid if agreements else b"")
+        sid = agreements[0].sid if agreements else b""
+        share = self._share(sid)
         if share is None:
+            self._require_not_lost(sid, "nothing of it is stored")
             raise RefusedError(f"{self.name} stores no share of that session", "go on with the last one")
         return self._said(self.own.open(self.held(), share, agreements))
 
@@ -77,14 +85,14 @@ class AggregatorHost(Host):
         """Check everybody's opening, and sign the result."""
         messages = packet.messages(self.manifest)
         openings, total = of_kind(messages, Opening), _required(one_of_kind(messages, HubSum))
-        came = any(opening.aggregator == self.own.number for opening in openings)
-        own_share = None if came else self._share(total.sid)  # a hub that lost its opening is given it back
-        given = () if own_share is None else (own_share,)
-        return self._said(self.own.certify(self.held(), openings, total, *given))
+        own_share = self._share_at_hand(total.sid)
+        if own_share is None and all(opening.aggregator != self.own.number for opening in openings):
+            own_share = self._share(total.sid)  # a hub that lost its opening is given it back
+        return self._said(self.own.certify(self.held(), openings, total, own_share))
 
     def do_finish(self, packet: Packet) -> None:
         """Forget a session on whose result all signed: the share and the words of it are needed no more."""
-        after = self.own.finish(self.held(), packet.messages(self.manifest))
+        after, self._committed = self.own.finish(self.held(), packet.messages(self.manifest)), None
         if after is not None:
             self.store(after, self._erased(after))
 
@@ -147,9 +155,27 @@ class AggregatorHost(Host):
             needed.add(last.sid)
         return {name: None for name in self.seen.bodies if name[0] == "share" and name[1] not in needed}
 
+    def _share_at_hand(self, sid: bytes) -> OwnShare | None:
+        committed, own_share = self._committed or (b"", None)
+        if own_share is None or committed != sid or self.seen.get("share", sid) is not own_share.elements:
+            return None
+        return own_share
+
     def _share(self, sid: bytes) -> OwnShare | None:
-        elements = self.seen.get("share", sid)
+        at_hand = self._share_at_hand(sid)
+        if at_hand is not None:
+            return at_hand
+        try:
+            elements = self.elements("share", sid, self.manifest.share_elements)
+        except (RunDirectoryError, MalformedError) as error:
+            self._require_not_lost(sid, error.problem)
+            raise
         return None if elements is None else self.own.own_share(elements)
+
+    def _require_not_lost(self, sid: bytes, how: str) -> None:
+        record = self.held().record_of(sid)
+        if record is not None and record.commitments and not record.given_up and not record.finished:
+            raise RunDirectoryError(f"the share of {self.name} in a session that was agreed on is lost: {how}")
 
     def _request(self, packet: Packet) -> HubRequest:
         requests: list[HubRequest] = packet.messages(self.manifest)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from privateyes.aggregation.client import Changed, Client, SubmissionSecrets, Submitted, Update, VerifiedAverage
 from privateyes.aggregation.kept import Kept, KeptSubmission
@@ -34,6 +34,9 @@ from privateyes.encoding.clips import ClipPlan
 from privateyes.errors import DeliveryError, MalformedError, RefusedError
 from privateyes.parties.effects import Answer, Draw, Host, Name
 from privateyes.parties.packets import Packet, client_name, of_kind, one_of_kind
+
+Keep: TypeAlias = Callable[[Elements], None]
+"""Takes an encoded update in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,11 @@ class Application(Protocol):
 
         Raises:
             RefusedError: there is none this time; the client follows the round without submitting.
+        """
+
+    def submitted(self, clipped: int, shortened: bool) -> None:
+        """What encoding changed, for the client's own log: how many coordinates were clipped, and whether the update
+        was longer than the L2 norm allows.
         """
 
     def after(self, model: bytes, average: VerifiedAverage) -> bytes:
@@ -107,25 +115,17 @@ class ClientHost(Host):
     def do_submit(self, packet: Packet) -> Answer | None:
         """Mask the update and send it, or follow the round if it must not be sent."""
         announcements = of_kind(packet.messages(self.manifest), Announcement)
-        return self._submit(announcements, lambda: self.submission(announcements))
+        return self._submit(announcements, lambda keep: self.submission(announcements, keep))
 
-    def submission(self, announcements: list[Announcement]) -> tuple[Submitted, Elements]:
-        """The update of its application, masked, and as it was encoded.
+    def submission(self, announcements: list[Announcement], keep: Keep) -> Submitted:
+        """The update of its application, masked; ``keep`` is given what it was encoded to, piece by piece.
 
         Raises:
             RefusedError: it must not be sent.
         """
         given = self.application.contribution(self.held_model())
         fresh = SubmissionSecrets(self.draw(HASH_BYTES), given.rounding_key)
-        encoded, length = self.manifest.field.zeros(self.manifest.dimension), 0
-
-        def keep(piece: Elements) -> None:
-            nonlocal length
-            encoded[length : length + piece.size] = piece
-            length += piece.size
-
-        done = self.own.submit(self.held(), self.seen.rows, announcements, given.update, fresh, keep)
-        return done, encoded
+        return self.own.submit(self.held(), self.seen.rows, announcements, given.update, fresh, keep)
 
     def do_again(self, packet: Packet) -> Answer | None:
         """Send the update of an earlier session again, to the same clients."""
@@ -134,26 +134,29 @@ class ClientHost(Host):
         if origin is None:
             raise MalformedError("no session to send again")
         source = (origin, of_kind(messages, RosterCommitment))
-        return self._submit(announcements, lambda: self.repetition(announcements, source))
+        return self._submit(announcements, lambda keep: self.repetition(announcements, source, keep))
 
     def repetition(
-        self, announcements: list[Announcement], source: tuple[Origin, list[RosterCommitment]]
-    ) -> tuple[Submitted, Elements]:
-        """The update that it kept of an earlier session, masked anew, and as it was encoded.
+        self,
+        announcements: list[Announcement],
+        source: tuple[Origin, list[RosterCommitment]],
+        keep: Keep,
+    ) -> Submitted:
+        """The update that it kept of an earlier session, masked anew; ``keep`` is given it once more.
 
         Raises:
             RefusedError: it must not be sent.
         """
         origin, _ = source
         kept, nonce = self.kept(origin.sid), self.draw(HASH_BYTES)
-        done = self.own.submit_again(self.held(), self.seen.rows, announcements, kept, nonce, source)
-        return done, self.seen.get("update", origin.sid)
+        keep(kept.encoded)
+        return self.own.submit_again(self.held(), self.seen.rows, announcements, kept, nonce, source)
 
-    def _submit(
-        self, announcements: list[Announcement], submit: Callable[[], tuple[Submitted, Elements]]
-    ) -> Answer | None:
+    def _submit(self, announcements: list[Announcement], submit: Callable[[Keep], Submitted]) -> Answer | None:
         try:
-            done, encoded = submit()
+            with self.seen.sink("update", self.manifest.dimension, self.manifest.field.dtype) as sink:
+                done = submit(sink.write)
+                encoded = sink.finish()
         except RefusedError as refusal:  # it still follows the round, if it can
             self.store(self.own.observe(self.held(), announcements))
             self.failure = refusal
@@ -161,6 +164,7 @@ class ClientHost(Host):
         sid = done.entry.sid
         bodies = {("kept", sid): done.kept.to_bytes(), ("update", sid): encoded}
         self.store(done.memory, bodies, (done.entry,))
+        self.application.submitted(done.clipped, done.shortened)
         return [done.submission]
 
     def kept(self, sid: bytes) -> Kept:
@@ -169,7 +173,7 @@ class ClientHost(Host):
         Raises:
             RefusedError: nothing.
         """
-        body, encoded = self.seen.get("kept", sid), self.seen.get("update", sid)
+        body, encoded = self.seen.get("kept", sid), self.elements("update", sid, self.manifest.dimension)
         if body is None or encoded is None:
             raise RefusedError(f"{self.name} keeps no update of that session", "nothing is to be sent for it")
         return KeptSubmission.from_bytes(body, self.manifest).with_update(encoded)

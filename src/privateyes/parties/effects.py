@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
 
 from privateyes.aggregation.ledger import LedgerEntry
+from privateyes.crypto.field import Elements
 from privateyes.errors import MalformedError, PrivateyesError, RefusedError, RunDirectoryError
 from privateyes.parties.packets import Packet, Part
 
@@ -21,17 +25,55 @@ Draw: TypeAlias = Callable[[int], bytes]
 """Gives so many fresh secret bytes."""
 
 
+class Sink(Protocol):
+    """Takes a vector in pieces, so that whoever makes it need not hold the whole of it."""
+
+    def write(self, piece: Elements, /) -> None:
+        """Add a piece, which is valid during the call only."""
+
+    def finish(self) -> Any:
+        """The vector, as a body of a ``Write``."""
+
+
+class _HeldVector:
+    """In memory."""
+
+    def __init__(self, count: int, dtype: np.dtype[Any]) -> None:
+        self._vector, self._filled = np.empty(count, dtype), 0
+
+    def write(self, piece: Elements, /) -> None:
+        """Copy the piece."""
+        self._vector[self._filled : self._filled + piece.size] = piece
+        self._filled += piece.size
+
+    def finish(self) -> Elements:
+        """All pieces in one."""
+        return self._vector
+
+
+@contextmanager
+def held_vector(_: str, count: int, dtype: np.dtype[Any]) -> Iterator[Sink]:
+    """A sink that holds its vector."""
+    yield _HeldVector(count, dtype)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """A party's store, as it was at one moment.
 
     Attributes:
         bodies: memories, shares, models and kept submissions by name.
-        rows: the data set's ledger; an aggregator and the hub have none.
+        rows: the data set's ledger, or at least what a step may need of it (``StoredParty.read``); an aggregator and
+            the hub have none.
+        sink: where a large body of some kind is written to in pieces: its length and type; before the write that names
+            it.
     """
 
     bodies: Mapping[Name, Any]
     rows: tuple[LedgerEntry, ...] = ()
+    sink: Callable[[str, int, np.dtype[Any]], AbstractContextManager[Sink]] = field(
+        default=held_vector, repr=False, compare=False
+    )
 
     def get(self, kind: str, key: bytes) -> Any:
         """A body, or None."""
@@ -105,6 +147,18 @@ class Host:
         if self._write is not None:
             raise RunDirectoryError(f"{self.name} would write twice for one request", "report this as a bug")
         self._write = Write({("memory", self.slot): memory, **(bodies or {})}, rows)
+
+    def elements(self, kind: str, key: bytes, count: int) -> Elements | None:
+        """A vector of so many elements; a store shows it as it was given, or as bytes. None if it is not there.
+
+        Raises:
+            RunDirectoryError: it is damaged.
+        """
+        body = self.seen.get(kind, key)
+        if body is None or isinstance(body, np.ndarray):
+            return body
+        elements: Elements = self.manifest.field.from_bytes(memoryview(body), count)
+        return elements
 
     def held(self) -> Any:
         """The memory that the view shows, which this step takes."""

@@ -40,6 +40,7 @@ from privateyes.crypto.labels import Role
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.signature import SigningKey
 from privateyes.errors import AbortError, MalformedError
+from privateyes.parties.again import Again
 from privateyes.parties.effects import Effects, View, Write
 from privateyes.parties.packets import (
     ANSWERS,
@@ -193,9 +194,10 @@ class HubSession:
         return [*self.words("commit"), self.commitment]
 
     def _for_open(self) -> list[Part]:
-        if hub.agreed_transcript(self.manifest, self.parsed("agree")) is None:
-            raise AbortError("the aggregators signed different transcripts", "give the session up")
-        self.owner.begin_to_open(self.sid)
+        if hub.agreed_transcript(self.manifest, self.parsed("agree")) is None:  # no aggregator would open it
+            raise AbortError("the aggregators signed different transcripts", "somebody altered a commitment: try again")
+        again = Again(self.origin, tuple(self.parsed("commit")))
+        self.owner.begin_to_open(self.sid, again.to_bytes())
         return self.words("agree")
 
     def _for_certify(self) -> list[Part]:
@@ -255,21 +257,32 @@ class HubSession:
         if not {client for client, _ in self.entries} <= set(self.submissions):
             return False
         agreements = self.parsed("agree")
-        transcript = hub.agreed_transcript(self.manifest, agreements)
-        if transcript is None:
+        if hub.agreed_transcript(self.manifest, agreements) is None:
             return len({agreement.transcript for agreement in agreements}) < 2
-        commitments = self.parsed("commit")
         try:
-            hub.require_agreed_sum(self.commitment, commitments[0].rho, commitments, transcript)
+            self.require_agreed_sum()
         except AbortError:
             return False
         return True
+
+    def require_agreed_sum(self) -> None:
+        """Hold the sum of what clients sent again against the one that all aggregators signed.
+
+        Raises:
+            AbortError: it is another one, or not all signed one.
+        """
+        transcript = hub.agreed_transcript(self.manifest, self.parsed("agree"))
+        if transcript is None:
+            raise AbortError("not all aggregators agreed on that session", "give it up")
+        commitments = self.parsed("commit")
+        hub.require_agreed_sum(self.commitment, commitments[0].rho, commitments, transcript)
 
 
 class HubHost:
     """The hub.
 
-    Bodies: ("opening", sid), empty: n agreements of that session were passed on, and it is never given up.
+    Bodies: ("opening", sid), an ``Again``: n agreements of that session were passed on, and it is never given up. Empty
+    where it learnt that from an aggregator.
 
     Args:
         manifest: the task's.
@@ -312,11 +325,11 @@ class HubHost:
         if session is not None and session is self.session:
             self.session = self.session_type(self, session.named, ())
 
-    def begin_to_open(self, sid: bytes) -> None:
+    def begin_to_open(self, sid: bytes, again: bytes = b"") -> None:
         """From here on this session is never given up; stored before anybody is asked to open."""
         if sid not in self.opening:
             self.opening.add(sid)
-            self._bodies["opening", sid] = b""
+            self._bodies["opening", sid] = again
 
     def effects(self, packets: Sequence[Packet]) -> Effects:
         """Requests, with what must be stored before they are sent."""
@@ -376,7 +389,7 @@ class HubHost:
             MalformedError: a signature does not verify, or is another party's.
         """
         for message in messages:
-            _require_from(self.manifest, sender, message)
+            _require_from(self.manifest, sender, message, self.lanes)
 
     def require_intact(self, submission: Submission) -> None:
         """Refuse a submission that would spoil the round for the others.
@@ -394,10 +407,14 @@ class HubHost:
         return self.session
 
     def look(self, named: Named) -> Effects:
-        """Ask everybody for what they said and sent in a session; ``go_on`` once nobody is waited for."""
+        """Ask everybody for what they said and sent in a session."""
+        heard, session = self.hear_again(named), self.session
+        return self.effects([*heard.packets, *self.ask(self.clients, "resend", [session.sid])])
+
+    def hear_again(self, named: Named) -> Effects:
+        """Ask the aggregators for what they said in a session."""
         session = self.know(named)
-        asked = self.ask(self.aggregators, "words", [session.sid]) + self.ask(self.clients, "resend", [session.sid])
-        return self.effects(asked)
+        return self.effects(self.ask(self.aggregators, "words", [session.sid]))
 
     def give_up(self, named: Named) -> Effects:
         """Ask everyone to give a session up."""
@@ -471,9 +488,9 @@ class HubHost:
         return self.effects(self.ask([*self.aggregators, *clients], "start", []))
 
 
-def _require_from(manifest: Manifest, sender: str, message: Any) -> None:
+def _require_from(manifest: Manifest, sender: str, message: Any, lanes: Lanes) -> None:
     if isinstance(message, Submission | Opening):
-        message = message.header if isinstance(message, Submission) else message.receipt(manifest.bulk_hash)
+        message = message.header if isinstance(message, Submission) else message.receipt(manifest.bulk_hash, lanes)
     if not isinstance(message, Signed):
         return
     role, number = sender.split()

@@ -18,15 +18,18 @@ store what it says, and only then send what it answers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from privateyes.aggregation.messages import Delivery
 from privateyes.errors import AbortError, PrivateyesError
 from privateyes.parties.effects import Effects, Host, View, Write
 from privateyes.parties.hub import HubHost, Named
-from privateyes.parties.packets import HUB
+from privateyes.parties.packets import HUB, Packet
+
+ASKED_OF_CLIENTS: Final = ("submit", "again", "observe")
+"""The requests that follow an announcement."""
 
 
 class Store(Protocol):
@@ -37,6 +40,35 @@ class Store(Protocol):
 
     def write(self, seen: View, what: Write) -> None:
         """All of it or nothing, over what its writer had read."""
+
+
+class Network(Protocol):
+    """Whoever carries packets between the hub and the other hosts, and stores what they say.
+
+    Attributes:
+        failures: why a party did less than it was asked for, by party and step, in this round.
+    """
+
+    @property
+    def hub(self) -> HubHost:
+        """Asks."""
+
+    @property
+    def failures(self) -> dict[tuple[str, str], PrivateyesError]:
+        """See above."""
+
+    def carry(self, effects: Effects, but: Collection[str] = ()) -> tuple[Packet, ...]:
+        """Carry the hub's requests and their answers until nobody asks any more.
+
+        Args:
+            but: requests for these steps are kept back.
+
+        Returns:
+            Those.
+
+        Raises:
+            ProtocolError, MalformedError: a party refuses; what was stored stays stored.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +87,11 @@ class Parties:
     stores: Mapping[str, Store] = field(repr=False)
     failures: dict[tuple[str, str], PrivateyesError] = field(default_factory=dict)
 
-    def carry(self, effects: Effects) -> None:
-        """Carry the hub's requests and their answers until nobody asks any more.
-
-        Raises:
-            ProtocolError, MalformedError: a party refuses; what was stored stays stored.
-        """
+    def carry(self, effects: Effects, but: Collection[str] = ()) -> tuple[Packet, ...]:
+        """See ``Network.carry``; one packet after the other."""
         hub_store = self.stores[HUB]
         self._store(HUB, hub_store.read(), effects)
-        flight = deque(effects.packets)
+        flight, held = deque(effects.packets), list[Packet]()
         while flight:
             packet = flight.popleft()
             view = self.stores[packet.receiver].read()
@@ -74,44 +102,67 @@ class Parties:
             self._store(packet.receiver, view, effects)
             if effects.failure is not None:
                 self.failures[packet.receiver, packet.step] = effects.failure
-            flight.extend(effects.packets)
+            for following in effects.packets:
+                (held if following.step in but and packet.receiver == HUB else flight).append(following)
+        return tuple(held)
 
     def _store(self, name: str, view: View, effects: Effects) -> None:
         if effects.write is not None:
             self.stores[name].write(view, effects.write)
 
 
-def set_up(parties: Parties, epoch: int, leader: int) -> None:
+def set_up(network: Network, epoch: int, leader: int) -> None:
     """Exchange keys among all clients of the task (protocol, "Setup").
 
     Raises:
         ProtocolError, MalformedError: a party refuses; nothing is started, and another set-up may be made.
     """
-    hub = parties.hub
-    parties.carry(hub.offer(epoch, leader, hub.clients))
-    parties.carry(hub.pass_on_sealed())
-    parties.carry(hub.hand_out_group_keys())
-    parties.carry(hub.start(hub.clients))
+    hub = network.hub
+    network.carry(hub.offer(epoch, leader, hub.clients))
+    network.carry(hub.pass_on_sealed())
+    network.carry(hub.hand_out_group_keys())
+    network.carry(hub.start(hub.clients))
 
 
-def run_round(parties: Parties, number: int, state_id: bytes, submitters: Iterable[str]) -> Delivery:
+def run_round(
+    network: Network,
+    named: Named,
+    submitters: Iterable[str],
+    unsettled: Iterable[Named] = (),
+    source: tuple[Any, ...] = (),
+) -> Delivery:
     """One session, from the announcement to the result that every client has checked (protocol, "One round").
 
     Args:
-        number: of the session, larger than every earlier one of this set-up.
-        state_id: of the training state that all clients are at.
+        named: the session: a round larger than every earlier one of this set-up, and the id of the training state that
+            all clients are at.
         submitters: the clients that send an update; the others follow. One that refuses to send follows too.
+        unsettled: earlier sessions whose end a client does not know: it is told before it is asked for an update.
+        source: where updates are sent again: the roster of their first session, and the commitments to it.
 
     Raises:
         ProtocolError, MalformedError: a party refuses. Unless the hub has begun to open it, give the session up.
     """
-    hub = parties.hub
-    parties.failures.clear()
-    parties.carry(hub.announce(Named(hub.setup, number, state_id), submitters))
+    hub = network.hub
+    network.failures.clear()
+    asked = network.carry(hub.announce(named, submitters, source), but=ASKED_OF_CLIENTS)
+    for earlier in unsettled:
+        network.carry(hub.settle(earlier))
+    network.carry(Effects(packets=asked))
     session = hub.session
     if not session.closed:
-        parties.carry(hub.effects(session.close_submissions()))
+        network.carry(hub.effects(session.close_submissions()))
+    return finish_round(network)
+
+
+def finish_round(network: Network) -> Delivery:
+    """The end of a session that every client has checked.
+
+    Raises:
+        AbortError: it did not come so far.
+    """
+    session = network.hub.session
     if session.delivery is None:
         raise AbortError("the session did not end", "give it up, and announce the next one")
-    parties.carry(hub.effects(session.finish()))
+    network.carry(network.hub.effects(session.finish()))
     return session.delivery

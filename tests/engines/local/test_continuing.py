@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from failing_disks import Killed, lose
-from local_task import refuse
+from local_task import dying_before, refuse
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import Opening
@@ -21,12 +21,12 @@ from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.continuing import SEND_AGAIN, Refused, look, send_again, task_folders
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.session import Session
-from privateyes.engines.local.stages import AGAIN, HUB, OPENING
-from privateyes.engines.local.store import PartyStore
+from privateyes.engines.local.stages import AGAIN, OPENING
 from privateyes.errors import AbortError, BlamedError, RefusedError, RunDirectoryError
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.parties.packets import HUB
+from privateyes.storage.store import PartyStore
 
 NAMES, D = ("ada", "bob", "cyd"), 20
 OPEN_COHORT = SecurePlan(NAMES, D, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2)
@@ -91,16 +91,9 @@ def test_a_task_that_can_simply_go_on_waits_for_nobody(tmp_path, monkeypatch) ->
     assert look(folder) is None
 
 
-def test_a_session_that_was_opened_and_that_no_client_has_looked_at_yet_is_no_refused_one(
-    tmp_path, monkeypatch
-) -> None:
-    def die(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched, closing(opened(tmp_path)) as private:
-        patched.setattr(Session, "_check", die)
-        with pytest.raises(Killed):
-            private.exchange(start(), updates_of())
+def test_a_session_that_was_opened_and_that_no_client_has_looked_at_yet_is_no_refused_one(tmp_path) -> None:
+    with closing(opened(tmp_path)) as private, dying_before("check"), pytest.raises(Killed):
+        private.exchange(start(), updates_of())
     assert look(tmp_path) is None
 
 
@@ -235,16 +228,17 @@ def accept_in_one_client(store: PartyStore, found: Refused) -> None:
 
 
 def lose_what_was_sent(store: PartyStore, found: Refused) -> None:
-    store.kept.erase("client cyd", ClientMemory.from_bytes(store.memory("client cyd")).state.weights)
+    store.remove_stage(found.sid, "client cyd", "kept")
+    store.remove_stage(found.sid, "client cyd", "update")
 
 
 def damage_what_was_sent(store: PartyStore, found: Refused) -> None:
-    weights = ClientMemory.from_bytes(store.memory("client cyd")).state.weights
-    store._mirrors.write("UPDATE kept SET body = ? WHERE party = ? AND weights = ?", (b"?", "client cyd", weights))
+    store._mirrors.write("UPDATE stage SET body = ? WHERE party = ? AND stage = 'kept'", (b"?", "client cyd"))
 
 
 def lose_the_numbers(store: PartyStore, found: Refused) -> None:
-    (name,) = store._mirrors.connection.execute("SELECT file FROM kept_update WHERE party = 'client cyd'").fetchone()
+    statement = "SELECT file FROM large WHERE party = 'client cyd' AND stage = 'update'"
+    (name,) = store._mirrors.connection.execute(statement).fetchone()
     (path,) = store._mirrors.body_files(name)
     path.unlink()
 

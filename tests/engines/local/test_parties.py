@@ -6,12 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from local_task import INITIAL, local_parties
+from failing_disks import Killed
+from local_task import dying_before, local_parties, set_up_in
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local.parties import SecurePlan, draw_identities, set_up
+from privateyes.engines.local.parties import SecurePlan, draw_identities
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import ConfigError, ParameterError
+from privateyes.storage.store import PartyStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = PartyStore.create(tmp_path)
+    yield opened
+    opened.close()
+
 
 PLAN = SecurePlan(("x", "y", "z"), 5, 2, FixedPoint(COMPACT, 1.0, 8, 10, 3), roster_min=2)
 
@@ -38,53 +48,46 @@ def test_the_same_identities_give_the_same_manifest() -> None:
     assert [party.name for party in first.manifest.aggregators] == ["aggregator 1", "aggregator 2"]
 
 
-def test_the_set_up_gives_all_clients_one_group_key_and_each_pair_a_key_of_its_own() -> None:
+def test_the_set_up_gives_all_clients_one_group_key_and_each_pair_a_key_of_its_own(store) -> None:
     parties = local_parties(PLAN)
     wire = Wire(parties.manifest)
-    set_up(parties, INITIAL, wire)
-    assert len({memory.group.key for memory in parties.client_memories.values()}) == 1
+    set_up_in(store, parties, wire)
+    assert len({memory.group.key for memory in parties.client_memories(store).values()}) == 1
     chains = {
         (i, s): chain.key
-        for i, memory in parties.client_memories.items()
+        for i, memory in parties.client_memories(store).items()
         for s, chain in enumerate(memory.chains, start=1)
     }
     assert len(set(chains.values())) == 6
-    for s, memory in parties.aggregator_memories.items():
+    for s, memory in parties.aggregator_memories(store).items():
         assert {i: chain.key for i, chain in memory.chains.items()} == {i: chains[i, s] for i in (1, 2, 3)}
     assert wire.bytes_between(Place.CLIENT, Place.HUB) > 6 * 1168
 
 
-def test_no_secret_crosses_the_wire_in_the_clear() -> None:
+def test_no_secret_crosses_the_wire_in_the_clear(store) -> None:
     parties = local_parties(PLAN)
     wire = Wire(parties.manifest)
-    set_up(parties, INITIAL, wire)
+    set_up_in(store, parties, wire)
     said = b"".join(data for _, data in wire.transcript)
-    secrets = [memory.group.key for memory in parties.client_memories.values()]
-    secrets += [chain.key for memory in parties.client_memories.values() for chain in memory.chains]
+    memories = parties.client_memories(store).values()
+    secrets = [memory.group.key for memory in memories]
+    secrets += [chain.key for memory in memories for chain in memory.chains]
     assert not any(secret in said for secret in secrets)
 
 
-def test_the_aggregators_are_bound_before_anything_is_unsealed_and_a_killed_set_up_is_made_anew() -> None:
+def test_the_aggregators_are_bound_before_anything_is_unsealed_and_a_killed_set_up_is_made_anew(store) -> None:
     parties = local_parties(PLAN)
-
-    class Killed(BaseException):
-        pass
-
-    kept = {}
-
-    def die(bound) -> None:
-        kept.update(bound)
-        raise Killed
-
-    with pytest.raises(Killed):
-        set_up(parties, INITIAL, Wire(parties.manifest), die)
-    assert not any(memory.current.started or memory.chains for memory in kept.values())
-    parties.aggregator_memories.update(kept)
-    set_up(parties, INITIAL, Wire(parties.manifest), leader=2)
-    for number, memory in parties.aggregator_memories.items():
+    with dying_before("stream"), pytest.raises(Killed):
+        set_up_in(store, parties)
+    bound = parties.aggregator_memories(store)
+    assert sorted(bound) == [1, 2]
+    assert not any(memory.current.started or memory.chains for memory in bound.values())
+    assert parties.client_memories(store) == {}
+    set_up_in(store, parties)
+    for number, memory in parties.aggregator_memories(store).items():
         assert memory.current.started
-        assert memory.current.leader == 2
-        assert list(memory.terminal) == [kept[number].current.id]
+        assert memory.current.id != bound[number].current.id
+        assert list(memory.terminal) == [bound[number].current.id]
 
 
 def test_one_aggregator_can_be_replaced() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from failing_disks import Killed
-from local_task import refuse
+from local_task import dying_before, refuse
 from privateyes.aggregation import messages
 from privateyes.aggregation.manifest import Manifest, manifest_from_toml
 from privateyes.aggregation.privacy_section import Privacy
@@ -22,13 +22,10 @@ from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.crypto.labels import Role
 from privateyes.encoding.fixed_point import FixedPoint, largest_scale_bits
-from privateyes.engines.local import continuing, transcript
+from privateyes.engines.local import continuing
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.places import store_folders
 from privateyes.engines.local.secure import MANIFEST_NAME, SETTINGS_NAME, SecureExchange
-from privateyes.engines.local.session import Session
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import (
     AbortError,
     ConvergedError,
@@ -41,6 +38,9 @@ from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimise
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage import transcript
+from privateyes.storage.places import store_folders
+from privateyes.storage.store import PartyStore
 
 NAMES = ("ada", "bob", "cyd", "dan")
 DIMENSION = 200
@@ -150,33 +150,27 @@ def test_an_accepted_round_is_not_repeated(tmp_path: Path) -> None:
     assert len(list((tmp_path / "transcripts").glob("round-*.jsonl"))) == 1
 
 
-def kill_at(step: str, private: SecureExchange, state: ServerState, updates: list[ClientUpdate]) -> None:
-    """A round in which the process dies at a step of the session."""
-
-    def die(*_: object, **__: object) -> None:
-        raise Killed
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Session, step, die)
-        with pytest.raises(Killed):
-            private.exchange(state, updates)
+def kill_before(step: str, private: SecureExchange, state: ServerState, updates: list[ClientUpdate]) -> None:
+    """A round in which the process dies before anybody is asked for a step."""
+    with dying_before(step), pytest.raises(Killed):
+        private.exchange(state, updates)
 
 
 def round_of(private: SecureExchange) -> int:
     """Of the session that was announced last."""
     assert private._parties is not None
-    sessions = [memory.session for memory in private._parties.aggregator_memories.values()]
+    sessions = [memory.session for memory in private._parties.aggregator_memories(private._store).values()]
     return max(session.round for session in sessions if session is not None)
 
 
-@pytest.mark.parametrize(("step", "later"), [("_settle_earlier", 0), ("_upload", 1)], ids=["announced", "submitted"])
+@pytest.mark.parametrize(("step", "later"), [("submit", 0), ("vote", 1)], ids=["announced", "submitted"])
 def test_a_round_that_was_announced_is_announced_again_unless_somebody_took_part(
     tmp_path: Path, step: str, later: int
 ) -> None:
     with exchange_in(tmp_path) as private:
         state, _ = private.exchange(start(), updates_of(0))
         before = round_of(private)
-        kill_at(step, private, state, updates_of(1))
+        kill_before(step, private, state, updates_of(1))
         assert round_of(private) == before + 1
     with exchange_in(tmp_path) as private:
         private.exchange(state, updates_of(1))
@@ -193,7 +187,7 @@ def test_a_session_whose_share_cannot_be_read_is_given_up_if_nobody_began_to_ope
     tmp_path: Path,
 ) -> None:
     with exchange_in(tmp_path) as private:
-        kill_at("_finish", private, start(), updates_of(0))
+        kill_before("open", private, start(), updates_of(0))
     lose_share(tmp_path)
     with exchange_in(tmp_path) as private:
         following, _ = private.exchange(start(), updates_of(0))
@@ -205,7 +199,7 @@ def test_a_session_whose_share_cannot_be_read_waits_for_people_once_it_may_have_
     tmp_path: Path,
 ) -> None:
     with exchange_in(tmp_path) as private:
-        kill_at("_send_openings", private, start(), updates_of(0))
+        kill_before("certify", private, start(), updates_of(0))
     lose_share(tmp_path)
     for _ in range(2):
         with (
@@ -259,7 +253,8 @@ def test_when_an_aggregator_alters_its_share_no_state_changes_and_the_complaints
         )
         with pytest.raises(AbortError, match="4 of 4 clients refused the round, first ada: the sum does not carry"):
             private.exchange(state, updates_of(1))
-        assert {memory.state.digest for memory in private._parties.client_memories.values()} == {state.digest()}
+        memories = private._parties.client_memories(private._store)
+        assert {memory.state.digest for memory in memories.values()} == {state.digest()}
     kinds = [
         json.loads(line)["type"]
         for file in (tmp_path / "transcripts").glob("round-0002*.jsonl")

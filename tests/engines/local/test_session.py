@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from failing_disks import Killed
-from local_task import INITIAL, local_parties, set_up_in
+from local_task import INITIAL, dying_after, dying_before, local_parties, set_up_in
 from privateyes.aggregation import hub, messages
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.ledger import SessionEnd
-from privateyes.aggregation.memory import AggregatorMemory, TrainingState
+from privateyes.aggregation.manifest import Manifest
+from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.messages import (
     Abort,
-    Agreement,
     OpeningReceipt,
-    Vote,
 )
 from privateyes.aggregation.privacy_section import Privacy
 from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, Field
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local import sealed_file, session
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.misbehaviour import AlteringAggregator
-from privateyes.engines.local.parties import SecurePlan, draw_identities, set_up
-from privateyes.engines.local.quorum import Quorum
-from privateyes.engines.local.session import LocalInput, Session
-from privateyes.engines.local.stages import AGAIN, HUB, OPENING, put_memories
-from privateyes.engines.local.store import PartyStore
+from privateyes.engines.local.network import LocalInput, LocalNetwork
+from privateyes.engines.local.parties import SecurePlan, draw_identities
+from privateyes.engines.local.session import Session
+from privateyes.engines.local.stages import AGAIN, OPENING
 from privateyes.engines.local.wire import Place, TrafficKey, Wire
 from privateyes.errors import (
     AbortError,
@@ -44,8 +45,28 @@ from privateyes.errors import (
     RunDirectoryError,
     TrainingError,
 )
+from privateyes.parties.packets import HUB, Packet
+from privateyes.storage import sealed_file
+from privateyes.storage.party import StoredParty
+from privateyes.storage.store import PartyStore
 
 NAMES, D = ("a", "b", "c"), 7
+
+
+@contextmanager
+def damaging(sender: str, step: str, change: Callable[[Any, Manifest], Any]) -> Iterator[None]:
+    """What one party answers to a step arrives as something else."""
+    carry = Wire.carry
+
+    def damaged(self: Wire, packet: Packet) -> Packet:
+        arrived = carry(self, packet)
+        if (packet.sender, packet.step) != (sender, step):
+            return arrived
+        return replace(arrived, parts=tuple(change(message, self.manifest) for message in arrived.parts))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Wire, "carry", damaged)
+        yield
 
 
 def plan_of(field: Field = COMPACT, aggregators: int = 2, roster_min: int = 2) -> SecurePlan:
@@ -65,21 +86,21 @@ def local(tmp_path, field):
         def __init__(self) -> None:
             self.parties, self.wire, self.store, self.rounds = parties, wire, store, 0
 
-        def session(self) -> Session:
-            return Session(self.parties, wire, store, RoleClock())
+        @property
+        def aggregators(self) -> dict[int, AggregatorMemory]:
+            return self.parties.aggregator_memories(store)
 
-        def accept(self, result, mark: int = 1) -> None:
-            """Every client accepts, as the exchange does it."""
-            for own in self.parties.clients:
-                memory = self.parties.client_memories[own.number]
-                ledger = store.ledger.of_session(own.identity.public_bytes, result.sid)
-                state = TrainingState(bytes([mark]) * 32, bytes([mark + 1]) * 32, memory.state.counter + 1)
-                changed = own.accept(memory, ledger, result.averages[own.number], state)
-                for entry in changed.entries:
-                    store.ledger.end(entry)
-                self.parties.client_memories[own.number] = changed.memory
-            self.parties.aggregator_memories.update(result.finished)
-            put_memories(store, parties, result.finished, self.parties.client_memories)
+        @property
+        def clients(self) -> dict[int, ClientMemory]:
+            return self.parties.client_memories(store)
+
+        def session(self) -> Session:
+            self.last = Session(self.parties, self.wire, store, RoleClock())
+            return self.last
+
+        def accept(self) -> None:
+            """Every client accepts, as in the exchange."""
+            self.last.accept()
 
         def run(self, *clients: int, delta=None, weight: int = 3):
             inputs = {
@@ -104,30 +125,24 @@ def test_clients_outside_the_cohort_get_the_average_too(local) -> None:
 def test_a_session_with_too_few_clients_opens_nothing_and_the_next_one_works(local) -> None:
     with pytest.raises(AbortError, match="roster of 1"):
         local.run(2)
-    assert not any(memory.opened for memory in local.parties.aggregator_memories.values())
-    assert local.parties.aggregator_memories[1].session.given_up
-    assert local.parties.client_memories[2].followed
+    assert not any(memory.opened for memory in local.aggregators.values())
+    assert local.aggregators[1].session.given_up
+    assert local.clients[2].followed
     assert local.run(1, 2, 3).averages[1].total_weight == 9
 
 
 @pytest.mark.parametrize("damage", ["share", "signature", "element", "name"])
-def test_a_bad_submission_of_one_client_does_not_spoil_the_round_for_the_others(local, monkeypatch, damage) -> None:
-    carry = Wire.carry
+def test_a_bad_submission_of_one_client_does_not_spoil_the_round_for_the_others(local, damage) -> None:
+    def damaged(message, manifest):
+        if damage == "share":
+            return replace(message, share=np.zeros_like(message.share))
+        if damage == "element":
+            return replace(message, share=np.full_like(message.share, manifest.field.prime)).to_bytes()
+        if damage == "name":
+            return replace(message, header=replace(message.header, client=3))
+        return replace(message, header=replace(message.header, signature=bytes(64)))
 
-    def damaged(self, message, *way, **more):
-        if isinstance(message, messages.Submission) and message.header.client == 2:
-            if damage == "share":
-                message = replace(message, share=np.zeros_like(message.share))
-            elif damage == "element":
-                message = replace(message, share=np.full_like(message.share, self.manifest.field.prime))
-            elif damage == "name":
-                message = replace(message, header=replace(message.header, client=3))
-            else:
-                message = replace(message, header=replace(message.header, signature=bytes(64)))
-        return carry(self, message, *way, **more)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Wire, "carry", damaged)
+    with damaging("client 2", "submit", damaged):
         result = local.run(1, 2, 3)
     assert list(result.dropped) == [2]
     assert {average.roster for average in result.averages.values()} == {(1, 3)}
@@ -138,7 +153,7 @@ def test_a_bad_submission_of_one_client_does_not_spoil_the_round_for_the_others(
         if kind == "Header"
     ]
     assert [header.client for header in headers] == [1, 3]
-    local.accept(result)
+    local.accept()
     assert not local.run(1, 2, 3).dropped
 
 
@@ -150,7 +165,7 @@ def test_each_aggregator_is_asked_once_how_a_session_ended_however_many_wait_for
         patched.setattr(hub, "choose_roster", stop)
         with pytest.raises(AbortError, match="stopped here"):
             local.run(1, 2, 3)
-    assert all(memory.followed for memory in local.parties.client_memories.values())
+    assert all(memory.followed for memory in local.clients.values())
     assert local.run(1, 2, 3).averages[1].total_weight == 9
     asked = local.wire.traffic[TrafficKey("Closing", Place.AGGREGATOR, Place.HUB)]
     assert asked.messages == len(local.parties.aggregators)
@@ -169,10 +184,10 @@ def test_each_aggregator_is_asked_once_how_a_session_ended_however_many_wait_for
     ],
 )
 def test_an_update_that_cannot_be_used_names_its_client_and_nothing_is_sent(local, delta, weight, complaint) -> None:
-    before = dict(local.parties.client_memories)
+    before = dict(local.clients)
     with pytest.raises(TrainingError, match=f"client a: .*{complaint}"):
         local.run(1, delta=delta, weight=weight)
-    assert local.parties.client_memories == before
+    assert local.clients == before
     assert local.wire.bytes_between(Place.HUB, Place.CLIENT) > 0
     assert not any(kind == "Header" for kind, _ in local.wire.transcript)
     assert local.run(1, 2).averages[1].roster == (1, 2)
@@ -197,33 +212,30 @@ def test_a_disk_that_is_full_at_the_submission_lets_nothing_out(local, monkeypat
 @pytest.mark.parametrize("opener", [(1,), (2,), (3,), (1, 3), (2, 3)], ids=str)
 def test_a_session_that_some_aggregators_opened_and_others_did_not_is_finished(local, monkeypatch, opener) -> None:
     """As after kills of machines of their own; here all store in one transaction, so their rows are mixed by hand."""
-    before, after, inputs = {}, {}, {i: LocalInput(np.full(D, 0.25, np.float32), 3, bytes(32)) for i in (1, 2, 3)}
+    before, inputs = {}, {i: LocalInput(np.full(D, 0.25, np.float32), 3, bytes(32)) for i in (1, 2, 3)}
+    write = StoredParty.put
 
-    def die(self, *_: object) -> None:
-        after.update({number: local.store.memory(f"aggregator {number}") for number in (1, 2, 3)})
-        raise Killed
+    def noting(self, prepared):
+        if any(name[0] == "memory" and body.version for name, body in prepared.what.bodies.items()):
+            before[self.name] = local.store.memory(self.name)
+        write(self, prepared)
 
-    keep = Quorum.keep
-
-    def noting(self, steps, *rest, **more):
-        before.update({number: local.store.memory(f"aggregator {number}") for number in (1, 2, 3)})
-        keep(self, steps, *rest, **more)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Quorum, "keep", noting)
-        patched.setattr(Session, "_send_openings", die)
+    with monkeypatch.context() as patched, dying_after("open"):
+        patched.setattr(StoredParty, "put", noting)
         with pytest.raises(Killed):
             local.session().run(1, inputs)
-    for number in (1, 2, 3):
-        body = after[number] if number in opener else before[number]
-        memory = AggregatorMemory.from_bytes(body)
-        local.parties.aggregator_memories[number] = memory
-        values = (memory.version, body, f"aggregator {number}")
+    for number in {1, 2, 3} - set(opener):
+        name = f"aggregator {number}"
+        memory = AggregatorMemory.from_bytes(before[name])
+        assert memory.version == local.aggregators[number].version - 1
+        values = (memory.version, before[name], name)
         local.store._mirrors.write("UPDATE memory SET version = ?, body = ? WHERE party = ?", values)
-    (sid,) = {sid for memory in local.parties.aggregator_memories.values() for sid in memory.opened}
+        local.parties.parts(local.store)[name].forget()
+    (sid,) = {sid for memory in local.aggregators.values() for sid in memory.opened}
+    assert {number for number, memory in local.aggregators.items() if memory.opened} == set(opener)
     result = local.session().finish_agreed(sid)
     assert np.allclose(result.averages[2].mean, 0.25, atol=2**-12)
-    assert all(sid in memory.opened for memory in local.parties.aggregator_memories.values())
+    assert all(sid in memory.opened for memory in local.aggregators.values())
 
 
 @pytest.mark.parametrize("mode", ["sealed", "public"])
@@ -233,26 +245,25 @@ def test_neither_what_is_said_nor_what_is_computed_depends_on_the_number_of_thre
     dimension = 150_000
     plan = SecurePlan(NAMES, dimension, 3, FixedPoint(field, 1.0, 12, 20, 3), roster_min=2, mode=mode)
     identities = draw_identities(plan)
-    first = local_parties(plan, identities)
-    set_up(first, INITIAL, Wire(first.manifest))
+    made = PartyStore.create(tmp_path / "made")
+    set_up_in(made, local_parties(plan, identities))
+    made.close()
     random = np.random.default_rng(1)
     inputs = {i: LocalInput(random.normal(0, 0.6, dimension).astype(np.float32), 3, bytes(32)) for i in (1, 2, 3)}
     outcomes = []
     for count in (1, 2, 5):
-        drawn = iter(range(100))
-        monkeypatch.setattr(session.secrets, "token_bytes", lambda size, drawn=drawn: bytes([next(drawn)]) * size)
-        crew, store = Crew(count), PartyStore.create(tmp_path / f"{count}")
+        shutil.copytree(tmp_path / "made", tmp_path / f"{count}")
+        crew, store = Crew(count), PartyStore(tmp_path / f"{count}")
         parties = local_parties(plan, identities, crew.lanes())
-        parties.aggregator_memories.update(first.aggregator_memories)
-        parties.client_memories.update(first.client_memories)
-        for number, memory in first.aggregator_memories.items():  # the first version, and the one over it
-            store.put_memory(f"aggregator {number}", memory.to_bytes(), 1)
-            store.put_memory(f"aggregator {number}", memory.to_bytes(), memory.version)
-        put_memories(store, parties, {}, first.client_memories)
-        wire, clock = Wire(parties.manifest), RoleClock(crew.seconds)
-        result = Session(parties, wire, store, clock, crew).run(1, inputs)
+        wire, clock = Wire(parties.manifest, lanes=crew.lanes()), RoleClock(crew.seconds)
+        driven = Session(parties, wire, store, clock, crew)
+        for place, host in enumerate(driven._network.hosts.values()):
+            host.draw = lambda size, place=place: bytes([place]) * size
+        result = driven.run(1, inputs)
+        driven.accept()
         averages = {i: average.mean.tobytes() for i, average in result.averages.items()}
-        outcomes.append((wire.transcript, wire.table(), averages, result.clipped, parties.aggregator_memories))
+        memories = parties.aggregator_memories(store), parties.client_memories(store)
+        outcomes.append((wire.transcript, wire.table(), averages, result.clipped, memories))
         assert all(clock.seconds[role] > 0 for role in Place)
         store.close()
         crew.close()
@@ -285,16 +296,24 @@ def test_a_disk_that_is_full_at_the_commitment_lets_nothing_out_and_the_next_rou
 ) -> None:
     with monkeypatch.context() as patched:
         if where == "a share's file":
-            write_large = PartyStore.write_large
+            seal = PartyStore.seal
 
-            def full_at_the_shares(self, sid, bodies):
+            def full_at_the_shares(self, file, body):
                 with pytest.MonkeyPatch.context() as inner:
-                    inner.setattr(sealed_file.os, "fsync", _full)
-                    return write_large(self, sid, bodies)
+                    if "share" in file:
+                        inner.setattr(sealed_file.os, "fsync", _full)
+                    return seal(self, file, body)
 
-            patched.setattr(PartyStore, "write_large", full_at_the_shares)
+            patched.setattr(PartyStore, "seal", full_at_the_shares)
         else:
-            patched.setattr(PartyStore, "put_large", _overfill)
+            put_large = PartyStore.put_large
+
+            def overfilled_by_the_shares(self, body):
+                if body.stage == "share":
+                    _overfill(self, body)
+                put_large(self, body)
+
+            patched.setattr(PartyStore, "put_large", overfilled_by_the_shares)
         with pytest.raises(RunDirectoryError, match=r"cannot be written .*free some space") as caught:
             local.run(1, 2, 3)
     local.store._connection.execute("PRAGMA max_page_count = 1000000")
@@ -302,7 +321,7 @@ def test_a_disk_that_is_full_at_the_commitment_lets_nothing_out_and_the_next_rou
     said = {kind for kind, _ in local.wire.transcript}
     assert "Vote" in said
     assert not said & {"RosterCommitment", "HubCommitment", "Agreement", "OpeningReceipt"}
-    assert not any(memory.opened for memory in local.parties.aggregator_memories.values())
+    assert not any(memory.opened for memory in local.aggregators.values())
     assert local.run(1, 2, 3).averages[2].roster == (1, 2, 3)
 
 
@@ -331,7 +350,7 @@ def test_where_one_aggregator_cannot_go_on_all_give_the_session_up_and_the_next_
     with pytest.raises(AbortError, match="seen enough"):
         local.run(1, 2, 3)
     notices = [Abort.from_bytes(data, honest.manifest) for kind, data in local.wire.transcript if kind == "Abort"]
-    record = honest.aggregator_memories[2].session
+    record = local.aggregators[2].session
     if step in ("open", "certify"):  # all have agreed: nobody may give it up, and it is finished later
         assert not notices
         assert not record.given_up
@@ -343,26 +362,20 @@ def test_where_one_aggregator_cannot_go_on_all_give_the_session_up_and_the_next_
     for notice in notices:
         notice.require_signature_of(honest.manifest.aggregators[notice.aggregator - 1].public_key, record.sid)
     assert record.given_up
-    assert not any(memory.opened for memory in honest.aggregator_memories.values())
+    assert not any(memory.opened for memory in local.aggregators.values())
     for number in (1, 2, 3):
         assert local.store.large(record.sid, f"aggregator {number}", "share") is None
     local.parties = honest
     assert local.run(1, 2, 3).averages[2].roster == (1, 2, 3)
 
 
-def test_what_was_damaged_on_the_way_once_all_agreed_does_not_give_the_session_up(local, monkeypatch) -> None:
-    carry = Wire.forward
+def test_what_was_damaged_on_the_way_once_all_agreed_does_not_give_the_session_up(local) -> None:
+    def damaged(message, _):
+        return replace(message, signature=bytes(64))
 
-    def damaged(self, message, *way, **more):
-        if isinstance(message, Agreement) and message.aggregator == 2:
-            message = replace(message, signature=bytes(64))
-        return carry(self, message, *way, **more)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Wire, "forward", damaged)
-        with pytest.raises(MalformedError, match="type Agreement does not verify"):
-            local.run(1, 2, 3)
-    last = local.parties.aggregator_memories[1].session
+    with damaging("aggregator 2", "agree", damaged), pytest.raises(MalformedError, match="type Agreement does not"):
+        local.run(1, 2, 3)
+    last = local.aggregators[1].session
     assert not last.given_up
     assert local.session().finish_agreed(last.sid).averages[2].roster == (1, 2, 3)
 
@@ -385,7 +398,7 @@ def test_where_the_aggregators_agree_on_different_transcripts_all_give_the_sessi
         patched.setattr(Aggregator, "agree", differ)
         with pytest.raises(AbortError, match="signed different transcripts"):
             local.run(1, 2, 3)
-    last = local.parties.aggregator_memories[1].session
+    last = local.aggregators[1].session
     assert last.given_up
     assert not local.store.stages(last.sid, OPENING)
     assert local.run(1, 2, 3).averages[2].roster == (1, 2, 3)
@@ -394,37 +407,30 @@ def test_where_the_aggregators_agree_on_different_transcripts_all_give_the_sessi
 def test_a_session_that_some_aggregators_agreed_on_and_others_did_not_is_given_up_and_the_next_round_works(
     local, monkeypatch
 ) -> None:
-    keep = Quorum.keep
+    write = LocalNetwork._write
 
-    def of_one_alone(self, steps, large=()):
-        if any(isinstance(step.message, Agreement) for step in steps):
-            local.store.put_memory("aggregator 1", steps[0].memory.to_bytes(), steps[0].memory.version)
-            local.parties.aggregator_memories[1] = steps[0].memory
+    def of_one_alone(self, writes, steps):
+        write(self, writes[:1] if "agree" in steps else writes, steps)
+        if "agree" in steps:
             raise Killed
-        keep(self, steps, large)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Quorum, "keep", of_one_alone)
+        patched.setattr(LocalNetwork, "_write", of_one_alone)
         with pytest.raises(Killed):
             local.run(1, 2, 3)
-    assert local.parties.aggregator_memories[1].session.commitments
+    assert local.aggregators[1].session.commitments
     with pytest.raises(RefusedError, match="neither opened nor given up"):
         local.run(1, 2, 3)
     local.session().give_up_outstanding()
     assert local.run(1, 2, 3).averages[2].roster == (1, 2, 3)
 
 
-def test_where_the_hub_lost_its_sum_it_is_added_up_again_from_what_the_clients_sent(local, monkeypatch) -> None:
-    def die(self, *_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Session, "_send_openings", die)
-        with pytest.raises(Killed):
-            local.run(1, 2, 3)
-    sid = local.parties.aggregator_memories[1].session.sid
+def test_the_hub_keeps_no_sum_and_adds_it_up_again_from_what_the_clients_sent(local) -> None:
+    with dying_before("certify"), pytest.raises(Killed):
+        local.run(1, 2, 3)
+    sid = local.aggregators[1].session.sid
+    assert [name for name, _ in local.store.large_bodies(HUB)] == []
     local.store.clear_stages_of([HUB])
-    assert local.store.large(sid, HUB, "sum") is None
     result = local.session().finish_agreed(sid)
     assert np.allclose(result.averages[1].mean, 0.25, atol=2**-12)
 
@@ -436,12 +442,12 @@ def test_a_refused_session_is_sent_again_with_the_same_numbers_and_then_accepted
     refused = local.run(1, 2)
     assert sorted(refused.refusals) == [1, 2, 3]
     local.parties = honest
-    with pytest.raises(RefusedError, match="send that one again"):
+    with pytest.raises(RefusedError, match="send the same update to the same roster again"):
         local.run(1, 2, 3)
     result = local.session().run_again(3, refused.sid)
     assert result.averages[1].roster == (1, 2)
     assert np.allclose(result.averages[1].mean, 0.25, atol=2**-12)
-    local.accept(result)
+    local.accept()
     entries = local.store.ledger.from_weights(INITIAL.weights)
     assert {entry.sid: entry.end for entry in entries} == {
         refused.sid: SessionEnd.UNKNOWN,
@@ -459,7 +465,7 @@ def test_giving_a_repeat_up_erases_its_shares_and_not_those_of_an_opened_session
     local.parties = honest.with_aggregator(_stopping_at(honest.aggregators[1], "agree"))
     with pytest.raises(AbortError, match="seen enough"):
         local.session().run_again(2, refused.sid)
-    given_up = honest.aggregator_memories[1].session
+    given_up = local.aggregators[1].session
     assert given_up.given_up
     for number in (1, 2, 3):
         assert local.store.large(given_up.sid, f"aggregator {number}", "share") is None
@@ -529,7 +535,7 @@ def test_what_an_aggregator_stored_for_a_session_is_gone_once_its_result_is_acce
     result = local.run(1, 2)
     sid = result.sid
     assert local.store.large(sid, "aggregator 1", "share") is not None
-    local.accept(result)
+    local.accept()
     local.run(1, 2)
     for number in (1, 2, 3):
         assert local.store.large(sid, f"aggregator {number}", "share") is None
@@ -547,10 +553,10 @@ def test_an_input_shows_neither_update_nor_weight_in_its_repr() -> None:
     assert shown == "LocalInput()"
 
 
-def test_a_message_that_the_receiver_cannot_parse_stops_the_session(local, monkeypatch) -> None:
-    monkeypatch.setattr(Vote, "to_bytes", lambda self: b"\x08")
-    with pytest.raises(MalformedError):
+def test_a_message_that_the_receiver_cannot_parse_stops_the_session(local) -> None:
+    with damaging("aggregator 1", "vote", lambda message, _: b"\x08"), pytest.raises(MalformedError):
         local.run(1, 2)
+    assert local.aggregators[1].session.given_up
 
 
 def test_time_is_counted_for_every_role(local) -> None:

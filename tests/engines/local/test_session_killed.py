@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from failing_disks import Fuse, Killed, kill, lose
+from local_task import dying_before
 from privateyes.aggregation.messages import (
     VOID,
     Agreement,
@@ -24,6 +25,7 @@ from privateyes.aggregation.messages import (
     Opening,
     ResultSignature,
     RosterCommitment,
+    Submission,
     Vote,
 )
 from privateyes.aggregation.privacy_section import Privacy
@@ -33,12 +35,12 @@ from privateyes.engines.local import continuing, parties
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.session import Session
-from privateyes.engines.local.store import PartyStore
 from privateyes.engines.local.wire import Wire
 from privateyes.errors import AbortError
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.parties.packets import Packet
+from privateyes.storage.store import PartyStore
 
 NAMES, D = ("a", "b", "c"), 7
 TWO = SecurePlan(NAMES, D, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), 2, privacy=Privacy(1.0))
@@ -112,10 +114,17 @@ Words = dict[Any, set[Any]]
 def spoken(monkeypatch: pytest.MonkeyPatch) -> Words:
     """Every signed message that ever crossed a wire, by type, session and speaker."""
     words = defaultdict[Any, set[Any]](set)
-    count = Wire._count
+    carry = Wire.carry
 
-    def listening(self: Wire, message: Any, *rest: Any) -> Any:
+    def listening(self: Wire, packet: Packet) -> Packet:
+        for message in packet.parts:
+            listen(message)
+        return carry(self, packet)
+
+    def listen(message: Any) -> None:
         match message:
+            case Submission():
+                words[Header, message.header.sid, message.header.client].add(message.header.to_bytes())
             case RosterCommitment() | Agreement() | Opening() | ResultSignature() | Vote():
                 words[type(message), message.sid, message.aggregator].add(message.to_bytes())
             case Closing():
@@ -124,9 +133,8 @@ def spoken(monkeypatch: pytest.MonkeyPatch) -> Words:
                 words[Header, message.sid, message.client].add(message.to_bytes())
             case Announcement():
                 words[Announcement, (message.setup, message.round), message.aggregator].add(message.to_bytes())
-        return count(self, message, *rest)
 
-    monkeypatch.setattr(Wire, "_count", listening)
+    monkeypatch.setattr(Wire, "carry", listening)
     return words
 
 
@@ -208,17 +216,12 @@ def test_at_every_write_of_every_mirror_with_every_fate_of_the_disks_and_again_i
             lose(run.folder)
 
 
-def test_an_opened_session_is_finished_and_the_clipped_coordinates_are_still_known(tmp_path, fuse, monkeypatch) -> None:
+def test_an_opened_session_is_finished_and_the_clipped_coordinates_are_still_known(tmp_path, fuse) -> None:
     expected, _ = in_peace(fuse, Run(tmp_path / "peace", rounds=1))
     run = Run(tmp_path / "killed", rounds=1)
 
-    def die(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Session, "_certify", die)
-        with pytest.raises(Killed):
-            run.go_on()
+    with dying_before("certify"), pytest.raises(Killed):
+        run.go_on()
     run.go_on()
     assert expected.details["saturated"] > 0
     assert expected.details["shortened"] > 0

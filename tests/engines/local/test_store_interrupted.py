@@ -15,20 +15,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from failing_disks import Killed
+from local_task import dying_before
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local import places, secure
-from privateyes.engines.local.mirror import BODIES_NAME, STORE_NAME
+from privateyes.engines.local import secure
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
+from privateyes.storage import places
+from privateyes.storage.mirror import BODIES_NAME, STORE_NAME
+from privateyes.storage.store import PartyStore
 
 D = 40
 PLAN = SecurePlan(("a", "b", "c"), D, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=3)
-TABLES = ("task", "memory", "stage", "large", "accepted", "ledger", "kept", "kept_update", "mirror")
+TABLES = ("task", "memory", "stage", "large", "accepted", "ledger", "mirror")
 FRAME_HEADER, WAL_HEADER, PAGE = 24, 32, 4096
 FRAME = FRAME_HEADER + PAGE
 
@@ -114,16 +117,11 @@ def moments(tmp_path_factory: pytest.TempPathFactory) -> list[Moment]:
             patched.setattr(module, "PartyStore", RecordingStore)
         directory = tmp_path_factory.mktemp("recorded")
         with closing(SecureExchange(PLAN, FedAvg(), directory, seed=5)) as exchange:
-            with patched.context() as also:
-                also.setattr(secure.Session, "_agree", _full)
-                with pytest.raises(RunDirectoryError):
-                    exchange.exchange(start(), updates())
+            full = RunDirectoryError("the disk is full")
+            with dying_before("agree", full), pytest.raises(RunDirectoryError):
+                exchange.exchange(start(), updates())
             exchange.exchange(start(), updates())
     return RecordingStore.moments
-
-
-def _full(*_: object) -> None:
-    raise RunDirectoryError("the disk is full")
 
 
 def transactions(moments: list[Moment]) -> Iterator[tuple[Moment, Moment]]:
@@ -141,8 +139,9 @@ def test_the_recorded_sessions_have_every_kind_of_transaction(moments: list[Mome
     assert [moment.what for moment in moments].count("folded") >= 2
     for table in TABLES:
         assert any(before.rows[table] != after.rows[table] for before, after in pairs)
-    for table in ("large", "kept", "kept_update"):
-        assert any(before.rows[table] and not after.rows[table] for before, after in pairs)
+    assert any(before.rows["large"] and not after.rows["large"] for before, after in pairs)
+    kept = [[[row for row in moment.rows["stage"] if row[2] == "kept"] for moment in pair] for pair in pairs]
+    assert any(before and not after for before, after in kept)
     assert any(len(after.journal) - len(before.journal) > 3 * FRAME for before, after in pairs)
 
 
@@ -197,22 +196,12 @@ def test_a_folding_that_is_interrupted_anywhere_changes_nothing(moments: list[Mo
     assert cases > 100
 
 
-class Killed(BaseException):
-    """The process dies."""
-
-
-def killed_at(directory: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    """A session that dies when a client, an aggregator or the hub takes this step."""
-
-    def die(*_: object, **__: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(secure.Session, method, die)
-        exchange = SecureExchange(PLAN, FedAvg(), directory, seed=5)
-        with pytest.raises(Killed):
-            exchange.exchange(start(), updates())
-        exchange._store._connection.close()
+def killed_before(directory: Path, step: str) -> None:
+    """A session that dies before anybody is asked for this step."""
+    exchange = SecureExchange(PLAN, FedAvg(), directory, seed=5)
+    with dying_before(step), pytest.raises(Killed):
+        exchange.exchange(start(), updates())
+    exchange._store._connection.close()
 
 
 def bodies(directory: Path) -> list[Path]:
@@ -234,9 +223,9 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_torn_share_of_an_opened_session_is_refused_and_its_session_finished_once_it_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: bytes, damage: str
+    tmp_path: Path, expected: bytes, damage: str
 ) -> None:
-    killed_at(tmp_path, monkeypatch, "_certify")
+    killed_before(tmp_path, "certify")
     shares = [file for file in bodies(tmp_path) if file.name.endswith(".share")]
     assert [file.name for file in shares] == ["aggregator-1.share", "aggregator-2.share"]
     for file in shares:
@@ -250,13 +239,12 @@ def test_a_torn_share_of_an_opened_session_is_refused_and_its_session_finished_o
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_torn_sum_of_an_opened_session_is_added_up_again_as_long_as_every_update_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: bytes, damage: str
+def test_the_sum_of_an_opened_session_is_added_up_again_as_long_as_every_update_is_whole(
+    tmp_path: Path, expected: bytes, damage: str
 ) -> None:
-    killed_at(tmp_path, monkeypatch, "_certify")
-    *updates_of_clients, last = [file for file in bodies(tmp_path) if not file.name.endswith(".share")]
-    assert (len(updates_of_clients), last.name) == (3, "hub.sum")
-    last.write_bytes(DAMAGES[damage](last.read_bytes()))
+    killed_before(tmp_path, "certify")
+    updates_of_clients = [file for file in bodies(tmp_path) if not file.name.endswith(".share")]
+    assert [file.suffix for file in updates_of_clients] == [".update"] * 3
     for file in updates_of_clients:
         whole = file.read_bytes()
         file.write_bytes(DAMAGES[damage](whole))
@@ -266,10 +254,8 @@ def test_a_torn_sum_of_an_opened_session_is_added_up_again_as_long_as_every_upda
     assert run(tmp_path).vector.tobytes() == expected
 
 
-def test_a_torn_body_of_a_session_that_nobody_opened_is_not_even_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: bytes
-) -> None:
-    killed_at(tmp_path, monkeypatch, "_agree")
+def test_a_torn_body_of_a_session_that_nobody_opened_is_not_even_looked_at(tmp_path: Path, expected: bytes) -> None:
+    killed_before(tmp_path, "agree")
     for file in bodies(tmp_path):
         file.write_bytes(file.read_bytes()[:-1])
     assert run(tmp_path).vector.tobytes() == expected

@@ -1,4 +1,4 @@
-"""The wire counts bytes on every path, parses strictly, and records what can be shown later."""
+"""The wire counts bytes on every path, once to each receiver, and records what can be shown later."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from privateyes.aggregation.messages import Delivery, DeliveryReceipt, HubSum, Opening, Vote
-from privateyes.engines.local.wire import Place, Wire
-from privateyes.errors import MalformedError, RunDirectoryError
+from privateyes.aggregation.messages import Delivery, DeliveryReceipt, HubSum, Opening
+from privateyes.engines.local.wire import Place, Wire, size_bytes
+from privateyes.errors import RunDirectoryError
+from privateyes.parties.packets import HUB, Packet
 
 
 @pytest.fixture(params=["sealed", "public"])
@@ -19,28 +20,58 @@ def world(request: pytest.FixtureRequest, make_world: Callable[..., Any]) -> Any
     return made
 
 
-def test_a_relayed_message_goes_two_hops_and_every_copy_counts(world: Any) -> None:
-    wire = Wire(world.manifest)
-    received = wire.relay(world.votes[0], Place.AGGREGATOR, Place.CLIENT, copies=3)
-    size = len(world.votes[0].to_bytes())
-    assert received == world.votes[0]
+def test_a_word_that_the_hub_passes_on_goes_two_hops_and_every_receiver_counts(world: Any) -> None:
+    wire, vote = Wire(world.manifest), world.votes[0]
+    answer = Packet("aggregator 1", HUB, "vote", (vote,))
+    assert wire.carry(answer) == answer
+    for receiver in ("client 1", "client 2", "client 3"):
+        wire.carry(Packet(HUB, receiver, "commit", (vote,)))
+    size = len(vote.to_bytes())
     assert wire.bytes_between(Place.AGGREGATOR, Place.HUB) == size
     assert wire.bytes_between(Place.HUB, Place.CLIENT) == 3 * size
-    assert wire.transcript == [("Vote", world.votes[0].to_bytes())]
+    assert wire.transcript == [("Vote", vote.to_bytes())]
     assert [(row["from"], row["to"], row["messages"], row["bytes"]) for row in wire.table()] == [
         ("aggregator", "hub", 1, size),
         ("hub", "client", 3, 3 * size),
     ]
 
 
-def test_a_carried_message_is_parsed_and_not_recorded(world: Any) -> None:
-    wire = Wire(world.manifest)
-    submission = world.submissions[1]
-    received = wire.carry(submission, Place.CLIENT, Place.HUB)
-    assert received is not submission
-    assert received.header == submission.header
-    assert received.share.tobytes() == submission.share.tobytes()
+def test_nobody_is_sent_a_message_twice_and_no_aggregator_its_own(world: Any) -> None:
+    wire, header = Wire(world.manifest), world.submissions[1].header
+    for step in ("vote", "commit"):
+        wire.carry(Packet(HUB, "aggregator 1", step, (world.sid, header)))
+    wire.carry(Packet(HUB, "aggregator 1", "agree", tuple(world.commitments)))
+    wire.carry(Packet(HUB, "aggregator 1", "certify", tuple(world.openings)))
+    counts = {(row["message"], row["messages"]) for row in wire.table()}
+    others = world.n - 1
+    assert counts == {("Header", 1), ("RosterCommitment", others), ("Opening", others)}
+    assert wire.transcript == [("Header", header.to_bytes())]
+
+
+def test_a_submission_is_counted_and_not_recorded_and_its_header_is_when_it_is_passed_on(world: Any) -> None:
+    wire, submission = Wire(world.manifest), world.submissions[1]
+    wire.carry(Packet("client 1", HUB, "submit", (submission,)))
+    assert wire.bytes_between(Place.CLIENT, Place.HUB) == len(submission.to_bytes())
     assert wire.transcript == []
+
+
+def test_what_was_said_before_is_not_recorded_once_more(world: Any) -> None:
+    wire = Wire(world.manifest)
+    wire.carry(Packet("aggregator 1", HUB, "words", (world.votes[0],)))
+    assert wire.transcript == []
+    assert wire.bytes_between(Place.AGGREGATOR, Place.HUB) > 0
+
+
+def test_the_roster_that_is_sent_again_is_recorded_when_the_aggregators_see_it(world: Any) -> None:
+    wire, origin = Wire(world.manifest), world.origin
+    for receiver, recorded in (("client 1", 0), ("aggregator 1", 1), ("aggregator 2", 1)):
+        wire.carry(Packet(HUB, receiver, "vote", (world.sid, origin)))
+        assert len(wire.transcript) == recorded
+
+
+def test_sizes_are_those_of_the_bytes(world: Any) -> None:
+    for message in (world.votes[0], world.submissions[1], world.openings[0], world.total, world.delivery):
+        assert size_bytes(message) == len(message.to_bytes())
 
 
 def test_of_messages_with_a_vector_the_receipt_is_recorded_and_a_public_delivery_whole(world: Any) -> None:
@@ -58,17 +89,17 @@ def test_of_messages_with_a_vector_the_receipt_is_recorded_and_a_public_delivery
     assert not {Opening.__name__, HubSum.__name__} & set(kinds)
 
 
-def test_what_cannot_be_recorded_does_not_go_out(world: Any) -> None:
-    def full(kind: str, data: bytes) -> None:
-        raise RunDirectoryError("the disk is full")
+def test_what_cannot_be_recorded_does_not_go_out_and_is_recorded_when_it_does(world: Any) -> None:
+    full = True
 
-    wire = Wire(world.manifest, full)
+    def keep(kind: str, data: bytes) -> None:
+        if full:
+            raise RunDirectoryError("the disk is full")
+
+    wire, packet = Wire(world.manifest, keep), Packet("aggregator 1", HUB, "vote", (world.votes[0],))
     with pytest.raises(RunDirectoryError):
-        wire.relay(world.votes[0], Place.AGGREGATOR, Place.AGGREGATOR)
+        wire.carry(packet)
     assert not wire.traffic
-
-
-def test_what_the_receiver_cannot_parse_is_an_error(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Vote, "to_bytes", lambda self: b"\x08")
-    with pytest.raises(MalformedError):
-        Wire(world.manifest).carry(world.votes[0], Place.HUB, Place.CLIENT)
+    full = False
+    wire.carry(packet)
+    assert wire.transcript[-1] == ("Vote", world.votes[0].to_bytes())

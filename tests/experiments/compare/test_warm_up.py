@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from privateyes.engines.local.store import PartyStore
 from privateyes.experiments.compare.warm_up import warm_up
 from privateyes.experiments.spec import ExperimentSpec
+from privateyes.storage.store import PartyStore
 
 
 @pytest.mark.parametrize(("ways", "stores"), [('["federated"]', 0), ('["federated", "private"]', 1)])

@@ -16,10 +16,12 @@ from privateyes.aggregation.manifest import Manifest, manifest_from_toml
 from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.roster import roster_digest
 from privateyes.engines.local.parties import aggregator_name, client_name
-from privateyes.engines.local.places import note_on_missing, store_folders
-from privateyes.engines.local.stages import AGAIN, CLIENTS, HUB, OPENING, REFUSED, Again
-from privateyes.engines.local.store import PartyStore
+from privateyes.engines.local.stages import AGAIN, CLIENTS, OPENING, REFUSED
 from privateyes.errors import MalformedError, RefusedError, RunDirectoryError
+from privateyes.parties.again import Again
+from privateyes.parties.packets import HUB
+from privateyes.storage.places import note_on_missing, store_folders
+from privateyes.storage.store import PartyStore
 
 SEND_AGAIN: Final = "send again"
 
@@ -173,7 +175,7 @@ class _Task:
 
     def _roster(self, sid: bytes) -> tuple[int, ...]:
         body = self._store.stages(sid, OPENING).get(HUB)
-        if body is None:
+        if not body:
             return ()
         return tuple(client for client, _ in Again.from_bytes(body, self.manifest).origin.roster)
 
@@ -207,19 +209,19 @@ class _Task:
         )
         yield Way("accept the risk", False, "it is the risk of the people whose images these are")
 
-    def _keeps_update(self, party: str, weights: bytes, sid: bytes) -> bool:
+    def _keeps_update(self, party: str, sid: bytes) -> bool:
         """Whether a client can send again what it sent: the numbers, and what belongs to them."""
-        body = self._store.kept.at(party, weights).get(sid)
+        body = self._store.stages(sid, "kept").get(party)
         try:
             KeptSubmission.from_bytes(body or b"", self.manifest)
-            return self._store.kept.update(party, weights) is not None
+            return self._store.large(sid, party, "update") is not None
         except (MalformedError, RunDirectoryError):
             return False
 
     def _hindrance(self, sid: bytes, roster: tuple[int, ...]) -> str:
         """Why the session cannot be sent again; empty if it can."""
         body = self._store.stages(sid, OPENING).get(HUB)
-        if body is None:
+        if not body:
             return "the hub does not keep its roster"
         for own in self.aggregators:
             last = own.session
@@ -234,6 +236,6 @@ class _Task:
             memory = self.clients[name]
             if not any(session.chain == sid for session in memory.followed):
                 return f"{name} accepted a result, or moved on, and has nothing to send again"
-            if not self._keeps_update(client_name(name), memory.state.weights, sid):
+            if not self._keeps_update(client_name(name), sid):
                 return f"{name} does not keep what it sent"
         return ""

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from privateyes.aggregation.aggregator import Aggregator
 from privateyes.aggregation.client import Client
 from privateyes.aggregation.manifest import SEALED_MODE, Manifest, Party
-from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, TrainingState
-from privateyes.aggregation.messages import BIND, NO_SESSION, HubRequest
+from privateyes.aggregation.memory import AggregatorMemory, ClientMemory
 from privateyes.aggregation.privacy_section import Privacy
-from privateyes.aggregation.setup import AggregatorSetup, ClientSetup, require_one_setup
 from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.signature import PUBLIC_KEY_BYTES, SigningKey
-from privateyes.crypto.statement import HASH_BYTES, KEY_BYTES
+from privateyes.crypto.statement import HASH_BYTES
 from privateyes.encoding.fixed_point import FixedPoint
-from privateyes.engines.local.wire import Place, Wire
+from privateyes.parties import packets
+from privateyes.parties.packets import HUB
+from privateyes.storage.party import StoredParty
+from privateyes.storage.store import PartyStore
 
-HUB_NAME: Final = "hub"
-_FIRST_EPOCH: Final = 1
 _MOST_LEADERS: Final = 3  # the usual one, and two to step in for it
 
 
@@ -62,7 +61,7 @@ class SecurePlan:
     def party_names(self) -> list[str]:
         """``aggregator 1`` .. ``aggregator n``, then ``client NAME``, then the hub: the keys of the store."""
         aggregators = [aggregator_name(s) for s in range(1, self.aggregators + 1)]
-        return [*aggregators, *(client_name(name) for name in self.clients), HUB_NAME]
+        return [*aggregators, *(client_name(name) for name in self.clients), HUB]
 
     def require_safe(self) -> None:
         """Refuse an unsafe plan before any key is drawn.
@@ -83,7 +82,7 @@ class SecurePlan:
         Raises:
             ParameterError: the plan is unsafe.
         """
-        names = [*(aggregator_name(s) for s in range(1, self.aggregators + 1)), *self.clients, HUB_NAME]
+        names = [*(aggregator_name(s) for s in range(1, self.aggregators + 1)), *self.clients, HUB]
         *parties, hub = [Party(name, key) for name, key in zip(names, public_keys, strict=True)]
         return Manifest(
             dimension=self.dimension,
@@ -127,18 +126,44 @@ class Identities:
 
 @dataclass(frozen=True, slots=True)
 class LocalParties:
-    """Every party of one task and what each remembers."""
+    """Every party of one task."""
 
     manifest: Manifest
     hub: SigningKey
     aggregators: tuple[Aggregator, ...]
     clients: tuple[Client, ...]
-    aggregator_memories: dict[int, AggregatorMemory]
-    client_memories: dict[int, ClientMemory]
 
     def number_of(self, client: str) -> int:
         """The manifest's number of a client."""
         return next(i for i, party in enumerate(self.manifest.clients, start=1) if party.name == client)
+
+    def person(self, host: str) -> str:
+        """The manifest's name of a client, by its host's."""
+        return self.manifest.clients[int(host.split()[1]) - 1].name
+
+    def parts(self, store: PartyStore) -> dict[str, StoredParty]:
+        """Everybody's part of their store, by the name of the host."""
+        task = self.manifest.digest()
+        parts = {HUB: store.party(HUB, task)}
+        for aggregator in self.aggregators:
+            name = aggregator_name(aggregator.number)
+            parts[packets.aggregator_name(aggregator.number)] = store.party(name, task)
+        for client in self.clients:
+            host, owner = packets.client_name(client.number), (client.identity.public_bytes, client.data_set)
+            parts[host] = store.party(client_name(self.person(host)), task, owner)
+        return parts
+
+    def aggregator_memories(self, store: PartyStore) -> dict[int, AggregatorMemory]:
+        """What the aggregators remember, by number, once they were bound to a set-up."""
+        parts = self.parts(store)
+        found = {own.number: parts[packets.aggregator_name(own.number)].memory for own in self.aggregators}
+        return {number: memory for number, memory in found.items() if memory is not None}
+
+    def client_memories(self, store: PartyStore) -> dict[int, ClientMemory]:
+        """What the clients remember, by number, once they started a set-up."""
+        parts = self.parts(store)
+        found = {own.number: parts[packets.client_name(own.number)].memory for own in self.clients}
+        return {number: memory for number, memory in found.items() if memory is not None}
 
     def with_aggregator(self, aggregator: Aggregator) -> LocalParties:
         """The same parties with one aggregator replaced, for example by one that misbehaves."""
@@ -174,53 +199,4 @@ def parties_from(
         Client(manifest, i, key, identities.data_sets[client_name(name)])
         for i, (key, name) in enumerate(zip(keys[plan.aggregators :], plan.clients, strict=True), start=1)
     )
-    return LocalParties(manifest, hub, aggregators, clients, {}, {})
-
-
-def _keep_nothing(_: Mapping[int, AggregatorMemory]) -> None:
-    """For parties that live in memory alone."""
-
-
-def set_up(
-    parties: LocalParties,
-    initial: TrainingState,
-    wire: Wire,
-    keep: Callable[[Mapping[int, AggregatorMemory]], None] = _keep_nothing,
-    leader: int = 1,
-) -> None:
-    """Exchange the keys of the first set-up and fill in every party's memory (protocol, "Setup").
-
-    Args:
-        initial: the training state that every client starts from; the manifest pins it.
-        keep: stores that the aggregators are bound to this set-up, by their numbers, before anything is unsealed.
-        leader: the client that makes the group key.
-    """
-    manifest = parties.manifest
-    aggregators = [
-        AggregatorSetup(manifest, own.number, own.identity, _FIRST_EPOCH, leader) for own in parties.aggregators
-    ]
-    clients = [ClientSetup(manifest, own.number, own.identity, None, initial) for own in parties.clients]
-    receivers = len(clients) + len(aggregators) - 1
-    offered = [wire.relay(own.key(), Place.AGGREGATOR, Place.CLIENT, copies=receivers) for own in aggregators]
-    setup, _ = require_one_setup(manifest, offered)
-    request = HubRequest(BIND, setup, 0, NO_SESSION).signed_by(parties.hub, setup)
-    request = wire.tell(request, Place.HUB, Place.AGGREGATOR, copies=len(aggregators))
-    bound = {
-        number: own.bind(parties.aggregator_memories.get(number), offered, request)
-        for number, own in enumerate(aggregators, start=1)
-    }
-    keep(bound)
-    client_keys = {}
-    for number, client in enumerate(clients, start=1):
-        client.bind(offered)
-        stream_keys = [secrets.token_bytes(KEY_BYTES) for _ in aggregators]
-        for aggregator, sealed in zip(aggregators, client.seal_stream_keys(stream_keys), strict=True):
-            aggregator.receive(bound[sealed.aggregator], wire.relay(sealed, Place.CLIENT, Place.AGGREGATOR))
-        client_keys[number] = wire.relay(client.key(), Place.CLIENT, Place.CLIENT)
-    for sealed_group_key in clients[leader - 1].lead(client_keys, secrets.token_bytes(KEY_BYTES)):
-        received = wire.relay(sealed_group_key, Place.CLIENT, Place.CLIENT)
-        clients[received.recipient - 1].receive_group_key(received)
-    for number, aggregator in enumerate(aggregators, start=1):
-        parties.aggregator_memories[number] = aggregator.start(bound[number])
-    for number, client in enumerate(clients, start=1):
-        parties.client_memories[number] = client.start(None)
+    return LocalParties(manifest, hub, aggregators, clients)

@@ -10,9 +10,11 @@ continue`).
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 from privateyes.aggregation.client import VerifiedAverage
 from privateyes.aggregation.costs import round_costs
 from privateyes.aggregation.manifest import manifest_from_toml
-from privateyes.aggregation.memory import AggregatorMemory, ClientMemory, FollowedSession, TrainingState
+from privateyes.aggregation.memory import FollowedSession, TrainingState
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
 from privateyes.encoding.clips import Segment, segments
@@ -31,36 +33,26 @@ from privateyes.encoding.norm import NormLimit, clipped_norm
 from privateyes.engines.local.allocator import keep_freed_memory
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew, threads_for
+from privateyes.engines.local.network import LocalInput, set_up_locally
 from privateyes.engines.local.parties import (
     Identities,
     LocalParties,
     SecurePlan,
-    aggregator_name,
     client_name,
     parties_from,
-    set_up,
 )
 from privateyes.engines.local.pinning import first_difference, require_pinned
-from privateyes.engines.local.places import name_folders, note_on_missing, open_store, store_folders
-from privateyes.engines.local.session import LocalInput, Session, SessionResult
-from privateyes.engines.local.stages import (
-    AGAIN,
-    CLIENTS,
-    OPENING,
-    REFUSED,
-    agreed_by_all,
-    client_party,
-    followed_by,
-    put_memories,
-)
-from privateyes.engines.local.store import PartyStore
+from privateyes.engines.local.session import Session, SessionResult
+from privateyes.engines.local.stages import AGAIN, CLIENTS, OPENING, REFUSED, agreed_by_all, followed_by
 from privateyes.engines.local.stored_state import dump_state, load_state
-from privateyes.engines.local.transcript import TranscriptFile
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import AbortError, MalformedError, ParameterError, ProtocolError, RunDirectoryError
 from privateyes.federation.rounds import ClientUpdate, ExchangeReport, ServerState, check_updates
 from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import write_atomically
+from privateyes.storage.places import name_folders, note_on_missing, open_store, store_folders
+from privateyes.storage.store import PartyStore
+from privateyes.storage.transcript import TranscriptFile
 
 MANIFEST_NAME = "manifest.toml"
 SETTINGS_NAME = "settings.json"
@@ -156,7 +148,7 @@ class SecureExchange:
             )
         if not path.exists():
             write_atomically(path, pinned.encode())
-        self._parties = self._restore(parties)
+        self._parties = parties
 
     def exchange(self, state: ServerState, updates: Sequence[ClientUpdate]) -> tuple[ServerState, ExchangeReport]:
         """One private round. Called again for a round that is complete, it returns the same state.
@@ -181,14 +173,14 @@ class SecureExchange:
             return load_state(accepted[0]), ExchangeReport(**json.loads(accepted[1]))
         parties, setup_bytes = self._parties_at(state)
         started = perf_counter()
-        clock = RoleClock(self._crew.seconds)
+        clock, reached = RoleClock(self._crew.seconds), _Reached(self._optimiser, state)
         with self._pointing_at_ways_on():
-            result, wire = self._session(state, updates, parties, clock)
-        following = self._step(state, result, parties)
+            session, result, wire = self._session(state, updates, parties, clock, reached)
+        following = self._following(reached, result, parties)
         seconds = perf_counter() - started
         report = self._report(state, updates, result, wire, clock, seconds, setup_bytes)
         started = perf_counter()  # again: measuring the deviation is no part of a round, storing its end is
-        self._accept(before, following, report, parties, result)
+        self._accept(before, following, report, session)
         report = replace(report, seconds=seconds + perf_counter() - started)
         self._store.amend_report(_dump_report(report))
         return following, report
@@ -211,7 +203,7 @@ class SecureExchange:
         state, setup_bytes = training_state(given), 0
         if self._parties is None:
             self._parties, setup_bytes = self._set_up(state)
-        if any(memory.state != state for memory in self._parties.client_memories.values()):
+        if any(memory.state != state for memory in self._parties.client_memories(self._store).values()):
             last = self._store.accepted_round()
             if last is not None and given.round < last:
                 raise RunDirectoryError(
@@ -227,14 +219,16 @@ class SecureExchange:
 
     def _set_up(self, state: TrainingState) -> tuple[LocalParties, int]:
         parties = parties_from(self._plan, self._identities(), state.digest, self._crew.lanes())
-        for own in parties.aggregators:  # bound in a set-up that was killed
-            if self._store.memory_version(aggregator_name(own.number)):
-                body = self._store.memory(aggregator_name(own.number))
-                parties.aggregator_memories[own.number] = AggregatorMemory.from_bytes(body)
         wire = Wire(parties.manifest)
-        set_up(parties, state, wire, lambda bound: self._put_bound(parties, bound))
-        pinned = parties.manifest.to_toml()
-        write_atomically(self._directory / MANIFEST_NAME, pinned.encode())
+        pin = partial(self._pin, parties.manifest.to_toml(), wire)
+        set_up_locally(parties, self._store, state, wire, self._crew, pin)
+        return parties, sum(entry.bytes for entry in wire.traffic.values())
+
+    def _pin(self, manifest: str, wire: Wire) -> None:
+        """What stands beside the store, and then the manifest in it; in the transaction with which all parties start:
+        without it there was no set-up.
+        """
+        write_atomically(self._directory / MANIFEST_NAME, manifest.encode())
         write_atomically(self._directory / SETTINGS_NAME, self._plan.settings)
         path = self._transcript_path("setup")
         path.unlink(missing_ok=True)  # of a set-up that was killed, among other keys
@@ -242,22 +236,7 @@ class SecureExchange:
         for kind, data in wire.transcript:
             record.add(kind, data)
         record.close()
-        with self._store.transaction():
-            self._store.put_manifest(pinned)
-            put_memories(self._store, parties, parties.aggregator_memories, parties.client_memories)
-        return parties, sum(entry.bytes for entry in wire.traffic.values())
-
-    def _put_bound(self, parties: LocalParties, memories: Mapping[int, AggregatorMemory]) -> None:
-        with self._store.transaction():
-            put_memories(self._store, parties, memories, {})
-
-    def _restore(self, parties: LocalParties) -> LocalParties:
-        for aggregator in parties.aggregators:
-            body = self._store.memory(aggregator_name(aggregator.number))
-            parties.aggregator_memories[aggregator.number] = AggregatorMemory.from_bytes(body)
-        for number, party in enumerate(parties.manifest.clients, start=1):
-            parties.client_memories[number] = ClientMemory.from_bytes(self._store.memory(client_name(party.name)))
-        return parties
+        self._store.put_manifest(manifest)
 
     def _transcript_path(self, name: str) -> Path:
         folder = self._directory / TRANSCRIPTS_NAME
@@ -265,26 +244,31 @@ class SecureExchange:
         return folder / f"{name}.jsonl"
 
     def _session(
-        self, state: ServerState, updates: Sequence[ClientUpdate], parties: LocalParties, clock: RoleClock
-    ) -> tuple[SessionResult, Wire]:
+        self,
+        state: ServerState,
+        updates: Sequence[ClientUpdate],
+        parties: LocalParties,
+        clock: RoleClock,
+        reached: _Reached,
+    ) -> tuple[Session, SessionResult, Wire]:
         """Finish a session that all aggregators agreed on before a kill, or run a new one.
 
         What was said is kept, however it ends.
         """
-        agreed = _agreed_and_waited_for(parties)
+        agreed = _agreed_and_waited_for(parties, self._store)
         again = agreed is not None and self._is_asked_to_send_again(agreed)
         number = self._round_to_announce(parties) if agreed is None or again else agreed.round
         record = TranscriptFile(self._transcript_path(f"round-{state.round + 1:04d}-session-{number:04d}"))
-        wire = Wire(parties.manifest, record.add)
-        session = Session(parties, wire, self._store, clock, self._crew, state.clips)
+        wire = Wire(parties.manifest, record.add, self._crew.lanes())
+        session = Session(parties, wire, self._store, clock, self._crew, state.clips, reached.step)
         try:
             if agreed is not None and not again and (finished := self._finished(session, agreed.sid)) is not None:
-                return finished, wire
+                return session, finished, wire
             session.give_up_outstanding()
             number = self._round_to_announce(parties)
             if again and agreed is not None:
-                return session.run_again(number, agreed.chain), wire
-            return session.run(number, local_inputs(parties, state, updates, self._seed)), wire
+                return session, session.run_again(number, agreed.chain), wire
+            return session, session.run(number, local_inputs(parties, state, updates, self._seed)), wire
         finally:
             record.close()
 
@@ -294,25 +278,26 @@ class SecureExchange:
         """
         try:
             return session.finish_agreed(sid)
-        except RunDirectoryError:
+        except RunDirectoryError as error:
             if not self._may_be_opened(sid):
                 return None
             with suppress(RunDirectoryError):  # the first error says more
                 self._note_refusals(sid, self._refusals_of(sid))
+            error.remedy = error.remedy or "see what `privateyes task continue` offers"
             raise
 
     def _may_be_opened(self, sid: bytes) -> bool:
         """Whether an aggregator opened it. All of them are here, so what the hub passed on to them does not count."""
-        memories = self._parties.aggregator_memories.values() if self._parties else ()
+        memories = self._parties.aggregator_memories(self._store).values() if self._parties else ()
         return any(sid in memory.opened for memory in memories)
 
     def _round_to_announce(self, parties: LocalParties) -> int:
         """Later than every round that any party has heard of: after a kill, some are ahead of others. A round that was
         announced from the clients' state, and in which nobody has done anything since, is announced again.
         """
-        last = {memory.session for memory in parties.aggregator_memories.values()}
+        last = {memory.session for memory in parties.aggregator_memories(self._store).values()}
         (session, *others) = last
-        clients = parties.client_memories.values()
+        clients = parties.client_memories(self._store).values()
         if not others and session is not None and session.voted is None and not session.given_up:
             subject = (session.setup, session.state_id)
             if all(
@@ -328,13 +313,13 @@ class SecureExchange:
         refused = self._store.stages(session.sid, REFUSED)
         return bool(refused and self._store.stages(session.chain, AGAIN))
 
-    def _step(self, state: ServerState, result: SessionResult, parties: LocalParties) -> ServerState:
-        """Every client takes the server step on the average that it verified; all must reach one state.
+    def _following(self, reached: _Reached, result: SessionResult, parties: LocalParties) -> ServerState:
+        """The state that all clients reached.
 
         Raises:
-            AbortError: a client refused, or two reached different states.
+            AbortError: a client refused.
         """
-        if result.refusals:
+        if result.refusals or reached.state is None:
             number, (error, _) = next(iter(result.refusals.items()))
             name = parties.manifest.clients[number - 1].name
             checks = {client: complaint.check for client, (_, complaint) in result.refusals.items()}
@@ -345,14 +330,7 @@ class SecureExchange:
                 f"the signed complaints are in {self._directory}; `privateyes task continue {self._directory}` says "
                 "what is safe now",
             )
-
-        def step(average: VerifiedAverage) -> ServerState:
-            return self._optimiser.step(state, average.mean, result.sid)
-
-        first, *others = self._crew.run(step, result.averages.values())
-        if not all(_identical(first, other) for other in others):
-            raise AbortError("the clients reached different states from one verified average", "report this as a bug")
-        return first
+        return reached.state
 
     @contextmanager
     def _pointing_at_ways_on(self) -> Iterator[None]:
@@ -361,7 +339,8 @@ class SecureExchange:
             yield
         except (ProtocolError, MalformedError) as error:
             parties = self._parties
-            opened = [one for one in followed_by(parties) if self._store.stages(one.sid, OPENING)] if parties else []
+            waited_for = followed_by(parties, self._store) if parties else []
+            opened = [one for one in waited_for if self._store.stages(one.sid, OPENING)]
             if opened:
                 self._note_refusals(opened[-1].sid, self._refusals_of(opened[-1].sid))
                 way_on = f"`privateyes task continue {self._directory}` says what is safe now"
@@ -377,37 +356,14 @@ class SecureExchange:
             self._store.remove_stage(sid, CLIENTS, REFUSED)
             self._store.put_stage(sid, CLIENTS, REFUSED, json.dumps(checks).encode())
 
-    def _accept(
-        self,
-        before: bytes,
-        following: ServerState,
-        report: ExchangeReport,
-        parties: LocalParties,
-        result: SessionResult,
-    ) -> None:
+    def _accept(self, before: bytes, following: ServerState, report: ExchangeReport, session: Session) -> None:
         """The new state, every client's memory of it and the end of the session's secrets, all or nothing.
 
         Stored first: a client that moved on in memory alone could be made to submit the same update twice.
         """
-        state = training_state(following)
-        moved = {}
-        for own in parties.clients:
-            memory = parties.client_memories[own.number]
-            ledger = self._store.ledger.of_session(own.identity.public_bytes, result.sid)
-            moved[own.number] = own.accept(memory, ledger, result.averages[own.number], state)
         written = self._store.write_state(dump_state(following))
-        with self._store.transaction():
-            self._store.put_accepted(before, following.round, written, _dump_report(report))
-            clients = {number: changed.memory for number, changed in moved.items()}
-            put_memories(self._store, parties, result.finished, clients)
-            for number, changed in moved.items():
-                for entry in changed.entries:
-                    self._store.ledger.end(entry)
-                self._store.kept.erase(client_party(parties, number), parties.client_memories[number].state.weights)
-            self._store.clear_stages()
-        self._store.fold_journal()
-        parties.client_memories.update(clients)
-        parties.aggregator_memories.update(result.finished)
+        text = _dump_report(report)
+        session.accept(lambda: self._store.put_accepted(before, following.round, written, text))
 
     def _report(
         self,
@@ -470,14 +426,41 @@ def training_state(state: ServerState) -> TrainingState:
     return TrainingState(state.digest(), state.weights(), state.round)
 
 
-def _agreed_and_waited_for(parties: LocalParties) -> FollowedSession | None:
+def _agreed_and_waited_for(parties: LocalParties, store: PartyStore) -> FollowedSession | None:
     """The last session that can be opened, or was, and whose result some client waits for."""
-    opened = {sid for memory in parties.aggregator_memories.values() for sid in memory.opened}
-    waited_for = reversed(followed_by(parties))
-    return next(
-        (session for session in waited_for if session.sid in opened or agreed_by_all(parties, session.sid) is not None),
-        None,
-    )
+    opened = {sid for memory in parties.aggregator_memories(store).values() for sid in memory.opened}
+    for session in reversed(followed_by(parties, store)):
+        if session.sid in opened or agreed_by_all(parties, store, session.sid) is not None:
+            return session
+    return None
+
+
+class _Reached:
+    """The state that clients reach from one state by their server steps; all must reach the same.
+
+    Attributes:
+        state: None before the first client took the step.
+    """
+
+    def __init__(self, optimiser: ServerOptimiser, before: ServerState) -> None:
+        self._optimiser, self._before = optimiser, before
+        self.state: ServerState | None = None
+        self._known: TrainingState | None = None
+        self._first = threading.Lock()
+
+    def step(self, _: TrainingState, average: VerifiedAverage) -> TrainingState:
+        """One client's server step; from any thread.
+
+        Raises:
+            AbortError: another client reached another state.
+        """
+        following = self._optimiser.step(self._before, average.mean, average.sid)
+        with self._first:
+            if self.state is None or self._known is None:
+                self.state, self._known = following, training_state(following)
+        if not _identical(self.state, following):
+            raise AbortError("the clients reached different states from one verified average", "report this as a bug")
+        return self._known
 
 
 def _deviation(

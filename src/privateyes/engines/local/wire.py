@@ -1,7 +1,8 @@
-"""The wire between the parties of a local run: every message crosses it as bytes, is counted, and is recorded.
+"""What passes between the parties of a local run: every message is counted, and the record is kept.
 
-A receiver parses what it gets with the same strict reader that a network would force on it, so nothing passes between
-parties as a Python object. What reaches several receivers in the same bytes is parsed once.
+Messages are carried as they are, not as bytes: parsing a large vector once for each receiver would cost as much as
+masking it (decision 0008). What is counted is what a network would carry: a message once to each receiver, and to no
+aggregator its own.
 
 The record keeps every signed message, the hub's word on its sum, and of those that carry a vector the receipt, whose
 signed statement is the same. A public task's delivery is recorded whole.
@@ -9,18 +10,34 @@ signed statement is the same. A public task's delivery is recorded whole.
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Final
 
 from privateyes.aggregation.manifest import Manifest
-from privateyes.aggregation.messages import Delivery, HubSum, Message, Opening, Signed
+from privateyes.aggregation.messages import (
+    Delivery,
+    Header,
+    HubCommitment,
+    HubRequest,
+    HubSum,
+    Message,
+    Opening,
+    Origin,
+    Signed,
+    Submission,
+)
+from privateyes.crypto.labels import Role
+from privateyes.crypto.lanes import ONE_LANE, Lanes
+from privateyes.parties.packets import HUB, Packet, aggregator_name
 
-M = TypeVar("M", bound=Message)
-S = TypeVar("S", bound=Signed)
+_OF_THE_HUB: Final = (HubRequest, Header, HubCommitment, HubSum, Delivery)
+"""What is recorded when the hub sends it; everybody else's words are, when they come to the hub."""
+_WITH_VECTOR: Final = (Submission, Opening, HubSum, Delivery)
+_REPEATED: Final = ("words", "resend")
+"""Answers that were recorded when they were given first."""
 
 
 class Place(StrEnum):
@@ -50,66 +67,60 @@ class Traffic:
 
 @dataclass(slots=True)
 class Wire:
-    """Carries messages and counts them. Several threads may call ``carry`` and ``forward``, one the rest.
+    """Carries packets, on one thread.
 
     Attributes:
-        manifest: gives the sizes that parsing needs.
+        manifest: the task's.
         keep: is given each recorded message's kind and bytes before the message goes out; a file, for example.
+        lanes: what large vectors are hashed with.
         traffic: by kind and path.
         transcript: what was recorded, in order: kind and bytes, once however many received it.
     """
 
     manifest: Manifest
     keep: Callable[[str, bytes], None] | None = None
+    lanes: Lanes = ONE_LANE
     traffic: dict[TrafficKey, Traffic] = field(default_factory=lambda: defaultdict(Traffic))
     transcript: list[tuple[str, bytes]] = field(default_factory=list)
-    _counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _sent: set[tuple[str, bytes]] = field(default_factory=set, repr=False)
+    """What the hub sent each receiver, by name; vectors are not held."""
+    _recorded: set[bytes] = field(default_factory=set, repr=False)
 
-    def carry(self, message: M, sender: Place, receiver: Place, copies: int = 1) -> M:
-        """Send a message as bytes to ``copies`` receivers and return what they parse.
-
-        Raises:
-            MalformedError: the receiver cannot parse it.
-        """
-        return type(message).from_bytes(self._count(message, [(sender, receiver, copies)]), self.manifest)
-
-    def relay(self, message: S, sender: Place, receiver: Place, copies: int = 1) -> S:
-        """Send a signed message through the hub, which may only forward it; it is recorded.
+    def carry(self, packet: Packet) -> Packet:
+        """Record and count a packet's messages; what arrives.
 
         Raises:
-            MalformedError: the receiver cannot parse it.
-            RunDirectoryError: the record cannot be written; nothing was sent.
+            RunDirectoryError: the record cannot be written, so nothing went out.
         """
-        self.record(message)
-        return self.forward(message, sender, receiver, copies)
+        for message in packet.parts:
+            if not isinstance(message, Message):
+                continue
+            head = _head(message)
+            if self._is_to_be_recorded(message, packet) and head not in self._recorded:
+                self.record(message)
+                self._recorded.add(head)
+            if (packet.receiver, head) in self._sent or _is_own(message, packet.receiver):
+                continue
+            if packet.sender == HUB:
+                self._sent.add((packet.receiver, head))
+            self.count(message, place_of(packet.sender), place_of(packet.receiver))
+        return packet
 
-    def tell(self, message: M, sender: Place, receiver: Place, copies: int = 1) -> M:
-        """As ``relay``, but straight to the receivers; it is recorded.
+    def _is_to_be_recorded(self, message: Message, packet: Packet) -> bool:
+        if packet.step in _REPEATED:
+            return False
+        if packet.sender != HUB:
+            return isinstance(message, Signed | Opening)
+        # To aggregators alone: the roster that is sent again is a part of what they vote on.
+        return isinstance(message, _OF_THE_HUB) or (
+            isinstance(message, Origin) and place_of(packet.receiver) is Place.AGGREGATOR
+        )
 
-        Raises:
-            MalformedError: the receiver cannot parse it.
-            RunDirectoryError: the record cannot be written; nothing was sent.
-        """
-        self.record(message)
-        return self.carry(message, sender, receiver, copies)
-
-    def forward(self, message: M, sender: Place, receiver: Place, copies: int = 1) -> M:
-        """As ``relay``, for a message that is recorded already; from any thread.
-
-        Raises:
-            MalformedError: the receiver cannot parse it.
-        """
-        hops = [(sender, Place.HUB, 1), (Place.HUB, receiver, copies)]
-        return type(message).from_bytes(self._count(message, hops), self.manifest)
-
-    def _count(self, message: Message, hops: Iterable[tuple[Place, Place, int]]) -> bytes:
-        data = message.to_bytes()
-        with self._counting:
-            for sender, receiver, copies in hops:
-                entry = self.traffic[TrafficKey(type(message).__name__, sender, receiver)]
-                entry.messages += copies
-                entry.bytes += copies * len(data)
-        return data
+    def count(self, message: Message, sender: Place, receiver: Place, copies: int = 1) -> None:
+        """Count a message to so many receivers."""
+        entry = self.traffic[TrafficKey(type(message).__name__, sender, receiver)]
+        entry.messages += copies
+        entry.bytes += copies * size_bytes(message)
 
     def record(self, message: Message) -> None:
         """Record a message, or the receipt of one that carries a vector.
@@ -119,7 +130,7 @@ class Wire:
         """
         kept: Message = message
         if isinstance(message, Opening | HubSum) or (isinstance(message, Delivery) and self.manifest.sealed):
-            kept = message.receipt(self.manifest.bulk_hash)
+            kept = message.receipt(self.manifest.bulk_hash, self.lanes)
         kind, data = type(kept).__name__, kept.to_bytes()
         self.transcript.append((kind, data))
         if self.keep is not None:
@@ -143,3 +154,30 @@ class Wire:
             }
             for key, entry in self.traffic.items()
         ]
+
+
+def place_of(party: str) -> Place:
+    """The role of a party, by its name in packets."""
+    return Place(party.partition(" ")[0])
+
+
+def size_bytes(message: Message) -> int:
+    """How long a message is; its vector is not copied."""
+    vector = message.share if isinstance(message, _WITH_VECTOR) else None
+    return len(_head(message)) + (0 if vector is None else vector.nbytes - vector.itemsize)
+
+
+def _head(message: Message) -> bytes:
+    """A message with the first element of its vector alone."""
+    if isinstance(message, _WITH_VECTOR):
+        return replace(message, share=message.share[:1]).to_bytes()
+    return message.to_bytes()
+
+
+def _is_own(message: Message, receiver: str) -> bool:
+    """Whether an aggregator would be sent its own word."""
+    if isinstance(message, Opening):
+        return receiver == aggregator_name(message.aggregator)
+    if isinstance(message, Signed) and message.role is Role.AGGREGATOR:
+        return receiver == aggregator_name(message.signer)
+    return False

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from privateyes.engines.local import sealed_file
-from privateyes.engines.local.sealed_file import (
+from privateyes.errors import RunDirectoryError
+from privateyes.storage import sealed_file
+from privateyes.storage.sealed_file import (
     Seal,
     SealedWriter,
     copy_sealed,
@@ -17,7 +18,6 @@ from privateyes.engines.local.sealed_file import (
     read_sealed,
     write_sealed,
 )
-from privateyes.errors import RunDirectoryError
 
 SIZES = [0, 1, 15, 16, 17, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, 3 << 18]
 

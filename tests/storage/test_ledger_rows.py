@@ -1,6 +1,4 @@
-"""The ledger only grows, over what its writer read alone, and an end is written once; what was sent is kept until it is
-erased.
-"""
+"""The ledger only grows, over what its writer read alone, and an end is written once."""
 
 from __future__ import annotations
 
@@ -14,11 +12,9 @@ import pytest
 
 from privateyes.aggregation.ledger import LedgerEntry, SessionEnd, require_unused
 from privateyes.aggregation.messages import NO_SESSION
-from privateyes.engines.local import sealed_file
-from privateyes.engines.local.ledger_rows import LedgerRows
-from privateyes.engines.local.mirror import BODIES_NAME
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.storage.ledger_rows import LedgerRows
+from privateyes.storage.store import PartyStore
 
 
 @pytest.fixture(params=[1, 3], ids=["one folder", "three mirrors"])
@@ -45,13 +41,6 @@ def add(store: PartyStore, *entries: LedgerEntry) -> None:
         store.ledger.append(each, store.ledger.at(each.weights, each.key, each.data_set))
 
 
-def keep(store: PartyStore, party: str, weights: bytes, *pieces: bytes) -> None:
-    with store.kept.sink(party, weights) as sink:
-        for piece in pieces:
-            sink.write(piece)
-        store.kept.put_update(sink.finish())
-
-
 def test_an_entry_is_found_by_its_weights_and_its_key_or_its_data_set_in_order(folders) -> None:
     store = PartyStore.create(*folders)
     entries = [
@@ -75,6 +64,18 @@ def test_an_entry_is_found_by_its_weights_and_its_key_or_its_data_set_in_order(f
     again = PartyStore(*folders)
     assert again.ledger.at(b"W", b"key", b"eyes") == entries[:4]
     again.close()
+
+
+def test_what_concerns_a_client_is_what_is_at_its_weights_what_is_not_settled_and_what_was_kept(store) -> None:
+    at_weights, of_data_set, elsewhere = entry(), entry(key=b"other", number=2), entry(weights=b"V", number=3)
+    settled, kept = entry(weights=b"V", number=4), entry(weights=b"V", number=5)
+    strangers = [entry(key=b"other", weights=b"V", number=6), entry(key=b"other", data_set=b"faces", number=7)]
+    add(store, at_weights, of_data_set, elsewhere, settled, kept, *strangers)
+    for row in (settled, kept):
+        store.ledger.end(replace(row, end=SessionEnd.VOID))
+    concerning = store.ledger.concerning(b"key", b"eyes", b"W", [kept.sid])
+    assert concerning == [at_weights, of_data_set, elsewhere, replace(kept, end=SessionEnd.VOID)]
+    assert store.ledger.concerning(b"key", b"eyes", b"W", []) == concerning[:3]
 
 
 def test_every_value_of_an_entry_is_read_back(store) -> None:
@@ -198,89 +199,6 @@ def test_an_entry_and_the_memory_are_stored_together_or_not_at_all(store) -> Non
 
 def test_an_entry_survives_the_end_of_its_session(store) -> None:
     add(store, entry())
-    keep(store, "client a", b"W", b"q")
+    store.put_stage(entry().sid, "client a", "kept", b"header")
     store.clear_stages()
-    store.kept.erase("client a", b"W")
     assert store.ledger.at(b"W", b"key", b"eyes") == [entry()]
-
-
-def test_an_update_is_kept_once_for_all_sessions_of_a_chain(folders) -> None:
-    store = PartyStore.create(*folders)
-    update = bytes(range(256)) * 4000
-    keep(store, "client a", b"W", update[:7], b"", update[7:900_000], update[900_000:])
-    for sid in (b"2", b"1"):
-        store.kept.put("client a", sid, b"W", b"header of " + sid)
-    with pytest.raises(RefusedError, match="already"):
-        store.kept.put("client a", b"1", b"W", b"another")
-    store.close()
-    again = PartyStore(*folders)
-    assert again.kept.update("client a", b"W") == update
-    assert list(again.kept.at("client a", b"W").items()) == [(b"2", b"header of 2"), (b"1", b"header of 1")]
-    assert again.kept.update("client b", b"W") is None
-    assert again.kept.at("client b", b"W") == {}
-    for folder in folders:
-        (file,) = (folder / BODIES_NAME).iterdir()
-        assert file.stat().st_size == len(update)
-        assert update[:64] not in file.read_bytes()
-    again.close()
-
-
-def test_nothing_is_kept_of_a_submission_without_its_update(store) -> None:
-    with pytest.raises(RefusedError, match="keeps no update"):
-        store.kept.put("client a", b"1", b"W", b"header")
-    keep(store, "client a", b"V", b"q")
-    with pytest.raises(RefusedError, match="keeps no update"):
-        store.kept.put("client a", b"1", b"W", b"header")
-
-
-def test_a_second_update_from_the_same_weights_is_refused_before_anything_is_overwritten(store) -> None:
-    keep(store, "client a", b"W", b"first")
-    with pytest.raises(RefusedError, match="keeps an update from these weights"), store.kept.sink("client a", b"W"):
-        pytest.fail("it must not get this far")
-    with store.kept.sink("client a", b"V") as sink:
-        sink.write(b"other")
-        other = sink.finish()
-    store.kept.put_update(other)
-    with pytest.raises(RefusedError, match="keeps an update"):
-        store.kept.put_update(other)
-    assert store.kept.update("client a", b"W") == b"first"
-    assert store.kept.update("client a", b"V") == b"other"
-
-
-def test_parties_whose_names_a_file_system_would_mix_up_keep_updates_of_their_own(store) -> None:
-    names = ["client a/b", "client a-b", "client a b", "client ../b", "client A-b", "client " + "x" * 500]
-    for name in names:
-        keep(store, name, b"W", name.encode())
-    assert [store.kept.update(name, b"W") for name in names] == [name.encode() for name in names]
-
-
-def test_what_is_erased_is_gone_from_every_disk_and_its_file_is_used_again(store, folders, monkeypatch) -> None:
-    keys: list[bytes] = []
-    fresh = sealed_file.secrets.token_bytes
-    monkeypatch.setattr(sealed_file.secrets, "token_bytes", lambda count: keys.append(fresh(count)) or keys[-1])
-    keep(store, "client a", b"W", b"q" * 1000)
-    store.kept.put("client a", b"1", b"W", b"the key of session 1")
-    assert store.kept.erase("client a", b"W")
-    store.fold_journal()
-    assert not store.kept.erase("client a", b"W")
-    assert store.kept.update("client a", b"W") is None
-    assert store.kept.at("client a", b"W") == {}
-    for folder in folders:
-        disk = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
-        assert keys[0] not in disk
-        assert b"the key of session 1" not in disk
-    keep(store, "client a", b"V", b"r")
-    assert all(len(list((folder / BODIES_NAME).iterdir())) == 1 for folder in folders)
-
-
-def test_an_update_that_could_not_be_written_is_not_kept(store, monkeypatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(sealed_file.os, "fsync", full)
-        with pytest.raises(RunDirectoryError, match=r"cannot be written .*free some space"):
-            keep(store, "client a", b"W", b"q")
-    assert store.kept.update("client a", b"W") is None
-    keep(store, "client a", b"W", b"q")
-    assert store.kept.update("client a", b"W") == b"q"

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from failing_disks import Killed, copy, kill, lose
-from privateyes.engines.local import mirrors as mirrors_module
-from privateyes.engines.local import sealed_file
-from privateyes.engines.local.mirror import BODIES_NAME, STORE_NAME, Mirror
-from privateyes.engines.local.mirrors import Mirrors
-from privateyes.engines.local.store import PartyStore
+from large_bodies import write_large
 from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.storage import mirrors as mirrors_module
+from privateyes.storage import sealed_file
+from privateyes.storage.mirror import BODIES_NAME, STORE_NAME, Mirror
+from privateyes.storage.mirrors import Mirrors
+from privateyes.storage.store import PartyStore
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def said_in(*folders: Path) -> int:
 
 
 def keep(store: PartyStore, stage: str, body: bytes) -> None:
-    (written,) = store.write_large(b"sid", {("a", stage): [body]})
+    (written,) = write_large(store, b"sid", {("a", stage): body})
     with store.transaction():
         store.put_large(written)
 

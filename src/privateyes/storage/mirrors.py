@@ -22,7 +22,8 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from privateyes.engines.local.majority import (
+from privateyes.errors import RunDirectoryError
+from privateyes.storage.majority import (
     FEWEST_MIRRORS,
     MIRROR_ID_BYTES,
     open_set,
@@ -30,7 +31,7 @@ from privateyes.engines.local.majority import (
     settle,
     transaction_in,
 )
-from privateyes.engines.local.mirror import (
+from privateyes.storage.mirror import (
     Head,
     Member,
     Mirror,
@@ -42,8 +43,7 @@ from privateyes.engines.local.mirror import (
     open_mirror,
     remove_unfinished,
 )
-from privateyes.engines.local.sealed_file import Seal, read_sealed
-from privateyes.errors import RunDirectoryError
+from privateyes.storage.sealed_file import Seal, read_sealed
 
 
 class Mirrors:

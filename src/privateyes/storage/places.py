@@ -13,12 +13,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from privateyes.engines.local.majority import sort_out
-from privateyes.engines.local.mirror import STORE_NAME, label_of
-from privateyes.engines.local.mirrors import erase_mirror
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
 from privateyes.files import write_atomically
+from privateyes.storage.majority import sort_out
+from privateyes.storage.mirror import STORE_NAME, label_of
+from privateyes.storage.mirrors import erase_mirror
+from privateyes.storage.store import PartyStore
 
 FOLDERS_NAME: Final = "store.json"
 """In a task's folder: where its store is, if it is in mirrors."""

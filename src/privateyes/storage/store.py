@@ -11,7 +11,7 @@ ids of their data sets. There is no way to put an old key into a new store: whoe
 *Compare and swap.* A memory has a version, and is written over the version before it alone. So of two handlers that
 read one memory, one stores its word and speaks; the other is refused, and nothing goes backwards.
 
-*Large bodies* (an aggregator's share from COMMIT on, the hub's sum, a client's update, the accepted state) do not stand
+*Large bodies* (an aggregator's share from COMMIT on, a client's update, the accepted state) do not stand
 in the database, which would write each of them twice and then overwrite it. Each is written once, to a file of its own,
 sealed under a key drawn for it (sealed_file.py) and forced to disk before the transaction that stores the key. Erasing
 the row erases the body. A file that no row names is noise: it is overwritten by the next body of its kind or removed
@@ -27,35 +27,22 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Final, Self
 
 from privateyes.crypto.signature import SigningKey
-from privateyes.engines.local.ledger_rows import KeptRows, LedgerRows
-from privateyes.engines.local.majority import make_set
-from privateyes.engines.local.mirror import holds_store
-from privateyes.engines.local.mirrors import Mirrors
-from privateyes.engines.local.sealed_file import Seal, write_sealed
 from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.storage.ledger_rows import LedgerRows
+from privateyes.storage.majority import make_set
+from privateyes.storage.mirror import holds_store
+from privateyes.storage.mirrors import Mirrors
+from privateyes.storage.party import LargeBody, StoredParty
+from privateyes.storage.sealed_file import Seal, SealedWriter, write_sealed
 
 DATA_SET_BYTES: Final = 32
 _STATE_FILES: Final = ("accepted-0", "accepted-1")
-
-
-@dataclass(frozen=True, slots=True)
-class LargeBody:
-    """A party's large body of one stage that is on disk, and the seal that it is worth nothing without."""
-
-    sid: bytes
-    party: str
-    stage: str
-    file: str
-    seal: Seal
 
 
 class PartyStore:
@@ -66,7 +53,6 @@ class PartyStore:
 
     Attributes:
         ledger: the clients' submissions, for ever.
-        kept: what the clients sent, for as long as it may have to be sent again.
 
     Raises:
         RunDirectoryError: there is no store, or one of another version or of another kind; too few of its mirrors are
@@ -75,7 +61,8 @@ class PartyStore:
 
     def __init__(self, *folders: Path) -> None:
         self._mirrors = Mirrors(folders)
-        self.ledger, self.kept = LedgerRows(self._mirrors), KeptRows(self._mirrors)
+        self.ledger = LedgerRows(self._mirrors)
+        self._parts: dict[tuple[str, bytes], StoredParty] = {}
 
     @classmethod
     def create(cls, *folders: Path, parties: Collection[str] = (), data_sets: Collection[str] = ()) -> Self:
@@ -183,6 +170,28 @@ class PartyStore:
             raise RunDirectoryError(f"the store holds no memory of {party}", "start the run in a new directory")
         return bytes(row[0])
 
+    # One party
+
+    def party(self, name: str, task: bytes, owner: tuple[bytes, bytes] | None = None) -> StoredParty:
+        """One party's part, for its host; the same one each time. For the arguments see there."""
+        if (name, task) not in self._parts:
+            self._parts[name, task] = StoredParty(self, name, task, owner)
+        return self._parts[name, task]
+
+    def small_bodies(self, party: str) -> dict[tuple[str, bytes], bytes]:
+        """A party's small bodies, by stage and session."""
+        rows = self._connection.execute("SELECT stage, sid, body FROM stage WHERE party = ?", (party,))
+        return {(stage, bytes(sid)): bytes(body) for stage, sid, body in rows}
+
+    def large_bodies(self, party: str) -> dict[tuple[str, bytes], LargeBody]:
+        """Where a party's large bodies are, by stage and session."""
+        columns = "stage, sid, file, key, tag, length"
+        rows = self._connection.execute(f"SELECT {columns} FROM large WHERE party = ?", (party,))  # noqa: S608
+        return {
+            (stage, bytes(sid)): LargeBody(bytes(sid), party, stage, file, Seal(bytes(key), bytes(tag), length))
+            for stage, sid, file, key, tag, length in rows
+        }
+
     def put_stage(self, sid: bytes, party: str, stage: str, body: bytes) -> None:
         """Store how far a party is in a session. A second, different word about one stage is impossible.
 
@@ -199,43 +208,24 @@ class PartyStore:
         return {party: bytes(body) for party, body in rows}
 
     def remove_stage(self, sid: bytes, party: str, stage: str) -> None:
-        """Take back what was stored of one stage."""
-        self._mirrors.write("DELETE FROM stage WHERE sid = ? AND party = ? AND stage = ?", (sid, party, stage))
+        """Take back what was stored of one stage, small or large."""
+        for table in ("stage", "large"):
+            statement = f"DELETE FROM {table} WHERE sid = ? AND party = ? AND stage = ?"  # noqa: S608 - ours
+            self._mirrors.write(statement, (sid, party, stage))
 
     # Large bodies
 
-    def write_large(
-        self, sid: bytes, bodies: Mapping[tuple[str, str], Sequence[bytes | memoryview]]
-    ) -> list[LargeBody]:
-        """Write large bodies of a session to their files, side by side, and force them to disk; ``put_large`` each.
+    def writer(self, file: str) -> SealedWriter:
+        """What writes a large body to its file in every mirror, in pieces; ``put_large`` it then. For any thread."""
+        return SealedWriter(self._mirrors.body_files(file))
 
-        Args:
-            bodies: (party, stage) -> the body in pieces.
+    def seal(self, file: str, body: bytes | memoryview) -> Seal:
+        """Write a large body to its file in every mirror, and force it to disk; ``put_large`` it then. From any thread.
 
         Raises:
-            RunDirectoryError: a party has such a body in this session; or the disk is full or fails.
+            RunDirectoryError: a disk is full or fails.
         """
-        for party, stage in bodies:
-            found = self._connection.execute(
-                "SELECT 1 FROM large WHERE sid = ? AND party = ? AND stage = ?", (sid, party, stage)
-            )
-            if found.fetchone() is not None:
-                raise _said_already(party, stage)
-        named = {file for (file,) in self._connection.execute("SELECT file FROM large")}
-        # The first free place: its blocks are on the disk already.
-        files = {
-            name: next(file for file in _places(f"{name[0].replace(' ', '-')}.{name[1]}") if file not in named)
-            for name in bodies
-        }
-        # On threads of its own, whatever the size: forcing to disk is waiting, and waiting side by side is once.
-        with ThreadPoolExecutor(len(bodies), "privateyes-store") as threads:
-            seals = list(
-                threads.map(lambda name: write_sealed(self._mirrors.body_files(files[name]), bodies[name]), bodies)
-            )
-        return [
-            LargeBody(sid, party, stage, files[party, stage], seal)
-            for (party, stage), seal in zip(bodies, seals, strict=True)
-        ]
+        return write_sealed(self._mirrors.body_files(file), [body])
 
     def put_large(self, body: LargeBody) -> None:
         """Store the seal of a large body, which is on disk already; as ``put_stage`` otherwise.
@@ -257,6 +247,14 @@ class PartyStore:
             "SELECT file, key, tag, length FROM large WHERE sid = ? AND party = ? AND stage = ?", (sid, party, stage)
         ).fetchone()
         return None if row is None else self._mirrors.read_body(row[0], Seal(bytes(row[1]), bytes(row[2]), row[3]))
+
+    def read_large(self, body: LargeBody) -> bytearray:
+        """A large body; from any thread.
+
+        Raises:
+            RunDirectoryError: its file is missing, torn or damaged.
+        """
+        return self._mirrors.read_body(body.file, body.seal)
 
     def clear_stages(self, but: Collection[bytes] = ()) -> bool:
         """Overwrite and delete what sessions left behind: shares, sums, rosters.
@@ -400,11 +398,6 @@ class PartyStore:
     def close(self) -> None:
         """Close the files, the journal folded in."""
         self._mirrors.close()
-
-
-def _places(stem: str) -> Iterator[str]:
-    """File names for one party and stage, of several sessions."""
-    return (f"{stem}.{place}" if place else stem for place in count())
 
 
 def _said_already(party: str, stage: str) -> RunDirectoryError:

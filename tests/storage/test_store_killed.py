@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from failing_disks import Fuse, Killed, copy, kill, lose
+from large_bodies import write_large
 from privateyes.aggregation.ledger import LedgerEntry, SessionEnd
 from privateyes.aggregation.messages import NO_SESSION
-from privateyes.engines.local.mirror import Mirror
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
+from privateyes.storage.mirror import Mirror
+from privateyes.storage.store import PartyStore
 
 ROUNDS = 2
 PARTY, KEY, DATA_SET = "client a", b"key", b"eyes"
@@ -61,14 +62,12 @@ def submit(store: PartyStore, number: int, heard: Heard) -> None:
     """Store a submission, then send it; a second one would be another, as its randomness is fresh."""
     weights, update = bytes([number]), secrets.token_bytes(1000)
     word = hashlib.sha256(update).digest()
-    with store.kept.sink(PARTY, weights) as sink:
-        sink.write(update)
-        kept = sink.finish()
+    (kept,) = write_large(store, weights, {(PARTY, "update"): update})
     with store.transaction():
         store.put_memory(PARTY, b"submitted", store.memory_version(PARTY) + 1)
         store.ledger.append(entry_of(number, word), [])
-        store.kept.put_update(kept)
-        store.kept.put(PARTY, weights, weights, word)
+        store.put_large(kept)
+        store.put_stage(weights, PARTY, "kept", word)
         heard.on_its_tongue = number, word
     heard.on_its_tongue = None
 
@@ -81,7 +80,7 @@ def accept(store: PartyStore, number: int) -> None:
         store.put_accepted(weights, number + 1, written, "{}")
         (entry,) = store.ledger.at(weights, KEY, DATA_SET)
         store.ledger.end(replace(entry, end=SessionEnd.ACCEPTED))
-        store.kept.erase(PARTY, weights)
+        store.clear_stages_of([PARTY])
     store.fold_journal()
 
 
@@ -96,10 +95,10 @@ def train(folders: list[Path], heard: Heard) -> None:
                 heard.note(store)
             (entry,) = store.ledger.at(bytes([number]), KEY, DATA_SET)
             if entry.end is SessionEnd.UNKNOWN:
-                update = store.kept.update(PARTY, bytes([number]))
+                update = store.large(bytes([number]), PARTY, "update")
                 assert update is not None
                 assert hashlib.sha256(update).digest() == entry.header_hash
-                assert store.kept.at(PARTY, bytes([number])) == {bytes([number]): entry.header_hash}
+                assert store.stages(bytes([number]), "kept") == {PARTY: entry.header_hash}
                 heard.word(number, entry.header_hash)
                 accept(store, number)
                 if number == 0:

@@ -35,7 +35,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from privateyes.engines.local.mirror import (
+from privateyes.errors import RunDirectoryError
+from privateyes.storage.mirror import (
     Head,
     Member,
     Mirror,
@@ -47,8 +48,7 @@ from privateyes.engines.local.mirror import (
     open_mirror,
     require_empty,
 )
-from privateyes.engines.local.sealed_file import copy_sealed, is_whole
-from privateyes.errors import RunDirectoryError
+from privateyes.storage.sealed_file import copy_sealed, is_whole
 
 STORE_ID_BYTES: Final = 32
 MIRROR_ID_BYTES: Final = 16

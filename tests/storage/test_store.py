@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from privateyes.engines.local import sealed_file
-from privateyes.engines.local.mirror import BODIES_NAME, STORE_NAME
-from privateyes.engines.local.store import PartyStore
+from large_bodies import write_large
 from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.storage import sealed_file
+from privateyes.storage.mirror import BODIES_NAME, STORE_NAME
+from privateyes.storage.store import PartyStore
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def store(folders):
 
 
 def keep(store: PartyStore, sid: bytes, party: str, stage: str, body: bytes) -> None:
-    (written,) = store.write_large(sid, {(party, stage): [body]})
+    (written,) = write_large(store, sid, {(party, stage): body})
     with store.transaction():
         store.put_large(written)
 
@@ -240,13 +241,14 @@ def test_a_large_body_is_in_every_mirror_once_and_sealed(store, folders) -> None
 
 def test_a_party_has_one_large_body_of_a_stage_in_a_session_and_its_file_is_not_overwritten(store) -> None:
     keep(store, b"sid", "a", "committed", b"first")
-    with pytest.raises(RunDirectoryError, match="a is past committed"):
-        store.write_large(b"sid", {("b", "committed"): [b"other"], ("a", "committed"): [b"second"]})
+    (second,) = write_large(store, b"sid", {("a", "committed"): b"second"})
+    with pytest.raises(RunDirectoryError, match="a is past committed"), store.transaction():
+        store.put_large(second)
     assert store.large(b"sid", "a", "committed") == b"first"
     keep(store, b"next", "a", "committed", b"of the next session")
     assert store.large(b"sid", "a", "committed") == b"first"
     assert store.large(b"next", "a", "committed") == b"of the next session"
-    written = store.write_large(b"sid", {("b", "committed"): [b"other"]})
+    written = write_large(store, b"sid", {("b", "committed"): b"other"})
     with store.transaction():
         store.put_large(written[0])
     with pytest.raises(RunDirectoryError, match="b is past committed"), store.transaction():
@@ -256,8 +258,12 @@ def test_a_party_has_one_large_body_of_a_stage_in_a_session_and_its_file_is_not_
 def test_a_stage_can_be_taken_back(store) -> None:
     for party in ("a", "b"):
         store.put_stage(b"sid", party, "again", b"")
-    store.remove_stage(b"sid", "a", "again")
+        keep(store, b"sid", party, "committed", b"large")
+    for stage in ("again", "committed"):
+        store.remove_stage(b"sid", "a", stage)
     assert store.stages(b"sid", "again") == {"b": b""}
+    assert store.large(b"sid", "a", "committed") is None
+    assert store.large(b"sid", "b", "committed") == b"large"
 
 
 def test_an_erased_body_cannot_be_read_from_what_is_left_on_any_disk(folders, monkeypatch) -> None:
@@ -283,7 +289,7 @@ def test_an_erased_body_cannot_be_read_from_what_is_left_on_any_disk(folders, mo
 def test_what_a_kill_left_unnamed_is_removed_when_the_store_is_opened(folders) -> None:
     store = PartyStore.create(*folders)
     keep(store, b"sid", "a", "committed", b"named")
-    store.write_large(b"sid", {("b", "committed"): [b"unnamed"]})
+    write_large(store, b"sid", {("b", "committed"): b"unnamed"})
     kill(store)
     store = PartyStore(*folders)
     for folder in folders:
@@ -384,7 +390,7 @@ def test_a_file_that_is_no_store_is_refused_and_not_overwritten(folder) -> None:
     assert (folder / STORE_NAME).read_bytes() == b"not a database" * 100
 
 
-@pytest.mark.parametrize("version", [2, 4])
+@pytest.mark.parametrize("version", [3, 5])
 def test_a_store_of_another_version_is_refused_and_left_as_it_is(folder, version) -> None:
     PartyStore.create(folder).close()
     other = sqlite3.connect(folder / STORE_NAME)
@@ -393,7 +399,7 @@ def test_a_store_of_another_version_is_refused_and_left_as_it_is(folder, version
     before = (folder / STORE_NAME).read_bytes()
     for act in (PartyStore, PartyStore.create, PartyStore.exists):
         with pytest.raises(
-            RunDirectoryError, match=rf"another version of privateyes \(store {version}, not 3\); finish the run"
+            RunDirectoryError, match=rf"another version of privateyes \(store {version}, not 4\); finish the run"
         ):
             act(folder)
     assert (folder / STORE_NAME).read_bytes() == before
@@ -467,7 +473,7 @@ def test_a_disk_that_is_full_while_a_large_body_is_written_loses_nothing(store, 
     with monkeypatch.context() as patched:
         patched.setattr(sealed_file.os, "fsync", _full)
         with pytest.raises(RunDirectoryError, match=r"b\.committed cannot be written .*free some space"):
-            store.write_large(b"sid", {("b", "committed"): [b"second"]})
+            write_large(store, b"sid", {("b", "committed"): b"second"})
         with pytest.raises(RunDirectoryError, match="accepted-1 cannot be written"):
             store.write_state([b"two"])
     assert store.large(b"sid", "a", "committed") == b"first"

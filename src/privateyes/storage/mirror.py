@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from privateyes.engines.local.sealed_file import Seal
 from privateyes.errors import RunDirectoryError
 from privateyes.files import force_directory
+from privateyes.storage.sealed_file import Seal
 
 STORE_NAME: Final = "parties.sqlite"
 BODIES_NAME: Final = "parties.bodies"
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 _HEAD: Final = """
 CREATE TABLE mirror (
     only INTEGER PRIMARY KEY CHECK (only = 1), store BLOB NOT NULL, id BLOB NOT NULL, members TEXT NOT NULL,
@@ -46,13 +46,9 @@ _SCHEMA: Final = {
     "ledger": "key BLOB NOT NULL, data_set BLOB NOT NULL, weights BLOB NOT NULL, manifest BLOB NOT NULL, "
     "setup BLOB NOT NULL, round TEXT NOT NULL, state_id BLOB NOT NULL, sid BLOB NOT NULL, origin BLOB NOT NULL, "
     "header_hash BLOB NOT NULL, outcome INTEGER NOT NULL CHECK (outcome IN (0, 1, 2)), PRIMARY KEY (key, sid)",
-    "kept": "party TEXT NOT NULL, sid BLOB NOT NULL, weights BLOB NOT NULL, body BLOB NOT NULL, "
-    "PRIMARY KEY (party, sid)",
-    "kept_update": "party TEXT NOT NULL, weights BLOB NOT NULL, file TEXT NOT NULL UNIQUE, key BLOB NOT NULL, "
-    "tag BLOB NOT NULL, length INTEGER NOT NULL, PRIMARY KEY (party, weights)",
 }
 """The tables whose rows are the same in every mirror."""
-_WITH_BODIES: Final = ("large", "accepted", "kept_update")
+_WITH_BODIES: Final = ("large", "accepted")
 
 Value: TypeAlias = bytes | str | int
 
@@ -371,6 +367,7 @@ def _fill(connection: sqlite3.Connection, head: Head, rows: Mapping[str, Collect
     for table, columns in _SCHEMA.items():
         connection.execute(f"CREATE TABLE {table} ({columns})")
     connection.execute("CREATE INDEX ledger_weights ON ledger (weights)")
+    connection.execute("CREATE INDEX ledger_unsettled ON ledger (key) WHERE outcome = 0")
     connection.execute(f"PRAGMA user_version = {_VERSION}")
     start, generation = head.position.start, head.position.generation
     own: tuple[Any, ...] = (head.store, head.id, _dump_members(head.members), head.promised, start, generation)

@@ -12,13 +12,14 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from failing_disks import Killed, copy, kill, lose
+from large_bodies import write_large
 from privateyes.aggregation.ledger import LedgerEntry
 from privateyes.aggregation.messages import NO_SESSION
-from privateyes.engines.local import majority
-from privateyes.engines.local.majority import settle
-from privateyes.engines.local.mirror import BODIES_NAME, STORE_NAME, Head, Mirror, Position, make_mirror
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
+from privateyes.storage import majority
+from privateyes.storage.majority import settle
+from privateyes.storage.mirror import BODIES_NAME, STORE_NAME, Head, Mirror, Position, make_mirror
+from privateyes.storage.store import PartyStore
 
 PAGE_BYTES = 4096
 
@@ -129,7 +130,7 @@ def test_a_mirror_that_was_away_is_brought_up_before_anything_goes_on(made, tmp_
     lose(made[2])
     with closing(PartyStore(*made)) as store:
         submit(store, 1)
-        written = store.write_large(b"sid", {("a", "committed"): [b"body"]})
+        written = write_large(store, b"sid", {("a", "committed"): b"body"})
         with store.transaction():
             store.put_large(written[0])
     copy(tmp_path / "away", made[2])
@@ -284,7 +285,7 @@ def test_every_start_has_a_number_of_its_own_and_generations_only_grow(made) -> 
 
 def with_body(folders: list[Path]) -> None:
     with closing(PartyStore(*folders)) as store:
-        written = store.write_large(b"sid", {("a", "committed"): [b"body" * 1000]})
+        written = write_large(store, b"sid", {("a", "committed"): b"body" * 1000})
         with store.transaction():
             store.put_large(written[0])
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from failing_disks import Fuse, Killed
-from privateyes.engines.local import mirrors, places
-from privateyes.engines.local.mirror import Mirror
-from privateyes.engines.local.places import left_folders, name_folders, open_store, replace_mirror, store_folders
-from privateyes.engines.local.store import PartyStore
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.secure import forget_secrets
+from privateyes.storage import mirrors, places
+from privateyes.storage.mirror import Mirror
+from privateyes.storage.places import left_folders, name_folders, open_store, replace_mirror, store_folders
+from privateyes.storage.store import PartyStore
 
 
 def test_a_store_in_its_own_folder_needs_no_file_and_mirrors_are_named_in_one(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from privateyes.engines.local import transcript
-from privateyes.engines.local.transcript import TranscriptFile
 from privateyes.errors import RunDirectoryError
+from privateyes.storage import transcript
+from privateyes.storage.transcript import TranscriptFile
 
 
 def lines_of(path: Path) -> list[tuple[str, bytes]]:
