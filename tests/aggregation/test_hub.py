@@ -127,6 +127,9 @@ def test_one_client_with_a_value_of_its_own_spoils_no_round(changes) -> None:
     assert hub.one_kind([_header(2, **changes), _header(1)]) == [_header(1)]
     assert hub.one_kind([_header(1, **changes), _header(2)]) == [_header(1, **changes)]
     assert hub.one_kind([_header(5, **changes), *honest, _header(6, **changes), _header(7, **changes)]) == honest
+    # In whatever order they came.
+    late, other = [_header(5), _header(2)], [_header(3, **changes), _header(4, **changes)]
+    assert hub.one_kind([*late, *other]) == late
 
 
 def test_a_larger_group_wins_over_a_smaller_one_with_lower_numbers() -> None:

@@ -32,6 +32,11 @@ def test_the_small_part_reads_back_what_it_wrote(submitted) -> None:
         assert len(again.round_keys) == submitted.n
 
 
+def test_the_small_part_begins_with_a_weight_of_eight_bytes(submitted) -> None:
+    for kept in submitted.kept.values():
+        assert kept.to_bytes()[:9] == kept.weight.to_bytes(8, "big") + kept.session_key[:1]
+
+
 def test_every_truncation_and_extension_is_damage(submitted) -> None:
     data = submitted.kept[1].to_bytes()
     for damaged in (b"", data[:7], data[:8], data[:39], data[:-1], data + b"\0", data[1:]):

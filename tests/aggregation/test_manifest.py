@@ -13,6 +13,7 @@ from privateyes.aggregation.manifest_text import require_plain_name
 from privateyes.aggregation.privacy_section import Privacy
 from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import COMPACT, WIDE
+from privateyes.crypto.streams import MAX_STREAM_BYTES
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.errors import ConfigError, ParameterError
 
@@ -211,6 +212,20 @@ def test_an_unsafe_combination_is_refused_with_a_remedy(changes, problem) -> Non
     assert refusal.value.remedy
 
 
+def test_a_share_is_at_most_as_long_as_a_key_stream() -> None:
+    longest = MAX_STREAM_BYTES // 4 - _manifest().share_elements + 10
+    assert _manifest(dimension=longest).share_bytes == MAX_STREAM_BYTES
+    with pytest.raises(ParameterError, match="longer key stream"):
+        _manifest(dimension=longest + 1)
+
+
+def test_a_privacy_section_that_does_not_fit_the_encoding_is_refused() -> None:
+    assert _manifest(privacy=Privacy(4.0)).privacy == Privacy(4.0)
+    with pytest.raises(ParameterError) as refusal:
+        _manifest(privacy=Privacy(1e-6))
+    assert refusal.value.remedy
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -284,6 +299,24 @@ def test_parties_that_are_no_tables_are_refused(value) -> None:
     head = TEXT[: TEXT.index("[[aggregators]]")]
     with pytest.raises((ConfigError, ParameterError)):
         manifest_from_toml(f"aggregators = {value}\nclients = {value}\n{head}")
+
+
+def test_an_empty_list_of_parties_is_read_and_judged() -> None:
+    head, rest = TEXT.split("[[aggregators]]", 1)
+    clients = rest[rest.index("[[clients]]") :]
+    with pytest.raises(ParameterError, match="0 aggregators"):
+        manifest_from_toml(f"aggregators = []\n{head}{clients}")
+
+
+def test_a_leader_of_32_bits_is_read_and_judged() -> None:
+    with pytest.raises(ParameterError, match="leaders: 4294967295 is no client"):
+        manifest_from_toml(TEXT.replace("leaders = [2, 3]", f"leaders = [2, {2**32 - 1}]"))
+
+
+def test_of_unknown_keys_the_first_in_the_alphabet_is_named() -> None:
+    unknown = "".join(f"{letter}x = 1\n" for letter in "hgfedcba")
+    with pytest.raises(ConfigError, match="unknown key ax"):
+        manifest_from_toml(TEXT.replace("roster_min = 3\n", f"roster_min = 3\n{unknown}"))
 
 
 def test_a_number_of_63_bits_is_read_and_judged() -> None:

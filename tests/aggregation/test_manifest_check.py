@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from privateyes.aggregation.manifest import Manifest
+from privateyes.aggregation.manifest import Manifest, Party
 from privateyes.aggregation.manifest_check import differences, fingerprint, independence_warnings, parameters
 from privateyes.aggregation.privacy_section import Privacy
 from privateyes.crypto.bulk import BulkHash
@@ -62,6 +62,35 @@ def test_one_organisation_with_two_clients_is_as_many_corrupt_clients(manifest: 
 def test_aggregators_without_an_operator_are_named(manifest: Manifest) -> None:
     (line,) = independence_warnings(operated(manifest, ["one", "", ""], ["", "", "", ""]))
     assert line.startswith("no organisation is named for aggregators a2, a3")
+
+
+def test_aggregators_without_an_operator_count_as_independent_ones(manifest: Manifest) -> None:
+    five = tuple(Party(f"a{number}", bytes([9, number]) + bytes(30), "") for number in range(1, 6))
+    lines = independence_warnings(
+        operated(replace(manifest, aggregators=five), ["one", "one", "", "", ""], ["a", "b", "c", "d"])
+    )
+    assert lines[0].startswith("no organisation is named for aggregators a3, a4, a5: ")
+    assert lines[1].endswith("so the 5 aggregators are at most 4 independent ones")
+
+
+def test_of_many_parties_the_first_five_are_named(manifest: Manifest) -> None:
+    def named(count: int) -> str:
+        more = tuple(Party(f"c{number}", bytes([9, number]) + bytes(30), "") for number in range(1, count + 1))
+        (line,) = independence_warnings(
+            operated(replace(manifest, clients=more), ["one", "two", "three"], ["same"] * count)
+        )
+        return line.partition(":")[0]
+
+    assert named(5) == "same operates clients c1, c2, c3, c4, c5"
+    assert named(8) == "same operates clients c1, c2, c3, c4, c5 and 3 more"
+
+
+def test_a_privacy_section_is_shown_without_its_head(manifest: Manifest) -> None:
+    private = replace(manifest, privacy=Privacy(4.0))
+    head, *lines = private.privacy.to_toml_lines()
+    assert head == "[privacy]"
+    assert parameters(private)["privacy"] == ", ".join(lines)
+    assert parameters(manifest)["privacy"] == "none"
 
 
 def test_a_copy_has_no_differences(manifest: Manifest) -> None:

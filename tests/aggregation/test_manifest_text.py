@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privateyes.aggregation.manifest_text import LONGEST_LINE, MOST_KEYS, require_flat, require_plain_name
+from privateyes.aggregation.manifest_text import LONGEST_LINE, require_flat, require_plain_name
 from privateyes.errors import ConfigError
 
 HONEST = """\
@@ -36,7 +37,18 @@ name = "c1"
 """
 
 
-@pytest.mark.parametrize("text", ["", HONEST, HONEST.replace("\n", "\r\n"), HONEST.replace(" = ", "="), "a = [1, ]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "".join(f"k{i} = 1\n" for i in range(64)),
+        f"# {'a' * 8190}",
+        HONEST,
+        HONEST.replace("\n", "\r\n"),
+        HONEST.replace(" = ", "="),
+        "a = [1, ]",
+    ],
+)
 def test_a_flat_text_is_accepted(text) -> None:
     tomllib.loads(text)  # else this would say nothing
     require_flat(text)
@@ -60,6 +72,8 @@ def test_a_flat_text_is_accepted(text) -> None:
         (f'a = "{"b" * LONGEST_LINE}"', "longer than"),
         (f"a = 0x{'f' * 1001}", "neither key = value"),
         ("a = ", "neither key = value"),
+        ("a.b", "neither key = value"),
+        (f"# {'a' * 8191}", "longer than 8192 characters"),
         ("= 1", "neither key = value"),
         ("a = 1 b", "neither key = value"),
         ('a = "b', "neither key = value"),
@@ -77,8 +91,8 @@ def test_what_is_not_flat_is_refused_with_the_line_and_a_remedy(line, problem) -
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("".join(f"k{i} = 1\n" for i in range(MOST_KEYS + 1)), MOST_KEYS + 1),
-        ("[[clients]]\n" + "k = 1\n" * (MOST_KEYS + 1), MOST_KEYS + 2),
+        ("".join(f"k{i} = 1\n" for i in range(65)), 65),
+        ("[[clients]]\n" + "k = 1\n" * 65, 66),
         ("".join(f"[t{i}]\n" for i in range(20)), 17),
         ("".join(f"[[t{i}]]\n" for i in range(20)), 17),
     ],
@@ -90,6 +104,7 @@ def test_more_keys_or_tables_than_a_manifest_has_are_refused(text, line) -> None
 
 def test_the_number_of_parties_is_not_limited() -> None:
     require_flat("[[clients]]\nname = 'a'\n" * 10_000)
+    require_flat("".join(f"[clients] # {number}\n" for number in range(20)))
 
 
 def _is_flat(table: dict[str, Any]) -> bool:
@@ -203,7 +218,9 @@ def test_without_the_guard_twenty_kilobytes_of_dots_take_more() -> None:
     assert ends == {"dotted key": "out of memory"}
 
 
-@pytest.mark.parametrize("name", ["a", "clinic 3, ward B", "Ångström-Straße", "日本", "a" * 200, "naïve (2)"])
+@pytest.mark.parametrize(
+    "name", ["a", "clinic 3, ward B", "Ångström-Straße", "日本", "a" * 200, "naïve (2)", "n\u0308"]
+)
 def test_a_plain_name_is_accepted(name) -> None:
     require_plain_name(name, "name")
 
@@ -229,6 +246,8 @@ def test_a_plain_name_is_accepted(name) -> None:
         ("a\ud800b", "surrogate"),
         ("a\ue000b", "private character"),
         ("a\U000e0080b", "does not know"),
+        ("\u0308a", "composed characters"),
+        ("e\u0301", "composed characters"),
     ],
 )
 def test_a_name_that_is_not_what_it_looks_like_is_refused(name, problem) -> None:
@@ -237,3 +256,19 @@ def test_a_name_that_is_not_what_it_looks_like_is_refused(name, problem) -> None
     assert refusal.value.problem.startswith("[[clients]] number 3: name")
     assert refusal.value.remedy
     assert str(refusal.value).isprintable()
+
+
+FIRST_AND_LAST_THAT_ARE_SHOWN_AS_NOTHING = [
+    (0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180D), (0x180F, 0x180F), (0x2800, 0x2800),
+    (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xE0100, 0xE01EF),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "last"), FIRST_AND_LAST_THAT_ARE_SHOWN_AS_NOTHING)
+def test_a_character_that_is_shown_as_nothing_is_refused_and_its_neighbours_are_not(first, last) -> None:
+    for code in (first, last):
+        with pytest.raises(ConfigError, match="shown as nothing"):
+            require_plain_name(f"a{chr(code)}b", "name")
+    for code in (first - 1, last + 1):
+        if unicodedata.category(chr(code)) not in ("Cf", "Cn"):
+            require_plain_name(f"a{chr(code)}b", "name")

@@ -236,6 +236,17 @@ def test_a_record_knows_its_session_and_its_transcript() -> None:
     assert SessionRecord(ONE, 5, TWO).transcript == b""
 
 
+def test_a_new_record_says_nothing_yet() -> None:
+    record = SessionRecord(ONE, 1, TWO)
+    assert (record.roster_size, record.salt, record.share_root) == (0, b"", b"")
+
+
+def test_the_started_set_ups_are_written_in_order_so_that_a_memory_has_one_encoding(used) -> None:
+    client = replace(used.client_memories[1], started=frozenset(bytes([value]) * 32 for value in range(20)))
+    stored = json.loads(client.to_bytes())["started"]
+    assert stored == sorted(stored)
+
+
 def test_records_are_found_in_the_last_session_and_among_the_unfinished() -> None:
     last, older = SessionRecord(ONE, 6, TWO), RECORD
     memory = AggregatorMemory(3, BoundSetup(ONE, 0, 1), session=last, unfinished={older.sid: older})

@@ -345,6 +345,11 @@ def test_who_signed_is_read_from_the_field_that_names_the_party() -> None:
     assert messages.Complaint(bytes(32), 8, 1).signer == 8
 
 
+def test_what_the_hub_asks_for_has_the_numbers_of_the_protocol() -> None:
+    assert (messages.ANNOUNCE, messages.CLOSING, messages.GIVE_UP, messages.BIND) == (1, 2, 3, 4)
+    assert (messages.VOID, messages.OPENED) == (0, 1)
+
+
 def test_a_fresh_header_names_no_session() -> None:
     header = Header(bytes(32), 1, bytes(32), bytes(32), bytes(32), (), bytes(32))
     assert header.origin == NO_SESSION == bytes(32)

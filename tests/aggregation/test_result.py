@@ -80,6 +80,7 @@ def test_every_part_of_a_delivery_is_under_the_signatures(done) -> None:
         replace(delivery, roster=delivery.roster[:2]),
         replace(delivery, roster=((1, ZERO), *delivery.roster[1:])),
         replace(delivery, commitments=delivery.commitments[:-1]),
+        replace(delivery, commitments=(*delivery.commitments, ZERO)),
         replace(delivery, commitments=delivery.commitments[::-1]),
         replace(delivery, results=delivery.results[:-1]),
         replace(delivery, results=(*delivery.results, delivery.results[0])),
@@ -109,6 +110,13 @@ def played(make_world):
     for world in worlds.values():
         world.run()
     return worlds
+
+
+def test_a_complaint_names_a_check_by_the_number_of_the_protocol() -> None:
+    numbers = {
+        "SESSION": 1, "GROUP_KEY": 2, "ROSTER": 3, "SIGNATURES": 4, "TAG": 5, "WEIGHT": 6, "RANGE": 7, "NORM": 8,
+    }  # fmt: skip
+    assert {name: check.value for name, check in Check.__members__.items()} == numbers
 
 
 @SHARED
@@ -295,15 +303,16 @@ def test_a_tensor_on_a_finer_grid_counts_as_long_as_it_is(make_world, field) -> 
             assert refusal.value.check == Check.NORM
 
 
-@pytest.mark.parametrize("elements", [1, 3, 5, 16])
+@pytest.mark.parametrize("elements", [1, 3, 5, 15, 16])
 def test_the_norm_of_a_sum_is_the_same_in_small_chunks(make_world, field, monkeypatch, elements) -> None:
     world = _limited(make_world, field)
     longest = world.ideal().total_weight * 2**world.encoding.scale_bits
     monkeypatch.setattr(result, "CHUNK_BYTES", elements * 8)
     open_result(world.manifest, _key(world), _shifted(world, world.with_matching_tags({3: longest})))
-    with pytest.raises(DeliveryError) as refusal:
-        open_result(world.manifest, _key(world), _shifted(world, world.with_matching_tags({3: longest, 9: 1})))
-    assert refusal.value.check == Check.NORM
+    for more in (9, 15):
+        with pytest.raises(DeliveryError) as refusal:
+            open_result(world.manifest, _key(world), _shifted(world, world.with_matching_tags({3: longest, more: 1})))
+        assert refusal.value.check == Check.NORM
 
 
 def test_honest_updates_pass_however_long_they_were(make_world, field) -> None:

@@ -780,6 +780,16 @@ def test_of_sessions_that_a_client_only_watched_the_last_one_is_followed_into_a_
     assert [session.sid for session in world.client_memories[2].followed] == followed[1:]
 
 
+def test_a_session_that_a_client_watched_is_followed_on_beside_a_later_one_that_it_submitted_to(make_world) -> None:
+    world = make_world(n=2, m=4)
+    followed = []
+    for client in (1, 2):
+        world.run(client, to="submit")
+        followed.append(world.sid)
+        world.set_up()
+    assert [session.sid for session in world.client_memories[2].followed] == followed
+
+
 def _delivered_late(make_world):
     """All but client 4 submit; the delivery is held back until the next set-up has started."""
     world = make_world(n=2, m=4)

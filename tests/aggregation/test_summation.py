@@ -16,7 +16,7 @@ from privateyes.aggregation.summation import add_streams, add_vectors, chunks_of
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.lanes import ONE_LANE, Lanes
-from privateyes.crypto.streams import ElementStream, scratch_words
+from privateyes.crypto.streams import CHUNK_BYTES, ElementStream, scratch_words
 
 FIELDS = st.sampled_from([COMPACT, WIDE])
 QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -112,6 +112,15 @@ def test_the_result_comes_in_chunks_and_leaves_what_it_is_made_of_alone(small_ch
     assert [int(value) for piece in pieces for value in piece] == _plain_sum(field, [total, *shares])
     assert all(piece.nbytes == 64 for piece in pieces[:-1])
     assert np.array_equal(total, before)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_result_of_a_chunk_and_one_element_is_whole(field, more) -> None:
+    size = CHUNK_BYTES // field.element_bytes + more
+    total, *shares = _vectors(field, 3, size, 1)
+    pieces = list(chunks_of_result(field, total, shares))
+    assert np.concatenate(pieces).tolist() == _plain_sum(field, [total, *shares])
+    assert [piece.size for piece in pieces] == [size - more, *[1] * more]
 
 
 def test_shares_may_lie_in_a_file_on_disk(field, tmp_path) -> None:

@@ -130,6 +130,21 @@ def test_a_pipe_among_the_files_is_not_waited_for(call: Call, rounds: Any) -> No
     assert "holds a .jsonl that is no file" in result.stderr
 
 
+def test_a_device_among_the_files_is_not_waited_for(call: Call, rounds: Any) -> None:
+    (rounds.folder / "more.jsonl").symlink_to("/dev/zero")
+    result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest)
+    assert result.exit_code == 2
+    assert "holds a .jsonl that is no file" in result.stderr
+
+
+def test_a_files_name_does_not_steer_the_terminal(call: Call, rounds: Any) -> None:
+    strange = rounds.folder / "\x1b]0;owned\x07\x1b[1A\x1b[2K.jsonl"
+    strange.write_text("{")
+    result = call("transcript", "verify", rounds.folder, "--manifest", rounds.manifest)
+    assert "?]0;owned??[1A?[2K.jsonl" in words(result) + " ".join(result.stderr.split())
+    assert "\x1b]0;owned" not in result.stdout + result.stderr
+
+
 def test_very_many_sessions_are_told_by_the_worst_of_them(call: Call, rounds: Any, tmp_path: Path) -> None:
     strange = [HubCommitment(number.to_bytes(32, "big"), bytes(32)) for number in range(1, 1101)]
     write_record(rounds.folder / "more.jsonl", strange)

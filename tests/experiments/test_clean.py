@@ -155,7 +155,7 @@ def test_a_link_is_removed_and_what_it_leads_to_is_not(stopped: Path) -> None:
     (foreign / "letter").write_bytes(b"not of this run")
     shutil.rmtree(stopped / TASK / "parties.bodies")
     (stopped / TASK / "parties.bodies").symlink_to(foreign)
-    (stopped / TASK / "parties.sqlite-extra").symlink_to(foreign / "letter")
+    (stopped / TASK / "parties.sqlite-journal").symlink_to(foreign / "letter")
     clean(stopped)
     assert (foreign / "letter").read_bytes() == b"not of this run"
     assert [path.name for path in sorted((stopped / TASK).iterdir())] == [
@@ -266,6 +266,7 @@ def test_with_everything_the_shared_models_and_the_records_go_too(stopped: Path)
 
 def test_what_somebody_else_put_there_stays(stopped: Path) -> None:
     own = ["notes.txt", "checkpoints/all/notes.txt", f"{TASK}/notes.txt", "samples/eye.png"]
+    own += [f"{TASK}/parties.txt", f"{TASK}/parties.minutes/june.md"]
     for name in own:
         (stopped / name).parent.mkdir(exist_ok=True)
         (stopped / name).write_bytes(b"mine")

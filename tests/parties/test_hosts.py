@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from privateyes.aggregation.messages import VOID, Closing
 from privateyes.engines.memory import SecureAverage
 from privateyes.errors import AbortError, MalformedError, RefusedError, RunDirectoryError
 from privateyes.parties.aggregator import AggregatorHost
 from privateyes.parties.client import ClientHost
 from privateyes.parties.effects import Effects, Host, View
-from privateyes.parties.hub import STEPS, HubHost
+from privateyes.parties.hub import STEPS, HubHost, Named
 from privateyes.parties.packets import ANSWERS, HUB, REQUESTS, Packet
 from privateyes.storage.memory import MemoryStore
 
@@ -229,3 +230,103 @@ def test_nothing_secret_shows_in_what_is_printed_of_a_write_or_a_packet(average,
         for shown in (repr(packet), repr(effects)):
             assert len(shown) < 3000
             assert "0.1" not in shown.replace("0.10", "")
+
+
+# What a hostile hub, a hostile client or a kill makes of the order of requests
+
+
+def _begin_set_up(average: SecureAverage) -> ClientHost:
+    """The second set-up of a task, up to the keys that the clients sealed; the first client."""
+    parties = average._parties
+    parties.carry(parties.hub.offer(2, 1, parties.hub.clients))
+    client = parties.hosts["client 1"]
+    assert isinstance(client, ClientHost)
+    return client
+
+
+def test_a_refused_request_to_seal_leaves_the_set_up_under_way_and_the_model_that_came_with_it(average) -> None:
+    """Else a client starts with the memory of a later state and an older model: it would send a second update from that
+    model, under weights that its ledger does not know.
+    """
+    client, parties = _begin_set_up(average), average._parties
+    client.given = b"a model that others vouched for"
+    begun = client.setup
+    forged = tuple(replace(parties.hub.made["key"][name][0], signature=bytes(64)) for name in parties.hub.aggregators)
+    with pytest.raises(MalformedError):
+        client.handle(Packet(HUB, "client 1", "seal", forged), parties.stores["client 1"].read())
+    assert client.setup is begun
+    assert client.given == b"a model that others vouched for"
+
+
+def test_a_client_starts_with_the_model_of_its_training_state_alone(average) -> None:
+    client, parties = _begin_set_up(average), average._parties
+    parties.carry(parties.hub.pass_on_sealed())
+    parties.carry(parties.hub.hand_out_group_keys())
+    client.given = bytes(39) + b"1"
+    with pytest.raises(RefusedError, match="does not hold the model of its training state"):
+        client.handle(Packet(HUB, "client 1", "start", ()), parties.stores["client 1"].read())
+
+
+def test_a_host_holds_nothing_of_what_it_was_shown_or_what_is_to_be_stored(average) -> None:
+    """A store erases keys, salts and updates; a process that runs for months must not keep them."""
+    average(UPDATES)
+    for host in average._parties.hosts.values():
+        assert (dict(host.seen.bodies), host.seen.rows, host._write) == ({}, (), None)
+
+
+def test_an_aggregator_holds_no_share_of_a_session_that_was_given_up(average) -> None:
+    average(UPDATES)
+    parties, hub = average._parties, average._parties.hub
+    for name, trainer in average._trainers.items():
+        trainer.given = (UPDATES[name], 1)
+    named = Named(hub.setup, 7, average._state_id())
+    asked = parties.carry(hub.announce(named, hub.clients), but=("agree",))
+    aggregators = [parties.hosts[name] for name in hub.aggregators]
+    assert {packet.step for packet in asked} == {"agree"}
+    assert all(own._committed is not None for own in aggregators)
+    parties.carry(hub.give_up(named))
+    assert all(own._committed is None for own in aggregators)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_the_hub_refuses_less_of_a_client_than_a_set_up_takes(average, kept) -> None:
+    _begin_set_up(average)
+    hub = average._parties.hub
+    whole = hub.made["seal"]["client 3"]
+    assert len(whole) == 3
+    with pytest.raises(MalformedError, match="client 3 did not answer seal with all that it takes"):
+        hub.handle(Packet("client 3", HUB, "seal", whole[:kept]))
+    hub.handle(Packet("client 3", HUB, "seal", whole))
+    average._parties.carry(hub.pass_on_sealed())
+
+
+@pytest.mark.parametrize("sender", ["aggregator 1", "client 1"])
+def test_the_hub_takes_no_empty_key(average, sender) -> None:
+    hub = average._parties.hub
+    hub.offer(2, 1, hub.clients)
+    with pytest.raises(MalformedError, match="did not answer key"):
+        hub.handle(Packet(sender, HUB, "key", ()))
+    assert not hub.made["key"]
+
+
+def test_the_hub_hears_no_stranger_and_keeps_no_closing_that_it_did_not_ask_for(average) -> None:
+    hub, own = average._parties.hub, average._parties.hosts["aggregator 1"].own
+    closing = Closing(bytes(32), 1, VOID).signed_by(own.identity, bytes(32))
+    with pytest.raises(MalformedError, match="is no party of this task"):
+        hub.handle(Packet("nobody", HUB, "closing", (closing,)))
+    hub.handle(Packet("aggregator 1", HUB, "closing", (closing,)))
+    assert hub.closings == {}
+    fresh = HubHost(average.manifest, hub.key)
+    assert fresh.handle(Packet("aggregator 1", HUB, "words", ())).packets == ()
+
+
+def test_the_hub_stores_that_it_opens_as_often_as_it_asks_anybody_to(average) -> None:
+    """The first write may have failed. And what it learns of the roster later takes the place of nothing."""
+    hub = average._parties.hub
+    for known in (b"", b"a roster", b"a roster"):
+        hub.begin_to_open(bytes(32), known)
+        write = hub.effects([]).write
+        assert write is not None
+        assert write.bodies == {("opening", bytes(32)): known}
+    hub.begin_to_open(bytes(32))
+    assert hub.effects([]).write is None

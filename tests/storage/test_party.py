@@ -179,6 +179,44 @@ def test_of_two_handlers_that_read_one_view_one_stores_and_the_other_learns_it(a
     assert sorted(kind for kind, _ in aggregator.read().bodies) == ["memory"]
 
 
+def test_who_could_not_write_looks_at_the_disk_again(store: PartyStore, aggregator: StoredParty) -> None:
+    """Another process may have been first, or the disk failed after the commit: nobody knows until it is read."""
+    put(aggregator, remembering(AGGREGATOR))
+    view, later = aggregator.read(), replace(AGGREGATOR, version=2)
+    with store.transaction():
+        store.put_memory("aggregator 1", later.to_bytes(), 2)
+    with pytest.raises(RefusedError):
+        aggregator.write(view, remembering(later))
+    assert aggregator.read().get("memory", TASK) == later
+    put(aggregator, remembering(replace(later, version=3)))
+
+
+@pytest.mark.parametrize("first_stores", [True, False], ids=["after the first stored", "before"])
+def test_the_second_of_two_handlers_does_not_write_over_what_the_first_committed_to(
+    store: PartyStore, aggregator: StoredParty, first_stores: bool
+) -> None:
+    view = aggregator.read()
+    write = remembering(AGGREGATOR, {("share", b"1"): SHARE})
+    first = aggregator.prepare(view, write)
+    if first_stores:
+        write_together(store, [(aggregator, first)])
+    second = aggregator.prepare(view, remembering(AGGREGATOR, {("share", b"1"): SHARE + 1}))
+    if not first_stores:
+        write_together(store, [(aggregator, first)])
+    with pytest.raises((RefusedError, RunDirectoryError)):
+        write_together(store, [(aggregator, second)])
+    assert shown(aggregator.read())["share", b"1"] == SHARE.tobytes()
+
+
+def test_a_file_is_free_again_once_nobody_will_store_what_is_in_it(aggregator: StoredParty) -> None:
+    files = set()
+    for _ in range(3):
+        prepared = aggregator.prepare(aggregator.read(), remembering(AGGREGATOR, {("share", b"1"): SHARE}))
+        files.add(prepared.large["share", b"1"].file)
+        del prepared
+    assert len(files) == 1
+
+
 def test_a_submission_is_refused_if_another_task_wrote_at_its_weights_since(store: PartyStore) -> None:
     parts = [store.party(f"client {name}", TASK, (name.encode(), b"eyes")) for name in "ab"]
     for part in parts:

@@ -12,6 +12,7 @@ import json
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -113,9 +114,11 @@ class Coverage:
     def tests_for(self, file: str, function: str) -> list[Test]:
         """The tests to run against a mutant, in their order.
 
-        Those of the file's own test file come first, then its folder's, then the others; in each group the quickest
-        first. The file's own tests are run even where they call nothing (some look at a constant), and for a change
-        outside all functions so are all tests that call anything in the file.
+        Those of the file's own test file come first, the quickest first. Then each other file gives its quickest, its
+        folder's files before the others, then each its second, and so on: the one test that holds a digest against a
+        vector is not behind a thousand that only call it. The file's own tests are run even where they call nothing
+        (some look at a constant), and for a change outside all functions so are all tests that call anything in the
+        file.
         """
         if (file, function) not in self._found:  # a function has many mutants, and there are thousands of tests
             self._found[file, function] = self._find(file, function)
@@ -129,7 +132,12 @@ class Coverage:
             return _distance(file, test.file), not wanted & test.calls.get(file, frozenset()), test.seconds, test.name
 
         ranked = sorted(((rank(test), test) for test in near or self.tests), key=itemgetter(0))
-        return [test for (distance, other, *_), test in ranked if not (wanted and distance and other)]
+        chosen = [(distance, test) for (distance, other, *_), test in ranked if not (wanted and distance and other)]
+        turns, given = [], Counter[str]()
+        for distance, test in chosen:
+            given[test.file] += 1
+            turns.append((given[test.file] if distance else 0, test))
+        return [test for _, test in sorted(turns, key=itemgetter(0))]
 
     def _called_for(self, file: str, function: str) -> frozenset[str]:
         """The function, or what names it in its file, if no test is seen to call it."""

@@ -352,8 +352,7 @@ class Client:
             RefusedError: the client does not follow that session any more.
             MalformedError: what was stored is damaged.
         """
-        sid, last = kept.header.sid, memory.accepted
-        return self._as_sent(memory.session(sid) or (last if last is not None and last.sid == sid else None), kept)
+        return self._as_sent(memory.session(kept.header.sid) or memory.accepted, kept)
 
     def _as_sent(self, session: FollowedSession | None, kept: Kept) -> Submission:
         if session is None or session.header_hash != kept.header.hash():

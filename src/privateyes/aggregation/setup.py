@@ -320,7 +320,7 @@ class ClientSetup:
         if len(secret) != KEY_BYTES:
             raise MalformedError(f"a group key has {KEY_BYTES} bytes, not {len(secret)}")
         sealed = []
-        for recipient, message in sorted(keys.items()):
+        for recipient, message in keys.items():
             if message.client != recipient or message.setup != setup:
                 raise RefusedError(f"the key filed under client {recipient} is of another client or set-up")
             if not 1 <= recipient <= len(self._manifest.clients):

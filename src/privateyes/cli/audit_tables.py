@@ -28,7 +28,7 @@ from privateyes.aggregation.manifest_check import fingerprint, independence_warn
 from privateyes.aggregation.result import Check
 from privateyes.cli.console import make_console
 from privateyes.cli.fitted_table import FittedTable
-from privateyes.wording import counted
+from privateyes.wording import counted, printable
 
 _STYLES: Final = {Level.PROVEN: "bold red", Level.INCONSISTENT: "red", Level.SUSPECTED: "red", Level.REFUSED: "yellow"}
 _MISSING = "-"
@@ -238,7 +238,7 @@ def _findings_table(manifest: Manifest, title: str, findings: Sequence[Finding])
     telling = [finding for finding in findings if finding.level is not Level.HOLDS]
     for finding in telling[:_MOST_FINDINGS]:
         level = Text(finding.level.value, style=_STYLES.get(finding.level, ""))
-        table.add_row(level, finding.step, Text(_who(manifest, finding)), Text(finding.what))
+        table.add_row(level, finding.step, Text(_who(manifest, finding)), Text(printable(finding.what)))
     if len(telling) > _MOST_FINDINGS:
         table.add_row("", "", "", Text(f"and {len(telling) - _MOST_FINDINGS} more: --json FILE has them all"))
     holds = [finding.what for finding in findings if finding.level is Level.HOLDS]

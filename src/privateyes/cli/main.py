@@ -32,6 +32,7 @@ from privateyes.cli.data import check, merge, partition, prepare, render
 from privateyes.cli.helpful import HelpfulCommand
 from privateyes.cli.interruption import exit_code, sigterm_as_interruption, told
 from privateyes.errors import PrivateyesError
+from privateyes.wording import printable
 
 _EXIT_USAGE = 2
 _EXIT_BUG = 70
@@ -50,7 +51,7 @@ class _ErrorsAsLines(TyperGroup):
         try:
             return super().invoke(ctx)
         except PrivateyesError as error:
-            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            typer.echo(f"error: {printable(' '.join(str(error).split()))}", err=True)
             raise typer.Exit(_EXIT_USAGE) from error
         except KeyboardInterrupt as error:
             typer.echo(told(error), err=True)

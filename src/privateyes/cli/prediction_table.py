@@ -11,7 +11,7 @@ import typer
 from privateyes.cli.console import make_console
 from privateyes.cli.fitted_table import FittedTable
 from privateyes.experiments.predict import Predictions
-from privateyes.wording import counted
+from privateyes.wording import counted, printable
 
 # More are a matter for a file.
 _SHOWN: Final = 20
@@ -50,16 +50,11 @@ def _tell_skipped(predictions: Predictions) -> None:
         return
     typer.echo(f"skipped {counted(len(skipped), 'file')}:", err=True)
     for entry in skipped[:_NAMED]:
-        typer.echo(f"  {_printable(entry.name)}: {_printable(entry.reason)}", err=True)
-    rest = Counter(_printable(entry.reason) for entry in skipped[_NAMED:])
+        typer.echo(f"  {printable(entry.name)}: {printable(entry.reason)}", err=True)
+    rest = Counter(printable(entry.reason) for entry in skipped[_NAMED:])
     for reason, count in rest.items():
         typer.echo(f"  and {count} more: {reason}", err=True)
 
 
 def _shown(value: str | float) -> str:
-    return _printable(value) if isinstance(value, str) else f"{value:.2f}"
-
-
-def _printable(text: str) -> str:
-    """Names of foreign files must not control a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return printable(value) if isinstance(value, str) else f"{value:.2f}"

@@ -93,7 +93,7 @@ def _find_record(path: Path, setup: Path | None) -> Record:
     folder = path if path.is_dir() else path.parent
     whole = path.is_dir()
     files = sorted(file for file in path.iterdir() if file.suffix == ".jsonl") if whole else [path]
-    if whole and any(file.is_fifo() for file in files):  # reading it could wait for ever
+    if whole and any(not file.is_file() for file in files):  # reading a pipe or a device could wait for ever
         raise DataError(f"{path} holds a .jsonl that is no file", _WHAT_TO_GIVE)
     beside = folder / SETUP_NAME
     found = setup if setup is not None else beside if beside.is_file() else None

@@ -27,7 +27,7 @@ from privateyes.experiments.spec_tables import Store
 from privateyes.federation.cohorts import cohort_size
 from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import overwrite
-from privateyes.storage.mirror import STORE_NAME
+from privateyes.storage.mirror import BODIES_NAME, STORE_NAME
 from privateyes.storage.places import (
     FOLDERS_NAME,
     forget_folders,
@@ -300,8 +300,11 @@ def remove_store_files(folder: Path) -> list[Path]:
 
 def store_files(folder: Path) -> Iterator[Path]:
     """The files of a task's store and its bodies, in every mirror; a kill may have left the one without the other."""
-    stem = STORE_NAME.partition(".")[0]
+    names = (BODIES_NAME, *(STORE_NAME + suffix for suffix in ("", "-journal", "-shm", "-wal")))
     for place in dict.fromkeys((folder, *store_folders(folder), *left_folders(folder))):
-        for path in sorted(place.glob(f"{stem}.*")):
-            yield from sorted(path.iterdir()) if path.is_dir() and not path.is_symlink() else ()
-            yield path
+        for path in (place / name for name in names):
+            if path.is_dir() and not path.is_symlink():
+                yield from sorted(path.iterdir())
+                yield path
+            elif path.exists() or path.is_symlink():
+                yield path

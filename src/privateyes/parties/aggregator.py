@@ -153,6 +153,8 @@ class AggregatorHost(Host):
         needed = set(memory.unfinished)
         if last is not None and not last.given_up and not last.finished:
             needed.add(last.sid)
+        if self._committed is not None and self._committed[0] not in needed:
+            self._committed = None
         return {name: None for name in self.seen.bodies if name[0] == "share" and name[1] not in needed}
 
     def _share_at_hand(self, sid: bytes) -> OwnShare | None:

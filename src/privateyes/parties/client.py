@@ -258,13 +258,14 @@ class ClientHost(Host):
         """Bind to the aggregators' keys, and seal the first key of a stream to each."""
         keys: list[AggregatorKey] = packet.messages(self.manifest)
         own, memory = self.own, self.seen.get("memory", self.slot)
-        self.given = self.application.initial_model() if memory is None else None
-        initial = None if self.given is None else self.application.read(self.given)
+        given = self.application.initial_model() if memory is None else None
+        initial = None if given is None else self.application.read(given)
         setup = ClientSetup(own.manifest, own.number, own.identity, memory, initial)
         setup.bind(keys)
-        self.setup = setup
-        sealed = setup.seal_stream_keys([self.draw(KEY_BYTES) for _ in keys])
-        return [*sealed, setup.key()]
+        answer = [*setup.seal_stream_keys([self.draw(KEY_BYTES) for _ in keys]), setup.key()]
+        # A refused request leaves the set-up before it whole, with the model that it was given.
+        self.setup, self.given = setup, given
+        return answer
 
     def do_lead(self, packet: Packet) -> Answer:
         """Draw the group key, and seal it to every client."""
@@ -288,5 +289,8 @@ class ClientHost(Host):
     def do_start(self, packet: Packet) -> None:  # noqa: ARG002 - as every handler
         """Begin the set-up: from here on every other one of this task is past."""
         memory = self.begun().start(self.seen.get("memory", self.slot))
-        self.store(memory, {} if self.given is None else {("model", self.slot): self.given})
+        model = self.given if self.given is not None else self.held_model()
+        if self.application.read(model).digest != memory.state.digest:  # else it would train from another one
+            raise RefusedError(f"{self.name} does not hold the model of its training state", "make a new set-up")
+        self.store(memory, {} if self.given is None else {("model", self.slot): model})
         self.setup = self.given = None

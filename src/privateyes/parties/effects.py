@@ -138,9 +138,12 @@ class Host:
         if handler is None or packet.receiver != self.name:
             raise MalformedError(f"{self.name} knows no {packet.step}")
         self.seen, self._write, self.failure = view, None, None
-        answer = handler(packet)
-        packets = () if answer is None else (packet.answer(answer),)
-        return Effects(self._write, packets, self.failure)
+        try:
+            answer = handler(packet)
+            packets = () if answer is None else (packet.answer(answer),)
+            return Effects(self._write, packets, self.failure)
+        finally:  # what the store erases must not live on here
+            self.seen, self._write = View({}), None
 
     def store(self, memory: Any, bodies: Mapping[Name, Any] | None = None, rows: tuple[LedgerEntry, ...] = ()) -> None:
         """Say what must be stored before the answer is sent."""

@@ -24,6 +24,7 @@ from privateyes.aggregation.messages import (
     VOID,
     AggregatorKey,
     Announcement,
+    ClientKey,
     Delivery,
     Header,
     HubCommitment,
@@ -316,7 +317,7 @@ class HubHost:
         """Know nothing of any session, as after its disk was lost."""
         self.sessions: dict[bytes, HubSession] = {}
         self.opening: set[bytes] = set()
-        self.closings: dict[bytes, dict[str, Part]] = defaultdict(dict)
+        self.closings: dict[bytes, dict[str, Part]] = {}
         self._bodies: dict[tuple[str, bytes], bytes] = {}
 
     def drop(self, sid: bytes) -> None:
@@ -327,9 +328,9 @@ class HubHost:
 
     def begin_to_open(self, sid: bytes, again: bytes = b"") -> None:
         """From here on this session is never given up; stored before anybody is asked to open."""
-        if sid not in self.opening:
-            self.opening.add(sid)
+        if again or sid not in self.opening:  # once more where it is asked for again: the write may have failed
             self._bodies["opening", sid] = again
+        self.opening.add(sid)
 
     def effects(self, packets: Sequence[Packet]) -> Effects:
         """Requests, with what must be stored before they are sent."""
@@ -367,6 +368,8 @@ class HubHost:
         return self.effects(self._receive(packet))
 
     def _receive(self, packet: Packet) -> list[Packet]:
+        if packet.sender not in (*self.aggregators, *self.clients):
+            raise MalformedError(f"{packet.sender!r} is no party of this task")
         messages = packet.messages(self.manifest)
         self.require_signed(packet.sender, messages)
         if packet.step in ("key", "seal", "lead", "vouch", "give"):
@@ -422,17 +425,19 @@ class HubHost:
 
     def settle(self, named: Named) -> Effects:
         """Ask everyone how an earlier session ended, to show the answers to the clients."""
-        self.closings.pop(named.sid, None)
+        self.closings[named.sid] = {}
         return self.effects(self.ask(self.aggregators, "closing", [self.request(CLOSING, named)]))
 
     def _hear(self, sender: str, messages: Sequence[Any]) -> None:
         """What an aggregator said again; where it said nothing yet, of the session that was asked about last."""
-        session = self.sessions.get(_sid_of(messages[0])) if messages else self.session
+        session = self.sessions.get(_sid_of(messages[0])) if messages else getattr(self, "session", None)
         if session is not None:
             session.take_words(sender, messages)
 
     def _close(self, sender: str, sid: bytes, word: Part) -> list[Packet]:
-        words = self.closings[sid]
+        words = self.closings.get(sid)
+        if words is None:  # nobody asked
+            return []
         words[sender] = word
         if len(words) < len(self.aggregators):
             return []
@@ -451,6 +456,7 @@ class HubHost:
 
     def _file(self, packet: Packet) -> list[Packet]:
         """Keep an answer of the set-up; a key that comes when all were passed on is too late."""
+        _require_whole(packet, self.manifest)
         made = self.made[packet.step]
         if packet.step == "key" and (len(made) == len(self.aggregators) or not self.offering):
             return []
@@ -486,6 +492,18 @@ class HubHost:
     def start(self, clients: Iterable[str]) -> Effects:
         """Let the aggregators and these clients begin."""
         return self.effects(self.ask([*self.aggregators, *clients], "start", []))
+
+
+def _require_whole(packet: Packet, manifest: Manifest) -> None:
+    """Refuse less than a set-up needs of an answer: what follows takes it apart, and would end the set-up for all."""
+    last = {"key": AggregatorKey, "seal": ClientKey}.get(packet.step)
+    if last is None:
+        return
+    messages = packet.messages(manifest)
+    streams = list(manifest.aggregator_numbers) if packet.step == "seal" else []
+    fits = messages and isinstance(messages[-1], last)
+    if not fits or [getattr(message, "aggregator", 0) for message in messages[:-1]] != streams:
+        raise MalformedError(f"{packet.sender} did not answer {packet.step} with all that it takes", "ask it again")
 
 
 def _require_from(manifest: Manifest, sender: str, message: Any, lanes: Lanes) -> None:

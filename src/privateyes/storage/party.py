@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -32,6 +34,10 @@ _LARGE_BYTES: Final = 1 << 16
 _NAME_DIGITS: Final = 16
 
 
+class _Reserved:
+    """A file that a handler writes to, until its rows are stored or nobody holds this any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class LargeBody:
     """A party's large body that is on disk, and the seal that it is worth nothing without."""
@@ -41,6 +47,7 @@ class LargeBody:
     stage: str
     file: str
     seal: Seal
+    reserved: _Reserved | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,14 @@ class _Sealed:
 
     file: str
     seal: Seal
+    reserved: _Reserved
 
 
 class _SealedSink:
     """Writes a vector to its file in every mirror."""
 
-    def __init__(self, file: str, writer: SealedWriter) -> None:
-        self._file, self._writer = file, writer
+    def __init__(self, file: str, reserved: _Reserved, writer: SealedWriter) -> None:
+        self._file, self._reserved, self._writer = file, reserved, writer
 
     def write(self, piece: Elements, /) -> None:
         """Encrypt and write the piece.
@@ -71,7 +79,7 @@ class _SealedSink:
         Raises:
             RunDirectoryError: a disk is full or fails.
         """
-        return _Sealed(self._file, self._writer.seal())
+        return _Sealed(self._file, self._writer.seal(), self._reserved)
 
 
 class _Bodies(Mapping[Name, Any]):
@@ -133,6 +141,9 @@ class StoredParty:
     def __init__(self, store: PartyStore, name: str, task: bytes, owner: tuple[bytes, bytes] | None) -> None:
         self.name, self._store, self._task, self._owner = name, store, task, owner
         self._memory: Any = None
+        self._finding = Lock()
+        self._named: set[str] = set()  # files that rows name
+        self._written: WeakValueDictionary[str, _Reserved] = WeakValueDictionary()
         self._shares: dict[Name, Any] = {}
         """What was committed to in this process: it is needed again in a moment."""
 
@@ -163,18 +174,26 @@ class StoredParty:
         if self.memory is not None:
             small["memory", self._task] = self.memory
         bodies = _Bodies(small, self._store.large_bodies(self.name), self._opened)
+        with self._finding:
+            self._named = bodies.files
         return View(bodies, self._rows(bodies), partial(self._sink, bodies))
 
     @contextmanager
     def _sink(self, bodies: _Bodies, kind: str, _count: int, _dtype: np.dtype[Any]) -> Iterator[_SealedSink]:
         """One body of a kind at a time; the write that names it follows."""
-        file = self._free_place(kind, bodies.files)
+        file, reserved = self._free_place(kind, bodies.files)
         with self._store.writer(file) as writer:
-            yield _SealedSink(file, writer)
+            yield _SealedSink(file, reserved, writer)
 
-    def _free_place(self, kind: str, taken: Collection[str]) -> str:
-        """The first one: its blocks are on the disk already."""
-        return next(name for name in _places(self.name, kind) if name not in taken)
+    def _free_place(self, kind: str, seen: Collection[str]) -> tuple[str, _Reserved]:
+        """The first one: its blocks are on the disk already. Of two handlers that began from one view, the second would
+        else write over what the first one committed to.
+        """
+        with self._finding:
+            taken = self._named.union(seen, self._written)
+            file = next(name for name in _places(self.name, kind) if name not in taken)
+            reserved = self._written[file] = _Reserved()
+        return file, reserved
 
     def _rows(self, bodies: _Bodies) -> tuple[Any, ...]:
         if self._owner is None or self.memory is None:
@@ -208,16 +227,14 @@ class StoredParty:
         """
         if not isinstance(seen.bodies, _Bodies):
             raise RunDirectoryError(f"{self.name} was shown another store", "begin again from what is stored")
-        sealed = [body.file for body in what.bodies.values() if isinstance(body, _Sealed)]
-        taken, large = {*seen.bodies.files, *sealed}, {}
+        files, large = seen.bodies.files, {}
         for (kind, key), body in what.bodies.items():
             if isinstance(body, _Sealed):
-                large[kind, key] = LargeBody(key, self.name, kind, body.file, body.seal)
+                large[kind, key] = LargeBody(key, self.name, kind, body.file, body.seal, body.reserved)
             elif isinstance(body, np.ndarray) or (isinstance(body, bytes) and len(body) > _LARGE_BYTES):
-                file = self._free_place(kind, taken)
-                taken.add(file)
+                file, reserved = self._free_place(kind, files)
                 piece = body if isinstance(body, bytes) else body.data.cast("B")
-                large[kind, key] = LargeBody(key, self.name, kind, file, self._store.seal(file, piece))
+                large[kind, key] = LargeBody(key, self.name, kind, file, self._store.seal(file, piece), reserved)
         kept = {name: body for name, body in what.bodies.items() if name not in large or name[0] == "share"}
         return Prepared(seen, Write(kept, what.rows), large)
 
@@ -248,6 +265,8 @@ class StoredParty:
 
     def took(self, prepared: Prepared) -> None:
         """What was put is on disk."""
+        with self._finding:
+            self._named |= {body.file for body in prepared.large.values()}
         for name, body in prepared.what.bodies.items():
             if name[0] == "memory":
                 self._memory = body
@@ -268,13 +287,18 @@ def write_together(
     Raises:
         RefusedError, RunDirectoryError: as ``StoredParty.write``.
     """
-    with store.transaction():
+    try:
+        with store.transaction():
+            for party, prepared in writes:
+                party.put(prepared)
+            for write in besides:
+                write()
         for party, prepared in writes:
-            party.put(prepared)
-        for write in besides:
-            write()
-    for party, prepared in writes:
-        party.took(prepared)
+            party.took(prepared)
+    except BaseException:  # another handler was first, or nobody knows what is on disk: look there
+        for party, _ in writes:
+            party.forget()
+        raise
     if any(prepared.erases for _, prepared in writes):
         store.fold_journal()
 

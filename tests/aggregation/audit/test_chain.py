@@ -8,7 +8,7 @@ import pytest
 
 from audit_records import OTHER, RecordedWorld, forged, preimage, record_of, resigned
 from privateyes.aggregation.audit import audit
-from privateyes.aggregation.audit.findings import RECORDER, Audit, Level
+from privateyes.aggregation.audit.findings import HUB, RECORDER, Audit, Level
 from privateyes.aggregation.keys import session_id
 from privateyes.aggregation.messages import (
     ANNOUNCE,
@@ -103,6 +103,29 @@ def test_a_session_that_the_hub_asked_for_and_nobody_announced_is_no_gap(world: 
     assert whole(world, [*left, world.request(ANNOUNCE, 0)]).is_complete
     assert not whole(world, [*left, world.request(CLOSING, 0)]).is_complete  # the hub may ask about any number
     assert not whole(world, [*left, forged(world, world.request(ANNOUNCE, 0))]).is_complete
+
+
+def _state_of_round(world: Any, number: int) -> bytes:
+    (state,) = {m.state_id for m in world.said if isinstance(m, Announcement) and m.round == number}
+    return state
+
+
+def test_a_request_does_not_stand_for_a_session_whose_words_are_gone() -> None:
+    """Three accepted rounds, and of the second the record has what the hub asked for alone."""
+    world = RecordedWorld(roster_min=4)
+    for _ in range(3):
+        world.accepted_round()
+    left = less_session(world, 1)
+    request = world.request(ANNOUNCE, 1, _state_of_round(world, 1))
+    found = whole(world, [*left, request])
+    assert against(found) == [(Level.SUSPECTED, (HUB, RECORDER))]
+    assert "session 1 of" in found.faults[0].what
+    assert (Level.SUSPECTED, (HUB, RECORDER)) not in against(whole(world, [*left, forged(world, request)]))
+
+
+def test_a_request_before_a_kill_is_from_the_state_that_a_later_session_begins_from(world: Any) -> None:
+    left, last = less_session(world, 0), world.request(ANNOUNCE, 9, OTHER)
+    assert against(whole(world, [*left, world.request(ANNOUNCE, 0, _state_of_round(world, 1)), last])) == []
 
 
 def test_a_certified_session_that_is_left_out_shows_in_the_next_ones_training_state(world: Any) -> None:

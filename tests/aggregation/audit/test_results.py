@@ -15,6 +15,7 @@ from audit_records import (
     faults,
     forged,
     named,
+    preimage,
     record_of,
     resigned,
     result_of,
@@ -22,6 +23,7 @@ from audit_records import (
     without,
 )
 from privateyes.aggregation.audit import audit, results
+from privateyes.aggregation.audit.evidence import delivered_result, delivered_transcript
 from privateyes.aggregation.audit.findings import HUB, Level
 from privateyes.aggregation.messages import (
     Agreement,
@@ -128,6 +130,87 @@ def test_a_key_of_another_group_in_a_clients_name_does_not_hide_what_the_right_o
     for order in ([wrong, right], [right, wrong]):
         found = audit(world.manifest, [*set_up_of(world), *record_of(world), *order, complaint])
         assert any("The delivery in the record has that fault" in finding.what for finding in found.everything)
+
+
+def test_every_published_key_that_does_not_fit_is_named_beside_one_that_does(make: Any) -> None:
+    case = make(mode="public")
+    world = case.world
+    right = world.clients[2].disclose(world.client_memories[2], world.delivery)
+    for liar in (1, 3):
+        wrong = resigned(world, replace(right, client=liar), session_key=OTHER)
+        for order in ([wrong, right], [right, wrong]):
+            everyone = ("client 1", "client 2", "client 3", "client 4")
+            assert (Level.INCONSISTENT, everyone) in named(world, [*case.said, *order])
+
+
+def test_of_published_keys_that_do_not_fit_five_are_told(make_world: Any) -> None:
+    world = make_world(n=2, m=10, mode="public")
+    world.run(1, 2, 3)
+    result = result_of(world)
+    wrong = [resigned(world, Disclosure(world.sid, client, result, bytes([client]) * 32)) for client in range(4, 11)]
+    found = faults(world, [*set_up_of(world), *record_of(world), *wrong])
+    assert len([fault for fault in found if fault.what.startswith("the published session key")]) == 5
+
+
+def test_a_published_key_is_held_against_no_roster_of_which_headers_are_missing(make_world: Any) -> None:
+    world = make_world(mode="public")
+    world.run(1, 2, 3)
+    record = without([*set_up_of(world), *record_of(world)], DeliveryReceipt)
+    wrong = resigned(world, Disclosure(world.sid, 4, result_of(world), OTHER))
+    fewer = [message for message in record if message is not world.submissions[2]]
+    assert not [fault for fault in faults(world, [*fewer, wrong]) if "client 1" in fault.parties]
+
+
+def test_without_one_aggregators_agreement_the_others_results_are_still_added_up(make: Any) -> None:
+    case = make()
+    world = case.world
+    base = without(without(case.said, ResultSignature, Delivery), Agreement, of=1)
+    wrong = [resigned(world, word, result=OTHER) for word in world.results]
+    found = named(world, [*base, *wrong])
+    for number in (2, 3):
+        assert found[Level.PROVEN, (f"aggregator {number}",)] == [
+            "signed a result that is not the sum of what its T holds"
+        ]
+    assert (Level.PROVEN, ("aggregator 1",)) not in found
+
+
+def test_each_that_signed_a_result_under_another_transcript_is_named_for_that_once(make: Any) -> None:
+    case = make()
+    world = case.world
+    other = preimage(world, commitments=(OTHER, *world.delivery.commitments[1:]))
+    wrong = [resigned(world, word, result=delivered_result(other)) for word in world.results]
+    found = named(world, [*without(case.said, ResultSignature, Delivery), other, *wrong])
+    for number in (1, 2, 3):
+        assert found[Level.PROVEN, (f"aggregator {number}",)] == ["signed a result under another T than its own"]
+
+
+def test_a_transcript_of_too_few_commitments_stops_no_check(make: Any) -> None:
+    case = make()
+    world = case.world
+    short = preimage(world, commitments=world.delivery.commitments[:2])
+    agreement = resigned(world, world.agreements[0], transcript=delivered_transcript(short)[0])
+    result = resigned(world, world.results[0], result=OTHER)
+    base = without(without(case.said, Agreement, of=1), ResultSignature, of=1)
+    found = named(world, [*base, short, agreement, result])
+    assert (Level.INCONSISTENT, ("aggregator 1", "aggregator 2")) in found
+
+
+def test_a_forged_header_in_a_roster_that_all_signed_stops_no_check(make: Any) -> None:
+    """Every aggregator is corrupt: nothing is promised, but that the check says so."""
+    case = make(mode="public")
+    world = case.world
+    false = forged(world, replace(world.submissions[3].header, nonce=OTHER))
+    roster = tuple((client, false.hash() if client == 3 else value) for client, value in world.delivery.roster)
+    receipt = preimage(world, roster=roster)
+    signed = [resigned(world, word, result=delivered_result(receipt)) for word in world.results]
+    delivery = replace(world.delivery, roster=roster, results=tuple(word.signature for word in signed))
+    right = world.clients[2].disclose(world.client_memories[2], world.delivery)
+    published = resigned(world, right, result=delivered_result(receipt))
+    base = without(case.said, ResultSignature, Delivery)
+    submission = replace(world.submissions[3], header=false)
+    found = named(world, [*base, submission, *signed, delivery, published])
+    for number in (1, 2, 3):
+        assert (Level.PROVEN, (f"aggregator {number}",)) in found
 
 
 def test_however_many_clients_publish_the_key_the_sum_is_checked_once(make: Any) -> None:

@@ -37,7 +37,7 @@ from itertools import pairwise
 from typing import Final
 
 from privateyes.aggregation.audit.evidence import Evidence, SessionEvidence, SetupEvidence, signed_by_all
-from privateyes.aggregation.audit.findings import RECORDER, Finding, Level, aggregator_party, count_of
+from privateyes.aggregation.audit.findings import HUB, RECORDER, Finding, Level, aggregator_party, count_of
 from privateyes.aggregation.audit.preimages import Case
 from privateyes.aggregation.messages import (
     ANNOUNCE,
@@ -90,6 +90,7 @@ def chain(evidence: Evidence, cases: Mapping[bytes, Case], certified: Collection
         elsewhere = len(certified) - sum(session.sid in certified for session in sessions)
         late = min(elsewhere, longest) if evidence.manifest.is_fixed_cohort else elsewhere
         yield from _states(evidence, setup, sessions, certified, (elsewhere, late))
+        yield from _asked_for(setup, sessions)
     yield from _labels(evidence)
 
 
@@ -191,6 +192,26 @@ def _states(
             yield Finding(Level.SUSPECTED, "record", text, (RECORDER,))
         explained += session.sid in certified
         before = session if held or session.sid in certified else before
+
+
+def _asked_for(setup: SetupEvidence, sessions: Sequence[SessionEvidence]) -> Iterator[Finding]:
+    """Sessions of which the record has the hub's request alone.
+
+    Together: a hub that dies after its request asks again from the same state, and that one has words. So where later
+    sessions have words and none began from the state that was asked for, the words of some session are gone, or the hub
+    named a state that nobody was at. Neither is proven.
+    """
+    begun = {_state_of(session) for session in sessions}
+    spoken = {session.place.round for session in sessions if session.place is not None}
+    last = max(spoken, default=-1)
+    for request in sorted(setup.signed.all_of(HubRequest), key=lambda request: request.round):
+        alone = request.action == ANNOUNCE and request.round not in spoken and request.round < last
+        if alone and request.state_id not in begun:
+            text = (
+                f"session {request.round} of {setup.name}, which the hub asked for from a training state that no "
+                "session in the record begins from: it was left out or lost, or the hub named a state that nobody had"
+            )
+            yield Finding(Level.SUSPECTED, "record", text, (HUB, RECORDER))
 
 
 def _state_of(session: SessionEvidence) -> bytes:

@@ -84,16 +84,19 @@ def origins(evidence: Evidence, whole: bool) -> Iterator[Finding]:
         word.origin for session in evidence.sessions.values() for word in session.signed.all_of(Header)
     } - {NO_SESSION}  # fmt: skip
     wrong = unknown = 0
+    committed: dict[bytes, tuple[set[int], set[bytes]]] = {}  # who committed in a session, and to which rosters
     for origin in evidence.origins:
-        first = evidence.sessions.get(origin.sid)
-        committed = {} if first is None else first.signed.of(RosterCommitment)
-        rho = roster_digest(origin.sid, origin.group_check, origin.roster)
-        if rho in {word.rho for words in committed.values() for word in words}:
+        if origin.sid not in committed:
+            first = evidence.sessions.get(origin.sid)
+            words = {} if first is None else first.signed.of(RosterCommitment)
+            committed[origin.sid] = set(words), {word.rho for said in words.values() for word in said}
+        who, rosters = committed[origin.sid]
+        if roster_digest(origin.sid, origin.group_check, origin.roster) in rosters:
             continue
-        if committed.keys() >= set(evidence.manifest.aggregator_numbers) or origin.sid == NO_SESSION:
+        if who >= set(evidence.manifest.aggregator_numbers) or origin.sid == NO_SESSION:
             wrong += 1
         elif whole:
-            wrong += bool(committed) or origin.sid not in named
+            wrong += bool(who) or origin.sid not in named
         else:
             unknown += 1
     if wrong:
