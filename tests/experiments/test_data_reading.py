@@ -44,7 +44,8 @@ def opens(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     original = h5py.File.__init__
 
     def noting(self: h5py.File, name: Any, *given: Any, **named: Any) -> None:
-        noted.append(Path(name).name)
+        if isinstance(name, str | os.PathLike):  # h5py wraps an open file's own handle in another `File`
+            noted.append(Path(name).name)
         original(self, name, *given, **named)
 
     monkeypatch.setattr(h5py.File, "__init__", noting)
