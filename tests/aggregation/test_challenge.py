@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from privateyes.aggregation.challenge import TensorChallenge
+from privateyes.crypto.labels import Label, Role
+from privateyes.crypto.streams import ElementStream, scratch_words
 
 KEY, SID = bytes([4]) * 32, bytes([5]) * 32
 
@@ -58,6 +60,18 @@ def test_all_secrets_of_a_challenge_differ_and_depend_on_key_and_session(field) 
     drawn += [TensorChallenge(field, 100, SID, SID)._rows, TensorChallenge(field, 100, KEY, KEY)._rows]
     rows = [tuple(row.tolist()) for array in drawn for row in array]
     assert len(set(rows)) == len(rows)
+
+
+def test_the_vectors_of_a_kind_follow_each_other_in_one_stream(field) -> None:
+    challenge = TensorChallenge(field, 100, KEY, SID)
+    kinds = [
+        (challenge._rows, Label.CHALLENGE_A, Label.CHALLENGE_A_TAIL),
+        (challenge._columns, Label.CHALLENGE_B, Label.CHALLENGE_B_TAIL),
+        (challenge._pads, Label.PAD, Label.PAD_TAIL),
+    ]
+    for drawn, label, tail in kinds:
+        stream = ElementStream(field, KEY, (label, tail), Role.ALL, SID, scratch=scratch_words(field))
+        assert stream.read(drawn.size).tolist() == drawn.ravel().tolist()
 
 
 def test_no_repr_shows_a_secret(field) -> None:

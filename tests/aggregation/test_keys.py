@@ -16,6 +16,8 @@ from privateyes.aggregation.keys import (
     share_stream,
 )
 from privateyes.crypto.field import COMPACT
+from privateyes.crypto.labels import Label, Role
+from privateyes.crypto.statement import digest
 from privateyes.crypto.streams import scratch_words
 from privateyes.errors import RefusedError
 
@@ -33,6 +35,12 @@ def test_a_set_up_id_changes_with_manifest_epoch_leader_and_every_key() -> None:
         made(keys=(FIRST,)), made(keys=(FIRST, SECOND, SECOND)), made(epoch=0), made(keys=()),
     ]  # fmt: skip
     assert len({made(), *others}) == len(others) + 1
+
+
+def test_the_ids_are_the_digests_that_the_protocol_writes_down() -> None:
+    parts = (b"m", 7, 2, 1, FIRST, 2, SECOND)
+    assert setup_id(b"m", 7, 2, (FIRST, SECOND)) == digest(Label.SETUP_ID, Role.ALL, b"", *parts)
+    assert session_id(SETUP, 4, b"s") == digest(Label.SESSION_ID, Role.ALL, SETUP, 4, b"s")
 
 
 def test_a_set_up_id_tells_apart_which_aggregator_has_which_key() -> None:

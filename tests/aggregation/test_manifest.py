@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from privateyes.aggregation.manifest import Manifest, Party, manifest_from_toml
 from privateyes.aggregation.manifest_text import require_plain_name
-from privateyes.aggregation.privacy_section import Privacy
+from privateyes.aggregation.privacy_section import Privacy, privacy_part
 from privateyes.crypto.bulk import BulkHash
 from privateyes.crypto.field import COMPACT, WIDE
+from privateyes.crypto.labels import Label, Role
+from privateyes.crypto.statement import digest, encode_tuple
 from privateyes.crypto.streams import MAX_STREAM_BYTES
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.errors import ConfigError, ParameterError
@@ -120,6 +122,19 @@ def test_every_field_enters_the_digest() -> None:
     assert {f.name for f in fields(Party)} == {"name", "public_key", "organisation"}
 
 
+def test_the_digest_covers_every_field_in_the_order_of_the_protocol() -> None:
+    manifest = _manifest(privacy=Privacy(4.0))
+    parties = [
+        encode_tuple((role, party.name, party.public_key, party.organisation))
+        for role, group in ((Role.AGGREGATOR, manifest.aggregators), (Role.CLIENT, manifest.clients))
+        for party in group
+    ]
+    assert manifest.digest() == digest(
+        Label.MANIFEST, Role.ALL, b"", 2, "blake3", "compact", 10, (1.5).hex(), 8, 20, 0, "sealed", 3, 4, 1,
+        bytes([3]) * 32, bytes([4]) * 32, bytes([5]) * 32, 2, 2, 3, 3, 5, *parties, privacy_part(manifest.privacy),
+    )  # fmt: skip
+
+
 def test_values_that_trade_places_give_another_digest() -> None:
     base = _manifest()
     swapped = [
@@ -221,8 +236,8 @@ def test_a_share_is_at_most_as_long_as_a_key_stream() -> None:
 
 def test_a_privacy_section_that_does_not_fit_the_encoding_is_refused() -> None:
     assert _manifest(privacy=Privacy(4.0)).privacy == Privacy(4.0)
-    with pytest.raises(ParameterError) as refusal:
-        _manifest(privacy=Privacy(1e-6))
+    with pytest.raises(ParameterError, match="an L2 norm of 0 steps of the grid is too short") as refusal:
+        _manifest(privacy=Privacy(2.0**-20))
     assert refusal.value.remedy
 
 

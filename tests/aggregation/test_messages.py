@@ -18,6 +18,7 @@ from privateyes.crypto.commitment import merkle_root
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.crypto.labels import Label
 from privateyes.crypto.signature import SigningKey
+from privateyes.crypto.statement import statement
 from privateyes.errors import MalformedError
 
 KINDS = [
@@ -314,6 +315,14 @@ def test_every_field_enters_what_is_signed(manifests, kind) -> None:
     assert len(names) >= 3
     assert len(set(statements)) == len(statements)
     assert replace(message, signature=bytes([1]) * 64).signed_statement(CONTEXT) == statements[0]
+
+
+def test_what_is_signed_are_the_encoded_fields_in_a_row(manifests) -> None:
+    header = _smallest(Header, manifests["compact"])
+    *rest, signature = [codec.write(getattr(header, name)) for name, codec in messages._layout(Header)]
+    assert signature == header.signature
+    assert header.signed_statement(CONTEXT) == statement(Header.label, Header.role, CONTEXT, b"".join(rest))
+    assert header.to_bytes() == bytes([Header.kind]) + b"".join(rest) + signature
 
 
 def test_every_field_of_a_header_enters_its_hash(manifests) -> None:

@@ -129,6 +129,21 @@ def test_the_most_clients_that_noise_allows_in_the_compact_field() -> None:
         NOISY.require_fits(replace(NOISY_ENCODING, roster_max=341), 100, 1)
 
 
+def test_the_bounds_of_noise_are_those_of_its_name() -> None:
+    """A draw from the table is at most 8191, and counts 256 steps of the grid."""
+    assert (GAUSSIAN_NOISE, GAUSSIAN_BOUND) == ("dgauss-640-255", 2_096_896)
+    assert replace(NOISY, norm_bound=2**24 - 1).norm_bound == 16_777_215
+    with pytest.raises(ParameterError, match="norm_bound = 16777216 is outside"):
+        replace(NOISY, norm_bound=2**24)
+
+
+def test_a_norm_that_is_no_number_is_refused_with_one_that_is() -> None:
+    for value in (math.inf, -math.inf, math.nan):
+        with pytest.raises(ParameterError, match="not a positive float32") as refusal:
+            Privacy(value)
+        assert refusal.value.remedy == "use 1.0"
+
+
 def test_a_noisy_norm_shorter_than_rounding_is_refused() -> None:
     with pytest.raises(ParameterError, match="use norm_bound = 40"):
         replace(NOISY, norm_bound=39).require_fits(NOISY_ENCODING, 100, 1)
@@ -154,6 +169,11 @@ def test_a_wrong_table_is_refused_by_its_key(table, problem) -> None:
     with pytest.raises(ConfigError, match=problem) as refusal:
         privacy_from_table(table)
     assert refusal.value.remedy
+
+
+def test_a_number_of_63_bits_is_read_and_judged() -> None:
+    with pytest.raises(ParameterError, match="releases does not go with noise"):
+        privacy_from_table({"norm_clip": 1.0, "noise": "none", "releases": (1 << 63) - 1})
 
 
 def test_a_whole_number_is_a_norm_too() -> None:

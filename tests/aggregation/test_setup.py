@@ -434,6 +434,8 @@ def test_no_set_up_is_started_twice_by_a_client(second) -> None:
     started = own.start(memory)
     with pytest.raises(RefusedError, match="started that set-up before"):
         own.start(started)
+    with pytest.raises(RefusedError, match="has started or was replaced"):
+        own.start(memory)  # as it was before
     again = ClientSetup(second.world.manifest, 2, second.world.client_keys[2], started)
     with pytest.raises(RefusedError, match="started that set-up before"):
         again.bind(second.offered)

@@ -96,7 +96,7 @@ def test_the_verdict_counts_in_whole_words(proven: int, contradictions: int, tex
 
 def test_the_verdict_on_an_incomplete_record_says_so_whatever_else_it_says() -> None:
     incomplete = (
-        "incomplete: the sessions told as missing above were left out or lost, or the hub skipped their numbers"
+        "incomplete: what is told as missing above was left out or lost, or the hub skipped the numbers of sessions"
     )
     assert verdict(Audit((), (), 9, 9, is_complete=False)) == [
         incomplete,

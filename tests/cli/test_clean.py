@@ -42,7 +42,7 @@ def test_a_dry_run_shows_and_removes_nothing(call: Call, run: Path) -> None:
 def test_the_mirrors_that_are_emptied_are_named(call: Call, run: Path, tmp_path: Path) -> None:
     task, mirrors = run / "aggregation" / "all" / "private", [tmp_path / f"[disk] {number}" for number in range(3)]
     task.mkdir(parents=True)
-    (task / "store.json").write_text(json.dumps([str(mirror) for mirror in mirrors]))
+    (task / "store.json").write_text(json.dumps({"folder": str(task), "mirrors": [str(mirror) for mirror in mirrors]}))
     PartyStore.create(*mirrors, parties=["hub"]).close()
     shutil.rmtree(mirrors[2])
     shown = "".join(call("clean", run, "--dry-run").stdout.split())

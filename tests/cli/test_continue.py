@@ -24,6 +24,7 @@ from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.stages import OPENING
 from privateyes.experiments.record import EXPERIMENT, exclusive
+from privateyes.experiments.secure import forget_secrets
 from privateyes.federation.rounds import ClientUpdate, ServerState
 from privateyes.federation.server_step import FedAvg
 from privateyes.parties.packets import HUB
@@ -96,6 +97,11 @@ def test_what_happened_and_what_is_safe_is_told_and_a_decision_ends_the_wait(cal
     accepted = call("task", "continue", run)
     assert accepted.exit_code == 0
     assert accepted.stdout == f"{run / TASK}: no session waits for a decision\n"
+
+    forget_secrets(run / TASK)
+    over = call("task", "continue", run)
+    assert over.exit_code == 0
+    assert over.stdout.endswith("its keys are gone: it is complete, or was cleaned, and cannot go on\n")
 
 
 def test_of_several_tasks_each_is_told_and_one_that_waits_is_enough(call: Call, run: Path) -> None:

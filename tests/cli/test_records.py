@@ -58,7 +58,7 @@ def test_a_file_that_is_missing_is_told_as_far_as_anything_shows_it(
     assert result.exit_code == code
     assert text in words(result)
     assert ("consistent: nothing" in result.stdout) == (code == 0)
-    assert ("incomplete: the sessions told as missing above were left out" in result.stdout) == (code == 1)
+    assert ("incomplete: what is told as missing above was left out" in result.stdout) == (code == 1)
     kept = call("transcript", "verify", rounds.files[(number + 1) % 3], "--manifest", rounds.manifest)
     assert kept.exit_code == 0  # a file is a part
 

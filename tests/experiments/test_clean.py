@@ -352,8 +352,9 @@ def test_the_threat_model_lists_every_file_and_how_it_is_removed(stopped: Path, 
         (stopped / name).parent.mkdir(exist_ok=True)
         (stopped / name).write_bytes(b"content")
     (stopped / "checkpoints/all/.local.safetensors.part").write_bytes(b"half")
-    for name in ("store.json", "left_mirrors.json"):
-        (stopped / TASK / name).write_text(json.dumps([str(stopped / TASK)]))
+    own = str(stopped / TASK)
+    (stopped / TASK / "store.json").write_text(json.dumps({"folder": own, "mirrors": [own]}))
+    (stopped / TASK / "left_mirrors.json").write_text(json.dumps([own]))
     rows = rows_of_the_threat_model()
     said, used = {}, set()
     for name in files_of(stopped):

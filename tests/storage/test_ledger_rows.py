@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,17 +96,14 @@ def test_a_session_has_one_entry_of_a_key(store) -> None:
 
 def two_tasks(folder: Path) -> set[bytes]:
     """Whom two tasks with keys of their own submit for that share a data set, and read its ledger at the same time."""
-    first = PartyStore.create(folder)
-    second = PartyStore(folder)
-    both = [(store, store.ledger.at(b"W", key, b"eyes"), key) for store, key in ((first, b"one"), (second, b"two"))]
     submitted = set()
-    for store, seen, key in both:
-        require_unused(seen)
-        with suppress(RefusedError), store.transaction():
-            store.ledger.append(entry(key=key, setup=key), seen)
-            submitted.add(key)
-    first.close()
-    second.close()
+    with closing(PartyStore.create(folder)) as store:
+        both = [(store.ledger.at(b"W", key, b"eyes"), key) for key in (b"one", b"two")]
+        for seen, key in both:
+            require_unused(seen)
+            with suppress(RefusedError), store.transaction():
+                store.ledger.append(entry(key=key, setup=key), seen)
+                submitted.add(key)
     return submitted
 
 
@@ -125,23 +122,20 @@ def test_if_what_was_seen_is_not_compared_both_submit_from_one_model(tmp_path, m
 
 
 def test_outside_a_transaction_too_nobody_writes_between_the_comparison_and_the_entry(tmp_path, monkeypatch) -> None:
-    first, second = PartyStore.create(tmp_path), PartyStore(tmp_path)
-    second._connection.execute("PRAGMA busy_timeout = 1")
     at = LedgerRows.at
+    with closing(PartyStore.create(tmp_path)) as store:
 
-    def overtaken(self: LedgerRows, *of: bytes) -> list[LedgerEntry]:
-        found = at(self, *of)
-        with monkeypatch.context() as patched:
-            patched.setattr(LedgerRows, "at", at)
-            with pytest.raises(RunDirectoryError, match="cannot be written"):
-                second.ledger.append(entry(key=b"two", setup=b"two"), [])
-        return found
+        def overtaken(self: LedgerRows, *of: bytes) -> list[LedgerEntry]:
+            found = at(self, *of)
+            with monkeypatch.context() as patched:
+                patched.setattr(LedgerRows, "at", at)
+                with pytest.raises(RunDirectoryError, match="a transaction is open already"), store.transaction():
+                    raise AssertionError("somebody else writes")
+            return found
 
-    monkeypatch.setattr(LedgerRows, "at", overtaken)
-    first.ledger.append(entry(), [])
-    assert at(first.ledger, b"W", b"key", b"eyes") == [entry()]
-    first.close()
-    second.close()
+        monkeypatch.setattr(LedgerRows, "at", overtaken)
+        store.ledger.append(entry(), [])
+        assert at(store.ledger, b"W", b"key", b"eyes") == [entry()]
 
 
 def test_an_entry_is_refused_if_one_in_its_way_was_settled_since_and_not_for_anything_else(store) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import pytest
 
 from failing_disks import Killed, copy, kill, lose
@@ -16,9 +17,11 @@ from large_bodies import write_large
 from privateyes.aggregation.ledger import LedgerEntry
 from privateyes.aggregation.messages import NO_SESSION
 from privateyes.errors import RunDirectoryError
+from privateyes.parties.effects import Write
 from privateyes.storage import majority
 from privateyes.storage.majority import settle
 from privateyes.storage.mirror import BODIES_NAME, STORE_NAME, Head, Mirror, Position, make_mirror
+from privateyes.storage.party import write_together
 from privateyes.storage.store import PartyStore
 
 PAGE_BYTES = 4096
@@ -393,7 +396,15 @@ def test_a_mirror_whose_database_is_damaged_counts_as_lost(made, tmp_path) -> No
         PartyStore(*made)
 
 
-def test_a_second_process_that_opens_the_store_shuts_the_first_one_out(made) -> None:
+@pytest.fixture(params=[1, 3], ids=["one folder", "mirrors"])
+def either(request: pytest.FixtureRequest, folders: list[Path]) -> list[Path]:
+    own = folders[: request.param]
+    PartyStore.create(*own, parties=["client a"], data_sets=["client a"]).close()
+    return own
+
+
+def test_a_second_process_that_opens_the_store_shuts_the_first_one_out(either) -> None:
+    made = either
     first = PartyStore(*made)
     submit(first, 1)
     second = PartyStore(*made)
@@ -403,6 +414,66 @@ def test_a_second_process_that_opens_the_store_shuts_the_first_one_out(made) -> 
     kill(first)
     second.close()
     assert ledger_in(*made) == {1, 3}
+
+
+def written_beside_one_that_is_shut_out(made: list[Path]) -> bytes:
+    """What the second process reads of a body that it wrote while the first one wrote another and was closed."""
+    first = PartyStore(*made)
+    late = first.party("client 1", b"task")
+    view = late.read()
+    second = PartyStore(*made)
+    own = second.party("client 1", b"task")
+    prepared = own.prepare(own.read(), Write({("kept", b"sid"): np.full(9, 7, dtype=np.uint64)}))
+    with pytest.raises(RunDirectoryError, match="another process has opened the store"):
+        late.read()
+    with pytest.MonkeyPatch.context() as patched:  # as if it had looked just before the other one began
+        patched.setattr(first._mirrors, "require_usable", lambda: None)
+        with view.sink("kept", 2, np.dtype(np.uint64)) as sink:
+            sink.write(np.ones(2, dtype=np.uint64))
+            unsaid = sink.finish()
+    with pytest.raises(RunDirectoryError, match="another process has opened the store"):
+        late.write(view, Write({("kept", b"sid"): unsaid}))
+    first.close()
+    with closing(second):
+        write_together(second, [(own, prepared)])
+        return bytes(own.read().bodies["kept", b"sid"])
+
+
+def test_one_that_is_shut_out_neither_removes_nor_overwrites_what_the_other_writes(either) -> None:
+    assert written_beside_one_that_is_shut_out(either) == np.array([7] * 9, dtype=np.uint64).tobytes()
+
+
+def test_without_looking_at_the_promise_one_that_is_shut_out_removes_a_body_of_the_other(either, monkeypatch) -> None:
+    remove = Mirror.remove_strays
+    monkeypatch.setattr(Mirror, "remove_strays", lambda self, _: remove(self, self.head().promised))
+    with pytest.raises(RunDirectoryError, match="No such file"):
+        written_beside_one_that_is_shut_out(either)
+
+
+def test_under_names_without_the_start_both_write_to_one_file(either, monkeypatch) -> None:
+    monkeypatch.setattr(PartyStore, "start", 0)
+    with pytest.raises(RunDirectoryError, match="torn or altered"):
+        written_beside_one_that_is_shut_out(either)
+
+
+def test_a_copy_of_a_store_of_one_folder_is_refused_as_long_as_the_store_is_there(tmp_path) -> None:
+    own, link = tmp_path / "own", tmp_path / "link"
+    PartyStore.create(own, parties=["client a"]).close()
+    copied = copy(own, tmp_path / "copied")
+    with pytest.raises(RunDirectoryError, match=f"{copied} is a copy of the one in {own}; of two with the same keys"):
+        PartyStore(copied)
+    link.symlink_to(own)
+    PartyStore(link).close()  # the same one by another name
+    PartyStore(own).close()
+    own.rename(tmp_path / "moved")
+    PartyStore(tmp_path / "moved").close()
+
+
+def test_a_mirror_whose_disk_is_gone_hinders_no_close(made) -> None:
+    store = PartyStore(*made)
+    lose(made[1])
+    with closing(store):
+        assert store.identities()
 
 
 def test_of_two_that_start_at_once_one_goes_on(made, monkeypatch) -> None:

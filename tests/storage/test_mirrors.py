@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from failing_disks import Killed, copy, kill, lose
 from large_bodies import write_large
 from privateyes.errors import RefusedError, RunDirectoryError
+from privateyes.parties.effects import Write
 from privateyes.storage import mirrors as mirrors_module
 from privateyes.storage import sealed_file
 from privateyes.storage.mirror import BODIES_NAME, STORE_NAME, Mirror
@@ -120,6 +122,49 @@ def test_a_mirror_that_fails_at_the_commit_is_named_and_stops_the_store_until_it
                 say(store, 3)
     kill(store)
     assert said_in(*folders) == 2
+
+
+def tear(store: PartyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first mirror has a word, and the others do not: their disk failed at the commit."""
+    mirror = store._mirrors._mirrors[1]
+    with monkeypatch.context() as patched:
+        patched.setattr(mirror, "connection", Broken(mirror.connection, "COMMIT"))
+        with pytest.raises(RunDirectoryError, match="cannot be written"):
+            say(store, 2)
+
+
+def test_a_word_that_some_mirrors_have_is_not_read_so_that_nobody_sends_it(store, folders, monkeypatch) -> None:
+    say(store, 1)
+    part = store.party("aggregator 1", b"task")
+    view = part.read()
+    tear(store, monkeypatch)
+    for use in (
+        part.read,
+        lambda: part.memory,
+        lambda: store.memory("a"),
+        lambda: store.stages(b"sid", "stage"),
+        lambda: store.ledger.from_weights(b"W"),
+        lambda: store.seal("file", b"body"),
+        lambda: store.write_state([b"state"]),
+        lambda: part.prepare(view, Write({("share", b"1"): np.zeros(3, dtype="<u4")})),
+        lambda: store.add_mirror(folders[0].parent / "fresh"),
+    ):
+        with pytest.raises(RunDirectoryError, match=r"reached some mirrors .* and not all; nothing was sent"):
+            use()
+    kill(store)
+    with closing(PartyStore(*folders)) as again:
+        assert again.memory_version("a") == 2
+
+
+def test_if_it_is_read_there_it_is_sent_and_then_lost_with_that_disk(store, folders, monkeypatch) -> None:
+    say(store, 1)
+    monkeypatch.setattr(Mirrors, "require_usable", lambda self: None)
+    tear(store, monkeypatch)
+    assert store.memory_version("a") == 2, "a host that is asked again answers with this word"
+    kill(store)
+    lose(folders[0])
+    with closing(PartyStore(*folders)) as others:
+        assert others.memory_version("a") == 1
 
 
 @pytest.mark.parametrize("broken", range(3))

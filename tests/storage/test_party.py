@@ -231,6 +231,54 @@ def test_a_submission_is_refused_if_another_task_wrote_at_its_weights_since(stor
     assert parts[1].read().get("kept", b"2") is None
 
 
+def test_two_tasks_have_parts_of_their_own_and_one_ledger(folders: list[Path]) -> None:
+    store, other = PartyStore.create(*folders), b"O" * 32
+    first, second = store.party("client a", TASK, OWNER), store.party("client a, eyes 2", other, OWNER)
+    later = replace(CLIENT, state=replace(CLIENT.state, counter=7))
+    put(first, remembering(CLIENT, {("kept", b"1"): b"header"}, entry()))
+    put(second, Write({("memory", other): later, ("kept", b"2"): b"header"}))
+    store.close()
+    store = PartyStore(*folders)
+    first, second = store.party("client a", TASK, OWNER), store.party("client a, eyes 2", other, OWNER)
+    assert (first.memory, second.memory) == (CLIENT, later)
+    assert ("kept", b"2") not in first.read().bodies
+    assert second.read().rows == (entry(),), "what the key submitted in the first task"
+    store.close()
+
+
+@pytest.mark.parametrize("name", ["client a", "hub"])
+@pytest.mark.parametrize("when", ["before a word", "after a word", "after reopening"])
+def test_a_part_of_one_task_is_not_taken_for_one_of_another(folders: list[Path], name: str, when: str) -> None:
+    store = PartyStore.create(*folders)
+    part = store.party(name, TASK, OWNER)
+    if when != "before a word":
+        put(part, Write({("opening", b"1"): b"words"}))
+    if when == "after reopening":
+        store.close()
+        store = PartyStore(*folders)
+    with pytest.raises(RefusedError, match=f"the part '{name}' of this store is of another task"):
+        store.party(name, b"O" * 32, OWNER)
+    store.close()
+
+
+@pytest.mark.parametrize("name", ["task 7: aggregator 1", "../../escaped 1", "a/b 1", "..", "client-1 2", "x" * 5000])
+def test_a_part_may_have_any_name_and_its_files_stay_in_the_store(folders: list[Path], name: str) -> None:
+    store = PartyStore.create(*folders)
+    part, client = store.party(name, TASK), store.party(f"{name}, client", TASK, OWNER)
+    put(part, remembering(AGGREGATOR, {("share", b"1"): SHARE}))
+    put(client, remembering(CLIENT, {("update", b"1"): SHARE + 1}))
+    store.close()
+    found = {
+        file for file in folders[0].parent.rglob("*") if file.is_file() and not file.name.startswith("parties.sqlite")
+    }
+    assert {file.parent for file in found} == {folder / BODIES_NAME for folder in folders}
+    store = PartyStore(*folders)
+    assert store.party(name, TASK).memory == AGGREGATOR
+    assert store.party(f"{name}, client", TASK, OWNER).memory == CLIENT
+    assert shown(store.party(name, TASK).read())["share", b"1"] == SHARE.tobytes()
+    store.close()
+
+
 def test_what_nobody_saw_is_not_replaced_and_what_was_seen_is(client: StoredParty) -> None:
     put(client, remembering(CLIENT, {("model", TASK): b"first", ("update", b"1"): SHARE}))
     put(client, remembering(CLIENT.next(), {("model", TASK): b"second", ("update", b"1"): SHARE[::-1].copy()}))

@@ -25,6 +25,8 @@ def test_a_store_in_its_own_folder_needs_no_file_and_mirrors_are_named_in_one(tm
     mirrors = [tmp_path / name for name in "abc"]
     name_folders(tmp_path, mirrors)
     assert store_folders(tmp_path) == mirrors
+    name_folders(tmp_path, [tmp_path])
+    assert store_folders(tmp_path) == [tmp_path]
 
 
 def test_a_store_without_mirrors_has_none_to_replace(tmp_path: Path) -> None:
@@ -32,11 +34,40 @@ def test_a_store_without_mirrors_has_none_to_replace(tmp_path: Path) -> None:
         replace_mirror(tmp_path, tmp_path / "a", tmp_path / "b")
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '"/a"', "[1, 2, 3]", '["/a", "", "/c"]', "[", "\xff"])
+LISTS = ["[]", '"/a"', "[1, 2, 3]", '["/a", "", "/c"]', "[", "\xff"]
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", '["/a"]', *[f'{{"folder": "/f", "mirrors": {found}}}' for found in LISTS], '{"mirrors": ["/a"]}']
+)
 def test_a_file_that_does_not_say_where_the_store_is_is_refused_with_an_example(tmp_path: Path, content: str) -> None:
     (tmp_path / "store.json").write_text(content)
     with pytest.raises(RunDirectoryError, match=r"store\.json does not say where the store is; write .* \[\"/a\""):
         store_folders(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{}", *LISTS])
+def test_a_file_that_does_not_say_where_keys_may_be_is_refused_with_an_example(tmp_path: Path, content: str) -> None:
+    (tmp_path / "left_mirrors.json").write_text(content)
+    with pytest.raises(RunDirectoryError, match=r"left_mirrors\.json does not say .*; write .* \[\"/a\""):
+        left_folders(tmp_path)
+
+
+def test_a_copy_of_a_task_has_no_store_of_its_own_and_a_moved_one_keeps_it(tmp_path: Path) -> None:
+    disks = Disks(tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(disks.task, copy)
+    for use in (store_folders, forget_secrets, lambda folder: open_store(folder, disks.mirrors)):
+        with pytest.raises(RunDirectoryError, match=f"{copy} is a copy of {disks.task}, whose store is in mirrors"):
+            use(copy)
+    link = tmp_path / "link"
+    link.symlink_to(disks.task)
+    assert store_folders(link) == disks.mirrors, "the same folder by another name"
+    assert disks.resume()
+    disks.task.rename(tmp_path / "moved")
+    assert store_folders(tmp_path / "moved") == disks.mirrors
+    disks.task = tmp_path / "moved"
+    assert disks.resume()
 
 
 # Replacing, killed at every step

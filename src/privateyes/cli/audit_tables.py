@@ -42,7 +42,7 @@ _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _THE_HUB: Final = "the hub, or whoever altered its unsigned word on the way"
 _THE_RECORDER: Final = "whoever wrote the record, altered it or lost a part of it"
 _INCOMPLETE: Final = (
-    "incomplete: the sessions told as missing above were left out or lost, or the hub skipped their numbers"
+    "incomplete: what is told as missing above was left out or lost, or the hub skipped the numbers of sessions"
 )
 _UNITS: Final = {
     "dimension": "parameters of the model",

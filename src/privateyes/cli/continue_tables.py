@@ -33,9 +33,10 @@ _WHY: Final = {
 }
 
 
-def print_nothing_waits(folder: Path) -> None:
-    """Nothing stopped it."""
-    _print_line(make_console(), f"{folder}: no session waits for a decision")
+def print_nothing_waits(folder: Path, has_keys: bool) -> None:
+    """Nothing stopped it, or it is over."""
+    over = "" if has_keys else "; its keys are gone: it is complete, or was cleaned, and cannot go on"
+    _print_line(make_console(), f"{folder}: no session waits for a decision{over}")
 
 
 def print_refused(folder: Path, refused: Refused) -> None:

@@ -64,7 +64,7 @@ class _ErrorsAsLines(TyperGroup):
             where = f"{error.filename}: " if error.filename else ""
             about = "check its permissions" if error.errno in _PERMISSIONS else "free some space"
             remedy = f"{about}; a run then continues with --resume"
-            typer.echo(f"error: {where}{error.strerror}; {remedy}", err=True)
+            typer.echo(f"error: {printable(where)}{error.strerror}; {remedy}", err=True)
             raise typer.Exit(_EXIT_USAGE) from error
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] not in _TRAIN_PACKAGES:

@@ -68,7 +68,7 @@ def continue_(
         for folder in continuing.task_folders(directory):
             found = continuing.look(folder, partial(typer.echo, err=True))
             if found is None:
-                print_nothing_waits(folder)
+                print_nothing_waits(folder, continuing.has_keys(folder))
                 continue
             print_refused(folder, found)
             if send_again:

@@ -373,7 +373,7 @@ class HubHost:
         messages = packet.messages(self.manifest)
         self.require_signed(packet.sender, messages)
         if packet.step in ("key", "seal", "lead", "vouch", "give"):
-            return self._file(packet)
+            return self._file(packet, messages)
         if packet.step == "words":
             self._hear(packet.sender, messages)
         if not messages or packet.step == "words":
@@ -430,9 +430,12 @@ class HubHost:
 
     def _hear(self, sender: str, messages: Sequence[Any]) -> None:
         """What an aggregator said again; where it said nothing yet, of the session that was asked about last."""
-        session = self.sessions.get(_sid_of(messages[0])) if messages else getattr(self, "session", None)
+        session = self.sessions.get(_sid_of(messages[0])) if messages else self._asked_last()
         if session is not None:
             session.take_words(sender, messages)
+
+    def _asked_last(self) -> HubSession | None:
+        return self.session if self.sessions else None
 
     def _close(self, sender: str, sid: bytes, word: Part) -> list[Packet]:
         words = self.closings.get(sid)
@@ -454,9 +457,9 @@ class HubHost:
         self.members, self.offering = list(members), True
         return self.effects(self.ask(self.aggregators, "key", [label_of_setup(epoch, leader)]))
 
-    def _file(self, packet: Packet) -> list[Packet]:
+    def _file(self, packet: Packet, messages: Sequence[Any]) -> list[Packet]:
         """Keep an answer of the set-up; a key that comes when all were passed on is too late."""
-        _require_whole(packet, self.manifest)
+        _require_whole(self.manifest, packet, messages)
         made = self.made[packet.step]
         if packet.step == "key" and (len(made) == len(self.aggregators) or not self.offering):
             return []
@@ -494,12 +497,11 @@ class HubHost:
         return self.effects(self.ask([*self.aggregators, *clients], "start", []))
 
 
-def _require_whole(packet: Packet, manifest: Manifest) -> None:
+def _require_whole(manifest: Manifest, packet: Packet, messages: Sequence[Any]) -> None:
     """Refuse less than a set-up needs of an answer: what follows takes it apart, and would end the set-up for all."""
     last = {"key": AggregatorKey, "seal": ClientKey}.get(packet.step)
     if last is None:
         return
-    messages = packet.messages(manifest)
     streams = list(manifest.aggregator_numbers) if packet.step == "seal" else []
     fits = messages and isinstance(messages[-1], last)
     if not fits or [getattr(message, "aggregator", 0) for message in messages[:-1]] != streams:

@@ -1,4 +1,4 @@
-"""What it takes to start a mirrored store, or to change the set of its mirrors: more than half of it.
+"""What it takes to start a store, or to change the set of its mirrors: more than half of it.
 
 *Starting* takes three steps.
 
@@ -23,7 +23,7 @@ more than half of the set after have a mirror in common. Replacing is adding, th
 is refused: a mirror of another store, one that the set does not name (any more), and two that say to be the same. An
 older copy of one mirror is brought up like a disk that was away; never put back more than that.
 
-A store of one folder has a set of one: it needs no promise, and opening it writes nothing.
+A store of one folder has a set of one, and starts the same way: whoever had it open before writes nothing any more.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ def open_set(folders: Sequence[Path]) -> tuple[list[Mirror], list[Unreached], in
     """Open the mirrors of a store that are in these folders, all of them at one position.
 
     Returns:
-        The mirrors, the folders in which none could be read, and the number of this start: 0 for a store of one
-        folder.
+        The mirrors, the folders in which none could be read, and the number of this start.
 
     Raises:
         RunDirectoryError: more than half of its mirrors cannot be reached; they are not of one set; or the store is of
@@ -80,10 +79,6 @@ def open_set(folders: Sequence[Path]) -> tuple[list[Mirror], list[Unreached], in
                 found.connection.close()
                 unreached.append(Unreached(folder, f"{folder} is damaged", "replace this mirror"))
         start = _start(reached, unreached)
-        if len(folders) > 1 and start == 0:
-            raise RunDirectoryError(
-                f"the store in {reached[0].folder} was made in one folder", "a mirrored store is made so"
-            )
         return reached, unreached, start
     except BaseException:
         for mirror in reached:
@@ -115,20 +110,44 @@ def _start(reached: Sequence[Mirror], unreached: Sequence[Unreached]) -> int:
     if not reached:
         raise unreached[0].error() if len(unreached) == 1 else _lost(unreached)
     newest = _require_one_set(reached, unreached)
-    start = 0
-    if len(newest.members) > 1:
-        start = 1 + max(mirror.head().promised for mirror in reached)
-        for mirror in reached:
-            mirror.promise(start)
-        newest = _require_one_set(reached, unreached)
-        folder_of = {mirror.head().id: label_of(mirror.folder) for mirror in reached}
-        members = [replace(member, folder=folder_of.get(member.id, member.folder)) for member in newest.members]
-        settle(reached, members, start)
-        for mirror in reached:
-            mirror.fold_journal()
+    if len(newest.members) == 1 and unreached:
+        raise RunDirectoryError(
+            f"the store in {reached[0].folder} was made in one folder", "a mirrored store is made so"
+        )
+    if len(newest.members) == 1:
+        _require_no_copy(reached[0], newest.members[0])
+    start = 1 + max(mirror.head().promised for mirror in reached)
     for mirror in reached:
-        mirror.remove_strays()
+        mirror.promise(start)
+    newest = _require_one_set(reached, unreached)
+    folder_of = {mirror.head().id: label_of(mirror.folder) for mirror in reached}
+    members = [replace(member, folder=folder_of.get(member.id, member.folder)) for member in newest.members]
+    settle(reached, members, start)
+    for mirror in reached:
+        mirror.fold_journal()
+        mirror.remove_strays(start)
     return start
+
+
+def _require_no_copy(mirror: Mirror, recorded: Member) -> None:
+    """Refuse a store that was copied: both would go on with the same keys. One that was moved is not elsewhere too.
+
+    Raises:
+        RunDirectoryError: the store is still in the folder that it was last in.
+    """
+    before = Path(recorded.folder)
+    if not before.is_dir() or before.samefile(mirror.folder):
+        return
+    found = open_mirror(before)
+    if isinstance(found, Unreached):
+        return
+    head = found.head()
+    found.connection.close()
+    if (head.store, head.id) == (mirror.head().store, recorded.id):
+        raise RunDirectoryError(
+            f"the store in {mirror.folder} is a copy of the one in {before}; of two with the same keys one must stop",
+            "work in that one, and delete the copy; a store is mirrored (store.mirrors), never copied",
+        )
 
 
 def _require_one_set(reached: Sequence[Mirror], unreached: Sequence[Unreached]) -> Head:

@@ -25,7 +25,7 @@ from privateyes.storage.sealed_file import Seal
 STORE_NAME: Final = "parties.sqlite"
 BODIES_NAME: Final = "parties.bodies"
 
-_VERSION: Final = 4
+_VERSION: Final = 5
 _HEAD: Final = """
 CREATE TABLE mirror (
     only INTEGER PRIMARY KEY CHECK (only = 1), store BLOB NOT NULL, id BLOB NOT NULL, members TEXT NOT NULL,
@@ -36,6 +36,7 @@ _SCHEMA: Final = {
     "task": "only INTEGER PRIMARY KEY CHECK (only = 1), manifest TEXT NOT NULL",
     "identity": "party TEXT PRIMARY KEY, seed BLOB NOT NULL",
     "data_set": "party TEXT PRIMARY KEY, id BLOB NOT NULL",
+    "part": "party TEXT PRIMARY KEY, task BLOB NOT NULL",
     "memory": "party TEXT PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL",
     "stage": "sid BLOB NOT NULL, party TEXT NOT NULL, stage TEXT NOT NULL, body BLOB NOT NULL, "
     "PRIMARY KEY (sid, party, stage)",
@@ -58,7 +59,7 @@ class Position:
     """How new rows are: of two mirrors, the one with the larger position is newer.
 
     Attributes:
-        start: the number of the start under which they were written; 0 in a store of one folder.
+        start: the number of the start under which they were written; 0 before the first one.
         generation: how many transactions are behind them.
     """
 
@@ -238,13 +239,21 @@ class Mirror:
             found += [(str(file), Seal(bytes(key), bytes(tag), length)) for file, key, tag, length in rows]
         return found
 
-    def remove_strays(self) -> None:
-        """Remove what a kill or an ended session left behind: without its key it is noise, but it takes space."""
-        named = {file for file, _ in self.bodies()}
-        for path in self._bodies.iterdir():
-            if path.name not in named:
-                with suppress(OSError):  # the next time, then
-                    path.unlink()
+    def remove_strays(self, start: int) -> None:
+        """Remove what a kill or an ended session left behind: without its key it is noise, but it takes space.
+
+        Args:
+            start: if a later one has the promise, the files may be those that it is writing, and are left.
+        """
+        try:
+            with suppress(RunDirectoryError, sqlite3.Error, OSError):  # the next time, then
+                self.begin()
+                named = {file for file, _ in self.bodies()}
+                for path in self._bodies.iterdir() if self.head().promised == start else ():
+                    if path.name not in named:
+                        path.unlink(missing_ok=True)
+        finally:
+            self.roll_back()
 
     # The end
 
@@ -265,7 +274,6 @@ class Mirror:
         """
         try:
             self.fold_journal()
-            self.remove_strays()
         finally:
             self.connection.close()
 

@@ -7,8 +7,9 @@ together, so a kill can leave a transaction in some of them: each mirror therefo
 start brings all to the newest (majority.py). Either outcome of such a kill is right, as the word was not sent: without
 the transaction nothing was said; with it, a word counts as said that nobody heard, and it comes back byte for byte.
 
-A write that fails in one mirror after another has it stops the store: no later transaction begins until it is opened
-again. A store of one folder is the same with a set of one: it rolls back and goes on, and forces nothing twice.
+A write that fails in one mirror after another has it stops the store: nothing is written or read any more until it is
+opened again. Else the word would be read where it stands, and sent, though the others do not have it. A store of one
+folder is the same with a set of one: it rolls back and goes on.
 
 A mirror lies on a disk of this machine, or on one that looks so: SQLite's journal is not for network file systems.
 """
@@ -52,19 +53,69 @@ class Mirrors:
     Args:
         folders: of the store, or of its mirrors.
 
+    Attributes:
+        start: the number of this start. The names of large bodies hold it: who was shut out writes over none of them.
+
     Raises:
         RunDirectoryError: as ``open_set``.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self._mirrors, unreached, self._start = open_set(folders)
+        self._mirrors, unreached, self.start = open_set(folders)
         self._problems = {label_of(one.folder): one.problem for one in unreached if not one.empty}
-        self._writing = self._torn = False
+        self._writing = self._torn = self._stopped = False
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """Where rows are read."""
+        """Where rows are read.
+
+        Raises:
+            RunDirectoryError: a write may have reached some mirrors only, or another process has opened the store: what
+                is read here may be lost, so nothing may be sent for it.
+        """
+        self.require_usable()
         return self._mirrors[0].connection
+
+    def require_usable(self) -> None:
+        """Refuse to go on after a write that may have reached some mirrors only, or under another process's start.
+
+        Raises:
+            RunDirectoryError: as said.
+        """
+        if self._stopped:
+            raise self._half_written()
+        if not self._writing and self._mirrors[0].head().promised != self.start:
+            raise self._shut_out()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All rows that are read inside are of one moment, at which no other process had opened the store.
+
+        Raises:
+            RunDirectoryError: as ``connection``.
+        """
+        connection = self._mirrors[0].connection
+        if self._writing:
+            yield
+            return
+        try:
+            with self._mirrors[0].guarded():
+                connection.execute("BEGIN")  # with the first row that is read, the promise, the moment is fixed
+            self.require_usable()
+            yield
+        finally:
+            self._mirrors[0].roll_back()
+
+    def _shut_out(self) -> RunDirectoryError:
+        return RunDirectoryError(
+            f"another process has opened the store in {self._mirrors[0].folder}", "let one of them use it"
+        )
+
+    def _half_written(self) -> RunDirectoryError:
+        return RunDirectoryError(
+            f"a write reached some mirrors of the store in {self._mirrors[0].folder} and not all; nothing was sent",
+            "open the store again: the newest mirror brings the others up",
+        )
 
     @property
     def head(self) -> Head:
@@ -103,10 +154,19 @@ class Mirrors:
                     raise self._mirrors[0].unwritable("a write did not do the same in all mirrors")
                 for mirror in self._mirrors:
                     mirror.put_position(replace(position, generation=position.generation + 1))
+                self._stopped = True  # until all of them have committed, or none
+            self._stopped = False
         except sqlite3.Error as error:
             raise self._mirrors[0].unwritable(error) from None
         finally:
             self._writing = self._torn = False
+            self._go_on_if_even()
+
+    def _go_on_if_even(self) -> None:
+        """After a transaction that failed at its end: if all mirrors are at one position, no word is in some only."""
+        if self._stopped:
+            with suppress(RunDirectoryError):
+                self._stopped = len({mirror.head().position for mirror in self._mirrors}) > 1
 
     @contextmanager
     def unforced(self) -> Iterator[None]:
@@ -140,19 +200,15 @@ class Mirrors:
         Raises:
             RunDirectoryError: they differ, or another start has their promise.
         """
+        if self._stopped:
+            raise self._half_written()
         heads = [mirror.head() for mirror in self._mirrors]
-        if any(head.promised != self._start for head in heads):
-            raise RunDirectoryError(
-                f"another process has opened the store in {self._mirrors[0].folder}", "let one of them use it"
-            )
+        if any(head.promised != self.start for head in heads):
+            raise self._shut_out()
         if len({head.position for head in heads}) > 1:
-            raise RunDirectoryError(
-                f"a write reached some mirrors of the store in {self._mirrors[0].folder} and not all; nothing was sent",
-                "open the store again: the newest mirror brings the others up",
-            )
-        if len(self._mirrors) > 1:
-            for mirror in self._mirrors:
-                mirror.require_in_place()
+            raise self._half_written()
+        for mirror in self._mirrors:
+            mirror.require_in_place()
         return heads[0].position
 
     def write(self, statement: str, values: Sequence[Value] = ()) -> int:
@@ -189,7 +245,12 @@ class Mirrors:
     # Large bodies
 
     def body_files(self, name: str) -> list[Path]:
-        """The files of one large body, one in each mirror."""
+        """The files of one large body, one in each mirror; to write one.
+
+        Raises:
+            RunDirectoryError: as ``connection``: a file that looks free here may be named by the others' rows.
+        """
+        self.require_usable()
         return [mirror.body(name) for mirror in self._mirrors]
 
     def read_body(self, name: str, seal: Seal) -> bytearray:
@@ -198,7 +259,7 @@ class Mirrors:
         Raises:
             RunDirectoryError: in each of them, its file is missing, torn or damaged.
         """
-        *others, last = self.body_files(name)
+        *others, last = [mirror.body(name) for mirror in self._mirrors]
         for path in others:
             with suppress(RunDirectoryError):
                 return read_sealed(path, seal)
@@ -221,10 +282,10 @@ class Mirrors:
                 f"the store in {self._mirrors[0].folder} was made in one folder", "a mirrored store is made so"
             )
         member = Member(secrets.token_bytes(MIRROR_ID_BYTES), label_of(folder))
-        fresh = make_mirror(folder, Head(head.store, member.id, (), self._start, Position(0, 0)), {})
+        fresh = make_mirror(folder, Head(head.store, member.id, (), self.start, Position(0, 0)), {})
         try:
             # The fresh one first: where it is written down, it is complete.
-            settle([fresh, *self._mirrors], [*head.members, member], self._start)
+            self._settle([fresh, *self._mirrors], [*head.members, member])
         except BaseException:
             fresh.connection.close()
             raise
@@ -256,6 +317,16 @@ class Mirrors:
             raise RunDirectoryError(f"the mirror in {folder} is in use", "name an empty folder for the fresh one")
         self._drop(old)
 
+    def _settle(self, mirrors: Sequence[Mirror], members: Sequence[Member]) -> None:
+        if self._stopped:
+            raise self._half_written()
+        self._stopped = True
+        try:
+            settle(mirrors, members, self.start)
+            self._stopped = False
+        finally:
+            self._go_on_if_even()
+
     def _reached_ids(self) -> set[bytes]:
         return {mirror.head().id for mirror in self._mirrors}
 
@@ -279,7 +350,7 @@ class Mirrors:
         gone = [mirror for mirror in self._mirrors if mirror.head().id == dropped.id]
         left = [mirror for mirror in self._mirrors if mirror not in gone]
         require_majority(left, members, [])
-        settle(left, members, self._start)
+        self._settle(left, members)
         self._mirrors = left
         for mirror in gone:
             _destroy(mirror)
@@ -304,6 +375,7 @@ class Mirrors:
         with ExitStack() as stack:
             for mirror in self._mirrors:
                 stack.callback(mirror.close)
+                stack.callback(mirror.remove_strays, self.start)
 
 
 def erase_mirror(folder: Path) -> None:
@@ -322,5 +394,6 @@ def erase_mirror(folder: Path) -> None:
 def _destroy(mirror: Mirror) -> None:
     with transaction_in([mirror]), mirror.guarded():
         mirror.clear()
+    mirror.remove_strays(mirror.head().promised)
     mirror.close()
     mirror.unlink()

@@ -1,14 +1,16 @@
 """One party's part of a store on disk, as its host reads and writes it.
 
-A store may hold one party, as an operator's does, or all parties of a local run. Small bodies stand in rows and large
-ones in sealed files. A read shows everything at one moment; a large body is opened when it is asked for. A write has
-two halves: ``prepare`` forces large bodies to disk, on any thread; ``put`` writes the rows, in a transaction that
-parties of one store may share. Until then nothing of it is stored.
+A store may hold one party, as an operator's does, or all parties of a local run; and its parts may be of several tasks,
+which share its ledger. Small bodies stand in rows and large ones in sealed files. A read shows everything at one
+moment; a large body is opened when it is asked for. A write has two halves: ``prepare`` forces large bodies to disk, on
+any thread; ``put`` writes the rows, in a transaction that parties of one store may share. Until then nothing of it is
+stored.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -133,14 +135,15 @@ class StoredParty:
 
     Args:
         store: holds it.
-        name: the party's, in the store.
+        name: the party's, in the store; another one for each task.
         task: H(manifest) of the task that its memory is of.
-        owner: a client's public key and the name of its data set: whose ledger it is shown.
+        owner: of a client's part, its public key and the name of its data set: whose ledger it is shown.
     """
 
     def __init__(self, store: PartyStore, name: str, task: bytes, owner: tuple[bytes, bytes] | None) -> None:
-        self.name, self._store, self._task, self._owner = name, store, task, owner
+        self.name, self.task, self._store, self._owner = name, task, store, owner
         self._memory: Any = None
+        self._has_task = False  # in the store
         self._finding = Lock()
         self._named: set[str] = set()  # files that rows name
         self._written: WeakValueDictionary[str, _Reserved] = WeakValueDictionary()
@@ -152,10 +155,12 @@ class StoredParty:
         """What the party remembers; None before its first set-up.
 
         Raises:
+            RefusedError: it is of another task.
             MalformedError: the store is damaged.
         """
+        self._has_task = self._has_task or self._store.require_task(self.name, self.task)
         if self._memory is None and self._store.memory_version(self.name):
-            kind = AggregatorMemory if self.name.startswith("aggregator ") else ClientMemory
+            kind = AggregatorMemory if self._owner is None else ClientMemory
             self._memory = kind.from_bytes(self._store.memory(self.name))
         return self._memory
 
@@ -168,15 +173,18 @@ class StoredParty:
         that are not settled, and those of sessions of which something is kept.
 
         Raises:
+            RefusedError: the part is of another task.
             MalformedError: the store is damaged.
+            RunDirectoryError: a write may have reached some mirrors only, or another process has opened the store.
         """
-        small: dict[Name, Any] = dict(self._store.small_bodies(self.name))
-        if self.memory is not None:
-            small["memory", self._task] = self.memory
-        bodies = _Bodies(small, self._store.large_bodies(self.name), self._opened)
-        with self._finding:
-            self._named = bodies.files
-        return View(bodies, self._rows(bodies), partial(self._sink, bodies))
+        with self._store.snapshot():
+            small: dict[Name, Any] = dict(self._store.small_bodies(self.name))
+            if self.memory is not None:
+                small["memory", self.task] = self.memory
+            bodies = _Bodies(small, self._store.large_bodies(self.name), self._opened)
+            with self._finding:
+                self._named = bodies.files
+            return View(bodies, self._rows(bodies), partial(self._sink, bodies))
 
     @contextmanager
     def _sink(self, bodies: _Bodies, kind: str, _count: int, _dtype: np.dtype[Any]) -> Iterator[_SealedSink]:
@@ -191,9 +199,16 @@ class StoredParty:
         """
         with self._finding:
             taken = self._named.union(seen, self._written)
-            file = next(name for name in _places(self.name, kind) if name not in taken)
+            file = next(name for name in self._places(kind) if name not in taken)
             reserved = self._written[file] = _Reserved()
         return file, reserved
+
+    def _places(self, kind: str) -> Iterator[str]:
+        """File names for bodies of a kind."""
+        own = self.name.replace(" ", "-")
+        if not re.fullmatch("[a-z]{1,20}(-[0-9]{1,9})?", own):  # a name may hold what a file's may not
+            own = hashlib.sha256(self.name.encode()).hexdigest()[:_NAME_DIGITS]
+        return (f"{own}.{self._store.start}.{place}.{kind}" for place in count())
 
     def _rows(self, bodies: _Bodies) -> tuple[Any, ...]:
         if self._owner is None or self.memory is None:
@@ -246,6 +261,9 @@ class StoredParty:
             RunDirectoryError: what nobody saw is there already, or a disk is full or fails.
         """
         store, seen = self._store, prepared.seen
+        if not self._has_task:
+            store.put_task(self.name, self.task)
+            store.require_task(self.name, self.task)
         for (kind, key), body in prepared.what.bodies.items():
             if kind == "memory":
                 store.put_memory(self.name, body.to_bytes(), body.version)
@@ -301,12 +319,3 @@ def write_together(
         raise
     if any(prepared.erases for _, prepared in writes):
         store.fold_journal()
-
-
-def _places(party: str, kind: str) -> Iterator[str]:
-    """File names for bodies of one party and kind."""
-    role, _, number = party.partition(" ")
-    own = f"{role}-{number}"
-    if not (number.isascii() and number.isdigit()):  # a name may hold what a file's may not
-        own = hashlib.sha256(party.encode()).hexdigest()[:_NAME_DIGITS]
-    return (f"{own}.{kind}.{place}" if place else f"{own}.{kind}" for place in count())

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from privateyes.errors import RunDirectoryError
 from privateyes.files import write_atomically
@@ -30,10 +30,33 @@ def store_folders(folder: Path) -> list[Path]:
     """Where the store of a task is: in its folder, or in the mirrors that it names.
 
     Raises:
-        RunDirectoryError: the file that names them is damaged.
+        RunDirectoryError: the file that names them is damaged; or this is a copy of the folder that they belong to.
     """
     named = folder / FOLDERS_NAME
-    return _read(named) if named.is_file() else [folder]
+    if not named.is_file():
+        return [folder]
+    owner, mirrors = _owner_and_mirrors(named)
+    if (owner / FOLDERS_NAME).is_file() and not owner.samefile(folder):  # else it was moved here, or is named otherwise
+        original, shared = _owner_and_mirrors(owner / FOLDERS_NAME)
+        if original.is_dir() and original.samefile(owner) and set(shared) & set(mirrors):
+            raise RunDirectoryError(
+                f"{folder} is a copy of {owner}, whose store is in mirrors: {', '.join(str(one) for one in mirrors)}",
+                "work in that one; the copy has no store of its own, and can be deleted",
+            )
+    return mirrors
+
+
+def _owner_and_mirrors(named: Path) -> tuple[Path, list[Path]]:
+    """The folder that the file was written for, and what it says."""
+    found = _read(named)
+    owner = found.get("folder") if isinstance(found, dict) else None
+    mirrors = _folders_in(found.get("mirrors") if isinstance(found, dict) else None)
+    if not isinstance(owner, str) or not owner or not mirrors:
+        own = json.dumps({"folder": label_of(named.parent), "mirrors": ["/a", "/b", "/c"]})
+        raise RunDirectoryError(
+            f"{named} does not say where the store is", f"write the mirrors into it again, such as {own}"
+        )
+    return Path(owner), mirrors
 
 
 def left_folders(folder: Path) -> list[Path]:
@@ -43,38 +66,46 @@ def left_folders(folder: Path) -> list[Path]:
         RunDirectoryError: the file that names them is damaged.
     """
     named = folder / LEFT_NAME
-    return _read(named) if named.is_file() else []
-
-
-def _read(named: Path) -> list[Path]:
-    try:
-        found = json.loads(named.read_bytes())
-    except ValueError:
-        found = None
-    if not isinstance(found, list) or not found or not all(isinstance(text, str) and text for text in found):
+    if not named.is_file():
+        return []
+    folders = _folders_in(_read(named))
+    if not folders:
         raise RunDirectoryError(
-            f"{named} does not say where the store is", 'write the mirrors into it again, such as ["/a", "/b", "/c"]'
+            f"{named} does not say where keys may be", 'write the folders into it again, such as ["/a", "/b"]'
         )
-    return [Path(text) for text in found]
+    return folders
+
+
+def _read(named: Path) -> Any:
+    try:
+        return json.loads(named.read_bytes())
+    except ValueError:
+        return None
+
+
+def _folders_in(found: Any) -> list[Path]:
+    is_list = isinstance(found, list) and all(isinstance(text, str) and text for text in found)
+    return [Path(text) for text in found] if is_list else []
 
 
 def name_folders(folder: Path, folders: Sequence[Path]) -> None:
     """Write down where a task's store is, if it is not in the task's own folder."""
-    if list(folders) != store_folders(folder):
-        _write(folder / FOLDERS_NAME, folders)
+    mirrors = [] if list(folders) == [folder] else [str(one) for one in folders]
+    _write(folder / FOLDERS_NAME, {"folder": label_of(folder), "mirrors": mirrors} if mirrors else None)
 
 
 def _name_left(folder: Path, folders: Iterable[Path]) -> None:
-    distinct = list(dict.fromkeys(folders))
-    if distinct != left_folders(folder):
-        _write(folder / LEFT_NAME, distinct)
+    _write(folder / LEFT_NAME, [str(one) for one in dict.fromkeys(folders)] or None)
 
 
-def _write(named: Path, folders: Sequence[Path]) -> None:
-    if folders:
-        write_atomically(named, json.dumps([str(one) for one in folders]).encode())
-    else:
+def _write(named: Path, content: Any) -> None:
+    """Write it, or remove the file if there is nothing to be said; if it says so already, do neither."""
+    if (_read(named) if named.is_file() else None) == content:
+        return
+    if content is None:
         named.unlink(missing_ok=True)
+    else:
+        write_atomically(named, json.dumps(content).encode())
 
 
 def open_store(folder: Path, given: Sequence[Path]) -> PartyStore:
@@ -176,7 +207,7 @@ def forget_folders(folder: Path, unreached: Sequence[Path]) -> None:
     """Write down that a task's store was removed, but for what could not be reached."""
     if folder.is_dir():  # else nothing was ever stored
         _name_left(folder, unreached)
-        _write(folder / FOLDERS_NAME, [])
+        name_folders(folder, [folder])
 
 
 def note_on_missing(store: PartyStore, mirror: str, command: str = "privateyes task mirror RUN OLD NEW") -> str:

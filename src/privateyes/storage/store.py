@@ -8,6 +8,9 @@ deletes, and is emptied when the run is complete.
 *One act.* ``PartyStore.create`` makes a store together with what it is for: the parties' identity keys and the random
 ids of their data sets. There is no way to put an old key into a new store: whoever loses a store loses its keys.
 
+*One process.* Whoever opens a store shuts out the process that had it open before: that one writes nothing any more,
+and removes and overwrites no file of the other.
+
 *Compare and swap.* A memory has a version, and is written over the version before it alone. So of two handlers that
 read one memory, one stores its word and speaks; the other is refused, and nothing goes backwards.
 
@@ -42,7 +45,6 @@ from privateyes.storage.party import LargeBody, StoredParty
 from privateyes.storage.sealed_file import Seal, SealedWriter, write_sealed
 
 DATA_SET_BYTES: Final = 32
-_STATE_FILES: Final = ("accepted-0", "accepted-1")
 
 
 class PartyStore:
@@ -62,7 +64,7 @@ class PartyStore:
     def __init__(self, *folders: Path) -> None:
         self._mirrors = Mirrors(folders)
         self.ledger = LedgerRows(self._mirrors)
-        self._parts: dict[tuple[str, bytes], StoredParty] = {}
+        self._parts: dict[str, StoredParty] = {}
 
     @classmethod
     def create(cls, *folders: Path, parties: Collection[str] = (), data_sets: Collection[str] = ()) -> Self:
@@ -101,6 +103,19 @@ class PartyStore:
         """How many transactions are behind the store; never smaller than it was."""
         return self._mirrors.head.position.generation
 
+    @property
+    def start(self) -> int:
+        """Which opening of the store this is. Only the last one writes."""
+        return self._mirrors.start
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """All that is read inside is of one moment.
+
+        Raises:
+            RunDirectoryError: a write may have reached some mirrors only, or another process has opened the store.
+        """
+        return self._mirrors.snapshot()
+
     def transaction(self) -> AbstractContextManager[None]:
         """All writes inside are on disk when this returns, in every mirror, or nothing may be sent.
 
@@ -131,6 +146,21 @@ class PartyStore:
     def data_sets(self) -> dict[str, bytes]:
         """The ids of the data sets by party, drawn when the store was made."""
         return dict(self._connection.execute("SELECT party, id FROM data_set"))
+
+    def put_task(self, party: str, task: bytes) -> None:
+        """Note of which task a party's part is, once."""
+        self._mirrors.write("INSERT INTO part VALUES (?, ?) ON CONFLICT DO NOTHING", (party, task))
+
+    def require_task(self, party: str, task: bytes) -> bool:
+        """Whether it is noted that a party's part is of this task.
+
+        Raises:
+            RefusedError: it is of another one.
+        """
+        row = self._connection.execute("SELECT task FROM part WHERE party = ?", (party,)).fetchone()
+        if row is not None and bytes(row[0]) != task:
+            raise _another_task(party)
+        return row is not None
 
     def put_memory(self, party: str, body: bytes, version: int) -> None:
         """Replace a party's memory by the next version of it.
@@ -173,10 +203,16 @@ class PartyStore:
     # One party
 
     def party(self, name: str, task: bytes, owner: tuple[bytes, bytes] | None = None) -> StoredParty:
-        """One party's part, for its host; the same one each time. For the arguments see there."""
-        if (name, task) not in self._parts:
-            self._parts[name, task] = StoredParty(self, name, task, owner)
-        return self._parts[name, task]
+        """One party's part of one task, for its host; the same one each time. For the arguments see there.
+
+        Raises:
+            RefusedError: the part of that name is of another task.
+        """
+        self.require_task(name, task)
+        part = self._parts.setdefault(name, StoredParty(self, name, task, owner))
+        if part.task != task:
+            raise _another_task(name)
+        return part
 
     def small_bodies(self, party: str) -> dict[tuple[str, bytes], bytes]:
         """A party's small bodies, by stage and session."""
@@ -257,7 +293,7 @@ class PartyStore:
         return self._mirrors.read_body(body.file, body.seal)
 
     def clear_stages(self, but: Collection[bytes] = ()) -> bool:
-        """Overwrite and delete what sessions left behind: shares, sums, rosters.
+        """Overwrite and delete what sessions left behind: shares, sums, rosters; of all parties and tasks.
 
         Args:
             but: sessions that may still need them.
@@ -295,7 +331,8 @@ class PartyStore:
             RunDirectoryError: the disk is full or fails; the last accepted state is as it was.
         """
         row = self._connection.execute("SELECT file FROM accepted").fetchone()
-        free = _STATE_FILES[0] if row is None or row[0] != _STATE_FILES[0] else _STATE_FILES[1]
+        places = [f"accepted-{self.start}.{place}" for place in range(2)]
+        free = places[0] if row is None or row[0] != places[0] else places[1]
         return free, write_sealed(self._mirrors.body_files(free), pieces)
 
     def put_accepted(self, before: bytes, round_number: int, state: tuple[str, Seal], report: str) -> None:
@@ -402,3 +439,10 @@ class PartyStore:
 
 def _said_already(party: str, stage: str) -> RunDirectoryError:
     return RunDirectoryError(f"{party} is past {stage} in this session already", "announce a new round")
+
+
+def _another_task(party: str) -> RefusedError:
+    return RefusedError(
+        f"the part {party!r} of this store is of another task",
+        "give each task's part a name of its own; one store and its ledger are for all of them",
+    )

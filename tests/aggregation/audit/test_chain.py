@@ -121,6 +121,9 @@ def test_a_request_does_not_stand_for_a_session_whose_words_are_gone() -> None:
     assert against(found) == [(Level.SUSPECTED, (HUB, RECORDER))]
     assert "session 1 of" in found.faults[0].what
     assert (Level.SUSPECTED, (HUB, RECORDER)) not in against(whole(world, [*left, forged(world, request)]))
+    sid = session_id(request.setup, request.round, request.state_id)
+    void = Closing(sid, 1, VOID).signed_by(world.aggregator_keys[1], sid)
+    assert (Level.SUSPECTED, (HUB, RECORDER)) in against(whole(world, [*left, request, void]))
 
 
 def test_a_request_before_a_kill_is_from_the_state_that_a_later_session_begins_from(world: Any) -> None:
@@ -280,6 +283,26 @@ def test_clients_that_a_hub_splits_over_a_session_and_its_repeat_make_nobody_sus
     assert against(whole(world, world.said)) == []
 
 
+def test_a_request_that_is_lost_and_a_late_result_of_another_set_up_make_nobody_suspected() -> None:
+    """The hub asked for a session from one state, was not heard, and all clients moved on meanwhile."""
+    world = RecordedWorld(roster_min=4)
+    world.run()
+    world.keep()
+    world.finish_session()
+    late = world.delivery
+    world.set_up()
+    lost = world.request(ANNOUNCE, 0, world.client_memories[1].state_id)
+    for client in world.clients:
+        memory = world.client_memories[client]
+        average, after = world.check(client, late), state_after(memory.state, late.sid)
+        world.take_change(client, world.clients[client].accept(memory, world.ledgers[client], average, after))
+    world.next_round = 1
+    world.accepted_round()
+    found = whole(world, [*world.said, lost])
+    assert (against(found), found.is_complete) == ([], True)
+    assert any("or a result of another set-up came late" in what for what in told(found))
+
+
 def announce_from(world: Any, client: int) -> None:
     """As the world announces, from another client's state than client 1's."""
     memories = world.client_memories
@@ -402,6 +425,44 @@ def test_gaps_of_any_size_are_told_in_one_line(world: Any) -> None:
     (gaps,) = [what for what in told(found) if what.startswith("sessions ")]
     assert "sessions 3-9, 11-99, 101, 103" in gaps
     assert "and 32 more gaps of" in gaps
+
+
+@pytest.mark.parametrize(
+    ("later", "what"),
+    [
+        ([4], "session 3 of"),
+        ([5], "sessions 3-4 of"),
+        ([4, 6], "sessions 3, 5 of"),
+        ([4, 7], "sessions 3, 5-6 of"),
+        ([6, 8], "sessions 3-5, 7 of"),
+    ],
+)
+def test_one_missing_session_is_told_as_one_and_more_as_many(world: Any, later: list[int], what: str) -> None:
+    far = [resigned(world, Announcement(world.setup, 2, number, OTHER)) for number in later]
+    (told_of,) = [line for line in told(whole(world, [*world.said, *far])) if line.startswith("session")]
+    assert told_of.startswith(what)
+    assert told_of.endswith("the hub skipped this number" if what.startswith("session ") else "these numbers")
+
+
+@pytest.mark.parametrize(("count", "more"), [(19, ""), (20, ""), (21, " and 1 more gap"), (22, " and 2 more gaps")])
+def test_twenty_gaps_are_told_and_the_rest_is_counted(world: Any, count: int, more: str) -> None:
+    numbers = range(4, 4 + 2 * count, 2)
+    far = [resigned(world, Announcement(world.setup, 2, number, OTHER)) for number in numbers]
+    (line,) = [line for line in told(whole(world, [*world.said, *far])) if line.startswith("sessions ")]
+    shown = ", ".join(str(number - 1) for number in numbers[:20])
+    assert line.startswith(f"sessions {shown}{more} of")
+
+
+def test_gaps_are_told_of_every_set_up(world: Any) -> None:
+    world.set_up()
+    world.accepted_round()
+    earlier, later = sorted({m.setup for m in world.said if isinstance(m, Announcement)})
+    far = [resigned(world, Announcement(setup, 2, 9, OTHER)) for setup in (earlier, later)]
+    lines = [line for line in told(whole(world, [*world.said, *far])) if line.startswith("session")]
+    assert len(lines) == 2
+    for one in far:
+        (line,) = [line for line in told(whole(world, [*world.said, one])) if line.startswith("session")]
+        assert one.setup.hex()[:8] in line
 
 
 def test_gaps_in_labels_are_told() -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+import pytest
+
 from audit_records import (
     ALL,
     OTHER,
@@ -184,33 +186,61 @@ def test_each_that_signed_a_result_under_another_transcript_is_named_for_that_on
         assert found[Level.PROVEN, (f"aggregator {number}",)] == ["signed a result under another T than its own"]
 
 
-def test_a_transcript_of_too_few_commitments_stops_no_check(make: Any) -> None:
+@pytest.mark.parametrize("count", [0, 1, 3, 5])
+@pytest.mark.parametrize("signers", [(1,), (1, 2, 3)], ids=["one signer", "all"])
+def test_a_transcript_of_another_number_of_commitments_stops_no_check(make: Any, count: int, signers: Any) -> None:
     case = make()
     world = case.world
-    short = preimage(world, commitments=world.delivery.commitments[:2])
-    agreement = resigned(world, world.agreements[0], transcript=delivered_transcript(short)[0])
-    result = resigned(world, world.results[0], result=OTHER)
-    base = without(without(case.said, Agreement, of=1), ResultSignature, of=1)
-    found = named(world, [*base, short, agreement, result])
-    assert (Level.INCONSISTENT, ("aggregator 1", "aggregator 2")) in found
+    cut = preimage(world, commitments=(*world.delivery.commitments, OTHER)[:count])
+    said = case.said
+    for number in signers:
+        agreement = resigned(world, world.agreements[number - 1], transcript=delivered_transcript(cut)[0])
+        result = resigned(world, world.results[number - 1], result=OTHER)
+        said = [*without(said, Agreement, ResultSignature, of=number), agreement, result]
+    found = named(world, [*without(said, Delivery), cut])
+    assert ((Level.INCONSISTENT, ("aggregator 1", "aggregator 2")) in found) is (signers == (1,))
 
 
-def test_a_forged_header_in_a_roster_that_all_signed_stops_no_check(make: Any) -> None:
-    """Every aggregator is corrupt: nothing is promised, but that the check says so."""
-    case = make(mode="public")
+def _with_header_of_client_3(case: Any, header: Any) -> list[Any]:
+    """The record, had every aggregator signed a roster with this header, and client 2 then published K_sid."""
     world = case.world
-    false = forged(world, replace(world.submissions[3].header, nonce=OTHER))
-    roster = tuple((client, false.hash() if client == 3 else value) for client, value in world.delivery.roster)
+    roster = tuple((client, header.hash() if client == 3 else value) for client, value in world.delivery.roster)
     receipt = preimage(world, roster=roster)
     signed = [resigned(world, word, result=delivered_result(receipt)) for word in world.results]
     delivery = replace(world.delivery, roster=roster, results=tuple(word.signature for word in signed))
     right = world.clients[2].disclose(world.client_memories[2], world.delivery)
     published = resigned(world, right, result=delivered_result(receipt))
     base = without(case.said, ResultSignature, Delivery)
-    submission = replace(world.submissions[3], header=false)
-    found = named(world, [*base, submission, *signed, delivery, published])
+    return [*base, replace(world.submissions[3], header=header), *signed, delivery, published]
+
+
+@pytest.mark.parametrize(
+    ("make_header", "changes"),
+    [
+        (forged, {"nonce": OTHER}),
+        (forged, {"session_key_hash": OTHER}),
+        (resigned, {"group_check": OTHER, "session_key_hash": OTHER}),
+    ],
+    ids=["forged", "forged, another key", "under another group key"],
+)
+def test_a_header_that_no_honest_aggregator_takes_stops_no_check_and_is_held_against_no_client(
+    make: Any, make_header: Any, changes: Any
+) -> None:
+    """Every aggregator is corrupt. Nothing is promised then, but that honest clients are not named for it."""
+    case = make(mode="public")
+    world = case.world
+    changed = replace(world.submissions[3].header, **changes)
+    found = named(world, _with_header_of_client_3(case, make_header(world, changed)))
     for number in (1, 2, 3):
         assert (Level.PROVEN, (f"aggregator {number}",)) in found
+    assert (Level.INCONSISTENT, ("client 2", "client 3")) not in found
+
+
+def test_a_key_that_fits_not_one_header_of_the_roster_is_held_against_those_that_name_another(make: Any) -> None:
+    case = make(mode="public")
+    header = resigned(case.world, case.world.submissions[3].header, session_key_hash=OTHER)
+    found = named(case.world, _with_header_of_client_3(case, header))
+    assert (Level.INCONSISTENT, ("client 2", "client 3")) in found
 
 
 def test_however_many_clients_publish_the_key_the_sum_is_checked_once(make: Any) -> None:

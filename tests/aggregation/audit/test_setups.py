@@ -96,6 +96,55 @@ def test_messages_of_a_set_up_in_which_nothing_verifies_make_the_recorder_suspec
     assert "1 set-up in which nothing is signed by a party of this manifest, with 1 message:" in fault.what
 
 
+def test_of_three_offers_or_states_the_number_is_told(make_world: Any) -> None:
+    world = make_world(n=3, set_up=False)
+    three = [resigned(world, AggregatorKey(1, 1, 1, bytes([mark]) * SEALING_PUBLIC_KEY_BYTES)) for mark in (1, 2, 3)]
+    told = [finding.what for finding in audit(world.manifest, three).findings]
+    assert "offered 3 sealing keys under epoch label 1: a restart, or several set-ups" in told
+
+
+@pytest.mark.parametrize("states", [2, 3])
+def test_announcements_are_told_round_after_round(make_world: Any, states: int) -> None:
+    world = make_world()
+    rounds = [9, 3, 12, 1, 1000, 6]
+    said = [
+        resigned(world, Announcement(world.setup, 1, number, bytes([mark]) * 32))
+        for number in rounds
+        for mark in range(states)
+    ]
+    found = audit(world.manifest, [*world.offers, *said])
+    own = [fault.what for fault in found.faults if fault.level is Level.PROVEN]
+    noted = [finding.what for finding in found.findings if "was announced from different states" in finding.what]
+    assert [int(what.split()[2]) for what in own] == sorted(rounds)
+    assert all(what.endswith(f"from {states} different states") for what in own)
+    assert [int(what.split()[1]) for what in noted] == sorted(rounds)
+
+
+def test_keys_that_were_sealed_twice_are_told_in_the_order_of_their_receivers(make_world: Any) -> None:
+    world = make_world(n=7, m=12)
+    keys = [key for sealed in world.stream_keys.values() for key in sealed if key.client == 3]
+    groups = [key for key in world.group_keys if key.leader == 1]
+    again = [resigned(world, key, sealed=bytes(len(key.sealed))) for key in [*keys, *groups]]
+    whats = [finding.what for finding in audit(world.manifest, [*again[::-1], *set_up_of(world)]).findings]
+    for begin, count in (("stream keys to aggregator ", 7), ("group keys to client ", 12)):
+        own = [what for what in whats if what.startswith(f"sealed different {begin}")]
+        told = [int(what.removeprefix(f"sealed different {begin}").split()[0]) for what in own]
+        assert told == sorted(told)
+        assert len(told) == count
+
+
+def test_labels_with_several_keys_are_told_in_their_order(make_world: Any) -> None:
+    world = make_world(n=3, set_up=False)
+    labels = [40, 3, 1000, 7, 22]
+    keys = [
+        resigned(world, AggregatorKey(label, 1, 1, bytes([mark]) * SEALING_PUBLIC_KEY_BYTES))
+        for label in labels
+        for mark in (1, 2)
+    ]
+    told = [finding.what for finding in audit(world.manifest, keys).findings if "under epoch label" in finding.what]
+    assert [int(what.split("label ")[1].split(":")[0]) for what in told] == sorted(labels)
+
+
 def test_different_announcements_of_different_aggregators_accuse_nobody(make_world: Any) -> None:
     """Each signs the state that the hub names."""
     world = make_world()

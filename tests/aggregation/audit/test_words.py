@@ -22,8 +22,10 @@ from privateyes.aggregation.messages import (
     HubCommitment,
     HubSumReceipt,
     Message,
+    OpeningReceipt,
     Origin,
     RosterCommitment,
+    Vote,
     _layout,
 )
 from privateyes.errors import MalformedError
@@ -63,6 +65,25 @@ def test_a_hub_that_was_given_two_votes_is_not_suspected_of_two_sums(make: Any) 
     assert (Level.PROVEN, ("aggregator 2",)) in found
 
 
+def test_a_sum_beside_the_one_under_t_is_told_once_and_for_what_it_is(make: Any) -> None:
+    case = make()
+    record = [*as_receipts(case.world, case.said), HubCommitment(case.world.sid, OTHER)]
+    told = [fault.what for fault in faults(case.world, record) if "in the hub's name" in fault.what]
+    assert len(told) == 1
+    assert told[0].startswith("a sum in the hub's name is not the one that T was signed over")
+
+
+def test_what_is_set_aside_is_told_in_one_order(make: Any) -> None:
+    case = make()
+    world = case.world
+    words = [forged(world, word) for word in (*world.results, *world.agreements, *world.votes)]
+    orders = [[fault.what for fault in faults(world, [*case.said, *order])] for order in (words, words[::-1])]
+    assert orders[0] == orders[1]
+    kinds = [what.split(" x ")[1] for what in orders[0] if what.startswith("set aside: ")]
+    assert kinds == sorted(kinds)
+    assert len(kinds) == 9
+
+
 def test_an_altered_agreement_is_suspected(make: Any) -> None:
     case = make()
     record = as_receipts(case.world, case.said)
@@ -94,7 +115,10 @@ def test_a_hub_that_bundles_different_results_as_they_were_signed_is_not_suspect
     other = resigned(world, world.results[1], result=OTHER)
     record = [m for m in as_receipts(world, case.said) if not isinstance(m, DeliveryReceipt) and m != world.results[1]]
     signatures = tuple(word.signature for word in (world.results[0], other, world.results[2]))
-    found = audit(world.manifest, [*record, other, preimage(world, results=signatures)])
+    bundled = [*record, other, preimage(world, results=signatures)]
+    too_small = preimage(world, results=signatures, roster=world.entries[:1])
+    assert HUB_OR_RECORDER in suspected(world, [*bundled, too_small])
+    found = audit(world.manifest, bundled)
     assert RECORDER not in {name for fault in found.faults for name in fault.parties}
     assert any("the aggregators signed different results" in finding.what for finding in found.everything)
 
@@ -179,6 +203,22 @@ def test_a_message_that_is_left_out_is_held_against_no_party(task: Any) -> None:
     for message in {(type(message), getattr(message, "aggregator", 0)): message for message in task.said}.values():
         found = audit(task.manifest, [other for other in task.said if other is not message], whole=True)
         assert all(fault.parties == (RECORDER,) for fault in found.faults), type(message).__name__
+
+
+@pytest.mark.parametrize("which", [slice(0, 1), slice(-1, None), slice(None)], ids=["the first", "the last", "all"])
+@pytest.mark.parametrize("kind", [Header, Vote, RosterCommitment, Agreement, OpeningReceipt])
+def test_without_a_word_that_led_to_a_certified_result_the_record_of_a_task_is_incomplete(
+    make: Any, kind: Any, which: slice
+) -> None:
+    case = make()
+    record = as_receipts(case.world, case.said)
+    for said in (record, [message for message in record if not isinstance(message, DeliveryReceipt)]):
+        assert audit(case.world.manifest, said, whole=True).is_complete  # nobody delivers before a kill
+    gone = [message for message in record if isinstance(message, kind)][which]
+    left = [message for message in record if message not in gone]
+    found = audit(case.world.manifest, left, whole=True)
+    assert (found.is_complete, found.faults) == (False, ())
+    assert audit(case.world.manifest, left).is_complete  # a part of a record lacks what it lacks
 
 
 # Rosters that are sent again

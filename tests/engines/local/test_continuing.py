@@ -153,12 +153,13 @@ def fail_to_open(private: SecureExchange, state: ServerState) -> None:
 
 
 def test_a_round_that_an_aggregator_does_not_open_rightly_waits_and_goes_on_once_it_does(tmp_path) -> None:
-    with closing(opened(tmp_path)) as private:
-        for _ in range(2):
+    for _ in range(2):
+        with closing(opened(tmp_path)) as private:
             fail_to_open(private, start())
-            found = look_at(tmp_path)
-            assert (found.round, found.roster, found.refusals) == (1, NAMES, {})
-            assert [way.name for way in found.ways if way.is_safe] == ["send again", "start over"]
+        found = look_at(tmp_path)
+        assert (found.round, found.roster, found.refusals) == (1, NAMES, {})
+        assert [way.name for way in found.ways if way.is_safe] == ["send again", "start over"]
+    with closing(opened(tmp_path)) as private:
         following, _ = private.exchange(start(), updates_of())
     assert following.round == 1
     assert look(tmp_path) is None
@@ -277,16 +278,18 @@ def test_what_hinders_a_repetition_is_said_and_the_decision_refused(tmp_path, ha
 
 def test_where_every_roster_holds_everybody_an_opening_still_comes_first(tmp_path) -> None:
     refused_in(tmp_path, FIXED_COHORT)
+    found = look_at(tmp_path)
     with closing(PartyStore(tmp_path)) as store:
-        agree_and_not_open(store, look_at(tmp_path))
+        agree_and_not_open(store, found)
     assert "resume the run first" in look_at(tmp_path).way(SEND_AGAIN).why
 
 
 @pytest.mark.parametrize("happen", [forget_opening, open_another_roster])
 def test_where_every_roster_holds_everybody_an_aggregator_need_not_remember(tmp_path, happen) -> None:
     refused_in(tmp_path, FIXED_COHORT)
+    found = look_at(tmp_path)
     with closing(PartyStore(tmp_path)) as store:
-        happen(store, look_at(tmp_path))
+        happen(store, found)
     assert look_at(tmp_path).way(SEND_AGAIN).is_safe
 
 

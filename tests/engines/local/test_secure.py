@@ -537,7 +537,8 @@ def test_an_update_of_a_stranger_is_refused_before_anything_is_written(tmp_path:
 def test_a_refused_round_waits_for_a_decision_and_is_then_sent_again_with_the_same_updates(tmp_path: Path) -> None:
     with exchange_in(tmp_path, plan_for(WIDE)) as private:
         state, _ = private.exchange(start(), updates_of(0))
-        assert continuing.look(tmp_path) is None
+    assert continuing.look(tmp_path) is None
+    with exchange_in(tmp_path, plan_for(WIDE)) as private:
         refuse(private, state, updates_of(1))
         with pytest.raises(AbortError, match="4 of 4 clients refused"):  # however often the run is resumed
             private.exchange(state, updates_of(1))

@@ -227,7 +227,7 @@ def test_a_torn_share_of_an_opened_session_is_refused_and_its_session_finished_o
 ) -> None:
     killed_before(tmp_path, "certify")
     shares = [file for file in bodies(tmp_path) if file.name.endswith(".share")]
-    assert [file.name for file in shares] == ["aggregator-1.share", "aggregator-2.share"]
+    assert [file.name for file in shares] == ["aggregator-1.1.0.share", "aggregator-2.1.0.share"]
     for file in shares:
         whole = file.read_bytes()
         file.write_bytes(DAMAGES[damage](whole))
@@ -266,6 +266,6 @@ def test_a_torn_accepted_state_is_refused_and_nothing_is_submitted_again(tmp_pat
     (file,) = bodies(tmp_path)
     records = list((tmp_path / "transcripts").iterdir())
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(RunDirectoryError, match="accepted-0 is not what the party stored"):
+    with pytest.raises(RunDirectoryError, match=r"accepted-1\.0 is not what the party stored"):
         run(tmp_path)
     assert list((tmp_path / "transcripts").iterdir()) == records

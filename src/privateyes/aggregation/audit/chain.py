@@ -90,7 +90,7 @@ def chain(evidence: Evidence, cases: Mapping[bytes, Case], certified: Collection
         elsewhere = len(certified) - sum(session.sid in certified for session in sessions)
         late = min(elsewhere, longest) if evidence.manifest.is_fixed_cohort else elsewhere
         yield from _states(evidence, setup, sessions, certified, (elsewhere, late))
-        yield from _asked_for(setup, sessions)
+        yield from _asked_for(setup, sessions, elsewhere > 0)
     yield from _labels(evidence)
 
 
@@ -194,12 +194,16 @@ def _states(
         before = session if held or session.sid in certified else before
 
 
-def _asked_for(setup: SetupEvidence, sessions: Sequence[SessionEvidence]) -> Iterator[Finding]:
+def _asked_for(setup: SetupEvidence, sessions: Sequence[SessionEvidence], may_move: bool) -> Iterator[Finding]:
     """Sessions of which the record has the hub's request alone.
 
-    Together: a hub that dies after its request asks again from the same state, and that one has words. So where later
+    Together: a hub that dies after its request asks again from the state that the clients are at, and that one has
+    words. Between the two they move only by a result of another set-up that comes late. So where there is none, later
     sessions have words and none began from the state that was asked for, the words of some session are gone, or the hub
     named a state that nobody was at. Neither is proven.
+
+    Args:
+        may_move: whether another set-up has a certified session.
     """
     begun = {_state_of(session) for session in sessions}
     spoken = {session.place.round for session in sessions if session.place is not None}
@@ -211,7 +215,10 @@ def _asked_for(setup: SetupEvidence, sessions: Sequence[SessionEvidence]) -> Ite
                 f"session {request.round} of {setup.name}, which the hub asked for from a training state that no "
                 "session in the record begins from: it was left out or lost, or the hub named a state that nobody had"
             )
-            yield Finding(Level.SUSPECTED, "record", text, (HUB, RECORDER))
+            if may_move:
+                yield Finding(Level.MISSING, "record", f"{text}; or a result of another set-up came late")
+            else:
+                yield Finding(Level.SUSPECTED, "record", text, (HUB, RECORDER))
 
 
 def _state_of(session: SessionEvidence) -> bytes:

@@ -94,6 +94,7 @@ class SessionAudit:
         total_weight: W, in a public task whose sum could be checked, and is right.
         findings: the strongest first.
         refusals: client and check of every signed complaint.
+        is_complete: whether, if it is certified, every word is there that led to the result: all were heard by then.
     """
 
     sid: bytes
@@ -106,6 +107,7 @@ class SessionAudit:
     total_weight: int | None
     findings: tuple[Finding, ...]
     refusals: tuple[tuple[int, int], ...] = ()
+    is_complete: bool = True
 
     @property
     def faults(self) -> tuple[Finding, ...]:
@@ -123,7 +125,7 @@ class Audit:
         messages: how many distinct messages were looked at.
         verified: how many of them are signed, and verify.
         is_complete: whether a record that is said to be a whole task's has a word on every session's number up to the
-            last; always of a part.
+            last, and every word that led to a certified result; always of a part.
     """
 
     sessions: tuple[SessionAudit, ...]

@@ -88,6 +88,11 @@ class Case:
         """1..n."""
         return self.manifest.aggregator_numbers
 
+    def agreed_under(self, transcript: bytes) -> tuple[Transcript, Roster] | None:
+        """What a T and its rho stand for, if both are known and T has com_0 and one commitment of each aggregator."""
+        found = self.known.roster_under(transcript)
+        return found if found is not None and len(found[0].commitments) == len(self.aggregators) + 1 else None
+
     def origin_of(self, roster: Roster) -> bytes:
         """The session whose updates a roster's clients send again, as far as the record has their headers."""
         origins = {header.origin for header in pinned(self.session, roster.entries)}

@@ -97,14 +97,16 @@ def audit(manifest: Manifest, messages: Iterable[Message], whole: bool = False) 
         for session in evidence.sessions.values()
     ]
     findings = list(_of_no_session(evidence, cases, whole))
-    gaps = list(gaps_in_numbers(evidence)) if whole else []
+    is_complete = True
     if whole:
+        gaps = list(gaps_in_numbers(evidence))
         certified = {found.sid for found in sessions if found.outcome.is_certified}
         findings += [*chain(evidence, cases, certified), *gaps]
+        is_complete = not gaps and all(found.is_complete for found in sessions)
     sessions.sort(
         key=lambda found: (found.epoch is None, found.epoch or 0, found.setup or b"", found.round or 0, found.sid)
     )
-    return Audit(tuple(sessions), strongest_first(findings), evidence.messages, evidence.verified, not gaps)
+    return Audit(tuple(sessions), strongest_first(findings), evidence.messages, evidence.verified, is_complete)
 
 
 def _of_no_session(evidence: Evidence, cases: dict[bytes, Case], whole: bool) -> Iterator[Finding]:
@@ -147,7 +149,8 @@ def _of_session(case: Case, whole: bool) -> SessionAudit:
         text = "parties said more than one word of a kind, in more combinations than are tried: not searched further"
         found.append(Finding(Level.NOTED, "record", text))
     outcome, step = _outcome(manifest, session)
-    found += _progress(case, outcome)
+    found += (steps := list(_progress(case, outcome)))
+    gaps = [finding for finding in steps if finding.level is Level.MISSING and finding.step != "step 5"]
     if outcome.is_certified and not manifest.sealed and average is None and not checked.findings:
         text = "the delivery with its vector, the roster's headers or a disclosed key: so the sum was not checked here"
         found.append(Finding(Level.MISSING, "step 5", text))
@@ -166,6 +169,7 @@ def _of_session(case: Case, whole: bool) -> SessionAudit:
         total_weight=None if average is None else average.total_weight,
         findings=strongest_first(found),
         refusals=tuple((word.client, word.check) for word in session.signed.all_of(Complaint)),
+        is_complete=not (outcome.is_certified and gaps),
     )
 
 

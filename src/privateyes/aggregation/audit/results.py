@@ -76,8 +76,8 @@ def results(case: Case) -> Iterator[Finding]:
 
 def recomputed_result(case: Case, transcript: bytes) -> bytes | None:
     """H(T, H(Z), |R|) from C and every Z_s, if the record has all these vectors and each fits T."""
-    found, manifest = case.known.roster_under(transcript), case.manifest
-    if found is None or len(found[0].commitments) != len(manifest.aggregators) + 1:
+    found, manifest = case.agreed_under(transcript), case.manifest
+    if found is None:
         return None
     agreed, roster = found
     total = _hub_sum(case, agreed.commitments[0])
@@ -115,7 +115,7 @@ def hub_sum(case: Case) -> Iterator[Finding]:
     agreed = signed_by_all(
         case.manifest, ((word.aggregator, word.transcript) for word in session.signed.all_of(Agreement))
     )
-    found = case.known.roster_under(next(iter(agreed))) if len(agreed) == 1 else None
+    found = case.agreed_under(next(iter(agreed))) if len(agreed) == 1 else None
     if found is None or not all(value in session.shares for _, value in found[1].entries):
         return
     entries = found[1].entries

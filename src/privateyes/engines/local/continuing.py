@@ -84,6 +84,15 @@ def task_folders(directory: Path) -> list[Path]:
     return found
 
 
+def has_keys(folder: Path) -> bool:
+    """Whether a task has its store; not once it is complete, or was cleaned.
+
+    Raises:
+        RunDirectoryError: the store is of another version.
+    """
+    return any(PartyStore.exists(one) for one in store_folders(folder))
+
+
 def _tell_nobody(_: str) -> None:
     """For those who were told already."""
 
@@ -98,10 +107,9 @@ def look(folder: Path, note: Callable[[str], None] = _tell_nobody) -> Refused | 
         RunDirectoryError: the store cannot be read.
         MalformedError: it is damaged.
     """
-    folders = store_folders(folder)
-    if not any(PartyStore.exists(one) for one in folders):
-        return None  # complete: the keys are gone
-    with closing(PartyStore(*folders)) as store:
+    if not has_keys(folder):
+        return None
+    with closing(PartyStore(*store_folders(folder))) as store:
         for mirror in store.missing_mirrors():
             note(note_on_missing(store, mirror))
         pinned = store.manifest()
