@@ -35,7 +35,7 @@ class StoredPictures:
     reader: FileReader
     person: str
     part: str
-    kept: NDArray[np.int64]
+    kept: NDArray[np.int64] = field(repr=False)
     pictures: Pictures
     shape: tuple[int, ...]
 
