@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from privateyes.engines.local.pool import PredictJob, WorkerPool
@@ -69,7 +70,7 @@ def draw_samples(
         count = min(per_person, len(examples))
         rows = (np.arange(count) * 2 + 1) * len(examples) // (2 * count)
         true = task.labels_of(person)
-        arrays["images"].append(task.pictures_of(examples)[rows])
+        arrays["images"].append(task.pictures_of(examples.rows(torch.from_numpy(rows))))
         arrays["person"].append(np.array([person] * count))
         arrays["true"].append(true[rows])
         for way in preparation.spec.ways:

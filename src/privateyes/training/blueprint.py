@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from privateyes.training.metric import Metric
 from privateyes.training.parent import leave_with_parent
-from privateyes.training.task import Examples, LearningTask
+from privateyes.training.task import Dataset, Examples, LearningTask
 
 
 class Blueprint(LearningTask):
@@ -41,7 +41,7 @@ class Blueprint(LearningTask):
         """As the task's."""
         return self._task.metrics
 
-    def examples(self, owner: str) -> Examples:
+    def examples(self, owner: str) -> Dataset:
         """As the task's."""
         return self._task.examples(owner)
 

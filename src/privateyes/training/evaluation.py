@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from privateyes.training.task import Examples, LearningTask
+from privateyes.training.batches import read_in_order
+from privateyes.training.task import Dataset, LearningTask
 from privateyes.training.vector import load_vector
 
 # Fixed, because the last bits of a prediction may change with it; on a CPU, larger ones fall out of the cache.
@@ -18,7 +19,7 @@ _CPU = torch.device("cpu")
 
 
 def predict_examples(
-    task: LearningTask, vector: NDArray[np.float32], examples: Examples, device: torch.device = _CPU
+    task: LearningTask, vector: NDArray[np.float32], examples: Dataset, device: torch.device = _CPU
 ) -> NDArray[np.float32]:
     """The outputs (N, ...) float32 of the model with parameters `vector`, float32 (d,), for all `examples`.
 
@@ -26,6 +27,7 @@ def predict_examples(
 
     Raises:
         TrainingError: the vector's length is not the model's.
+        DataError: samples cannot be read.
     """
     model = task.build_model(0).to(device)
     load_vector(model, vector)
@@ -33,14 +35,11 @@ def predict_examples(
 
 
 def predict_with(
-    task: LearningTask, model: nn.Module, examples: Examples, device: torch.device = _CPU
+    task: LearningTask, model: nn.Module, examples: Dataset, device: torch.device = _CPU
 ) -> NDArray[np.float32]:
     """As `predict_examples`, by a model that is built already and on `device`, in batches of the same size."""
     model.eval()
     size = _BATCH_SIZES[device.type]
-    parts = []
     with torch.inference_mode():
-        for start in range(0, len(examples), size):
-            batch = examples.rows(slice(start, start + size)).to(device)
-            parts.append(task.predict(model, batch.inputs))
+        parts = [task.predict(model, batch.to(device).inputs) for batch in read_in_order(examples, size)]
         return torch.cat(parts).cpu().numpy().astype(np.float32)

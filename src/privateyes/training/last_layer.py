@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from privateyes.errors import UsageError
-from privateyes.training.task import Examples, LearningTask
+from privateyes.training.batches import read_in_order
+from privateyes.training.task import Dataset, Examples, LearningTask
 from privateyes.training.vector import load_vector
 
 _BATCH_SIZE: Final = 32
 
 
 def feature_products(
-    task: LearningTask, vector: NDArray[np.float32], examples: Examples, chosen: NDArray[np.integer]
+    task: LearningTask, vector: NDArray[np.float32], examples: Dataset, chosen: NDArray[np.integer]
 ) -> NDArray[np.float64]:
     """Inner products of all samples' features with those of the chosen ones.
 
@@ -43,10 +44,7 @@ def feature_products(
     with torch.inference_mode():
         layer = _last_linear(task, model, examples.rows(slice(0, 1)))
         ours = _features(task, model, layer, examples.rows(torch.from_numpy(chosen.astype(np.int64))))
-        parts = [
-            _features(task, model, layer, examples.rows(slice(start, start + _BATCH_SIZE))) @ ours.T
-            for start in range(0, len(examples), _BATCH_SIZE)
-        ]
+        parts = [_features(task, model, layer, batch) @ ours.T for batch in read_in_order(examples, _BATCH_SIZE)]
         products: NDArray[np.float64] = torch.cat(parts).numpy()
     return products
 

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from privateyes.errors import TrainingError
 from privateyes.federation.seeds import derive_seed
+from privateyes.training.batches import read_batches
 from privateyes.training.device import FIRST_SCALE, computing_in, resolve_device, scaler_of_losses
 from privateyes.training.flat import FlatParameters
 from privateyes.training.schedule import learning_rate_at
 from privateyes.training.settings import Assignment, LocalSettings
-from privateyes.training.task import Examples, LearningTask
+from privateyes.training.task import Dataset, LearningTask
 from privateyes.training.vector import load_vector, vector_from_model
 
 _LOSSES_AT_A_TIME: Final = 64
@@ -46,7 +47,7 @@ class LocalRound:
 def train_locally(
     task: LearningTask,
     settings: LocalSettings,
-    examples: Examples,
+    examples: Dataset,
     assignment: Assignment,
     vector: NDArray[np.float32],
 ) -> LocalRound:
@@ -60,7 +61,7 @@ def train_locally(
     Args:
         task: model and loss.
         settings: how to train.
-        examples: the client's samples, on the CPU.
+        examples: the client's samples, on the CPU or in a file.
         assignment: who trains, in which round, and how much of it.
         vector: parameters to start from, float32 (d,); unchanged.
 
@@ -71,6 +72,7 @@ def train_locally(
     Raises:
         TrainingError: the client has no samples, or the loss or the update is not finite.
         ConfigError: the device is not there.
+        DataError: samples cannot be read.
     """
     if len(examples) == 0:
         problem = f"client {assignment.client} has no samples"
@@ -88,14 +90,14 @@ def train_locally(
 
 
 def _descend(
-    task: LearningTask, settings: LocalSettings, examples: Examples, assignment: Assignment, model: nn.Module
+    task: LearningTask, settings: LocalSettings, examples: Dataset, assignment: Assignment, model: nn.Module
 ) -> tuple[float, int]:
     """Take the round's steps; the mean loss over their samples, and the number of these."""
     descent, losses = _Descent(model, settings, assignment), _Losses(assignment)
     device = descent.parameters.values.device
     draws = torch.Generator().manual_seed(_seed(settings, "augment", assignment))
-    for rows in _batches(len(examples), settings, assignment):
-        batch = task.augment(examples.rows(rows), draws).to(device)
+    for rows in read_batches(examples, _batches(len(examples), settings, assignment)):
+        batch = task.augment(rows, draws).to(device)
         with computing_in(settings.precision, device):
             predicted = task.predict(model, batch.inputs)
         loss = task.loss_of(predicted.float(), batch.targets)

@@ -17,7 +17,7 @@ from privateyes.training.evaluation import predict_examples
 from privateyes.training.last_layer import feature_products
 from privateyes.training.local import train_locally
 from privateyes.training.settings import Assignment, LocalSettings
-from privateyes.training.task import Examples, LearningTask
+from privateyes.training.task import Dataset, LearningTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class PersonalModel:
         prior: what is believed of people; in the labels' unit.
     """
 
-    def __init__(self, task: LearningTask, vector: NDArray[np.float32], examples: Examples, prior: Prior) -> None:
+    def __init__(self, task: LearningTask, vector: NDArray[np.float32], examples: Dataset, prior: Prior) -> None:
         self._task, self._vector, self._examples, self._prior = task, vector, examples, prior
         self.predicted = predict_examples(task, vector, examples).astype(np.float64)
         self.labels = examples.targets.numpy().astype(np.float64)

@@ -16,9 +16,33 @@ from privateyes.errors import DataError
 from privateyes.training.metric import Metric
 
 
+class Dataset(Protocol):
+    """Samples of one owner, or of several. Pictures may lie in a file: they are read when a batch asks for them."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def targets(self) -> Tensor:
+        """All labels, float32 (N, ...). They are small, and in memory."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory all rows take together."""
+        ...
+
+    def rows(self, index: Tensor | slice) -> Examples:
+        """The samples at `index`, int64 (B,) or a slice, in memory and in this order.
+
+        Raises:
+            DataError: they cannot be read, or their file changed since it was opened.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Samples of one owner, as stored: conversion to the model's input happens per batch, to save memory.
+    """A data set that is in memory, as stored: conversion to the model's input happens per batch, to save memory.
 
     Args:
         inputs: tensors whose first axis is the sample, such as images uint8 (N, H, W) and poses float32 (N, 2).
@@ -30,6 +54,11 @@ class Examples:
 
     def __len__(self) -> int:
         return int(self.targets.shape[0])
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory all rows take together."""
+        return sum(tensor.nbytes for tensor in (*self.inputs, self.targets))
 
     def rows(self, index: Tensor | slice) -> Examples:
         """The samples at `index`, int64 (B,) or a slice."""
@@ -46,7 +75,80 @@ class Examples:
         return Examples(tuple(tensor.to(device) for tensor in self.inputs), self.targets.to(device))
 
 
-def pool_examples(parts: Sequence[Examples]) -> Examples:
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """Some rows of a data set, read from it when a batch asks for them.
+
+    Args:
+        whole: the data set.
+        index: which rows, int64 (N,), in this order.
+    """
+
+    whole: Dataset = field(repr=False)
+    index: Tensor = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def targets(self) -> Tensor:
+        """All labels."""
+        return self.whole.targets.index_select(0, self.index)
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory all rows take together."""
+        return self.whole.nbytes * len(self.index) // max(1, len(self.whole))
+
+    def rows(self, index: Tensor | slice) -> Examples:
+        """The samples at `index`; see `Dataset.rows`."""
+        return self.whole.rows(self.index[index])
+
+
+@dataclass(frozen=True, slots=True)
+class PooledDataset:
+    """Data sets one after the other; nothing is copied before a batch asks for it.
+
+    Args:
+        parts: two or more of them.
+    """
+
+    parts: tuple[Dataset, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def targets(self) -> Tensor:
+        """All labels."""
+        return torch.cat([part.targets for part in self.parts])
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory all rows take together."""
+        return sum(part.nbytes for part in self.parts)
+
+    def rows(self, index: Tensor | slice) -> Examples:
+        """The samples at `index`; see `Dataset.rows`. Each part is asked once, for all of its rows."""
+        wanted = torch.arange(len(self))[index]
+        ends = torch.tensor([len(part) for part in self.parts]).cumsum(0)
+        owner = torch.bucketize(wanted, ends, right=True)
+        found: list[Examples] = []
+        places: list[Tensor] = []
+        for number, part in enumerate(self.parts):
+            place = torch.nonzero(owner == number).squeeze(1)
+            if len(place):
+                places.append(place)
+                found.append(part.rows(wanted[place] - (ends[number] - len(part))))
+        # Where each row of the index stands among those that the parts gave.
+        back = torch.argsort(torch.cat(places)) if places else wanted
+        joined = found or [self.parts[0].rows(slice(0, 0))]
+        inputs = zip(*(part.inputs for part in joined), strict=True)
+        targets = torch.cat([part.targets for part in joined])
+        return Examples(tuple(torch.cat(tensors) for tensors in inputs), targets).rows(back)
+
+
+def pool_examples(parts: Sequence[Dataset]) -> Dataset:
     """All samples of `parts`, one part after the other.
 
     Raises:
@@ -54,10 +156,7 @@ def pool_examples(parts: Sequence[Examples]) -> Examples:
     """
     if not parts:
         raise DataError("no samples to pool", "name at least one person")
-    if len(parts) == 1:
-        return parts[0]
-    inputs = tuple(torch.cat(tensors) for tensors in zip(*(part.inputs for part in parts), strict=True))
-    return Examples(inputs, torch.cat([part.targets for part in parts]))
+    return parts[0] if len(parts) == 1 else PooledDataset(tuple(parts))
 
 
 class LearningTask(Protocol):
@@ -75,8 +174,8 @@ class LearningTask(Protocol):
         """A fresh model whose initial parameters depend on `seed` only."""
         ...
 
-    def examples(self, owner: str) -> Examples:
-        """The samples of one person, device or site."""
+    def examples(self, owner: str) -> Dataset:
+        """The samples of one person, device or site. Where they are many, pictures are best left in their file."""
         ...
 
     def augment(self, batch: Examples, generator: torch.Generator) -> Examples:  # noqa: ARG002 (changes nothing)

@@ -39,6 +39,24 @@ def test_written_persons_are_read_back_unchanged(path: Path, draw_person: Callab
         assert getattr(person, part).dtype == getattr(original, part).dtype
 
 
+@pytest.mark.parametrize(
+    ("shape", "chunk"),
+    [
+        ((100, 36, 60), (7, 36, 60)),
+        ((3, 36, 60), (3, 36, 60)),
+        ((5, 224, 224, 3), (1, 224, 224, 3)),
+        ((9, 1, 1), (9, 1, 1)),
+    ],
+)
+def test_few_pictures_are_packed_together_and_whole(
+    tmp_path: Path, shape: tuple[int, ...], chunk: tuple[int, ...]
+) -> None:
+    labels = np.zeros((shape[0], 2), dtype=np.float32)
+    write_persons(tmp_path / "eyes.h5", [Person("a", np.zeros(shape, dtype=np.uint8), None, labels)])
+    with h5py.File(tmp_path / "eyes.h5") as file:
+        assert file["a/image"].chunks == chunk
+
+
 def test_persons_come_sorted_or_in_the_order_asked_for(path: Path) -> None:
     assert list_persons(path) == ["a", "b", "c"]
     assert [person.name for person in load_persons(path)] == ["a", "b", "c"]
@@ -340,7 +358,7 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path, full: Person, monkeypatc
         dataset, "read_part", lambda where, part, stored: read.append(part) or original(where, part, stored)
     )
     load_persons(path, columns=["day"])
-    assert read == ["image", "pose", "gaze", "day"]
+    assert read == ["pose", "gaze", "day", "image"], "pictures come after the rules"
     read.clear()
     assert set(dataset.load_labels(path, "f")) == {"pose", "gaze", *FULL} - {"left", "right"}
     assert not set(read) & {"image", "left", "right"}

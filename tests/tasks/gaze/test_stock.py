@@ -2,14 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 from privateyes.errors import ConfigError, DataError
+from privateyes.tasks.gaze import stock as stock_module
 from privateyes.tasks.gaze.preprocess import Pictures
+from privateyes.tasks.gaze.reader import FileStamp
 from privateyes.tasks.gaze.stock import grey_eyes, take_stock
+from privateyes.tasks.gaze.stored import open_file, require_readable
 
 PLAIN = Pictures()
 
@@ -87,7 +91,7 @@ def test_damaged_pictures_show_before_a_run(tmp_path: Path, faces: Path) -> None
     content[where : where + 64] = bytes(64)
     path = tmp_path / "damaged.h5"
     path.write_bytes(bytes(content))
-    with pytest.raises(DataError, match="person 00002: the data cannot be read"):
+    with pytest.raises(DataError, match="person 00002, right: the data cannot be read"):
         take_stock(path, PLAIN)
 
 
@@ -104,3 +108,66 @@ def test_rendered_eyes_need_no_file() -> None:
     assert not stock.offer("gaze").without.keys() & {"image", "pose"}
     with pytest.raises(ConfigError, match=r'person r00 of .*synthetic.* has no point; set data.label = "gaze"'):
         stock.offer("point")
+
+
+@pytest.fixture
+def opens(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every opening of a file while stock is taken."""
+    noted: list[Path] = []
+
+    def noting(path: Path) -> Any:
+        noted.append(path)
+        return open_file(path)
+
+    monkeypatch.setattr(stock_module, "open_file", noting)
+    return noted
+
+
+def test_a_file_is_checked_once_and_again_if_it_has_changed(
+    tmp_path: Path, make_eyes: Callable[..., Path], opens: list[Path]
+) -> None:
+    path = make_eyes(tmp_path / "eyes.h5")
+    first = take_stock(path, PLAIN)
+    assert first.stamp == FileStamp.of(path)
+    assert take_stock(path, PLAIN) == first
+    assert take_stock(path, Pictures(resize=(5, 6))).image_shape == (5, 6)
+    assert opens == [path]
+    make_eyes(path, 2)
+    assert list(take_stock(path, PLAIN).counts) == ["p00", "p01"]
+    assert opens == [path, path]
+
+
+def test_a_file_that_breaks_a_rule_is_refused_again_and_again(
+    tmp_path: Path, make_eyes: Callable[..., Path], opens: list[Path]
+) -> None:
+    path = make_eyes(tmp_path / "eyes.h5")
+    with h5py.File(path, "r+") as file:
+        file["p01/gaze"][3] = 7.0
+    for _ in range(2):
+        with pytest.raises(DataError, match="person p01, gaze: row 3"):
+            take_stock(path, PLAIN)
+    assert opens == [path, path]
+
+
+def test_a_file_that_changes_while_it_is_checked_is_refused(
+    tmp_path: Path, make_eyes: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_eyes(tmp_path / "eyes.h5")
+
+    def growing(*given: Any) -> Any:
+        with path.open("ab") as file:
+            file.write(b"more")
+        return require_readable(*given)
+
+    monkeypatch.setattr(stock_module, "require_readable", growing)
+    with pytest.raises(DataError, match=r"eyes\.h5 was changed while it was checked"):
+        take_stock(path, PLAIN)
+
+
+def test_frames_are_checked(tmp_path: Path, faces: Path) -> None:
+    path = tmp_path / "faces.h5"
+    path.write_bytes(faces.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["00001/frame"] = np.array(["x" * 256] * 24, dtype=object)
+    with pytest.raises(DataError, match="person 00001, frame: there is a text of more than 255 characters"):
+        take_stock(path, PLAIN)

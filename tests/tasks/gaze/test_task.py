@@ -10,9 +10,10 @@ import torch
 
 from privateyes.errors import ConfigError, DataError
 from privateyes.tasks.gaze.augment import Augmentation
-from privateyes.tasks.gaze.dataset import Person, load_persons
+from privateyes.tasks.gaze.dataset import load_persons
+from privateyes.tasks.gaze.label_rows import kept_rows
 from privateyes.tasks.gaze.preprocess import Pictures, equalise, to_grey
-from privateyes.tasks.gaze.task import GazeTask, thin_out
+from privateyes.tasks.gaze.task import GazeTask
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def faces_task(faces: Path) -> GazeTask:
 
 def test_examples_are_the_persons_rows(task: GazeTask, eyes: Path) -> None:
     person = load_persons(eyes, ["p02"])[0]
-    examples = task.examples("p02")
+    examples = task.examples("p02").rows(slice(None))
     np.testing.assert_array_equal(examples.inputs[0].numpy(), person.image)
     np.testing.assert_array_equal(examples.inputs[1].numpy(), person.pose)
     np.testing.assert_array_equal(examples.targets.numpy(), person.gaze)
@@ -37,7 +38,7 @@ def test_examples_are_the_persons_rows(task: GazeTask, eyes: Path) -> None:
 def test_images_are_equalised_only_when_asked_for(eyes: Path) -> None:
     task = GazeTask(path=eyes, model="resnet_preact_8", image_shape=(9, 15), pictures=Pictures(equalise=True))
     expected = equalise(load_persons(eyes, ["p00"])[0].image)
-    np.testing.assert_array_equal(task.examples("p00").inputs[0].numpy(), expected)
+    np.testing.assert_array_equal(task.examples("p00").rows(slice(None)).inputs[0].numpy(), expected)
 
 
 def test_the_model_sees_images_between_nought_and_one(task: GazeTask) -> None:
@@ -57,7 +58,7 @@ def test_a_task_that_is_sent_to_a_worker_is_the_same_and_light(task: GazeTask) -
 
 def test_inputs_come_in_the_models_order_as_they_are_stored(faces_task: GazeTask, faces: Path) -> None:
     person = load_persons(faces, ["00001"], ["left", "right", "grid", "point"])[0]
-    examples = faces_task.examples("00001")
+    examples = faces_task.examples("00001").rows(slice(None))
     expected = (person.image, *(person.columns[name] for name in ("left", "right", "grid")))
     assert [tensor.dtype for tensor in examples.inputs] == [torch.uint8] * 3 + [torch.int16]
     for found, stored in zip(examples.inputs, expected, strict=True):
@@ -89,18 +90,19 @@ def test_points_are_judged_in_centimetres(faces_task: GazeTask, task: GazeTask) 
     assert faces_task.metrics[0].of(predicted, true) == 5.0
 
 
-def test_pictures_are_changed_once_at_loading(faces: Path) -> None:
+def test_pictures_are_changed_when_they_are_read(faces: Path) -> None:
     settings = Pictures(grey=True, resize=(36, 40), equalise=True)
     task = GazeTask(faces, "itracker", (36, 40), eye_shape=(36, 40), label="point", pictures=settings)
     person = load_persons(faces, ["00000"], ["right"])[0]
-    examples = task.examples("00000")
+    examples = task.examples("00000").rows(slice(None))
     np.testing.assert_array_equal(examples.inputs[0].numpy(), settings.apply(person.image))
     np.testing.assert_array_equal(examples.inputs[2].numpy(), settings.apply(person.columns["right"]))
     assert task.build_model(0)(*(torch.rand(1, 3, 36, 40) for _ in range(3)), torch.rand(1, 25, 25)).shape == (1, 2)
 
 
 def test_a_limit_thins_out_every_column_alike(faces_task: GazeTask) -> None:
-    thin, whole = replace(faces_task, image_limit=5).examples("00002"), faces_task.examples("00002")
+    tasks = (replace(faces_task, image_limit=5), faces_task)
+    thin, whole = (task.examples("00002").rows(slice(None)) for task in tasks)
     kept = [0, 4, 9, 14, 19]
     assert all(torch.equal(few, all_of[kept]) for few, all_of in zip(thin.inputs, whole.inputs, strict=True))
     assert torch.equal(thin.targets, whole.targets[kept])
@@ -158,7 +160,7 @@ def test_a_person_without_an_input_or_the_label_is_refused_by_name(faces: Path, 
 
 
 def test_pictures_for_people_are_the_models_first(faces_task: GazeTask) -> None:
-    examples = faces_task.examples("00000")
+    examples = faces_task.examples("00000").rows(slice(None))
     np.testing.assert_array_equal(faces_task.pictures_of(examples), to_grey(examples.inputs[0].numpy()))
 
 
@@ -186,13 +188,9 @@ def test_the_error_is_in_degrees(task: GazeTask) -> None:
     assert task.metrics[0].of(predicted, true) == pytest.approx(5.0, abs=1e-4)
 
 
-def test_thinning_out_keeps_evenly_spaced_rows() -> None:
-    rows = np.arange(10, dtype=np.float32)
-    angles = np.stack([rows, rows], axis=1)
-    person = Person("a", np.zeros((10, 2, 2), dtype=np.uint8), angles, angles)
-    assert thin_out(person, 4).gaze[:, 0].tolist() == [0, 2, 5, 7]
-    assert thin_out(person, 10) is person
-    assert thin_out(person, None) is person
+def test_a_limit_keeps_evenly_spaced_rows() -> None:
+    assert kept_rows(10, 4).tolist() == [0, 2, 5, 7]
+    assert kept_rows(10, 10).tolist() == kept_rows(10, None).tolist() == list(range(10))
 
 
 def test_images_of_another_size_than_the_models_are_refused(eyes: Path) -> None:

@@ -18,7 +18,6 @@ from types import MappingProxyType, TracebackType
 from typing import cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from privateyes.engines.local.allocator import keep_freed_memory
@@ -27,12 +26,13 @@ from privateyes.errors import PrivateyesError, TrainingError
 from privateyes.federation.partition import Share
 from privateyes.federation.rounds import ClientUpdate
 from privateyes.training.blueprint import Blueprint
+from privateyes.training.cache import HELD_BYTES, ExamplesCache
 from privateyes.training.determinism import deterministic_torch
 from privateyes.training.device import resolve_device
 from privateyes.training.evaluation import predict_examples
 from privateyes.training.local import train_locally
 from privateyes.training.settings import Assignment, LocalSettings
-from privateyes.training.task import Examples, LearningTask, pool_examples
+from privateyes.training.task import LearningTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,53 +68,28 @@ Job = TrainJob | PredictJob
 Result = ClientUpdate | NDArray[np.float32]
 
 
-@dataclass(slots=True)
 class _Desk:
-    """What does the jobs, in a worker or inline: the task, and the samples that it has loaded."""
+    """What does the jobs, in a worker or inline: the task, and the samples that it holds."""
 
-    task: Blueprint
-    settings: LocalSettings
-    device: torch.device
-    loaded: dict[str, Examples] = field(default_factory=dict)
-    pooled: tuple[tuple[str, ...], Examples] | None = None
+    def __init__(self, task: LearningTask, settings: LocalSettings, held_bytes: int) -> None:
+        self._task, self._settings = Blueprint(task), settings
+        self.device = resolve_device(settings.device)
+        self._cache = ExamplesCache(self._task, held_bytes)
 
     def do(self, job: Job) -> Result:
         if isinstance(job, PredictJob):
-            return predict_examples(self.task, job.vector, self._all_of(job.owner), self.device)
-        result = train_locally(self.task, self.settings, self._examples(job.owners), job.assignment, job.vector)
+            return predict_examples(self._task, job.vector, self._cache.samples_of([job.owner]), self.device)
+        samples = self._cache.samples_of(job.owners)
+        result = train_locally(self._task, self._settings, samples, job.assignment, job.vector)
         return ClientUpdate(job.client, result.samples, result.delta, result.loss, result.passed)
 
-    def _examples(self, owners: tuple[str | Share, ...]) -> Examples:
-        names = tuple(owner for owner in owners if isinstance(owner, str))
-        if len(names) < len(owners) or len(names) == 1:
-            return pool_examples([self._part(owner) for owner in owners])
-        # A pool is as large as all its parts together, so only the last one is kept, and the parts are not.
-        if self.pooled is None or self.pooled[0] != names:
-            self.pooled = (names, pool_examples([self.task.examples(owner) for owner in names]))
-        return self.pooled[1]
 
-    def _part(self, owner: str | Share) -> Examples:
-        """Shares are taken anew each time: many clients may share an owner, whose samples are kept once."""
-        if isinstance(owner, str):
-            return self._all_of(owner)
-        return self._all_of(owner.person).rows(torch.from_numpy(owner.rows))
-
-    def _all_of(self, owner: str) -> Examples:
-        if owner not in self.loaded:
-            self.loaded[owner] = self.task.examples(owner)
-        return self.loaded[owner]
-
-
-def _desk(task: LearningTask, settings: LocalSettings) -> _Desk:
-    return _Desk(Blueprint(task), settings, resolve_device(settings.device))
-
-
-def _serve(connection: Connection, task: LearningTask, settings: LocalSettings) -> None:
+def _serve(connection: Connection, task: LearningTask, settings: LocalSettings, held_bytes: int) -> None:
     """A worker's life: jobs in, results or project errors out, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which closes the pool
     keep_freed_memory()
     connection.send(None)  # ready: torch is imported by now
-    desk = _desk(task, settings)
+    desk = _Desk(task, settings, held_bytes)
     with deterministic_torch(desk.device), connection:
         while True:
             try:
@@ -146,15 +121,19 @@ class WorkerPool:
         settings: how clients train.
         workers: number of processes; 0 means as many as there are cores, but one where CUDA computes: several would
             share one GPU, and each takes half a gigabyte of its memory before it holds anything.
+        held_bytes: how much memory each process's samples take, at most, from one job to the next.
 
     Raises:
         ConfigError: the settings' device is not there.
     """
 
-    def __init__(self, task: LearningTask, settings: LocalSettings, workers: int = 0) -> None:
+    def __init__(
+        self, task: LearningTask, settings: LocalSettings, workers: int = 0, held_bytes: int = HELD_BYTES
+    ) -> None:
         self._task = task
         self._settings = settings
-        self._desk = _desk(task, settings)
+        self._held_bytes = held_bytes
+        self._desk = _Desk(task, settings, held_bytes)
         self._count = workers or (1 if self._desk.device.type == "cuda" else usable_cores())
         self._workers: list[_Worker] = []
 
@@ -174,7 +153,7 @@ class WorkerPool:
         context = multiprocessing.get_context("spawn")
         for _ in range(self._count):
             ours, theirs = context.Pipe()
-            arguments = (theirs, self._task, self._settings)
+            arguments = (theirs, self._task, self._settings, self._held_bytes)
             process = context.Process(target=_serve, args=arguments, daemon=True, name="privateyes-worker")
             process.start()
             theirs.close()  # else the worker's death would not end our side of the pipe

@@ -26,6 +26,7 @@ from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.mpc.plan import MpcJob, features_of, probe_of, training_of
 from privateyes.experiments.mpc.result import Deviation, MpcResult
 from privateyes.files import write_atomically
+from privateyes.training.batches import read_in_order
 from privateyes.training.vector import load_vector
 from privateyes.wording import counted
 
@@ -200,8 +201,8 @@ def _errors(job: MpcJob, model: nn.Module, vector: NDArray[np.float32]) -> dict[
     for person in job.fold.test:
         examples = task.examples(person)
         with torch.inference_mode():
-            parts = torch.split(torch.from_numpy(features_of(examples)), _PREDICTED_AT_ONCE)
-            predicted = torch.cat([model(part) for part in parts]).numpy()
+            parts = read_in_order(examples, _PREDICTED_AT_ONCE)
+            predicted = torch.cat([model(torch.from_numpy(features_of(part))) for part in parts]).numpy()
         require_finite(predicted, job.preparation.spec, "mpc", f"what it predicts for {person}")
         errors[person] = task.metrics[0].of(predicted, task.labels_of(person))
     return errors

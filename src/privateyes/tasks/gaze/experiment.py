@@ -87,6 +87,7 @@ class GazeEstimation(Task[GazeExperiment, "GazeTask"]):
             loss=spec.training.loss,
             image_limit=limit,
             eye_shape=stock.eye_shape,
+            checked=stock.stamp,
             label=spec.data.label,
             pictures=pictures,
             augmentation=Augmentation(**spec.augmentation.model_dump()),

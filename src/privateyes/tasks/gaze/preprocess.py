@@ -1,4 +1,4 @@
-"""From stored pictures to what a model sees: grey, size and histogram when a person is loaded, scaling by batch."""
+"""From stored pictures to what a model sees: grey, size and histogram when they are read, scaling by batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHUNK = 512
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """What is done to all pictures of a person, once, when they are loaded: first grey, then size, then histogram.
+    """What is done to each picture, by itself, when it is read: first grey, then size, then histogram.
 
     Args:
         grey: whether RGB pictures become grey.

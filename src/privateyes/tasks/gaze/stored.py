@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,19 @@ from privateyes.tasks.gaze.layout import COLUMNS, KNOWN_VERSIONS, MAIN_PARTS, de
 # What h5py raises for files and chunks that are damaged.
 _DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 _LONGEST_ATTRIBUTE: Final = 500
+_TEXT_ROWS: Final = 4096
 _AGAIN: Final = "copy, convert or render it again"
 
 
 @contextmanager
 def open_file(path: Path) -> Iterator[Any]:
-    """Open an HDF5 file for reading; yields an `h5py.File`.
+    """Open an HDF5 file for reading, and close it again; yields an `h5py.File`, and raises as `opened`."""
+    with opened(path) as file:
+        yield file
+
+
+def opened(path: Path) -> Any:
+    """An HDF5 file that is open for reading: an `h5py.File`.
 
     Raises:
         DataError: the file is missing, empty, damaged, no HDF5 file, or in a layout that is newer than this program.
@@ -39,11 +47,11 @@ def open_file(path: Path) -> Iterator[Any]:
         raise DataError(f"{path}: the file may not be read", "change its permissions") from error
     except _DAMAGE as error:
         raise DataError(f"{path}: no HDF5 file, or cut short", _AGAIN) from error
-    with file:
-        version = _attribute(file, "privateyes_layout")
-        if version is not None and version not in KNOWN_VERSIONS:
-            raise DataError(f"{path}: layout {version!r} is not known here", "update privateyes, or convert it again")
-        yield file
+    version = _attribute(file, "privateyes_layout")
+    if version is not None and version not in KNOWN_VERSIONS:
+        file.close()
+        raise DataError(f"{path}: layout {version!r} is not known here", "update privateyes, or convert it again")
+    return file
 
 
 def person_names(path: Path, file: Any) -> list[str]:
@@ -103,6 +111,39 @@ def read_part(where: str, part: str, dataset: Any) -> NDArray[Any]:
         raise _unreadable(where, error) from error
 
 
+def outline_of_frames(where: str, dataset: Any) -> NDArray[Any]:
+    """`frame` as `read_part` gives it, in shape and type, but without its texts, which take long arrays.
+
+    Raises:
+        DataError: its bytes are damaged.
+    """
+    if h5py.check_string_dtype(dataset.dtype) is None or not dataset.ndim:
+        return read_part(where, "frame", dataset)
+    try:
+        starts = range(0, dataset.shape[0], _TEXT_ROWS)
+        types = [np.array(dataset.asstr()[start : start + _TEXT_ROWS], dtype=np.str_).dtype for start in starts]
+    except _DAMAGE as error:
+        raise _unreadable(where, error) from error
+    return np.broadcast_to(np.empty((), max(types, key=lambda kind: kind.itemsize, default="U1")), dataset.shape)
+
+
+def require_readable(where: str, dataset: Any, block_bytes: int) -> None:
+    """Read pictures once, about so many bytes at a time, and keep none.
+
+    Raises:
+        DataError: their bytes are damaged.
+    """
+    if dataset.chunks is None or dataset.chunks[1:] == dataset.shape[1:]:
+        for _ in read_blocks(where, dataset, max(1, block_bytes // math.prod(dataset.shape[1:]))):
+            pass
+        return
+    try:
+        for piece in dataset.iter_chunks():  # which divide pictures: blocks of rows would unpack them again and again
+            dataset[piece]
+    except _DAMAGE as error:
+        raise _unreadable(where, error) from error
+
+
 def read_blocks(where: str, dataset: Any, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
     """A data set piece by piece: (first row, at most `rows` rows).
 
@@ -118,15 +159,36 @@ def read_blocks(where: str, dataset: Any, rows: int) -> Iterator[tuple[int, NDAr
 
 
 def read_rows(where: str, dataset: Any, rows: NDArray[np.integer]) -> NDArray[Any]:
-    """Some rows of a data set, in the order of `rows`.
+    """Some rows of a data set, in the order of `rows`. Each of its chunks is unpacked once, in whichever order.
 
     Raises:
         DataError: its bytes are damaged.
     """
+    wanted = np.asarray(rows, dtype=np.int64)
     try:
-        return np.stack([dataset[int(row)] for row in rows])
+        if len(wanted) and (np.diff(wanted) == 1).all():
+            return np.asarray(dataset[int(wanted[0]) : int(wanted[-1]) + 1])
+        return _read_scattered(dataset, wanted)
     except _DAMAGE as error:
         raise _unreadable(where, error) from error
+
+
+def _read_scattered(dataset: Any, wanted: NDArray[np.int64]) -> NDArray[Any]:
+    """Rows by the chunks that they lie in.
+
+    Chunks may divide pictures, as those do that h5py chooses by itself. Then the strips of the pictures are read one
+    after the other, so that no more than one strip of a chunk's rows is in memory beside the result.
+    """
+    found = np.empty((len(wanted), *dataset.shape[1:]), dataset.dtype)
+    chunk_rows, height, *_ = dataset.chunks or (1, *dataset.shape[1:])
+    order = np.argsort(wanted, kind="stable")
+    borders = np.flatnonzero(np.diff(wanted[order] // chunk_rows)) + 1
+    for places in np.split(order, borders) if len(wanted) else []:
+        first, last = int(wanted[places[0]]), int(wanted[places[-1]])
+        for top in range(0, dataset.shape[1], height):
+            strip = dataset[first : last + 1, top : top + height]
+            found[places, top : top + height] = strip[wanted[places] - first]
+    return found
 
 
 def device_names(path: Path, file: Any, name: str) -> tuple[str, ...]:

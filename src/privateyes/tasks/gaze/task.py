@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -16,12 +16,13 @@ from torch.nn import functional
 
 from privateyes.errors import DataError
 from privateyes.tasks.gaze.augment import Augmentation
-from privateyes.tasks.gaze.dataset import Person, load_labels, load_persons
 from privateyes.tasks.gaze.label_rows import kept_rows
 from privateyes.tasks.gaze.layout import COLUMNS, GRID_CELLS
 from privateyes.tasks.gaze.metrics import metric_of_label
 from privateyes.tasks.gaze.models import PICTURES, Label, build_model, find_kind, try_out
+from privateyes.tasks.gaze.person_dataset import PersonDataset, StoredPictures
 from privateyes.tasks.gaze.preprocess import Pictures, face_grid, scaled, to_grey
+from privateyes.tasks.gaze.reader import FileReader, FileStamp
 from privateyes.tasks.gaze.stock import described
 from privateyes.training.metric import Metric
 from privateyes.training.own_code import is_own
@@ -46,8 +47,9 @@ class GazeTask:
         image_limit: at most that many rows per person, evenly spaced over the person's; None for all.
         eye_shape: as `image_shape`, of the eye crops; None without any.
         label: "gaze" for angles, "point" for the point of gaze.
-        pictures: what is done to all pictures when a person is loaded.
+        pictures: what is done to all pictures when they are read.
         augmentation: random changes of training batches.
+        checked: the stamp of the file when every rule of the layout was checked; see `FileReader`.
     """
 
     path: Path
@@ -59,6 +61,11 @@ class GazeTask:
     label: Label = "gaze"
     pictures: Pictures = field(default_factory=Pictures)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    checked: FileStamp | None = None
+    _reader: FileReader = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_reader", FileReader(self.path, self.checked))
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -101,40 +108,43 @@ class GazeTask:
             try_out(self.model, kind, kind.shapes(self.image_shape, self.eye_shape), lambda: self.build_model(seed))
         return model
 
-    def examples(self, owner: str) -> Examples:
-        """A person's samples, as stored but for `pictures`.
+    def examples(self, owner: str) -> PersonDataset:
+        """A person's samples, as stored but for `pictures`; these are read when they are asked for.
 
         Returns:
             The model's inputs in its order: pictures uint8 (N, H, W) or (N, H, W, 3), pose float32 (N, 2) radians, grid
             int16 (N, 4). Targets float32 (N, 2): gaze in radians or points in cm.
 
         Raises:
-            DataError: the person is missing from the file, breaks a rule of the layout, or lacks an input or the label.
+            DataError: the person is missing from the file, breaks a rule of the layout, or lacks an input or the label;
+                or the file changed.
         """
         inputs = find_kind(self.model).inputs
-        columns = {*inputs, self.label}.intersection(COLUMNS)
-        person = load_persons(self.path, [owner], sorted(columns))[0]
-        parts = thin_out(person, self.image_limit).parts()
+        parts = self._reader.labels(owner, sorted({*inputs, self.label}.intersection(COLUMNS)))
         for part in (*inputs, self.label):
             if part not in parts:
                 raise DataError(f"{self.path}: person {owner} has no {part}", f"model {self.model} cannot do without")
-        arrays = [self._prepared(owner, part, parts[part]) for part in inputs]
-        return Examples(tuple(torch.from_numpy(array) for array in arrays), torch.from_numpy(parts[self.label].copy()))
+        kept = kept_rows(len(parts[self.label]), self.image_limit)
+        stored = tuple(
+            self._stored(owner, part, kept, tuple(parts[part].shape[1:]))
+            if part in PICTURES
+            else torch.from_numpy(parts[part][kept])
+            for part in inputs
+        )
+        return PersonDataset(stored, torch.from_numpy(parts[self.label][kept]))
 
-    def _prepared(self, owner: str, part: str, array: NDArray[Any]) -> NDArray[Any]:
-        if part not in PICTURES:
-            return array.copy()
+    def _stored(self, owner: str, part: str, kept: NDArray[np.int64], shape: tuple[int, ...]) -> StoredPictures:
         expected = self.image_shape if part == "image" else self.eye_shape
-        if self.pictures.shape_after(array.shape[1:]) != expected:
-            theirs, ours = described(array.shape[1:]), "none" if expected is None else described(expected)
+        if self.pictures.shape_after(shape) != expected:
+            theirs, ours = described(shape), "none" if expected is None else described(expected)
             what = "images" if part == "image" else f"{part} eyes"
             problem = f"{self.path}: person {owner} has {theirs} {what} where the model was built for {ours}"
             raise DataError(problem, "use data of one image size throughout, or data.resize")
-        return np.ascontiguousarray(self.pictures.apply(array))
+        return StoredPictures(self._reader, owner, part, kept, self.pictures, shape)
 
     def labels_of(self, owner: str) -> NDArray[np.float32]:
         """A person's labels, float32 (N, 2), without reading a picture; raises as `examples` does."""
-        parts = load_labels(self.path, owner)
+        parts = self._reader.labels(owner, [self.label] if self.label in COLUMNS else [])
         if self.label not in parts:
             raise DataError(f"{self.path}: person {owner} has no {self.label}", "name data that have it")
         labels: NDArray[np.float32] = parts[self.label]
@@ -191,13 +201,6 @@ class GazeTask:
     def loss_of(self, predicted: Tensor, targets: Tensor) -> Tensor:
         """Mean loss over the batch, on angles in radians or points in cm."""
         return _LOSSES[self.loss](predicted, targets)
-
-
-def thin_out(person: Person, image_limit: int | None) -> Person:
-    """At most `image_limit` rows of a person, evenly spaced (recordings are in order of time); None keeps all."""
-    if image_limit is None or len(person) <= image_limit:
-        return person
-    return person.rows(kept_rows(len(person), image_limit))
 
 
 def _model_input(name: str, stored: Tensor, channels: int) -> Tensor:

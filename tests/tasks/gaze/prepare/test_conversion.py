@@ -112,6 +112,8 @@ def test_a_whole_data_set_becomes_a_file_that_keeps_every_rule(tmp_path: Path) -
     assert {name: tally.used for name, tally in result.tallies.items()} == {"p00": 120, "p01": 1}
     person = load_persons(out, columns=["eye", "day", "frame"])[0]
     assert (len(person), person.image.shape[1:]) == (120, (36, 60))
+    with h5py.File(out) as file:
+        assert file["p00/image"].chunks == (7, 36, 60), "single rows come quickly"
     assert person.columns["frame"][0] == "day03/0001.jpg left"
     assert check_file(out).errors == ()
     with h5py.File(out) as file:

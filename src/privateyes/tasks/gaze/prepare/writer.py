@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from privateyes.errors import DataError, UsageError
 from privateyes.files import force_directory, write_atomically
-from privateyes.tasks.gaze.dataset import require_space
+from privateyes.tasks.gaze.dataset import chunk_of_pictures, require_space
 from privateyes.tasks.gaze.layout import PICTURES, STORED_AS, TARGETS, faults_of_person
 from privateyes.tasks.gaze.prepare.converter import Block
 from privateyes.tasks.gaze.prepare.tally import Tally, printable
 
-# Rows of a chunk: about a megabyte of pictures, so that reading one row does not inflate a whole block.
-_CHUNK_BYTES: Final = 1 << 20
-_CHUNK_ROWS: Final = 512
+# Labels are read whole.
+_LABEL_ROWS: Final = 512
 # Photographs hardly shrink more at higher levels, which take several times as long.
 _GZIP_LEVEL: Final = 1
 
@@ -191,11 +190,13 @@ def _append(part: Part, group: Any, arrays: dict[str, NDArray[Any]], rows: int, 
 
 
 def _create(group: Any, name: str, array: NDArray[Any]) -> None:
-    row_bytes = max(1, array.nbytes // len(array))
-    chunk = (max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // row_bytes)), *array.shape[1:])
+    # Not of this block's rows: a first block may be short.
+    many = (_LABEL_ROWS, *array.shape[1:])
+    chunk, packed = many, {}
+    if name in PICTURES:
+        chunk, packed = chunk_of_pictures(many), {"compression": "gzip", "compression_opts": _GZIP_LEVEL}
     shape, most = (0, *array.shape[1:]), (None, *array.shape[1:])
     kind = h5py.string_dtype() if name == "frame" else STORED_AS[name]
-    packed = {"compression": "gzip", "compression_opts": _GZIP_LEVEL} if name in PICTURES else {}
     group.create_dataset(name, shape, kind, maxshape=most, chunks=chunk, **packed)
 
 
