@@ -45,10 +45,13 @@ def write_person(path: Path, size_bytes: int) -> int:
         for name in list(person):
             small = person[name]
             values, attributes = small[:], dict(small.attrs)
+            packed = {
+                "chunks": small.chunks,
+                "compression": small.compression,
+                "compression_opts": small.compression_opts,
+            }
             del person[name]
-            large = person.create_dataset(
-                name, (count, *values.shape[1:]), values.dtype, chunks=(min(count, 64), *values.shape[1:])
-            )
+            large = person.create_dataset(name, (count, *values.shape[1:]), values.dtype, **packed)
             large.attrs.update(attributes)
             for start in range(0, count, _BLOCK_ROWS):
                 stop = min(start + _BLOCK_ROWS, count)
@@ -56,15 +59,15 @@ def write_person(path: Path, size_bytes: int) -> int:
     return count
 
 
-def one_pass(path: str, held_bytes: int) -> None:
-    """In the fresh process: train a pass, and print what it took."""
+def one_pass(path: str, held_bytes: int, share: float) -> None:
+    """In the fresh process: train a share of a pass, and print what it took."""
     from privateyes.engines.local.pool import TrainJob, WorkerPool
     from privateyes.tasks.gaze.task import GazeTask
     from privateyes.training.settings import LocalSettings
     from privateyes.training.vector import vector_from_model
 
     task = GazeTask(Path(path), "lenet", (HEIGHT, WIDTH))
-    settings = LocalSettings(1, 1, 1.0, 32, "sgd", 0.01, 0.0, 0.0, "constant")
+    settings = LocalSettings(1, 1, share, 32, "sgd", 0.01, 0.0, 0.0, "constant")
     vector = vector_from_model(task.build_model(1))
     with WorkerPool(task, settings, workers=1, held_bytes=held_bytes) as pool:
         started, cpu = perf_counter(), process_time()
@@ -74,10 +77,10 @@ def one_pass(path: str, held_bytes: int) -> None:
     print(json.dumps(took | {"peak_bytes": peak, "samples": update.passed}))
 
 
-def measure(path: Path, held_bytes: int) -> dict[str, Any]:
-    """One pass in a fresh process."""
+def measure(path: Path, held_bytes: int, share: float) -> dict[str, Any]:
+    """A share of a pass, in a fresh process."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    code = f"import large_person; large_person.one_pass({str(path)!r}, {held_bytes})"
+    code = f"import large_person; large_person.one_pass({str(path)!r}, {held_bytes}, {share})"
     done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     return dict(json.loads(done.stdout))
 
@@ -88,21 +91,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to this file")
     parser.add_argument("--gigabytes", type=float, default=1.5, help="of pictures (default 1.5)")
+    parser.add_argument("--share", type=float, default=0.1, help="of a pass that is trained (default 0.1)")
     given = parser.parse_args()
     about, size = machine(), int(given.gigabytes * 1e9)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "person.h5"
         count = write_person(path, size)
-        found = {"batch by batch": measure(path, HELD_BYTES), "all held": measure(path, 4 * size)}
+        found = {
+            "batch by batch": measure(path, HELD_BYTES, given.share),
+            "all held": measure(path, 4 * size, given.share),
+        }
     held = found["all held"]
-    table = Table(title=f"one pass over {count:,} eyes of {HEIGHT} x {WIDTH}, {size / 1e9:.1f} GB", caption=caption(about))
+    table = Table(
+        title=f"{given.share:g} of a pass over {count:,} eyes of {HEIGHT} x {WIDTH}, {size / 1e9:.1f} GB",
+        caption=caption(about),
+    )
     for heading in ("samples are", "peak memory, MB", "seconds", "cpu seconds", "of all held"):
         table.add_column(heading, justify="right")
     for name, one in found.items():
         numbers = f"{one['peak_bytes'] / 1e6:.0f}", f"{one['seconds']:.1f}", f"{one['cpu_s']:.1f}"
         table.add_row(name, *numbers, f"{one['cpu_s'] / held['cpu_s']:.2f}")
     wide_console().print(table)
-    write_json(given.json, {"benchmark": "large person", "machine": about, "pictures": count, "bytes": size} | found)
+    write_json(
+        given.json,
+        {"benchmark": "large person", "machine": about, "pictures": count, "bytes": size, "share": given.share} | found,
+    )
 
 
 if __name__ == "__main__":
