@@ -126,6 +126,26 @@ def test_a_request_does_not_stand_for_a_session_whose_words_are_gone() -> None:
     assert (Level.SUSPECTED, (HUB, RECORDER)) in against(whole(world, [*left, request, void]))
 
 
+def test_what_the_hub_asks_about_others_or_of_nobody_yet_is_no_session_that_is_missing() -> None:
+    world = RecordedWorld(roster_min=4)
+    alone = [world.request(ANNOUNCE, number, OTHER) for number in (0, 1)]
+    assert against(whole(world, [*world.said, *alone])) == []  # nobody has answered yet
+    for _ in range(3):
+        world.accepted_round()
+    left = less_session(world, 1)
+    assert against(whole(world, [*left, world.request(CLOSING, 1, OTHER)])) == []  # it may ask how any one ended
+    assert against(whole(world, [*world.said, world.request(ANNOUNCE, 1, OTHER)])) == []  # that number has a session
+
+
+def test_requests_without_words_are_told_in_the_order_of_their_numbers() -> None:
+    world = RecordedWorld(roster_min=4)
+    world.announce(8)
+    said = [*world.said, *world.announcements]
+    requests = [world.request(ANNOUNCE, number, OTHER) for number in (5, 2, 7, 3)]
+    found = whole(world, [*said, *requests])
+    assert [int(fault.what.split()[1]) for fault in found.faults] == [2, 3, 5, 7]
+
+
 def test_a_request_before_a_kill_is_from_the_state_that_a_later_session_begins_from(world: Any) -> None:
     left, last = less_session(world, 0), world.request(ANNOUNCE, 9, OTHER)
     assert against(whole(world, [*left, world.request(ANNOUNCE, 0, _state_of_round(world, 1)), last])) == []
