@@ -124,3 +124,17 @@ def test_openings_are_said_to_fit_where_each_is_held_against_all_that_its_signer
     unfit = resigned(world, world.openings[1].receipt(world.manifest.bulk_hash), salt=OTHER)
     assert not fit([*(message for message in bare if message is not world.openings[1]), unfit])
     assert not fit([*bare, resigned(world, world.commitments[1], commitment=OTHER)])
+
+
+def test_without_a_commitment_nothing_is_said_of_a_t_that_it_is_part_of(make: Any) -> None:
+    case = make()
+    world = case.world
+    base = without(case.said, Delivery, DeliveryReceipt, RosterCommitment, Agreement, ResultSignature)
+    unknown = [resigned(world, word, transcript=OTHER) for word in world.agreements]
+    text = "the signed T does not follow from the commitments"
+
+    def told(commitments: list[RosterCommitment]) -> bool:
+        return any(fault.what.startswith(text) for fault in faults(world, [*base, *commitments, *unknown]))
+
+    assert told(world.commitments)
+    assert not told(world.commitments[:2])

@@ -237,6 +237,19 @@ def test_a_roster_to_be_sent_again_that_is_not_the_one_committed_to_is_suspected
         assert "1 roster to be sent again: not what was committed to" in found.faults[0].what
 
 
+def test_in_a_whole_record_a_wrong_roster_is_told_though_a_commitment_is_missing(task: Any) -> None:
+    origin = next(message for message in task.said if isinstance(message, Origin))
+    gone = next(m for m in task.said if isinstance(m, RosterCommitment) and m.sid == origin.sid)
+    rest = [message for message in task.said if message not in (origin, gone)]
+    altered = replace(origin, roster=origin.roster[:-1])
+    assert suspected_in_whole(task, [*rest, altered]) == {HUB_OR_RECORDER}
+    assert suspected_in_whole(task, [*rest, origin]) == set()
+
+
+def suspected_in_whole(task: Any, said: list[Message]) -> set[tuple[Level, tuple[str, ...]]]:
+    return {(fault.level, fault.parties) for fault in audit(task.manifest, said, whole=True).faults}
+
+
 def test_a_roster_of_a_session_in_another_file_is_not_held_against_anybody(task: Any) -> None:
     origin = next(message for message in task.said if isinstance(message, Origin))
     last = [message for message in task.said if getattr(message, "sid", origin.sid) == task.sid]
