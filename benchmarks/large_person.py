@@ -1,6 +1,6 @@
 """What a person costs who does not fit into memory: a pass over rows that are read batch by batch, and over held ones.
 
-    python benchmarks/large_person.py [--json FILE] [--gigabytes N]
+    python benchmarks/large_person.py [--json FILE] [--gigabytes N] [--share S]
 
 Both passes train the same model on the same file, each in a fresh process: once with the bound on held samples that
 `privateyes train` has, and once with room for all of them. Peak memory is the process's, torch and all.
@@ -59,26 +59,33 @@ def write_person(path: Path, size_bytes: int) -> int:
     return count
 
 
-def one_pass(path: str, held_bytes: int, share: float) -> None:
-    """In the fresh process: train a share of a pass, and print what it took."""
-    from privateyes.engines.local.pool import TrainJob, WorkerPool
+def one_pass(path: str, held_bytes: int, share: float | None) -> None:
+    """In the fresh process: train a share of a pass, or predict every sample, and print what it took."""
+    from privateyes.engines.local.pool import PredictJob, TrainJob, WorkerPool
     from privateyes.tasks.gaze.task import GazeTask
     from privateyes.training.settings import LocalSettings
     from privateyes.training.vector import vector_from_model
 
     task = GazeTask(Path(path), "lenet", (HEIGHT, WIDTH))
-    settings = LocalSettings(1, 1, share, 32, "sgd", 0.01, 0.0, 0.0, "constant")
+    settings = LocalSettings(1, 1, share or 1.0, 32, "sgd", 0.01, 0.0, 0.0, "constant")
     vector = vector_from_model(task.build_model(1))
     with WorkerPool(task, settings, workers=1, held_bytes=held_bytes) as pool:
         started, cpu = perf_counter(), process_time()
-        (update,) = pool.train([TrainJob("p00", ("p00",), 0, vector)])
+        if share is None:
+            samples = sum(map(len, pool.predict([PredictJob("p00", vector)])))
+        else:
+            samples = sum(update.passed for update in pool.train([TrainJob("p00", ("p00",), 0, vector)]))
         took = {"seconds": perf_counter() - started, "cpu_s": process_time() - cpu}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps(took | {"peak_bytes": peak, "samples": update.passed}))
+    print(json.dumps(took | {"peak_bytes": peak, "samples": samples}))
 
 
-def measure(path: Path, held_bytes: int, share: float) -> dict[str, Any]:
-    """A share of a pass, in a fresh process."""
+def measure(path: Path, held_bytes: int, share: float | None) -> dict[str, Any]:
+    """A share of a pass, or with None the predictions for every sample, in a fresh process.
+
+    Returns:
+        ``seconds`` on the wall, ``cpu_s``, ``peak_bytes`` of the process and the number of ``samples``.
+    """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     code = f"import large_person; large_person.one_pass({str(path)!r}, {held_bytes}, {share})"
     done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
@@ -106,11 +113,12 @@ def main() -> None:
         title=f"{given.share:g} of a pass over {count:,} eyes of {HEIGHT} x {WIDTH}, {size / 1e9:.1f} GB",
         caption=caption(about),
     )
-    for heading in ("samples are", "peak memory, MB", "seconds", "cpu seconds", "of all held"):
+    for heading in ("samples are", "peak memory, MB", "of all held", "seconds", "cpu seconds", "of all held"):
         table.add_column(heading, justify="right")
     for name, one in found.items():
-        numbers = f"{one['peak_bytes'] / 1e6:.0f}", f"{one['seconds']:.1f}", f"{one['cpu_s']:.1f}"
-        table.add_row(name, *numbers, f"{one['cpu_s'] / held['cpu_s']:.2f}")
+        memory = f"{one['peak_bytes'] / 1e6:.0f}", f"{one['peak_bytes'] / held['peak_bytes']:.2f}"
+        time = f"{one['seconds']:.1f}", f"{one['cpu_s']:.1f}", f"{one['cpu_s'] / held['cpu_s']:.2f}"
+        table.add_row(name, *memory, *time)
     wide_console().print(table)
     write_json(
         given.json,
