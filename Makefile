@@ -55,6 +55,7 @@ bench: $(STAMP)  ## speed and memory, side by side with plain averaging; tables,
 	$(BIN)/python benchmarks/private_round.py --model lenet --field wide --json build/bench/private_round_lenet_wide.json
 	$(BIN)/python benchmarks/secure_average.py --json build/bench/secure_average.json
 	$(BIN)/python benchmarks/large_person.py --share 0.02 --json build/bench/large_person.json
+	$(BIN)/python benchmarks/chunks.py --json build/bench/chunks.json
 
 bench-full: $(STAMP)  ## aggregation at every size: 1000 clients of 100 million parameters too
 	$(BIN)/python benchmarks/aggregation.py --full --json build/bench/aggregation_full.json

@@ -35,8 +35,8 @@ from privateyes.tasks.gaze.layout import (
 from privateyes.tasks.gaze.stored import device_names, open_file, person_names, read_part, read_rows, stored_parts
 
 ImageOf = Literal["eye", "face"]
-# Pictures that are packed together: to read one of them at random is to unpack them all. With 16 kB a file of eyes is
-# 5 % larger than with 1 MB, and a row comes a hundred times as fast.
+# Pictures that are packed together: to read one of them at random is to unpack them all. docs/data.md says what other
+# sizes cost.
 _CHUNK_BYTES: Final = 16 << 10
 # HDF5's own tables and what it has not written yet.
 _SPARE_BYTES: Final = 2 << 20
