@@ -4,6 +4,9 @@
 
 Both passes train the same model on the same file, each in a fresh process: once with the bound on held samples that
 `privateyes train` has, and once with room for all of them. Peak memory is the process's, torch and all.
+
+Who holds everything reads everything first. So a small share of a pass makes the rows that are read batch by batch look
+cheap: only `--share 1` compares the times of a pass. Memory is compared by any share.
 """
 
 from __future__ import annotations
