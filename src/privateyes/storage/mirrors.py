@@ -83,7 +83,11 @@ class Mirrors:
             RunDirectoryError: as said.
         """
         self._require_whole()
-        if not self._writing and self._mirrors[0].head().promised != self.start:
+        if not self._mirrors[0].connection.in_transaction:  # which has looked when it began
+            self._require_promise()
+
+    def _require_promise(self) -> None:
+        if self._mirrors[0].head().promised != self.start:
             raise self._shut_out()
 
     def _require_whole(self) -> None:
@@ -98,13 +102,14 @@ class Mirrors:
             RunDirectoryError: as ``connection``.
         """
         connection = self._mirrors[0].connection
-        if self._writing:
+        if connection.in_transaction:
             yield
             return
+        self._require_whole()
         try:
             with self._mirrors[0].guarded():
                 connection.execute("BEGIN")  # with the first row that is read, the promise, the moment is fixed
-            self.require_usable()
+            self._require_promise()
             yield
         finally:
             self._mirrors[0].roll_back()

@@ -143,7 +143,6 @@ class StoredParty:
     def __init__(self, store: PartyStore, name: str, task: bytes, owner: tuple[bytes, bytes] | None) -> None:
         self.name, self.task, self._store, self._owner = name, task, store, owner
         self._memory: Any = None
-        self._has_task = False  # in the store
         self._finding = Lock()
         self._named: set[str] = set()  # files that rows name
         self._written: WeakValueDictionary[str, _Reserved] = WeakValueDictionary()
@@ -155,10 +154,8 @@ class StoredParty:
         """What the party remembers; None before its first set-up.
 
         Raises:
-            RefusedError: it is of another task.
             MalformedError: the store is damaged.
         """
-        self._has_task = self._has_task or self._store.require_task(self.name, self.task)
         if self._memory is None and self._store.memory_version(self.name):
             kind = AggregatorMemory if self._owner is None else ClientMemory
             self._memory = kind.from_bytes(self._store.memory(self.name))
@@ -173,7 +170,6 @@ class StoredParty:
         that are not settled, and those of sessions of which something is kept.
 
         Raises:
-            RefusedError: the part is of another task.
             MalformedError: the store is damaged.
             RunDirectoryError: a write may have reached some mirrors only, or another process has opened the store.
         """
@@ -261,9 +257,7 @@ class StoredParty:
             RunDirectoryError: what nobody saw is there already, or a disk is full or fails.
         """
         store, seen = self._store, prepared.seen
-        if not self._has_task:
-            store.put_task(self.name, self.task)
-            store.require_task(self.name, self.task)
+        store.put_task(self.name, self.task)
         for (kind, key), body in prepared.what.bodies.items():
             if kind == "memory":
                 store.put_memory(self.name, body.to_bytes(), body.version)

@@ -151,16 +151,10 @@ class PartyStore:
         """Note of which task a party's part is, once."""
         self._mirrors.write("INSERT INTO part VALUES (?, ?) ON CONFLICT DO NOTHING", (party, task))
 
-    def require_task(self, party: str, task: bytes) -> bool:
-        """Whether it is noted that a party's part is of this task.
-
-        Raises:
-            RefusedError: it is of another one.
-        """
+    def _require_task(self, party: str, task: bytes) -> None:
         row = self._connection.execute("SELECT task FROM part WHERE party = ?", (party,)).fetchone()
         if row is not None and bytes(row[0]) != task:
             raise _another_task(party)
-        return row is not None
 
     def put_memory(self, party: str, body: bytes, version: int) -> None:
         """Replace a party's memory by the next version of it.
@@ -208,8 +202,10 @@ class PartyStore:
         Raises:
             RefusedError: the part of that name is of another task.
         """
-        self.require_task(name, task)
-        part = self._parts.setdefault(name, StoredParty(self, name, task, owner))
+        part = self._parts.get(name)
+        if part is None:
+            self._require_task(name, task)
+            part = self._parts[name] = StoredParty(self, name, task, owner)
         if part.task != task:
             raise _another_task(name)
         return part
