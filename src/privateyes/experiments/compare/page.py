@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from privateyes.errors import RunDirectoryError
@@ -16,13 +14,13 @@ from privateyes.experiments.compare.marks import amount, span
 from privateyes.experiments.compare.relations import in_words
 from privateyes.experiments.learned import PARTIES
 from privateyes.experiments.report import charts as run_charts
-from privateyes.experiments.report import quantities, svg
+from privateyes.experiments.report import svg
+from privateyes.experiments.report.section import page_environment, style_sheet
 from privateyes.experiments.report.summary import Summary
 from privateyes.experiments.report.ways import way
 from privateyes.experiments.tasks import metric_of
 from privateyes.files import write_atomically
 from privateyes.training.metric import Metric
-from privateyes.wording import capitalised
 
 _PACKAGE = "privateyes.experiments.compare"
 _REPORT = "privateyes.experiments.report"
@@ -53,25 +51,16 @@ def write_page(folder: Path, results: Mapping[str, Any]) -> Path:
 
 def render(results: Mapping[str, Any]) -> str:
     """The page as text; equal results give equal bytes."""
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     metric = metric_of(results)
+    environment = page_environment(_PACKAGE, metric)
     environment.filters.update(
         amount=lambda value: amount(value, metric),
         level=lambda value: amount(value, metric, metric.places - 1),
         span=lambda ends: span(ends, metric.places),
-        capitalised=capitalised,
-        seconds=quantities.seconds,
-        data_size=quantities.data_size,
         energy=sentences.energy,
         number=svg.number,
     )
-    environment.globals.update(mark=svg.mark_alone, look=way)
+    environment.globals["look"] = way
     context = _texts(results) | _tables(results) | _drawings(results)
     return environment.get_template("comparison.html.j2").render(style=_style(), **context)
 
@@ -79,9 +68,7 @@ def render(results: Mapping[str, Any]) -> str:
 def _style() -> Markup:
     """The style of a run's page, which has the ways' colours, and what a comparison adds."""
     files = ((_REPORT, "page.css"), (_PACKAGE, "compare.css"))
-    sheets = [
-        resources.files(package).joinpath("templates", name).read_text(encoding="utf-8") for package, name in files
-    ]
+    sheets = [style_sheet(package, name) for package, name in files]
     return Markup("\n".join(sheets))  # noqa: S704 (our own files)
 
 
