@@ -45,7 +45,7 @@ def test_a_run_and_a_comparison_are_read_again_and_name_the_ways_that_they_have(
 
 
 def test_a_finished_run_is_not_trained_over_and_tables_are_checked_as_files_are(after, tmp_path) -> None:
-    with pytest.raises(RunDirectoryError, match="already holds this run"):
+    with pytest.raises(RunDirectoryError, match="already holds this run, finished; see it with `privateyes report`"):
         pe.train(after["experiment"], out=after["folder"] / "runs" / "first")
     with pytest.raises(ConfigError, match=r"the experiment: training.round is not a known key.*did you mean"):
         pe.train({**after["experiment"], "training": {"round": 1}}, out=tmp_path / "run")

@@ -150,7 +150,7 @@ def test_a_directory_that_holds_another_run(
     assert call("train", experiment, "--out", tmp_path / "run").exit_code == 0
     assert "holds another run" in refused(experiment_text(eyes, rounds=3))
     assert "holds another run" in refused(experiment_text(eyes, rounds=3), "--resume")
-    assert "continue it with --resume" in refused(experiment_text(eyes))
+    assert "already holds this run, finished; see it with `privateyes report`" in refused(experiment_text(eyes))
 
 
 def test_a_directory_that_holds_something_else(

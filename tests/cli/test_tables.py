@@ -36,7 +36,7 @@ def test_the_outcome_tells_equality_and_replay(capsys: pytest.CaptureFixture[str
     print_outcome(results, Path("runs/x"), Path("runs/x/report.html"))
     text = capsys.readouterr().out
     assert "largest deviation 1.20e-09 of a bound of 3.40e-09" in text
-    assert "aggregator 2 altered its share; 1 of 2 clients refused" in text
+    assert "in which aggregator 2 alters its share: 1 of 2 clients refused" in text
     assert "5.12°" in text
     assert "even if 2 of the 3" in " ".join(text.split())
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -67,8 +68,7 @@ def words(result: Result) -> str:
 def test_an_honest_record_is_consistent(call: Call, task: Any) -> None:
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 0
-    assert "1 0 " in words(result)
-    assert "certified 4/4" in words(result)
+    assert "0 certified 4/4" in words(result)
     assert "consistent: nothing in the record speaks against anybody" in result.stdout
     assert result.stderr == ""
 
@@ -77,8 +77,19 @@ def test_a_manifest_that_comes_with_the_record_is_warned_of(call: Call, task: An
     for record in (task.path, task.folder, task.folder / "round-0001-session-0000.jsonl"):
         result = call("transcript", "verify", record)
         assert result.exit_code == 0
-        assert "give your pinned copy with --manifest" in result.stderr
+        assert "give the copy that you pinned with --manifest" in result.stderr
         assert "signed and verified" in result.stdout
+
+
+def test_a_runs_directory_is_the_record_of_its_task(call: Call, task: Any, tmp_path_factory: Any) -> None:
+    run = tmp_path_factory.mktemp("run")
+    shutil.copytree(task.path, run / "aggregation" / "all" / "private")
+    (run / "metrics.jsonl").write_text("{}")  # a run's own, and no record
+    assert call("transcript", "verify", run).exit_code == 0
+    shutil.copytree(task.path, run / "aggregation" / "s00" / "private")
+    result = call("transcript", "verify", run)
+    assert result.exit_code == 2
+    assert f"{run} is a run with 2 tasks; name one: {run / 'aggregation' / 'all' / 'private'}, " in result.stderr
 
 
 def test_a_proven_fault_names_the_culprit_and_exits_with_1(call: Call, task: Any, tmp_path: Path) -> None:
@@ -95,6 +106,7 @@ def test_a_proven_fault_names_the_culprit_and_exits_with_1(call: Call, task: Any
     assert found["manifest"] == world.manifest.digest().hex()
     (session,) = found["sessions"]
     assert session["setup"] == world.setup.hex()
+    assert session["session"] == 0
     assert session["findings"][0]["level"] == "proven"
     assert session["findings"][0]["parties"] == ["aggregator 2"]
     assert session["roster"] == [1, 2, 3, 4]
@@ -225,7 +237,7 @@ def test_an_abort_that_blames_nobody_is_told_as_such(call: Call, task: Any) -> N
     result = call("transcript", "verify", task.folder, "--manifest", task.manifest)
     assert result.exit_code == 0
     assert "aborted at step 2" in words(result)
-    assert "1 session aborted; the signed notices above say at which step" in result.stdout
+    assert "1 session aborted, at the step that the table says" in result.stdout
 
 
 def test_a_session_of_another_task_is_told_and_not_judged(call: Call, task: Any, make_world: Any) -> None:

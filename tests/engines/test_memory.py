@@ -12,7 +12,7 @@ import privateyes as pe
 from privateyes.crypto.field import Field
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.memory import SecureAverage
-from privateyes.errors import AbortError, ParameterError, TrainingError
+from privateyes.errors import AbortError, ParameterError, RefusedError, TrainingError
 
 NAMES, D = ("ada", "bob", "cyd"), 50
 
@@ -64,10 +64,20 @@ def test_coordinates_beyond_the_clip_are_clipped(average) -> None:
 
 
 BAD = {
-    "another length": (np.zeros(D + 1, np.float32), "bob: the update is float32"),
-    "double precision": (np.zeros(D), "bob: the update is float64"),
-    "a NaN": (np.full(D, np.nan, np.float32), "bob: the update holds a NaN"),
+    "another length": (np.zeros(D + 1, np.float32), r"bob: the update is float32 \(51,\), and not 50 numbers; mend it"),
+    "another shape": (np.zeros((D, 1)), r"bob: the update is float64 \(50, 1\)"),
+    "a list of another length": ([1, 2], "bob: the update is list, and not 50 numbers"),
+    "a list of lists": ([[1], [2, 3]], "bob: the update is list"),
+    "complex numbers": (np.zeros(D, complex), "bob: the update is complex128"),
+    "truths": (np.zeros(D, bool), "bob: the update is bool"),
+    "texts": ("update", "bob: the update is str"),
+    "nothing": (None, "bob: the update is NoneType, .*leave bob out of the mapping"),
+    "a NaN": (np.full(D, np.nan, np.float32), "bob: the update holds a NaN.*mend it, or leave this client out"),
+    "beyond float32": (np.full(D, 1e300), "bob: the update holds"),
     "a weight of zero": ((np.zeros(D, np.float32), 0), "bob: weight 0 is not a whole number in 1..30"),
+    "a broken weight": ((np.zeros(D, np.float32), 1.5), "bob: weight 1.5 is not a whole number.*weight_max="),
+    "a weight too large": ((np.zeros(D, np.float32), 31), "bob: weight 31 is not a whole number"),
+    "three things": ((np.zeros(D, np.float32), 1, 2), "bob: the update is tuple"),
 }
 
 
@@ -79,7 +89,7 @@ def test_an_update_that_cannot_be_used_names_its_client_and_the_next_call_works(
 
 
 def test_too_few_updates_are_not_averaged_and_the_next_call_works(average) -> None:
-    with pytest.raises(AbortError, match="roster of 1"):
+    with pytest.raises(AbortError, match=r"1 of 3 clients gave .* takes 2; give one of bob, cyd too; .*roster_min="):
         average(updates_of("ada"))
     assert average(updates_of()).counted == NAMES
 
@@ -94,11 +104,48 @@ def test_a_mean_that_an_aggregator_altered_is_an_error(average) -> None:
     host = average._parties.hosts["aggregator 2"]
     honest = host.own
     host.own = AlteringAggregator(honest.manifest, honest.number, honest.identity, coordinate=3, amount=5)
-    with pytest.raises(AbortError, match=r"3 of 3 clients refused the result, first client 1: .* tags"):
+    with pytest.raises(AbortError, match=r"3 of 3 clients refused the result, first ada: .* tags"):
         average(updates_of())
     host.own = honest
-    with pytest.raises(AbortError, match=r"a roster of 0 .*client 1: a session from these weights was opened"):
+    with pytest.raises(AbortError, match=r"a roster of 0 .*ada: a session from these weights was opened"):
         average(updates_of())  # nothing more may be sent from these weights
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float16, np.int8, list])
+def test_numbers_of_other_kinds_are_rounded_to_float32(average, kind) -> None:
+    rounded = {name: np.round(update) for name, update in updates_of(scale=0.4).items()}
+    given = {name: kind(update) if kind is list else update.astype(kind) for name, update in rounded.items()}
+    assert (average(given).mean == average(rounded).mean).all()
+
+
+@pytest.mark.parametrize("updates", [[np.zeros(D)] * 3, np.zeros((3, D)), None])
+def test_what_is_no_mapping_is_refused(average, updates) -> None:
+    with pytest.raises(ParameterError, match="give a dict from client's name to update"):
+        average(updates)
+    assert average(updates_of()).counted == NAMES
+
+
+def test_after_its_end_it_says_so() -> None:
+    average = SecureAverage(NAMES, D)
+    average.close()
+    average.close()
+    with pytest.raises(RefusedError, match="is closed; make a new one"):
+        average(updates_of())
+
+
+@pytest.mark.parametrize(
+    ("clients", "dimension", "problem"),
+    [
+        (4, D, "clients = 4 is no list of names"),
+        ("ada", D, "clients = 'ada' is no list of names"),
+        ([1, 2, 3], D, "clients has 1, which is no name"),
+        (NAMES, 5.0, "dimension = 5.0 is no whole number"),
+        (NAMES, True, "dimension = True is no whole number"),
+    ],
+)
+def test_arguments_of_another_kind_are_named(clients, dimension, problem) -> None:
+    with pytest.raises(ParameterError, match=problem):
+        SecureAverage(clients, dimension)
 
 
 def test_parameters_that_do_not_fit_are_refused_at_once() -> None:

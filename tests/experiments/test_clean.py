@@ -116,7 +116,8 @@ def test_keys_pictures_and_models_of_one_client_go_and_results_stay(stopped: Pat
     after = files_of(stopped)
     gone = {name for name in before if name not in after}
     assert gone == {name for name in before if "parties" in name} | {"samples.npz", "checkpoints/all/local.safetensors"}
-    assert {name for name in after if after[name] != before[name]} == {"report.html"}
+    assert set(after) - set(before) == {str(TASK / "ended.json")}
+    assert {name for name in before if name in after and after[name] != before[name]} == {"report.html"}
     assert b"data:image/png" in before["report.html"]
     assert b"data:image/png" not in after["report.html"]
     assert found_in([linked], secrets) == 0
@@ -161,6 +162,7 @@ def test_a_link_is_removed_and_what_it_leads_to_is_not(stopped: Path) -> None:
     clean(stopped)
     assert (foreign / "letter").read_bytes() == b"not of this run"
     assert [path.name for path in sorted((stopped / TASK).iterdir())] == [
+        "ended.json",
         "manifest.toml",
         "settings.json",
         "transcripts",
@@ -261,7 +263,8 @@ def test_with_everything_the_shared_models_and_the_records_go_too(stopped: Path)
     kinds = {remnant.kind for remnant in clean(stopped, everything=True)}
     assert {Kind.MODEL, Kind.RECORD} < kinds
     after = files_of(stopped)
-    assert set(after) == {*KEPT, "report.html", str(TASK / "manifest.toml"), str(TASK / "settings.json")}
+    of_task = {str(TASK / name) for name in ("ended.json", "manifest.toml", "settings.json")}
+    assert set(after) == {*KEPT, "report.html", *of_task}
     assert all(after[name] == before[name] for name in KEPT)
     assert not (stopped / "checkpoints").exists()
 

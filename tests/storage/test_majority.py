@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -18,7 +19,7 @@ from privateyes.aggregation.ledger import LedgerEntry
 from privateyes.aggregation.messages import NO_SESSION
 from privateyes.errors import RunDirectoryError
 from privateyes.parties.effects import Write
-from privateyes.storage import majority
+from privateyes.storage import ended, majority, mirrors
 from privateyes.storage.majority import settle
 from privateyes.storage.mirror import BODIES_NAME, STORE_NAME, Head, Mirror, Position, make_mirror
 from privateyes.storage.party import write_together
@@ -465,6 +466,50 @@ def test_a_copy_of_a_store_of_one_folder_is_refused_as_long_as_the_store_is_ther
     PartyStore(own).close()
     own.rename(tmp_path / "moved")
     PartyStore(tmp_path / "moved").close()
+
+
+def opened_after_the_end_of_the_original(folder: Path) -> list[str]:
+    """A copy of a store that is opened once the original was erased: whose keys it would use again."""
+    own = folder / "own"
+    store = PartyStore.create(own, parties=["client a"])
+    store.close()
+    copied = copy(own, folder / "copied")
+    PartyStore(own).destroy()
+    with closing(PartyStore(copied)) as again:
+        return list(again.identities())
+
+
+def test_a_copy_of_a_store_is_refused_after_the_original_was_erased_too(tmp_path) -> None:
+    with pytest.raises(RunDirectoryError, match="where the task has ended since"):
+        opened_after_the_end_of_the_original(tmp_path)
+    PartyStore.create(tmp_path / "own", parties=["client a"]).close()  # a new one can be made in its place
+    PartyStore(tmp_path / "own").destroy()
+    with pytest.raises(RunDirectoryError, match="where the task has ended since"):
+        PartyStore(tmp_path / "copied")
+
+
+def test_without_a_note_of_the_end_the_copy_goes_on_with_the_same_keys(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(mirrors, "note_ended", lambda *_: None)
+    assert opened_after_the_end_of_the_original(tmp_path) == ["client a"]
+
+
+def test_a_full_disk_stops_no_erasing(tmp_path, monkeypatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ended, "write_atomically", full)
+    PartyStore.create(tmp_path, parties=["client a"]).destroy()
+    assert not PartyStore.exists(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[1]", '"text"'])
+def test_a_damaged_note_of_the_end_says_nothing(tmp_path, content: str) -> None:
+    (tmp_path / ended.ENDED_NAME).write_text(content)
+    assert not ended.has_ended(tmp_path, b"id")
+    ended.note_ended(tmp_path, b"id")
+    ended.note_ended(tmp_path, b"other")
+    assert ended.has_ended(tmp_path, b"id")
+    assert ended.has_ended(tmp_path, b"other")
 
 
 def test_a_mirror_whose_disk_is_gone_hinders_no_close(made) -> None:

@@ -107,9 +107,7 @@ def verdict(audit: Audit) -> list[str]:
         lines = [_INCOMPLETE, "nothing that is there speaks against anybody"]
     ended = {outcome: [found for found in audit.sessions if found.outcome is outcome] for outcome in Outcome}
     if ended[Outcome.ABORTED]:
-        lines.append(
-            f"{counted(len(ended[Outcome.ABORTED]), 'session')} aborted; the signed notices above say at which step"
-        )
+        lines.append(f"{counted(len(ended[Outcome.ABORTED]), 'session')} aborted, at the step that the table says")
     if ended[Outcome.INCOMPLETE]:
         lines.append(f"{counted(len(ended[Outcome.INCOMPLETE]), 'session')} without an end in this record")
     if ended[Outcome.UNPLACED]:
@@ -171,25 +169,25 @@ def _is_worth_telling(session: SessionAudit) -> bool:
 def _sessions_table(manifest: Manifest, audit: Audit) -> FittedTable:
     title = f"{counted(audit.messages, 'message')}, {audit.verified} signed and verified"
     table = FittedTable(title)
-    table.add_column("set-up", wrap=False)
-    for heading in ("epoch", "session"):
-        table.add_column(heading, justify="right")
-    table.add_column("id", wrap=False)
+    table.add_column("session", justify="right")  # first: where the console is narrow, the rest stands below beside it
     table.add_column("outcome", wrap=False)
-    table.add_column("roster", justify="right", wrap=False)
+    table.add_column("clients", justify="right", wrap=False)
     table.add_column("checks that hold", justify="right")
     table.add_column("against")
+    table.add_column("id", wrap=False)
+    table.add_column("set-up", wrap=False)
+    table.add_column("epoch", justify="right")
     shown = _worst(audit.sessions, _MOST_SESSIONS)
     for found in shown:
         table.add_row(
-            _MISSING if found.setup is None else found.setup.hex()[:8],
-            _MISSING if found.epoch is None else str(found.epoch),
             _MISSING if found.round is None else str(found.round),
-            found.sid.hex()[:8],
             _outcome(found),
             _MISSING if found.roster is None else f"{len(found.roster)}/{len(manifest.clients)}",
             str(sum(own.level is Level.HOLDS for own in found.findings)),
             _against(found),
+            found.sid.hex()[:8],
+            _MISSING if found.setup is None else found.setup.hex()[:8],
+            _MISSING if found.epoch is None else str(found.epoch),
         )
     if len(audit.sessions) > len(shown):
         table.caption = f"and {counted(len(audit.sessions) - len(shown), 'more session')}: --json FILE has them all"
@@ -272,7 +270,7 @@ def audit_as_json(manifest: Manifest, audit: Audit) -> bytes:
                 "sid": found.sid.hex(),
                 "setup": None if found.setup is None else found.setup.hex(),
                 "epoch": found.epoch,
-                "round": found.round,
+                "session": found.round,
                 "outcome": found.outcome.value,
                 "step": found.step,
                 "roster": found.roster,

@@ -66,7 +66,7 @@ class Record:
 
 
 def find_record(path: Path, setup: Path | None) -> Record:
-    """A record's files, from one file, a folder of them, or a task's folder that has them in ``transcripts``.
+    """A record's files, from one file, a folder of them, a task's folder that has them in ``transcripts``, or a run's.
 
     Args:
         setup: the set-up's file, if it is not beside the others.
@@ -88,6 +88,7 @@ def _find_record(path: Path, setup: Path | None) -> Record:
             setup.stat()
         except FileNotFoundError as error:
             raise DataError(f"{setup}: {error.strerror}", f"give the set-up's {SETUP_NAME} with --setup") from None
+    path = _in_run(path)
     if (path / _FOLDER_NAME).is_dir():
         path = path / _FOLDER_NAME
     folder = path if path.is_dir() else path.parent
@@ -102,6 +103,14 @@ def _find_record(path: Path, setup: Path | None) -> Record:
         raise DataError(f"{path} holds no .jsonl file", _WHAT_TO_GIVE)
     candidates = [place / MANIFEST_NAME for place in (folder, folder.parent)]
     return Record(tuple(files), found, next((place for place in candidates if place.is_file()), None), whole)
+
+
+def _in_run(path: Path) -> Path:
+    """The task's folder, if this is the directory of a run with one task."""
+    tasks = sorted(folder.parent for folder in path.glob(f"aggregation/*/*/{_FOLDER_NAME}"))
+    if len(tasks) > 1:
+        raise DataError(f"{path} is a run with {len(tasks)} tasks", f"name one: {', '.join(map(str, tasks))}")
+    return tasks[0] if tasks else path
 
 
 def read_manifest(path: Path) -> Manifest:

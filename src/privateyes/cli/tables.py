@@ -152,7 +152,10 @@ def _remarks(results: Mapping[str, Any]) -> list[str]:
     if replay is not None:
         refused = sum(verdict["refused"] for verdict in replay["verdicts"])
         count = len(replay["verdicts"])
-        lines.append(f"replay: {replay['altered_by']} altered its share; {refused} of {count} clients refused")
+        cheat = replay["altered_by"]
+        lines.append(
+            f"demonstration: a round again, in which {cheat} alters its share: {refused} of {count} clients refused"
+        )
     lines += [
         f"{row['way']}: {counted(row['void_rounds'], 'round')} void, for too few clients arrived"
         for row in results["rows"]

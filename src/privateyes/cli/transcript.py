@@ -11,7 +11,10 @@ import typer
 
 def verify(
     record: Annotated[
-        Path, typer.Argument(metavar="RECORD", help="A session's .jsonl file, or a folder of them (transcripts).")
+        Path,
+        typer.Argument(
+            metavar="RECORD", help="A run's directory, a folder of sessions (transcripts), or one .jsonl file."
+        ),
     ],
     manifest: Annotated[
         Path | None,
@@ -27,10 +30,17 @@ def verify(
 
     Nothing in the record is trusted but signatures by the manifest's keys. A
     folder is the record of the whole task: what follows from the rest and is
-    absent was left out, and so was a session whose number is skipped. What came
-    last and is left out leaves no trace. Without the set-up's sealing keys a
-    session is not judged. Sessions are numbered as in their files' names:
-    round-0002-session-0003.jsonl holds session 3.
+    absent was left out, and so was a session whose number is skipped. Not missed
+    are what came last, and a word whose content stands in another one as well: a
+    request of the hub, or a result signature, which the delivery repeats. A
+    delivery may be absent without anybody's fault, since the hub can die before
+    it. One file is a part, of which nothing is missed. Without the set-up's
+    sealing keys a session is not judged. Sessions are numbered from 0, as in
+    their files' names: round-0002-session-0003.jsonl holds session 3.
+
+    What is found, the strongest first: proven (one party's own signatures show
+    it), inconsistent (one of several), suspected (nobody signed it), refused (a
+    client did not accept), missing, noted (speaks against nobody), holds.
 
     Exit codes:
 
@@ -38,7 +48,7 @@ def verify(
     - 1: something speaks against somebody, was altered or left out, or a certified result was refused.
     - 2: the record or the manifest cannot be read.
 
-    Example: privateyes transcript verify transcripts --manifest pinned.toml
+    Example: privateyes transcript verify runs/demo --manifest pinned.toml
     """
     from privateyes.aggregation.audit import audit
     from privateyes.aggregation.audit.findings import Finding, strongest_first
@@ -52,8 +62,8 @@ def verify(
         if found.manifest is None:
             raise DataError(f"no manifest.toml beside {record}", "give your pinned manifest with --manifest")
         typer.echo(
-            f"warning: {found.manifest} comes with the record; whoever wrote the one may have written the other: give "
-            "your pinned copy with --manifest",
+            f"warning: checked against {found.manifest}, which comes with the record. If somebody else wrote them, "
+            "give the copy that you pinned with --manifest",
             err=True,
         )
     pinned = read_manifest(manifest or found.manifest or Path())

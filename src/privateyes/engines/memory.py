@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from privateyes.aggregation.client import Update, VerifiedAverage
 from privateyes.aggregation.manifest import Manifest
@@ -43,12 +43,13 @@ from privateyes.parties.packets import HUB, client_name
 from privateyes.parties.round import Parties, run_round, set_up
 from privateyes.storage.memory import MemoryStore
 
-Given = NDArray[np.float32] | tuple[NDArray[np.float32], int]
+Given = ArrayLike | tuple[ArrayLike, int]
 """An update, or an update and its weight."""
 
 _FIRST_EPOCH: Final = 1
 _TURNS: Final = count(1)
 _LEADER: Final = 1
+_MEND: Final = "mend it, or leave this client out, and call again: nothing was averaged, and no other update is used up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class SecureAverage:
         threads: for large vectors; 0 means one for each core.
 
     Raises:
-        ParameterError: the sum could wrap, or the parameters are unsafe otherwise.
+        ParameterError: an argument is none, the sum could wrap, or the parameters are unsafe otherwise.
     """
 
     def __init__(
@@ -153,12 +154,14 @@ class SecureAverage:
         corrupt_clients: int = 0,
         threads: int = 0,
     ) -> None:
-        self.clients, self.dimension = tuple(clients), dimension
+        self.clients, self.dimension = _names(clients), _whole("dimension", dimension)
         encoding = _encoding(field_by_name(field), clip, weight_max, len(self.clients))
         fewest = len(self.clients) if roster_min is None else roster_min
         plan = SecurePlan(self.clients, dimension, aggregators, encoding, fewest, corrupt_clients)
         plan.require_safe()
         keep_freed_memory()  # every round needs the same large vectors
+        self._fewest = fewest
+        self._is_closed = False
         self._crew = Crew(threads)
         self._trainers = {name: _Trainer(name == self.clients[0]) for name in self.clients}
         first = self._trainers[self.clients[0]]
@@ -183,23 +186,19 @@ class SecureAverage:
         """One round.
 
         Args:
-            updates: by client, float32 (d,); with its weight, a whole number, in a tuple, or of weight 1. Clients that
-                are not named follow the round without an update.
+            updates: by client, numbers (d,), rounded to float32; with its weight, a whole number, in a tuple, or of
+                weight 1. Clients that are not named follow the round without an update.
 
         Raises:
-            ParameterError: an update is from no client of the task.
+            ParameterError: this is no mapping, or an update is from no client of the task.
             ProtocolError: a party refused, or the updates are too few; nothing was averaged.
-            TrainingError: an update has another length, is not float32, or holds a NaN; or a weight is none.
+            TrainingError: an update has another length, is none, or holds a NaN; or a weight is none. Nothing was
+                averaged, and nobody's update is used up.
         """
-        for name in updates:
-            if name not in self._trainers:
-                raise ParameterError(
-                    f"an update is from {name}, who is no client of the task",
-                    f"its clients are: {', '.join(self.clients)}",
-                )
+        self._require_usable(updates)
+        ready = {name: self._ready(name, given) for name, given in updates.items()}
         for name, trainer in self._trainers.items():
-            given = updates.get(name)
-            trainer.given = given if isinstance(given, tuple) or given is None else (given, 1)
+            trainer.given = ready.get(name)
         numbers = {name: i for i, name in enumerate(self.clients, start=1)}
         submitters = [client_name(numbers[name]) for name in updates]
         named = Named(self._parties.hub.setup, self._round, self._state_id())
@@ -210,15 +209,58 @@ class SecureAverage:
             with suppress(ProtocolError):
                 self._end(named)
             if isinstance(error, TrainingError):
-                raise TrainingError(f"{self._last_asked()}: {error.problem}", error.remedy) from None
+                raise TrainingError(f"{self._last_asked()}: {error.problem}", _MEND) from None
             for (who, step), failure in self._parties.failures.items():
                 if step == "submit":  # why too few took part says more than that they did
-                    raise AbortError(f"{error.problem} ({who}: {failure.problem})", failure.remedy) from None
+                    why = f"{self._name_of(who)}: {failure.problem}"
+                    raise AbortError(f"{error.problem} ({why})", failure.remedy) from None
             raise
         finally:
             for trainer in self._trainers.values():
                 trainer.given = None
         return self._result(updates, numbers)
+
+    def _require_usable(self, updates: object) -> None:
+        if self._is_closed:
+            raise RefusedError("this SecureAverage is closed", "make a new one")
+        if not isinstance(updates, Mapping):
+            raise ParameterError(
+                f"updates is a {type(updates).__name__}, and not a mapping", "give a dict from client's name to update"
+            )
+        for name in updates:
+            if name not in self._trainers:
+                raise ParameterError(
+                    f"an update is from {name}, who is no client of the task",
+                    f"its clients are: {', '.join(self.clients)}",
+                )
+        if len(updates) < self._fewest:
+            absent = [name for name in self.clients if name not in updates]
+            raise AbortError(
+                f"{len(updates)} of {len(self.clients)} clients gave an update, and an average takes {self._fewest}",
+                f"give one of {', '.join(absent)} too; or allow fewer with SecureAverage(..., roster_min=)",
+            )
+
+    def _ready(self, name: str, given: Given) -> tuple[NDArray[np.float32], int]:
+        """An update as parties take it, and its weight."""
+        update, weight = given if isinstance(given, tuple) and len(given) == 2 else (given, 1)
+        try:
+            found = np.asarray(update)
+            if found.dtype.kind not in "fiu" or found.shape != (self.dimension,):
+                raise ValueError
+        except (TypeError, ValueError, RuntimeError):  # the last: a tensor that is not in this memory
+            shape = f"{found.dtype} {found.shape}" if isinstance(update, np.ndarray) else type(update).__name__
+            problem = f"{name}: the update is {shape}, and not {self.dimension} numbers"
+            raise TrainingError(problem, _MEND if update is not None else f"leave {name} out of the mapping") from None
+        largest = self.manifest.encoding.weight_max
+        if not isinstance(weight, int | np.integer) or not 1 <= weight <= largest:
+            problem = f"{name}: weight {weight!r} is not a whole number in 1..{largest}"
+            raise TrainingError(problem, "larger ones take SecureAverage(..., weight_max=)")
+        with np.errstate(over="ignore"):  # an infinity is refused
+            return np.ascontiguousarray(found, dtype=np.float32), int(weight)
+
+    def _name_of(self, party: str) -> str:
+        role, _, number = party.partition(" ")
+        return self.clients[int(number) - 1] if role == "client" else party
 
     def _last_asked(self) -> str:
         """The client that was at work when an update could not be used: one submits after the other."""
@@ -239,7 +281,7 @@ class SecureAverage:
         refused = [(who, error) for (who, step), error in failures.items() if step == "check"]
         first = self._trainers[self.clients[0]].average
         if refused or first is None:
-            problem = f", first {refused[0][0]}: {refused[0][1].problem}" if refused else ""
+            problem = f", first {self._name_of(refused[0][0])}: {refused[0][1].problem}" if refused else ""
             raise AbortError(
                 f"{len(refused)} of {len(self.clients)} clients refused the result{problem}",
                 "somebody altered it: start anew, and from other weights",
@@ -255,7 +297,25 @@ class SecureAverage:
 
     def close(self) -> None:
         """End the threads."""
+        self._is_closed = True
         self._crew.close()
+
+
+def _names(clients: object) -> tuple[str, ...]:
+    remedy = 'name them: clients=["ada", "bob", "cyd"]'
+    if isinstance(clients, str) or not isinstance(clients, Iterable):
+        raise ParameterError(f"clients = {clients!r} is no list of names", remedy)
+    names = tuple(clients)
+    strange = [name for name in names if not isinstance(name, str)]
+    if strange:
+        raise ParameterError(f"clients has {strange[0]!r}, which is no name", remedy)
+    return names
+
+
+def _whole(what: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ParameterError(f"{what} = {value!r} is no whole number", "give the number of an update's coordinates")
+    return int(value)
 
 
 def _encoding(prime_field: Field, clip: float, weight_max: int, clients: int) -> FixedPoint:

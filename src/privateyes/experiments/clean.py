@@ -22,6 +22,7 @@ from privateyes.experiments.replay import REPLAY_FOLDER
 from privateyes.experiments.report import write_report
 from privateyes.experiments.secure import FOLDER, forget_secrets, remove_store_files, store_files
 from privateyes.experiments.way_names import WAYS
+from privateyes.storage.ended import ENDED_NAME
 from privateyes.storage.places import left_folders, store_folders, unreached_folders
 
 SAMPLES: Final = "samples.npz"
@@ -95,6 +96,7 @@ def remove(directory: Path, remnants: tuple[Remnant, ...]) -> None:
                 shutil.rmtree(remnant.path)
             case _:
                 remnant.path.unlink(missing_ok=True)
+    (directory / REPLAY_FOLDER / ENDED_NAME).unlink(missing_ok=True)
     for folder in (*directory.glob("checkpoints/*/"), directory / "checkpoints", directory / REPLAY_FOLDER):
         with suppress(OSError):  # it is not there, or holds something
             folder.rmdir()

@@ -180,10 +180,16 @@ def check_run_directory(path: Path, spec: ExperimentSpec, resume: bool) -> None:
     found = differences(own.result_key(), spec.result_key())
     if found:
         problem = f"{path} holds another run (its {EXPERIMENT} differs: {listed(found)})"
-        raise RunDirectoryError(problem, "choose another --out, or delete the directory")
+        raise RunDirectoryError(problem, f"choose another --out, or {_deleted(path)}")
     if not resume:
-        problem = f"{path} already holds this run"
-        raise RunDirectoryError(problem, "continue it with --resume, choose another --out, or delete the directory")
+        finished = (path / "results.json").is_file()
+        problem = f"{path} already holds this run, {'finished' if finished else 'not finished'}"
+        go_on = "see it with `privateyes report`" if finished else "continue it with --resume"
+        raise RunDirectoryError(problem, f"{go_on}, choose another --out, or {_deleted(path)}")
+
+
+def _deleted(path: Path) -> str:
+    return f"`privateyes clean {path}`, which overwrites keys, and delete the directory"
 
 
 def require_as_trained(run: RunDirectory, spec: ExperimentSpec) -> None:
@@ -295,4 +301,4 @@ def _read_spec(path: Path) -> ExperimentSpec:
         problem = f"{path} is no run directory ({EXPERIMENT} cannot be read)"
         raise RunDirectoryError(problem, "name a directory that `privateyes train` wrote") from error
     except ConfigError as error:
-        raise RunDirectoryError(f"{path} holds a damaged run: {error.problem}", "delete the directory") from error
+        raise RunDirectoryError(f"the run cannot be used: {error.problem}", error.remedy) from error

@@ -308,7 +308,7 @@ def _replay(preparation: Preparation, pool: WorkerPool, run: RunDirectory, obser
     checkpoint = run.read_checkpoint(fold.name, secure) if secure is not None else None
     if checkpoint is None:
         return None
-    observer.note("replaying a round with one aggregator altering its share")
+    observer.note("demonstration: a round again, in which one aggregator alters its share")
     state = checkpoint.state()
     cohort = select_cohort(spec.seed, state.round, fold.clients, spec.federation.cohort_fraction)
     updates = PoolTrainer(pool, fold.holdings).train(state.round, cohort, state.vector)

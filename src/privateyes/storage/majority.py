@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Final
 
 from privateyes.errors import RunDirectoryError
+from privateyes.storage.ended import has_ended
 from privateyes.storage.mirror import (
     Head,
     Member,
@@ -133,11 +134,16 @@ def _require_no_copy(mirror: Mirror, recorded: Member) -> None:
     """Refuse a store that was copied: both would go on with the same keys. One that was moved is not elsewhere too.
 
     Raises:
-        RunDirectoryError: the store is still in the folder that it was last in.
+        RunDirectoryError: the store is still in the folder that it was last in, or was erased there.
     """
     before = Path(recorded.folder)
     if not before.is_dir() or before.samefile(mirror.folder):
         return
+    if has_ended(before, mirror.head().store):
+        raise RunDirectoryError(
+            f"the store in {mirror.folder} is a copy of one that was in {before}, where the task has ended since",
+            "delete the copy: it would use the same keys again; a run goes on in the folder that it was begun in alone",
+        )
     found = open_mirror(before)
     if isinstance(found, Unreached):
         return

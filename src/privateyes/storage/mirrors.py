@@ -24,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from privateyes.errors import RunDirectoryError
+from privateyes.storage.ended import note_ended
 from privateyes.storage.majority import (
     FEWEST_MIRRORS,
     MIRROR_ID_BYTES,
@@ -365,6 +366,9 @@ class Mirrors:
 
     def destroy(self) -> None:
         """Overwrite every row and remove all files."""
+        if len(self.head.members) == 1:  # what is in one folder can be copied as a whole
+            with suppress(OSError):  # a full disk stops no erasing
+                note_ended(self._mirrors[0].folder, self.head.store)
         with self.transaction():
             for mirror in self._mirrors:
                 mirror.clear()

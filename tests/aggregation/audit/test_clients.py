@@ -24,7 +24,16 @@ from audit_records import (
 )
 from privateyes.aggregation.audit import audit
 from privateyes.aggregation.audit.findings import Level
-from privateyes.aggregation.messages import OPENED, VOID, Closing, Disclosure, Header, SealedStreamKey, Submission
+from privateyes.aggregation.messages import (
+    OPENED,
+    VOID,
+    Closing,
+    Disclosure,
+    Header,
+    SealedGroupKey,
+    SealedStreamKey,
+    Submission,
+)
 
 
 def _second_header(world: Any) -> list[Any]:
@@ -321,6 +330,20 @@ def test_sealed_keys_that_headers_name_and_the_record_lacks_are_missing(make: An
     record = [m for m in case.said if not (isinstance(m, SealedStreamKey) and (m.client, m.aggregator) == (2, 1))]
     missing = [f.parties for f in audit(world.manifest, record).findings if f.level is Level.MISSING]
     assert missing == [("client 2",)]
+    assert not audit(world.manifest, record, whole=True).is_complete
+
+
+def test_group_keys_of_those_who_submitted_are_missing_too(make: Any) -> None:
+    case = make()
+    world = case.world
+    gone = {2, 3}
+    record = [m for m in case.said if not (isinstance(m, SealedGroupKey) and m.recipient in gone)]
+    for whole in (False, True):
+        found = audit(world.manifest, record, whole=whole)
+        assert [f.parties for f in found.findings if f.level is Level.MISSING] == [("client 2", "client 3")]
+        assert found.is_complete is not whole
+    never = [m for m in record if getattr(m, "header", m) is m and not (isinstance(m, Header) and m.client in gone)]
+    assert not [f for f in audit(world.manifest, never).findings if f.level is Level.MISSING]
 
 
 def test_a_key_published_for_a_void_session_names_two(make_world: Any) -> None:

@@ -114,7 +114,7 @@ def test_a_directory_without_a_comparison_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="holds no comparison"):
         locate_comparison(tmp_path, None, None, resume=True)
     (tmp_path / "compare.toml").write_text("name = 5")
-    with pytest.raises(RunDirectoryError, match="damaged comparison"):
+    with pytest.raises(RunDirectoryError, match=r"cannot be used: .*compare\.toml"):
         locate_comparison(tmp_path, None, None, resume=True)
 
 

@@ -33,6 +33,7 @@ from privateyes.aggregation.messages import (
     Disclosure,
     Header,
     ResultSignature,
+    SealedGroupKey,
     SealedStreamKey,
 )
 
@@ -215,6 +216,10 @@ def _keys_of_setup(setup: SetupEvidence, by_client: Mapping[int, list[Header]]) 
     if missing:
         text = f"sealed stream keys of {setup.name}, which headers name"
         yield Finding(Level.MISSING, "set-up 3", text, everyone_of(clients=missing))
+    given = {word.recipient for word in setup.signed.all_of(SealedGroupKey)}
+    if by_client.keys() - given:
+        text = f"group keys sealed to them in {setup.name}, without which they could not have submitted"
+        yield Finding(Level.MISSING, "set-up 4", text, everyone_of(clients=by_client.keys() - given))
 
 
 def _sealed_hashes(setup: SetupEvidence) -> dict[tuple[int, int], set[bytes]]:

@@ -125,7 +125,7 @@ class Audit:
         messages: how many distinct messages were looked at.
         verified: how many of them are signed, and verify.
         is_complete: whether a record that is said to be a whole task's has a word on every session's number up to the
-            last, and every word that led to a certified result; always of a part.
+            last, every word that led to a certified result, and the sealed keys of whoever submitted; always of a part.
     """
 
     sessions: tuple[SessionAudit, ...]

@@ -102,7 +102,8 @@ def audit(manifest: Manifest, messages: Iterable[Message], whole: bool = False) 
         gaps = list(gaps_in_numbers(evidence))
         certified = {found.sid for found in sessions if found.outcome.is_certified}
         findings += [*chain(evidence, cases, certified), *gaps]
-        is_complete = not gaps and all(found.is_complete for found in sessions)
+        of_setups = [finding for finding in findings if finding.level is Level.MISSING and finding.step[:6] == "set-up"]
+        is_complete = not gaps and not of_setups and all(found.is_complete for found in sessions)
     sessions.sort(
         key=lambda found: (found.epoch is None, found.epoch or 0, found.setup or b"", found.round or 0, found.sid)
     )

@@ -74,8 +74,7 @@ class ComparisonFolder:
             problem = f"{self.path} holds no comparison ({EXPERIMENT} cannot be read)"
             raise RunDirectoryError(problem, "name a directory that `privateyes compare` wrote") from error
         except ConfigError as error:
-            problem = f"{self.path} holds a damaged comparison: {error.problem}"
-            raise RunDirectoryError(problem, "delete the directory") from error
+            raise RunDirectoryError(f"the comparison cannot be used: {error.problem}", error.remedy) from error
 
     def check(self, spec: ExperimentSpec, resume: bool) -> None:
         """Whether `begin` would accept; writes nothing.
