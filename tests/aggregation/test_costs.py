@@ -14,12 +14,13 @@ from privateyes.aggregation.costs import message_delays, messages_in_turn, round
 from privateyes.crypto.field import COMPACT, WIDE, Field
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
-from privateyes.engines.local.network import LocalInput
+from privateyes.engines.local.network import Give
 from privateyes.engines.local.parties import LocalParties, SecurePlan
 from privateyes.engines.local.session import Session
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.parties.packets import HUB
 from privateyes.storage.store import PartyStore
+from taking_part import giving
 
 NAMES = ("a", "b", "c", "d")
 
@@ -42,8 +43,8 @@ class Task:
         return Session(self.parties, wire, self.store, RoleClock()), wire
 
 
-def _inputs(count: int) -> Mapping[int, LocalInput]:
-    return {i: LocalInput(np.full(100, 0.1, np.float32), 2, bytes(32)) for i in range(1, count + 1)}
+def _inputs(count: int) -> Mapping[int, Give]:
+    return {i: giving(np.full(100, 0.1, np.float32), 2, bytes(32)) for i in range(1, count + 1)}
 
 
 def _sum_of(wire: Wire, sender: Place, receiver: Place, *messages: str) -> int:

@@ -20,10 +20,11 @@ import torch
 from numpy.typing import NDArray
 
 import privateyes
+from privateyes.aggregation.client import Update
 from privateyes.encoding.clips import ClipPlan
-from privateyes.engines.local.network import LocalInput
-from privateyes.federation.rounds import ClientUpdate
-from privateyes.training.local import LocalRound
+from privateyes.federation.observation import Observation
+from privateyes.federation.participants import ClientUpdate, Participant
+from privateyes.parties.client import Contribution
 from privateyes.training.task import TaskOnData
 
 # Scripts of the MPC engine's own environment, which import what is not installed here; and invented people.
@@ -94,8 +95,9 @@ UPDATE = np.array([0.123456, -7.5], dtype=np.float32)
     "holder",
     [
         ClientUpdate("p01", 4242, UPDATE, 0.98765, 31337),
-        LocalRound(UPDATE, 4242, 0.98765, 31337),
-        LocalInput(UPDATE, 4242, b"\x9a" * 32),
+        Participant(ClientUpdate("p01", 4242, UPDATE, 0.98765, 31337)),
+        Contribution(Update(UPDATE, 4242), b"\x9a" * 32),
+        Observation("hub", 1, "update", UPDATE),
     ],
 )
 def test_an_update_shows_nothing_but_whose_it_is(holder) -> None:

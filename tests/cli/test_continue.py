@@ -25,10 +25,12 @@ from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.stages import OPENING
 from privateyes.experiments.record import EXPERIMENT, exclusive
 from privateyes.experiments.secure import forget_secrets
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate
+from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
 from privateyes.parties.packets import HUB
 from privateyes.storage.store import PartyStore
+from taking_part import taking_part
 
 Call = Callable[..., Result]
 pytestmark = pytest.mark.usefixtures("copied_stores")
@@ -46,7 +48,7 @@ def opened(folder: Path, *mirrors: Path) -> SecureExchange:
 def refused_in(run: Path, *mirrors: Path) -> Path:
     """A run whose task has a second round that every client refused; the last client was not counted."""
     with closing(opened(run / TASK, *mirrors)) as exchange:
-        state, _ = exchange.exchange(ServerState(np.zeros(20, np.float32)), UPDATES)
+        state, _ = exchange.exchange(ServerState(np.zeros(20, np.float32)), taking_part(UPDATES))
         refuse(exchange, state, UPDATES[:3])
     (run / EXPERIMENT).write_text("")
     return run
@@ -65,8 +67,8 @@ def run(refused_once: Path, tmp_path: Path) -> Path:
 def resume(run: Path) -> None:
     """The run goes on in its refused round."""
     with closing(opened(run / TASK)) as exchange:
-        state, _ = exchange.exchange(ServerState(np.zeros(20, np.float32)), UPDATES)
-        exchange.exchange(state, UPDATES)
+        state, _ = exchange.exchange(ServerState(np.zeros(20, np.float32)), taking_part(UPDATES))
+        exchange.exchange(state, taking_part(UPDATES))
 
 
 def words_of(result: Result) -> str:
@@ -108,7 +110,7 @@ def test_what_happened_and_what_is_safe_is_told_and_a_decision_ends_the_wait(cal
 
 def test_of_several_tasks_each_is_told_and_one_that_waits_is_enough(call: Call, run: Path) -> None:
     with closing(opened(run / OTHER)) as exchange:
-        exchange.exchange(ServerState(np.zeros(20, np.float32)), UPDATES)
+        exchange.exchange(ServerState(np.zeros(20, np.float32)), taking_part(UPDATES))
     told = call("task", "continue", run)
     assert told.exit_code == 1
     assert f"{run / TASK}\nround 2 was opened" in told.stdout
@@ -126,7 +128,7 @@ def test_a_repeat_that_was_refused_too_is_told_and_waits_again(call: Call, run: 
     for times in ("once", "2 times"):
         assert call("task", "continue", run, "--send-again").exit_code == 0
         with closing(opened(run / TASK)) as exchange:
-            state, _ = exchange.exchange(ServerState(np.zeros(20, np.float32)), UPDATES)
+            state, _ = exchange.exchange(ServerState(np.zeros(20, np.float32)), taking_part(UPDATES))
             refuse(exchange, state, UPDATES)
         told = call("task", "continue", run)
         assert told.exit_code == 1

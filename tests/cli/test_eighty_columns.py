@@ -26,8 +26,10 @@ from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.mpc.driver import Launcher
 from privateyes.experiments.mpc import run as mpc_run
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate
+from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
+from taking_part import taking_part
 
 Call = Callable[..., Result]
 STUB = Path(__file__).parents[1] / "support" / "stub_engine" / "program.py"
@@ -93,7 +95,7 @@ def refused_in(run: Path) -> None:
     updates = [ClientUpdate(name, 2, np.full(20, 0.1, np.float32), 0.0) for name in names]
     plan = SecurePlan(names, 20, 3, FixedPoint(COMPACT, 1.0, 12, weight_max=20, roster_max=4), 2)
     with closing(SecureExchange(plan, FedAvg(), run / "aggregation/all/private", seed=1)) as exchange:
-        state, _ = exchange.exchange(ServerState(np.zeros(20, np.float32)), updates)
+        state, _ = exchange.exchange(ServerState(np.zeros(20, np.float32)), taking_part(updates))
         refuse(exchange, state, updates[:3])
     (run / "experiment.toml").write_text("")
 

@@ -32,13 +32,13 @@ from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.misbehaviour import AlteringAggregator
-from privateyes.engines.local.network import LocalInput
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.session import Session, SessionResult
 from privateyes.engines.local.wire import Wire
 from privateyes.errors import BlamedError
 from privateyes.storage.store import PartyStore
 from privateyes.storage.transcript import TranscriptFile
+from taking_part import giving
 
 Call = Callable[..., Result]
 
@@ -428,7 +428,7 @@ def session_of(tmp_path: Path) -> Callable[..., SessionResult]:
         own = parties.aggregators[1]
         parties = parties.with_aggregator(second(own.manifest, own.number, own.identity))
         (tmp_path / "manifest.toml").write_text(parties.manifest.to_toml())
-        inputs = {number: LocalInput(np.full(7, 0.25, np.float32), 3, bytes(32)) for number in (1, 2, 3)}
+        inputs = {number: giving(np.full(7, 0.25, np.float32), 3, bytes(32)) for number in (1, 2, 3)}
         try:
             return Session(parties, Wire(parties.manifest, record.add), store, RoleClock()).run(1, inputs)
         finally:

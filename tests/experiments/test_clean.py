@@ -24,9 +24,11 @@ from privateyes.experiments.record import RunDirectory, exclusive
 from privateyes.experiments.report import write_report
 from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate
+from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
 from privateyes.storage.store import PartyStore
+from taking_part import taking_part
 
 pytestmark = pytest.mark.usefixtures("copied_stores")
 
@@ -162,7 +164,6 @@ def test_a_link_is_removed_and_what_it_leads_to_is_not(stopped: Path) -> None:
     clean(stopped)
     assert (foreign / "letter").read_bytes() == b"not of this run"
     assert [path.name for path in sorted((stopped / TASK).iterdir())] == [
-        "ended.json",
         "manifest.toml",
         "settings.json",
         "transcripts",
@@ -184,7 +185,7 @@ def mirrored(tmp_path: Path) -> Path:
     updates = [ClientUpdate(name, 5, np.ones(20, np.float32), 0.0) for name in "abc"]
     plan = SecurePlan(("a", "b", "c"), 20, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), 3)
     with closing(SecureExchange(plan, FedAvg(), run / TASK, 1, mirrors=mirrors_of(run))) as exchange:
-        exchange.exchange(ServerState(np.zeros(20, np.float32)), updates)
+        exchange.exchange(ServerState(np.zeros(20, np.float32)), taking_part(updates))
     (run / "experiment.toml").touch()
     return run
 

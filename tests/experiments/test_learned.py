@@ -17,10 +17,12 @@ from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.wire import Place, Wire, place_of
 from privateyes.experiments.learned import PARTIES, learned
 from privateyes.experiments.way_names import WAYS
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate
+from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
 from privateyes.parties.packets import Packet
 from privateyes.storage.mirror import STORE_NAME
+from taking_part import taking_part
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -82,7 +84,7 @@ def test_what_private_says_about_each_party_is_what_it_receives(overheard: Overh
     updates = [ClientUpdate(name, 9, random.normal(0, 0.1, 60).astype(np.float32), 0.0) for name in "abcd"]
     plan = SecurePlan(tuple("abcd"), 60, 3, FixedPoint(COMPACT, 1.0, 16, weight_max=9, roster_max=4), 4)
     with closing(SecureExchange(plan, FedAvg(), tmp_path, seed=1)) as exchange:
-        following, _ = exchange.exchange(state, updates)
+        following, _ = exchange.exchange(state, taking_part(updates))
         rows = sqlite3.connect(tmp_path / STORE_NAME).execute("SELECT body FROM memory WHERE party LIKE 'client%'")
         group_keys = {ClientMemory.from_bytes(bytes(body)).group.key for (body,) in rows}
 
@@ -116,7 +118,7 @@ def test_hub_and_all_aggregators_together_open_only_a_sum_that_the_group_key_sti
     updates = [ClientUpdate(name, 9, np.full(60, 0.01, np.float32), 0.0) for name in "abcd"]
     plan = SecurePlan(tuple("abcd"), 60, 3, FixedPoint(COMPACT, 1.0, 16, weight_max=9, roster_max=4), 4)
     with closing(SecureExchange(plan, FedAvg(), tmp_path, seed=1)) as exchange:
-        following, _ = exchange.exchange(state, updates)
+        following, _ = exchange.exchange(state, taking_part(updates))
     heard, manifest = overheard.received[Place.AGGREGATOR], overheard.manifest
     total = next(HubSum.from_bytes(data, manifest).share for kind, data in heard if kind == "HubSum")
     shares = [Opening.from_bytes(data, manifest).share for data in {data for kind, data in heard if kind == "Opening"}]

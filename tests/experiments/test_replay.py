@@ -8,7 +8,9 @@ import numpy as np
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.replay import replay_altered_round
 from privateyes.experiments.spec import ExperimentSpec
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate
+from privateyes.federation.rounds import ServerState
+from taking_part import taking_part
 
 
 def test_every_client_refuses_the_altered_round_and_no_keys_stay_behind(
@@ -22,7 +24,7 @@ def test_every_client_refuses_the_altered_round_and_no_keys_stay_behind(
     state = ServerState(np.zeros(40, np.float32))
     fold = Fold("all", names, ("p03", "p04"))
     replay = replay_altered_round(
-        small_spec(ways='["private"]'), fold, dict.fromkeys(names, 5), state, updates, tmp_path
+        small_spec(ways='["private"]'), fold, dict.fromkeys(names, 5), state, taking_part(updates), tmp_path
     )
     assert replay["control_accepted"] == list(names)
     assert [verdict["refused"] for verdict in replay["verdicts"]] == [True] * 3

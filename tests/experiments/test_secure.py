@@ -29,14 +29,17 @@ from privateyes.experiments.secure import (
     replace_mirrors,
     secure_plan,
     task_folder,
+    weight_policy,
 )
 from privateyes.experiments.spec import ExperimentSpec, parse_spec
 from privateyes.experiments.spec_tables import Store
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate
+from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
 from privateyes.storage import places
 from privateyes.storage.mirror import Mirror
 from privateyes.storage.mirrors import Mirrors
+from taking_part import taking_part
 
 NAMES = ("p00", "p01", "p02")
 CLIENTS = {"p00": 10, "p01": 24, "p02": 3}
@@ -51,6 +54,13 @@ def spec_with(eyes: Path, experiment_text: Callable[..., str]) -> Callable[[str]
         return parse_spec(text, "x.toml", Path())
 
     return make
+
+
+def test_where_all_clients_weigh_the_same_no_weight_is_above_1(spec_with: Callable[[str], ExperimentSpec]) -> None:
+    spec = spec_with('[federation]\nweights = "equal"')
+    assert secure_plan(spec, FOLD, CLIENTS, D).encoding.weight_max == 1
+    assert weight_policy(spec)(24) == 1
+    assert weight_policy(spec_with(""))(24) == 24
 
 
 def test_the_plan_follows_from_the_experiment(spec_with: Callable[[str], ExperimentSpec]) -> None:
@@ -139,7 +149,7 @@ def test_a_directory_of_an_experiment_with_another_clip_is_refused(
     exchange = open_secure_exchange(
         spec_with(""), secure_plan(spec_with(""), FOLD, CLIENTS, D), FedAvg(), folder, print
     )
-    exchange.exchange(ServerState(np.zeros(D, np.float32)), updates)
+    exchange.exchange(ServerState(np.zeros(D, np.float32)), taking_part(updates))
     exchange.close()
     other = spec_with("clip = 0.5")
     plan = secure_plan(other, FOLD, CLIENTS, D)
@@ -147,7 +157,7 @@ def test_a_directory_of_an_experiment_with_another_clip_is_refused(
         open_secure_exchange(other, plan, FedAvg(), folder, print)
     forget_secrets(folder)
     kept = sorted(path.name for path in folder.iterdir())
-    assert kept == ["manifest.toml", "settings.json", "transcripts"]
+    assert kept == ["ended.json", "manifest.toml", "settings.json", "transcripts"]
     forget_secrets(folder)
 
 

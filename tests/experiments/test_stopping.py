@@ -18,8 +18,9 @@ from privateyes.experiments.report import write_report
 from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec, parse_spec
 from privateyes.experiments.stopping import Stopping, result_line
-from privateyes.federation.rounds import ClientUpdate
+from privateyes.federation.participants import Participant
 from privateyes.training.stopping import best_round, is_over
+from taking_part import taking_part
 
 Make = Callable[..., ExperimentSpec]
 
@@ -272,10 +273,13 @@ def settling(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Updates are zero from the third round on; holds the rounds that were trained."""
     train, trained = PoolTrainer.train, []
 
-    def train_or_rest(self: PoolTrainer, round_index: int, *arguments: Any) -> list[ClientUpdate]:
+    def train_or_rest(self: PoolTrainer, round_index: int, *arguments: Any) -> list[Participant]:
         trained.append(round_index + 1)
-        updates = train(self, round_index, *arguments)
-        return updates if round_index < 2 else [replace(update, delta=0 * update.delta) for update in updates]
+        trained_now = train(self, round_index, *arguments)
+        updates = [participant.hand_over() for participant in trained_now]
+        if round_index < 2:
+            return trained_now
+        return taking_part(replace(update, delta=0 * update.delta) for update in updates)
 
     monkeypatch.setattr(PoolTrainer, "train", train_or_rest)
     return trained

@@ -13,8 +13,9 @@ from privateyes.experiments.prepare import prepare
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.way_names import WAYS
 from privateyes.experiments.ways import FoldContext, run_way, server_optimiser, start_of
+from privateyes.federation.participants import Participant
 from privateyes.federation.plain import PlainExchange
-from privateyes.federation.rounds import ClientUpdate, ExchangeReport, ServerState
+from privateyes.federation.rounds import ExchangeReport, ServerState
 from privateyes.federation.server_step import AdaptiveOptimiser, FedAvg
 
 
@@ -93,8 +94,10 @@ def test_a_secure_way_trains_as_its_twin_through_another_exchange(
     closed: list[bool] = []
 
     class Veiled(PlainExchange):
-        def exchange(self, state: ServerState, updates: Sequence[ClientUpdate]) -> tuple[ServerState, ExchangeReport]:
-            following, _ = super().exchange(state, updates)
+        def exchange(
+            self, state: ServerState, participants: Sequence[Participant]
+        ) -> tuple[ServerState, ExchangeReport]:
+            following, _ = super().exchange(state, participants)
             return following, ExchangeReport(0.5, 10.0, 20.0, {"sid": "ab"})
 
         def close(self) -> None:
@@ -125,9 +128,9 @@ def test_centralised_is_one_client_with_all_images(context: FoldContext) -> None
 
     outcome = next(run_way("centralised", context, start_of("centralised", context)))
     trainer = PoolTrainer(context.pool, {"everybody": ("p00", "p01", "p02")})
-    update = trainer.train(0, ["everybody"], context.preparation.initial)[0]
-    assert update.weight == 72
-    state, _ = PlainExchange(FedAvg()).exchange(ServerState(context.preparation.initial), [update])
+    (everybody,) = trainer.train(0, ["everybody"], context.preparation.initial)
+    assert everybody.hand_over().weight == 72
+    state, _ = PlainExchange(FedAvg()).exchange(ServerState(context.preparation.initial), [everybody])
     assert outcome.checkpoint.vectors[SHARED].tobytes() == state.vector.tobytes()
 
 

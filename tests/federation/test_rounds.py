@@ -8,10 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from privateyes.federation.cohorts import Hazards
+from privateyes.federation.participants import ClientUpdate, Participant
 from privateyes.federation.plain import PlainExchange
-from privateyes.federation.rounds import ClientUpdate, RoundOutcome, RoundSettings, ServerState, run_rounds
+from privateyes.federation.rounds import RoundOutcome, RoundSettings, ServerState, run_rounds
 from privateyes.federation.seeds import derive_seed
 from privateyes.federation.server_step import FedAvg, FedAvgM, StepSettings
+from taking_part import taking_part
 
 CLIENTS = ["a", "b", "c", "d"]
 SETTINGS = RoundSettings(rounds=6, cohort_fraction=0.5, seed=5)
@@ -21,6 +23,11 @@ class DrawnUpdates:
     """A trainer whose updates depend on round, client and vector."""
 
     def train(
+        self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
+    ) -> list[Participant]:
+        return taking_part(self.updates_of(round_index, cohort, vector, work))
+
+    def updates_of(
         self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
     ) -> list[ClientUpdate]:
         updates = []
@@ -51,10 +58,10 @@ def test_a_state_that_has_done_its_rounds_runs_none() -> None:
 
 def test_only_the_cohort_trains_and_its_loss_is_weighted() -> None:
     class OneLoss(DrawnUpdates):
-        def train(
+        def updates_of(
             self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
         ) -> list[ClientUpdate]:
-            updates = super().train(round_index, cohort, vector, work)
+            updates = super().updates_of(round_index, cohort, vector, work)
             return [replace(update, weight=w, loss=x) for update, w, x in zip(updates, (1, 3), (4.0, 8.0), strict=True)]
 
     outcome = next(run_rounds(start(), SETTINGS, CLIENTS, OneLoss(), PlainExchange(FedAvg())))
@@ -92,11 +99,11 @@ class Settling(DrawnUpdates):
     def __init__(self) -> None:
         self.begun: list[bytes] = []
 
-    def train(
+    def updates_of(
         self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
     ) -> list[ClientUpdate]:
         self.begun.append(vector.tobytes())
-        updates = super().train(round_index, cohort, vector, work)
+        updates = super().updates_of(round_index, cohort, vector, work)
         return updates if round_index < 3 else [replace(update, delta=0 * update.delta) for update in updates]
 
 
@@ -154,12 +161,12 @@ def test_only_those_who_arrive_train_and_are_averaged() -> None:
     trained: list[tuple[str, ...]] = []
 
     class Noting(DrawnUpdates):
-        def train(
+        def updates_of(
             self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
         ) -> list[ClientUpdate]:
             trained.append(tuple(cohort))
             assert work == {}
-            return super().train(round_index, cohort, vector, work)
+            return super().updates_of(round_index, cohort, vector, work)
 
     outcomes = list(run_rounds(start(), HAZARDOUS, CLIENTS, Noting(), PlainExchange(FedAvg())))
     assert trained == [outcome.attendance.arrived for outcome in outcomes if not outcome.void]
@@ -167,8 +174,8 @@ def test_only_those_who_arrive_train_and_are_averaged() -> None:
     for outcome in outcomes:
         if not outcome.void:
             number = state.rounds_run
-            updates = DrawnUpdates().train(number, outcome.attendance.arrived, state.vector, {})
-            state, _ = PlainExchange(FedAvg()).exchange(state, updates)
+            updates = DrawnUpdates().updates_of(number, outcome.attendance.arrived, state.vector, {})
+            state, _ = PlainExchange(FedAvg()).exchange(state, taking_part(updates))
             assert outcome.state.vector.tobytes() == state.vector.tobytes()
         state = outcome.state
     assert len({outcome.attendance.arrived for outcome in outcomes}) > 3
@@ -178,12 +185,12 @@ def test_stragglers_are_told_their_share_where_partial_work_counts() -> None:
     told: list[Mapping[str, float]] = []
 
     class Noting(DrawnUpdates):
-        def train(
+        def updates_of(
             self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
         ) -> list[ClientUpdate]:
             told.append(work)
             assert set(work) <= set(cohort)
-            return super().train(round_index, cohort, vector, work)
+            return super().updates_of(round_index, cohort, vector, work)
 
     settings = replace(SETTINGS, cohort_fraction=1.0, hazards=Hazards(stragglers=0.5, partial_work=True))
     outcomes = list(run_rounds(start(), settings, CLIENTS, Noting(), PlainExchange(FedAvg())))
@@ -210,7 +217,7 @@ def test_a_round_in_which_too_few_arrive_changes_nothing_and_is_counted(least: i
 
 def test_a_run_without_anyone_ends_where_it_began() -> None:
     class Nobody(DrawnUpdates):
-        def train(self, *_: object) -> list[ClientUpdate]:
+        def updates_of(self, *_: object) -> list[ClientUpdate]:
             raise AssertionError("nobody is there to train")
 
     settings = replace(SETTINGS, hazards=Hazards(stragglers=1.0))

@@ -30,7 +30,8 @@ from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local import secure
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate, Participant
+from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
 from privateyes.storage import places, store
 
@@ -86,7 +87,7 @@ def play(directory):
                                     (directory / f"sid-{index}").read_bytes(),
                                     lineage=(*state.lineage, state.weights()))
                 continue
-            state, _ = exchange.exchange(state, updates)
+            state, _ = exchange.exchange(state, [Participant(update) for update in updates])
             (directory / f"sid-{index}").write_bytes(state.last_sid)
             np.save(directory / "part.npy", state.vector)
             (directory / "part.npy").rename(directory / f"done-{index}.npy")

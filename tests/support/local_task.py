@@ -23,9 +23,11 @@ from privateyes.engines.local.parties import (
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.wire import Wire
 from privateyes.errors import AbortError
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate
+from privateyes.federation.rounds import ServerState
 from privateyes.parties.packets import Packet
 from privateyes.storage.store import PartyStore
+from taking_part import taking_part
 
 INITIAL = TrainingState(bytes(32), bytes([1]) * 32, 0)
 """The training state that these tasks begin with."""
@@ -87,5 +89,5 @@ def refuse(private: SecureExchange, state: ServerState, updates: Sequence[Client
     altering = AlteringAggregator(honest.manifest, honest.number, honest.identity, coordinate=3, amount=5)
     private._parties = parties.with_aggregator(altering)
     with pytest.raises(AbortError, match="privateyes task continue"):
-        private.exchange(state, updates)
+        private.exchange(state, taking_part(updates))
     private._parties = private._parties.with_aggregator(honest)

@@ -79,7 +79,7 @@ def test_two_epochs_of_full_batches_are_two_steps_of_gradient_descent(task: Lear
         residual = inputs @ expected - examples.targets.numpy()[:, 0]
         expected = expected - 0.05 * 2 * inputs.T @ residual / 50
     np.testing.assert_allclose(start(task) + result.delta, expected, atol=1e-5)
-    assert result.samples == 50
+    assert result.weight == 50
 
 
 def test_the_start_vector_is_not_changed(task: LearningTask) -> None:
@@ -175,7 +175,7 @@ def test_a_straggler_does_a_share_of_the_steps_and_at_least_one(task: LearningTa
 
     result = train_locally(Counting(), SETTINGS, task.examples("a"), Assignment("a", 0, work=share), start(task))
     assert taken == ([8] * 6 + [2] + [8] * 6 + [2])[:steps]
-    assert result.samples == 50  # its weight: what it holds, not what it managed
+    assert result.weight == 50  # its weight: what it holds, not what it managed
 
 
 def test_a_part_of_the_work_is_the_beginning_of_the_whole(task: LearningTask) -> None:

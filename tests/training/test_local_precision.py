@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from privateyes.errors import ConfigError, TrainingError
+from privateyes.federation.participants import ClientUpdate
 from privateyes.training.determinism import deterministic_torch
 from privateyes.training.evaluation import predict_examples
-from privateyes.training.local import LocalRound, train_locally
+from privateyes.training.local import train_locally
 from privateyes.training.settings import Assignment, LocalSettings
 from privateyes.training.vector import vector_from_model
 
@@ -26,7 +27,7 @@ SETTINGS = LocalSettings(
 )  # fmt: skip
 
 
-def round_in(task: LearningTask, precision: str, device: str = "cpu") -> LocalRound:
+def round_in(task: LearningTask, precision: str, device: str = "cpu") -> ClientUpdate:
     settings = replace(SETTINGS, precision=precision, device=device)  # type: ignore[arg-type]
     start = vector_from_model(task.build_model(3))
     with deterministic_torch(torch.device(device)):

@@ -14,13 +14,15 @@ from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.network import set_up_locally
 from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from
-from privateyes.engines.local.secure import local_inputs, training_state
+from privateyes.engines.local.secure import local_inputs
 from privateyes.engines.local.session import Session, SessionResult
 from privateyes.engines.local.wire import Wire
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.secure import secure_plan
 from privateyes.experiments.spec import ExperimentSpec
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.application import training_state
+from privateyes.federation.participants import Participant
+from privateyes.federation.rounds import ServerState
 from privateyes.storage.store import PartyStore
 
 ALTERED_BY: Final = 2
@@ -33,7 +35,7 @@ def replay_altered_round(
     fold: Fold,
     clients: Mapping[str, int],
     state: ServerState,
-    updates: Sequence[ClientUpdate],
+    participants: Sequence[Participant],
     run_directory: Path,
 ) -> dict[str, Any]:
     """What `results.json` holds under "replay": the same round twice, first honest, then altered.
@@ -45,12 +47,12 @@ def replay_altered_round(
         fold: the first fold.
         clients: client -> number of its samples.
         state: the state after the last round of `private`.
-        updates: freshly trained from that state, in cohort order.
+        participants: freshly trained from that state, in cohort order.
         run_directory: the run's directory; used for a temporary store.
     """
     plan = secure_plan(spec, fold, clients, state.vector.size)
-    control = _run_once(plan, state, updates, spec.seed, run_directory, altered=False)
-    altered = _run_once(plan, state, updates, spec.seed, run_directory, altered=True)
+    control = _run_once(plan, state, participants, spec.seed, run_directory, altered=False)
+    altered = _run_once(plan, state, participants, spec.seed, run_directory, altered=True)
     names = list(plan.clients)
     return {
         "altered_by": f"aggregator {ALTERED_BY}",
@@ -77,7 +79,7 @@ def _reason(result: SessionResult, number: int) -> str:
 def _run_once(
     plan: SecurePlan,
     state: ServerState,
-    updates: Sequence[ClientUpdate],
+    participants: Sequence[Participant],
     seed: int,
     run_directory: Path,
     *,
@@ -94,7 +96,7 @@ def _run_once(
             if altered:
                 parties = _with_altering_aggregator(parties)
             session = Session(parties, wire, store, RoleClock(), clips=state.clips)
-            return session.run(0, local_inputs(parties, begins, updates, seed))
+            return session.run(0, local_inputs(parties, begins, participants, seed))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -29,6 +29,7 @@ from privateyes.experiments.secure import (
     has_mirrored_tasks,
     note_on_unreached,
     task_folder,
+    weight_policy,
 )
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.stopping import Stopping
@@ -37,6 +38,7 @@ from privateyes.experiments.tasks import task_of
 from privateyes.experiments.way_names import WAYS
 from privateyes.experiments.ways import FoldContext, WayRound, run_way, start_of
 from privateyes.federation.cohorts import select_cohort
+from privateyes.federation.participants import HandOver
 from privateyes.training.device import resolve_device
 from privateyes.training.task import TaskOnData
 
@@ -311,5 +313,6 @@ def _replay(preparation: Preparation, pool: WorkerPool, run: RunDirectory, obser
     observer.note("demonstration: a round again, in which one aggregator alters its share")
     state = checkpoint.state()
     cohort = select_cohort(spec.seed, state.round, fold.clients, spec.federation.cohort_fraction)
-    updates = PoolTrainer(pool, fold.holdings).train(state.round, cohort, state.vector)
-    return replay_altered_round(spec, fold, preparation.clients(fold), state, updates, run.path)
+    trainer = PoolTrainer(pool, fold.holdings, policy=HandOver(weight=weight_policy(spec)))
+    participants = trainer.train(state.round, cohort, state.vector)
+    return replay_altered_round(spec, fold, preparation.clients(fold), state, participants, run.path)

@@ -25,6 +25,7 @@ from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.spec_tables import Store
 from privateyes.federation.cohorts import cohort_size
+from privateyes.federation.participants import WeightPolicy, by_samples, equally
 from privateyes.federation.server_step import ServerOptimiser
 from privateyes.files import overwrite
 from privateyes.storage.mirror import BODIES_NAME, STORE_NAME
@@ -56,14 +57,15 @@ def secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], di
     Args:
         spec: the experiment; `plan_folds` has already checked the roster against the cohort.
         fold: whose clients take part.
-        clients: client -> number of its samples, which is its weight.
+        clients: client -> number of its samples.
         dimension: number of the model's parameters.
 
     Raises:
         ParameterError: the sum could wrap, or the parameters are unsafe otherwise.
     """
     given, field = spec.aggregation, field_by_name(spec.aggregation.field)
-    clip, weight_max = exact_clip(given.clip), max(clients.values())
+    clip, weigh = exact_clip(given.clip), weight_policy(spec)
+    weight_max = max(weigh(samples) for samples in clients.values())
     cohort = cohort_size(len(fold.clients), spec.federation.cohort_fraction)
     scale_bits = given.scale_bits
     if scale_bits is None:
@@ -86,6 +88,11 @@ def secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], di
         settings=training_settings(spec),
         privacy=_privacy(given.norm_clip, encoding, dimension),
     )
+
+
+def weight_policy(spec: ExperimentSpec) -> WeightPolicy:
+    """What an experiment's updates weigh."""
+    return equally if spec.federation.weights == "equal" else by_samples
 
 
 def training_settings(spec: ExperimentSpec) -> bytes:

@@ -155,9 +155,11 @@ class Federation(Table):
 
     `adaptive_optimiser` is the server optimiser of the ways `adaptive` and `private-adaptive`; each optimiser's own
     table, such as [federation.fedadam], holds its numbers. `server_schedule` lets the server's rate fall over the
-    rounds. `dropout` and `stragglers` are as for `federation.cohorts.Hazards`: they befall the federated ways.
+    rounds. `dropout` and `stragglers` are as for `federation.cohorts.Hazards`: they befall the federated ways. With
+    `weights`, a client's update weighs as much as it has samples, or as much as every other.
     """
 
+    weights: Literal["samples", "equal"] = "samples"
     cohort_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     stragglers: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -16,11 +16,12 @@ from privateyes.engines.local.pool import PoolTrainer, WorkerPool
 from privateyes.experiments.checkpoint import SHARED, Checkpoint
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation
-from privateyes.experiments.secure import open_secure_exchange, secure_plan, task_folder
+from privateyes.experiments.secure import open_secure_exchange, secure_plan, task_folder, weight_policy
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.way_names import ADAPTIVE, WAYS, WayPlan
 from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimiser
 from privateyes.federation.cohorts import Hazards
+from privateyes.federation.participants import HandOver
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import Exchange, RoundOutcome, RoundSettings, run_rounds
 from privateyes.federation.server_step import FedAvg, ServerOptimiser, StepSettings, build_server_optimiser
@@ -138,8 +139,9 @@ def _clear(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
 
 def _secure(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
     """As the twin in the clear, with secure aggregation for the exchange."""
-    spec, fold, dimension = context.spec, context.fold, context.preparation.initial.size
+    spec, fold = context.spec, context.fold
     optimiser, clips = server_optimiser(plan, spec), _adaptive_clips(context)
+    dimension = optimiser.vectors * context.preparation.initial.size
     if clips is not None:
         optimiser = ClippingOptimiser(optimiser, clips)
     task = secure_plan(spec, fold, context.preparation.clients(fold), dimension)
@@ -160,7 +162,8 @@ def _exchanged(
     hazards = Hazards(spec.federation.dropout, spec.federation.stragglers, partial_work=plan.proximal)
     cohort_fraction = spec.federation.cohort_fraction
     settings = RoundSettings(spec.training.rounds, cohort_fraction, spec.seed, hazards, least_arrivals)
-    trainer = PoolTrainer(context.pool, context.fold.holdings, plan.proximal)
+    policy = HandOver(weight=weight_policy(spec))
+    trainer = PoolTrainer(context.pool, context.fold.holdings, plan.proximal, policy)
     with closing(exchange):
         for outcome in run_rounds(start.state(), settings, context.fold.clients, trainer, exchange):
             report = outcome.report

@@ -58,6 +58,11 @@ class ClippingOptimiser:
     optimiser: ServerOptimiser
     clips: AdaptiveClips
 
+    @property
+    def vectors(self) -> int:
+        """As the optimiser's."""
+        return self.optimiser.vectors
+
     def initial_moments(self, dimension: int) -> tuple[NDArray[np.float64], ...]:
         """As the optimiser's."""
         return self.optimiser.initial_moments(dimension)

@@ -1,8 +1,8 @@
-"""The round: a cohort trains, its updates are exchanged for the next state.
+"""The round as whoever coordinates it sees it: a cohort trains, and its updates are exchanged for the next state.
 
-Everything that passes between the parts of a round is defined here. An engine supplies the `Trainer`, an
-aggregation supplies the `Exchange`, and `run_rounds` is the algorithm that joins them ([McMahan 2017], algorithm 1,
-with the averaging left to the exchange).
+An engine supplies the `Trainer`, an aggregation supplies the `Exchange`, and `run_rounds` is the algorithm that joins
+them ([McMahan 2017], algorithm 1, with the averaging left to the exchange). What a client does in a round, on its own
+side, is in participants.py; the coordinator is given participants, and no update.
 """
 
 from __future__ import annotations
@@ -16,31 +16,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from privateyes.errors import ConvergedError, TrainingError
+from privateyes.errors import ConvergedError
 from privateyes.federation.cohorts import NO_HAZARDS, Attendance, Hazards, draw_attendance, select_cohort
 from privateyes.federation.lineage import prefixed_digest, weights_digest
+from privateyes.federation.participants import Participant
 
 if TYPE_CHECKING:  # it brings the compiled kernels, which averaging in the clear and a checkpoint do without
     from privateyes.encoding.clips import ClipPlan
-
-
-@dataclass(frozen=True, slots=True)
-class ClientUpdate:
-    """What one client hands over after a local round. All of it but the name is the client's own: no repr shows it.
-
-    Args:
-        client: its name.
-        weight: number of samples it trained on, at least 1.
-        delta: new minus old parameters, float32 (d,).
-        loss: mean training loss, for this machine's display; never leaves a client in `private`.
-        passed: number of samples that it took steps on, for comparing costs; neither does it leave.
-    """
-
-    client: str
-    weight: int = field(repr=False)
-    delta: NDArray[np.float32] = field(repr=False)
-    loss: float = field(repr=False)
-    passed: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +96,8 @@ class ExchangeReport:
 class Exchange(Protocol):
     """How the updates of a cohort become the next state."""
 
-    def exchange(self, state: ServerState, updates: Sequence[ClientUpdate]) -> tuple[ServerState, ExchangeReport]:
-        """The state after this round. `updates` come in cohort order.
+    def exchange(self, state: ServerState, participants: Sequence[Participant]) -> tuple[ServerState, ExchangeReport]:
+        """The state after this round. `participants` come in cohort order.
 
         Raises:
             ConvergedError: its weights are those of an earlier state.
@@ -132,8 +114,8 @@ class Trainer(Protocol):
 
     def train(
         self, round_index: int, cohort: Sequence[str], vector: NDArray[np.float32], work: Mapping[str, float]
-    ) -> list[ClientUpdate]:
-        """One update per member of `cohort`, in its order, each trained from `vector`, float32 (d,).
+    ) -> list[Participant]:
+        """The members of `cohort`, in its order, each trained from `vector`, float32 (d,).
 
         `work` holds the share of its local work, in (0, 1], of those who do not do all of it.
         """
@@ -167,11 +149,11 @@ class RoundOutcome:
         state: counts the round in `round`, or in `void_rounds` if too few clients arrived.
         attendance: what became of the cohort.
         void: whether the state is still what it was.
-        train_loss: weighted mean over those who arrived; None where nobody trained.
+        train_loss: mean over the samples of those who arrived; None where nobody trained or all withhold it.
         seconds_training: wall time of training.
         report: what the exchange cost; nothing in a void round.
-        samples: of all who arrived.
-        passed: samples that they took steps on in this round, each as often as it was used.
+        samples: of all who arrived, but those who withhold it.
+        passed: samples that they took steps on in this round, each as often as it was used; likewise.
         converged: whether the task is over because the round's weights were those of an earlier state; it is void then.
     """
 
@@ -210,46 +192,25 @@ def run_rounds(
             yield RoundOutcome(state, attendance, True, None, 0.0, ExchangeReport(0.0, 0.0, 0.0, {}))
             continue
         started = perf_counter()
-        updates = trainer.train(round_index, attendance.arrived, state.vector, attendance.work)
+        participants = trainer.train(round_index, attendance.arrived, state.vector, attendance.work)
         seconds_training = perf_counter() - started
-        following, report, converged = _exchanged(exchange, state, updates)
+        following, report, converged = _exchanged(exchange, state, participants)
         # No exchange needs to know of void rounds.
         state = replace(following, void_rounds=state.void_rounds + converged)
-        total = sum(update.weight for update in updates)
-        loss = sum(update.weight * update.loss for update in updates) / total
-        passed = sum(update.passed for update in updates)
-        yield RoundOutcome(state, attendance, converged, loss, seconds_training, report, total, passed, converged)
+        logs = [participant.log for participant in participants if participant.log is not None]
+        samples, passed = sum(log.samples for log in logs), sum(log.passed for log in logs)
+        loss = sum(log.samples * log.loss for log in logs) / samples if samples else None
+        yield RoundOutcome(state, attendance, converged, loss, seconds_training, report, samples, passed, converged)
         if converged:
             return
 
 
 def _exchanged(
-    exchange: Exchange, state: ServerState, updates: Sequence[ClientUpdate]
+    exchange: Exchange, state: ServerState, participants: Sequence[Participant]
 ) -> tuple[ServerState, ExchangeReport, bool]:
     """The state after an exchange, what it cost, and whether it converged; then the state is the one before."""
     started = perf_counter()
     try:
-        return *exchange.exchange(state, updates), False
+        return *exchange.exchange(state, participants), False
     except ConvergedError:
         return state, ExchangeReport(perf_counter() - started, 0.0, 0.0, {}), True
-
-
-def check_updates(updates: Sequence[ClientUpdate], dimension: int) -> None:
-    """Refuse updates that must not be averaged.
-
-    Raises:
-        TrainingError: there is none, or a client's update has a wrong length, a weight below 1, a NaN or an infinity.
-    """
-    if not updates:
-        raise TrainingError("no client handed over an update", "a round needs at least one")
-    for update in updates:
-        who = f"the update of client {update.client}"
-        if update.delta.shape != (dimension,):
-            problem = f"{who} has shape {update.delta.shape} where the model has {dimension} parameters"
-            raise TrainingError(problem, "every client must train the same model")
-        if update.weight < 1:
-            raise TrainingError(f"{who} has weight {update.weight}", "a client needs at least one sample")
-        unusable = int(np.count_nonzero(~np.isfinite(update.delta)))
-        if unusable:
-            remedy = "lower training.learning_rate, or look for bad labels with `privateyes data check`"
-            raise TrainingError(f"{who} has {unusable} values that are NaN or infinite", remedy)

@@ -23,7 +23,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +69,19 @@ class StepSettings:
 class ServerOptimiser(Protocol):
     """Turns the weighted mean of the clients' updates into the next state."""
 
+    @property
+    def vectors(self) -> int:
+        """How many vectors, each (d,), one after the other, a client hands over: the update, and what a method needs
+        the mean of besides.
+        """
+        ...
+
     def initial_moments(self, dimension: int) -> tuple[Vector, ...]:
         """The memory before the first round, each float64 (dimension,)."""
         ...
 
     def step(self, state: ServerState, mean: Vector, sid: bytes = b"") -> ServerState:
-        """The next state from the mean update, float64 (d,); `sid` is the session that produced it.
+        """The next state from the mean, float64 (vectors d,); `sid` is the session that produced it.
 
         Raises:
             ConvergedError: it has weights that the task had before.
@@ -87,6 +94,7 @@ class FedAvg:
     """vector + learning_rate * mean, in float64, rounded once to float32 ([McMahan 2017], algorithm 1, at rate 1)."""
 
     settings: StepSettings = StepSettings(1.0)
+    vectors: ClassVar[int] = 1
 
     def initial_moments(self, dimension: int) -> tuple[Vector, ...]:  # noqa: ARG002 (has no memory)
         """Empty: FedAvg remembers nothing."""
@@ -102,6 +110,7 @@ class FedAvgM:
     """FedAvg with momentum at the server ([Hsu 2019], section 4.3); one moment, m."""
 
     settings: StepSettings
+    vectors: ClassVar[int] = 1
 
     def initial_moments(self, dimension: int) -> tuple[Vector, ...]:
         """m = 0."""
@@ -123,6 +132,7 @@ class AdaptiveOptimiser:
 
     settings: StepSettings
     second_moment: SecondMoment
+    vectors: ClassVar[int] = 1
 
     def initial_moments(self, dimension: int) -> tuple[Vector, ...]:
         """m = 0, v = tau^2."""

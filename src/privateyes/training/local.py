@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Final
 
 import numpy as np
@@ -14,34 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from privateyes.errors import TrainingError
-from privateyes.federation.seeds import derive_seed
+from privateyes.federation.participants import ClientUpdate
 from privateyes.training.batches import read_batches
 from privateyes.training.device import FIRST_SCALE, computing_in, resolve_device, scaler_of_losses
 from privateyes.training.flat import FlatParameters
+from privateyes.training.sampling import Sampler, seed_for, shuffled
 from privateyes.training.schedule import learning_rate_at
 from privateyes.training.settings import Assignment, LocalSettings
 from privateyes.training.task import Dataset, LearningTask
 from privateyes.training.vector import load_vector, vector_from_model
 
 _LOSSES_AT_A_TIME: Final = 64
-_FINEST_SHARE: Final = 1_000_000  # denominators up to it: 0.1 is a tenth, which no float is
-
-
-@dataclass(frozen=True, slots=True)
-class LocalRound:
-    """What a local round ends with.
-
-    Args:
-        delta: new minus old parameters, float32 (d,).
-        samples: number of the client's samples, its weight.
-        loss: mean over the samples that steps were taken on.
-        passed: how many those were, each as often as a step was taken on it.
-    """
-
-    delta: NDArray[np.float32] = field(repr=False)
-    samples: int = field(repr=False)
-    loss: float = field(repr=False)
-    passed: int = field(repr=False)
 
 
 def train_locally(
@@ -50,7 +30,8 @@ def train_locally(
     examples: Dataset,
     assignment: Assignment,
     vector: NDArray[np.float32],
-) -> LocalRound:
+    sampler: Sampler = shuffled,
+) -> ClientUpdate:
     """Train from `vector` for `local_epochs` passes over a client's samples, or for the assigned share of their steps.
 
     The optimiser's state (momentum, Adam's moments) starts fresh in every round: a client keeps nothing between rounds
@@ -64,10 +45,11 @@ def train_locally(
         examples: the client's samples, on the CPU or in a file.
         assignment: who trains, in which round, and how much of it.
         vector: parameters to start from, float32 (d,); unchanged.
+        sampler: which samples each step takes.
 
     Returns:
-        The update, the number of the client's samples (whatever share of the work was done), and the mean loss over the
-        samples that steps were taken on, without the proximal term, and their number.
+        The update; its weight is the number of the client's samples, whatever share of the work was done, and its loss
+        is without the proximal term.
 
     Raises:
         TrainingError: the client has no samples, or the loss or the update is not finite.
@@ -82,21 +64,26 @@ def train_locally(
         model = task.build_model(0).to(device)
         load_vector(model, vector)
         model.train()
-        _seed_global_generators(device, _seed(settings, "noise", assignment))
-        loss, passed = _descend(task, settings, examples, assignment, model)
+        _seed_global_generators(device, seed_for(settings, "noise", assignment))
+        loss, passed = _descend(task, settings, examples, assignment, model, sampler)
         delta = vector_from_model(model) - vector
     _finite(float(np.abs(delta).max(initial=0.0)), assignment)
-    return LocalRound(delta=delta, samples=len(examples), loss=loss, passed=passed)
+    return ClientUpdate(assignment.client, len(examples), delta, loss, passed)
 
 
 def _descend(
-    task: LearningTask, settings: LocalSettings, examples: Dataset, assignment: Assignment, model: nn.Module
+    task: LearningTask,
+    settings: LocalSettings,
+    examples: Dataset,
+    assignment: Assignment,
+    model: nn.Module,
+    sampler: Sampler,
 ) -> tuple[float, int]:
     """Take the round's steps; the mean loss over their samples, and the number of these."""
     descent, losses = _Descent(model, settings, assignment), _Losses(assignment)
     device = descent.parameters.values.device
-    draws = torch.Generator().manual_seed(_seed(settings, "augment", assignment))
-    for rows in read_batches(examples, _batches(len(examples), settings, assignment)):
+    draws = torch.Generator().manual_seed(seed_for(settings, "augment", assignment))
+    for rows in read_batches(examples, sampler(len(examples), settings, assignment)):
         batch = task.augment(rows, draws).to(device)
         with computing_in(settings.precision, device):
             predicted = task.predict(model, batch.inputs)
@@ -176,52 +163,11 @@ class _Losses:
         self._unread.clear()
 
 
-def _batches(samples: int, settings: LocalSettings, assignment: Assignment) -> Iterator[Tensor]:
-    """Row numbers, int64 (B,), for each step, cut off after the assigned share of the steps."""
-    if settings.local_epochs < 1:
-        batches = _share_of_passes(samples, settings, assignment)
-        yield from batches[: max(1, math.ceil(assignment.work * len(batches)))]
-        return
-    order = torch.Generator().manual_seed(_seed(settings, "client", assignment))
-    steps = int(settings.local_epochs) * -(-samples // settings.batch_size)
-    left = max(1, math.ceil(assignment.work * steps))
-    while left:
-        permutation = torch.randperm(samples, generator=order)
-        for start in range(0, samples, settings.batch_size)[:left]:
-            left -= 1
-            yield permutation[start : start + settings.batch_size]
-
-
-def _share_of_passes(samples: int, settings: LocalSettings, assignment: Assignment) -> Sequence[Tensor]:
-    """The batches of a round that makes less than a pass: round after round walks on through passes in fresh orders.
-
-    All batches are of one size, so that none weighs more than another; one may end a pass and begin the next. Where the
-    walk stands follows from the round's number, so that a round depends on no other; a client that sits a round out
-    skips the batches of that round. A client with less than a batch to do in a round takes smaller ones, and every
-    round takes one sample at least.
-    """
-    share = Fraction(settings.local_epochs).limit_denominator(_FINEST_SHARE) * samples
-    size = min(settings.batch_size, max(1, math.floor(share)))
-    first = math.floor(assignment.round_index * share / size)
-    end = max(first + 1, math.floor((assignment.round_index + 1) * share / size))
-    begin, stop = first * size, end * size
-    orders = []
-    for number in range(begin // samples, -(-stop // samples)):
-        seed = derive_seed(settings.seed, "pass", assignment.client, number)
-        orders.append(torch.randperm(samples, generator=torch.Generator().manual_seed(seed)))
-    skipped = begin // samples * samples
-    return torch.split(torch.cat(orders)[begin - skipped : stop - skipped], size)
-
-
 def _seed_global_generators(device: torch.device, seed: int) -> None:
     """For whatever the model draws itself, such as dropout."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
-
-
-def _seed(settings: LocalSettings, purpose: str, assignment: Assignment) -> int:
-    return derive_seed(settings.seed, purpose, assignment.client, assignment.round_index)
 
 
 def _finite(value: float, assignment: Assignment) -> float:

@@ -23,10 +23,12 @@ from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.stages import AGAIN, OPENING
 from privateyes.errors import AbortError, BlamedError, RefusedError, RunDirectoryError
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate
+from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
 from privateyes.parties.packets import HUB
 from privateyes.storage.store import PartyStore
+from taking_part import taking_part
 
 NAMES, D = ("ada", "bob", "cyd"), 20
 OPEN_COHORT = SecurePlan(NAMES, D, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2)
@@ -50,7 +52,7 @@ def refused_in(
 ) -> ServerState:
     """A task whose second round was refused; the state after the first."""
     with closing(opened(folder, plan, mirrors)) as private:
-        state, _ = private.exchange(start(), updates_of())
+        state, _ = private.exchange(start(), taking_part(updates_of()))
         refuse(private, state, updates_of(*names))
     return state
 
@@ -82,10 +84,10 @@ def test_a_task_that_can_simply_go_on_waits_for_nobody(tmp_path, monkeypatch) ->
         with monkeypatch.context() as patched, closing(opened(folder)) as private:
             patched.setattr(SecureExchange, step, die)
             with pytest.raises(Killed):
-                private.exchange(start(), updates_of())
+                private.exchange(start(), taking_part(updates_of()))
         assert look(folder) is None
         with closing(opened(folder)) as private:
-            private.exchange(start(), updates_of())
+            private.exchange(start(), taking_part(updates_of()))
         assert look(folder) is None
     PartyStore(folder).destroy()
     assert look(folder) is None
@@ -93,7 +95,7 @@ def test_a_task_that_can_simply_go_on_waits_for_nobody(tmp_path, monkeypatch) ->
 
 def test_a_session_that_was_opened_and_that_no_client_has_looked_at_yet_is_no_refused_one(tmp_path) -> None:
     with closing(opened(tmp_path)) as private, dying_before("check"), pytest.raises(Killed):
-        private.exchange(start(), updates_of())
+        private.exchange(start(), taking_part(updates_of()))
     assert look(tmp_path) is None
 
 
@@ -111,7 +113,7 @@ def test_of_sessions_that_sent_one_update_again_the_first_is_named_and_a_decisio
         assert len(set(found.sessions)) == len(found.sessions) == 1 + repeats
     send_again(tmp_path)
     with closing(opened(tmp_path)) as private:
-        following, _ = private.exchange(state, updates_of())
+        following, _ = private.exchange(state, taking_part(updates_of()))
     assert following.round == 2
     assert look(tmp_path) is None
 
@@ -148,7 +150,7 @@ def fail_to_open(private: SecureExchange, state: ServerState) -> None:
     misbehaving = type("Misbehaving", (Aggregator,), {"open": open_another, "__slots__": ()})
     private._parties = parties.with_aggregator(misbehaving(own.manifest, own.number, own.identity))
     with pytest.raises(BlamedError, match=f"aggregator 2: .*; `privateyes task continue {private._directory}` says"):
-        private.exchange(state, updates_of())
+        private.exchange(state, taking_part(updates_of()))
     private._parties = parties
 
 
@@ -160,7 +162,7 @@ def test_a_round_that_an_aggregator_does_not_open_rightly_waits_and_goes_on_once
         assert (found.round, found.roster, found.refusals) == (1, NAMES, {})
         assert [way.name for way in found.ways if way.is_safe] == ["send again", "start over"]
     with closing(opened(tmp_path)) as private:
-        following, _ = private.exchange(start(), updates_of())
+        following, _ = private.exchange(start(), taking_part(updates_of()))
     assert following.round == 1
     assert look(tmp_path) is None
 
@@ -170,14 +172,14 @@ def test_a_round_that_an_aggregator_does_not_open_rightly_can_be_sent_again(tmp_
         fail_to_open(private, start())
     send_again(tmp_path)
     with closing(opened(tmp_path)) as private:
-        following, _ = private.exchange(start(), updates_of())
+        following, _ = private.exchange(start(), taking_part(updates_of()))
     assert following.round == 1
     assert np.allclose(following.vector, 0.1, atol=1e-3)
 
 
 def test_a_failure_before_the_opening_points_nowhere(tmp_path) -> None:
     with closing(opened(tmp_path)) as private, pytest.raises(AbortError, match="roster of 1") as raised:
-        private.exchange(start(), updates_of("ada"))
+        private.exchange(start(), taking_part(updates_of("ada")))
     assert "task continue" not in str(raised.value)
     assert look(tmp_path) is None
 
@@ -300,7 +302,7 @@ def test_a_client_that_was_not_counted_need_not_keep_anything(tmp_path) -> None:
 
 def test_where_nothing_waits_nothing_is_decided(tmp_path) -> None:
     with closing(opened(tmp_path)) as private:
-        private.exchange(start(), updates_of())
+        private.exchange(start(), taking_part(updates_of()))
     with pytest.raises(RefusedError, match="no session waits for a decision; resume the run"):
         send_again(tmp_path)
 

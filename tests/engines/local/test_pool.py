@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from privateyes.engines.local.pool import PoolTrainer, PredictJob, TrainJob, WorkerPool
 from privateyes.errors import ConfigError, DataError, TrainingError
+from privateyes.federation.participants import ClientUpdate
 from privateyes.federation.partition import Share
 from privateyes.tasks.gaze.task import GazeTask
 from privateyes.training.determinism import deterministic_torch
@@ -50,12 +52,16 @@ def two(task: GazeTask) -> Iterator[WorkerPool]:
         yield pool
 
 
+def updates_of(trainer: PoolTrainer, *arguments: Any) -> list[ClientUpdate]:
+    return [participant.hand_over() for participant in trainer.train(*arguments)]
+
+
 def test_updates_are_the_same_bytes_whatever_the_number_of_workers(
     inline: WorkerPool, two: WorkerPool, vector: NDArray[np.float32]
 ) -> None:
     holdings = {"everybody": tuple(CLIENTS)}
     for clients in (CLIENTS, CLIENTS[::-1], ["everybody"]):
-        one, other = (PoolTrainer(pool, holdings).train(1, clients, vector) for pool in (inline, two))
+        one, other = (updates_of(PoolTrainer(pool, holdings), 1, clients, vector) for pool in (inline, two))
         assert [update.client for update in one] == clients
         for first, second in zip(one, other, strict=True):
             assert (first.client, first.weight, first.loss) == (second.client, second.weight, second.loss)
@@ -67,7 +73,7 @@ def test_a_client_may_hold_shares_of_several_owners(
 ) -> None:
     first, second = np.array([1, 5, 20]), np.array([0, 23])
     holdings = {"c1": (Share("p00", first), Share("p03", second)), "c2": ("p01", Share("p00", np.arange(1)))}
-    one, other = (PoolTrainer(pool, holdings).train(0, ["c1", "c2"], vector) for pool in (inline, two))
+    one, other = (updates_of(PoolTrainer(pool, holdings), 0, ["c1", "c2"], vector) for pool in (inline, two))
     assert [update.weight for update in one] == [5, 25]
     for ours, theirs in zip(one, other, strict=True):
         assert ours.delta.tobytes() == theirs.delta.tobytes()
@@ -89,12 +95,12 @@ def test_each_client_can_start_from_a_vector_of_its_own(inline: WorkerPool, vect
     trainer = PoolTrainer(inline)
     other = vector + np.float32(0.01)
     updates = trainer.train_each(0, {"p00": vector, "p01": other})
-    assert updates[0].delta.tobytes() == trainer.train(0, ["p00"], vector)[0].delta.tobytes()
-    assert updates[1].delta.tobytes() == trainer.train(0, ["p01"], other)[0].delta.tobytes()
+    assert updates[0].delta.tobytes() == updates_of(trainer, 0, ["p00"], vector)[0].delta.tobytes()
+    assert updates[1].delta.tobytes() == updates_of(trainer, 0, ["p01"], other)[0].delta.tobytes()
 
 
 def test_a_pooling_client_weighs_as_much_as_its_owners(inline: WorkerPool, vector: NDArray[np.float32]) -> None:
-    update = PoolTrainer(inline, {"everybody": ("p00", "p01")}).train(0, ["everybody"], vector)[0]
+    update = updates_of(PoolTrainer(inline, {"everybody": ("p00", "p01")}), 0, ["everybody"], vector)[0]
     assert update.weight == 48
 
 
@@ -107,7 +113,7 @@ def test_clients_trained_in_either_order_on_one_worker_end_in_the_same_bytes(
     found = []
     for order in (CLIENTS, CLIENTS[::-1], ["p03", "p00", "p03", *CLIENTS]):
         with WorkerPool(task, settings, workers=1) as pool:
-            found.append({one.client: one.delta.tobytes() for one in PoolTrainer(pool).train(0, order, vector)})
+            found.append({one.client: one.delta.tobytes() for one in updates_of(PoolTrainer(pool), 0, order, vector)})
     assert found[0] == found[1] == found[2]
 
 
@@ -116,7 +122,7 @@ def test_one_pool_trains_clients_with_the_proximal_term_and_without(
 ) -> None:
     with WorkerPool(task, replace(SETTINGS, proximal_mu=0.5), workers=1) as pool:
         plain, pulled, again = (
-            PoolTrainer(pool, proximal=proximal).train(0, ["p00"], vector)[0] for proximal in (False, True, False)
+            updates_of(PoolTrainer(pool, proximal=proximal), 0, ["p00"], vector)[0] for proximal in (False, True, False)
         )
     assert plain.delta.tobytes() == again.delta.tobytes()
     assert pulled.delta.tobytes() != plain.delta.tobytes()
@@ -126,7 +132,9 @@ def test_a_straggler_does_its_share_and_weighs_as_much_as_ever(
     inline: WorkerPool, two: WorkerPool, vector: NDArray[np.float32]
 ) -> None:
     for pool in (inline, two):
-        whole, part = (PoolTrainer(pool).train(0, ["p00"], vector, work)[0] for work in ({}, {"p00": 0.3, "p01": 0.5}))
+        whole, part = (
+            updates_of(PoolTrainer(pool), 0, ["p00"], vector, work)[0] for work in ({}, {"p00": 0.3, "p01": 0.5})
+        )
         assert whole.weight == part.weight == 24
         assert 0 < np.linalg.norm(part.delta) < np.linalg.norm(whole.delta)
 

@@ -35,12 +35,14 @@ from privateyes.errors import (
     TrainingError,
 )
 from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimiser
+from privateyes.federation.participants import ClientUpdate
 from privateyes.federation.plain import PlainExchange
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
 from privateyes.storage import transcript
 from privateyes.storage.places import store_folders
 from privateyes.storage.store import PartyStore
+from taking_part import taking_part
 
 NAMES = ("ada", "bob", "cyd", "dan")
 DIMENSION = 200
@@ -82,8 +84,8 @@ def test_every_round_stays_within_the_stated_bound_of_plain_averaging(field: Fie
         state = start()
         for index in range(4):
             updates = updates_of(index)
-            plain, _ = PlainExchange(FedAvg()).exchange(state, updates)
-            following, report = private.exchange(state, updates)
+            plain, _ = PlainExchange(FedAvg()).exchange(state, taking_part(updates))
+            following, report = private.exchange(state, taking_part(updates))
             bound = report.details["deviation_bound"]
             assert isinstance(bound, float)
             assert report.details["deviation"] < bound  # type: ignore[operator]
@@ -98,14 +100,14 @@ def test_in_the_wide_field_ten_rounds_end_in_the_same_bytes_as_plain_averaging(t
     plain = private_state = start()
     with exchange_in(tmp_path, plan_for(WIDE)) as private:
         for index in range(10):
-            plain, _ = PlainExchange(FedAvg()).exchange(plain, updates_of(index))
-            private_state, _ = private.exchange(private_state, updates_of(index))
+            plain, _ = PlainExchange(FedAvg()).exchange(plain, taking_part(updates_of(index)))
+            private_state, _ = private.exchange(private_state, taking_part(updates_of(index)))
     assert private_state.vector.tobytes() == plain.vector.tobytes()
 
 
 def test_clipped_coordinates_are_counted_and_the_bound_still_holds(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
-        _, report = private.exchange(start(), updates_of(0, scale=0.8))
+        _, report = private.exchange(start(), taking_part(updates_of(0, scale=0.8)))
     assert report.details["saturated"] > 0  # type: ignore[operator]
     assert report.details["deviation"] < report.details["deviation_bound"]  # type: ignore[operator]
 
@@ -116,7 +118,7 @@ def test_shortened_updates_are_counted_and_the_bound_still_holds(
 ) -> None:
     plan = replace(plan_for(), privacy=None if norm_clip is None else Privacy(norm_clip))
     with exchange_in(tmp_path, plan) as private:
-        following, report = private.exchange(start(), updates_of(0))
+        following, report = private.exchange(start(), taking_part(updates_of(0)))
     assert report.details["shortened"] == shortened
     assert report.details["deviation"] < report.details["deviation_bound"]  # type: ignore[operator]
     step = np.linalg.norm((following.vector - start().vector).astype(np.float64))
@@ -127,24 +129,24 @@ def test_a_limit_that_does_not_bind_changes_no_bit_of_the_model(tmp_path: Path) 
     models = []
     for privacy in (None, Privacy(100.0)):
         with exchange_in(tmp_path / str(privacy), replace(plan_for(), privacy=privacy)) as private:
-            following, _ = private.exchange(start(), updates_of(0))
+            following, _ = private.exchange(start(), taking_part(updates_of(0)))
         models.append(following.vector.tobytes())
     assert models[0] == models[1]
 
 
 def test_a_cohort_smaller_than_the_task_is_averaged_and_the_others_follow(tmp_path: Path) -> None:
     with exchange_in(tmp_path, plan_for(roster_min=2)) as private:
-        state, first = private.exchange(start(), updates_of(0, ("ada", "cyd")))
-        _, second = private.exchange(state, updates_of(1, ("bob", "cyd", "dan")))
+        state, first = private.exchange(start(), taking_part(updates_of(0, ("ada", "cyd"))))
+        _, second = private.exchange(state, taking_part(updates_of(1, ("bob", "cyd", "dan"))))
     assert first.details["roster"] == ["ada", "cyd"]
     assert second.details["roster"] == ["bob", "cyd", "dan"]
 
 
 def test_an_accepted_round_is_not_repeated(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
-        first = private.exchange(start(), updates_of(0))
+        first = private.exchange(start(), taking_part(updates_of(0)))
     with exchange_in(tmp_path) as private:
-        again = private.exchange(start(), updates_of(0))
+        again = private.exchange(start(), taking_part(updates_of(0)))
     assert again[0].digest() == first[0].digest()
     assert again[1] == first[1]
     assert len(list((tmp_path / "transcripts").glob("round-*.jsonl"))) == 1
@@ -153,7 +155,7 @@ def test_an_accepted_round_is_not_repeated(tmp_path: Path) -> None:
 def kill_before(step: str, private: SecureExchange, state: ServerState, updates: list[ClientUpdate]) -> None:
     """A round in which the process dies before anybody is asked for a step."""
     with dying_before(step), pytest.raises(Killed):
-        private.exchange(state, updates)
+        private.exchange(state, taking_part(updates))
 
 
 def round_of(private: SecureExchange) -> int:
@@ -168,12 +170,12 @@ def test_a_round_that_was_announced_is_announced_again_unless_somebody_took_part
     tmp_path: Path, step: str, later: int
 ) -> None:
     with exchange_in(tmp_path) as private:
-        state, _ = private.exchange(start(), updates_of(0))
+        state, _ = private.exchange(start(), taking_part(updates_of(0)))
         before = round_of(private)
         kill_before(step, private, state, updates_of(1))
         assert round_of(private) == before + 1
     with exchange_in(tmp_path) as private:
-        private.exchange(state, updates_of(1))
+        private.exchange(state, taking_part(updates_of(1)))
         assert round_of(private) == before + 1 + later
 
 
@@ -190,7 +192,7 @@ def test_a_session_whose_share_cannot_be_read_is_given_up_if_nobody_began_to_ope
         kill_before("open", private, start(), updates_of(0))
     lose_share(tmp_path)
     with exchange_in(tmp_path) as private:
-        following, _ = private.exchange(start(), updates_of(0))
+        following, _ = private.exchange(start(), taking_part(updates_of(0)))
     assert following.round == 1
     assert continuing.look(tmp_path) is None
 
@@ -206,22 +208,22 @@ def test_a_session_whose_share_cannot_be_read_waits_for_people_once_it_may_have_
             exchange_in(tmp_path) as private,
             pytest.raises(RunDirectoryError, match=r"is lost: .*task continue"),
         ):
-            private.exchange(start(), updates_of(0))
+            private.exchange(start(), taking_part(updates_of(0)))
         found = continuing.look(tmp_path)
         assert found is not None
         assert found.refusals == {}
     continuing.send_again(tmp_path)  # every aggregator opened it: the same sum once more says nothing new
     with exchange_in(tmp_path) as private:
-        following, _ = private.exchange(start(), updates_of(0))
+        following, _ = private.exchange(start(), taking_part(updates_of(0)))
     assert following.round == 1
 
 
 def test_a_state_that_the_parties_did_not_accept_is_refused(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
-        state, _ = private.exchange(start(), updates_of(0))
+        state, _ = private.exchange(start(), taking_part(updates_of(0)))
         foreign = ServerState(state.vector + 1, round=state.round, last_sid=state.last_sid)
         with pytest.raises(RunDirectoryError, match="at another state"):
-            private.exchange(foreign, updates_of(1))
+            private.exchange(foreign, taking_part(updates_of(1)))
 
 
 def test_with_a_full_disk_at_the_end_the_same_update_is_not_submitted_twice(tmp_path: Path, monkeypatch) -> None:
@@ -232,8 +234,8 @@ def test_with_a_full_disk_at_the_end_the_same_update_is_not_submitted_twice(tmp_
         with monkeypatch.context() as patched:
             patched.setattr(PartyStore, "put_accepted", full)
             with pytest.raises(RunDirectoryError, match="the disk is full"):
-                private.exchange(start(), updates_of(0))
-        private.exchange(start(), updates_of(0))
+                private.exchange(start(), taking_part(updates_of(0)))
+        private.exchange(start(), taking_part(updates_of(0)))
     submitted = [
         json.loads(line)["type"]
         for file in (tmp_path / "transcripts").glob("round-*.jsonl")
@@ -244,7 +246,7 @@ def test_with_a_full_disk_at_the_end_the_same_update_is_not_submitted_twice(tmp_
 
 def test_when_an_aggregator_alters_its_share_no_state_changes_and_the_complaints_are_kept(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
-        state, _ = private.exchange(start(), updates_of(0))
+        state, _ = private.exchange(start(), taking_part(updates_of(0)))
         parties = private._parties
         assert parties is not None
         honest = parties.aggregators[1]
@@ -252,7 +254,7 @@ def test_when_an_aggregator_alters_its_share_no_state_changes_and_the_complaints
             AlteringAggregator(honest.manifest, honest.number, honest.identity, coordinate=3, amount=5)
         )
         with pytest.raises(AbortError, match="4 of 4 clients refused the round, first ada: the sum does not carry"):
-            private.exchange(state, updates_of(1))
+            private.exchange(state, taking_part(updates_of(1)))
         memories = private._parties.client_memories(private._store)
         assert {memory.state.digest for memory in memories.values()} == {state.digest()}
     kinds = [
@@ -266,7 +268,7 @@ def test_when_an_aggregator_alters_its_share_no_state_changes_and_the_complaints
 
 def test_what_was_signed_is_kept_when_a_roster_is_too_small(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private, pytest.raises(AbortError, match=r"a roster of 3 clients is outside 4\.\.4"):
-        private.exchange(start(), updates_of(0, ("ada", "bob", "cyd")))
+        private.exchange(start(), taking_part(updates_of(0, ("ada", "bob", "cyd"))))
     assert "Vote" in next((tmp_path / "transcripts").glob("round-*.jsonl")).read_text()
 
 
@@ -275,8 +277,8 @@ def test_a_nan_in_an_update_names_the_client_and_changes_nothing(tmp_path: Path)
     updates[2].delta[5] = np.nan
     with exchange_in(tmp_path) as private:
         with pytest.raises(TrainingError, match="client cyd"):
-            private.exchange(start(), updates)
-        private.exchange(start(), updates_of(0))
+            private.exchange(start(), taking_part(updates))
+        private.exchange(start(), taking_part(updates_of(0)))
 
 
 def test_an_unsafe_plan_leaves_no_file_behind(tmp_path: Path) -> None:
@@ -290,7 +292,7 @@ def test_an_unsafe_plan_leaves_no_file_behind(tmp_path: Path) -> None:
 
 def test_a_directory_of_another_task_is_refused(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
-        private.exchange(start(), updates_of(0))
+        private.exchange(start(), taking_part(updates_of(0)))
     other = ("ada", "bob", "cyd", "eve")
     with pytest.raises(RunDirectoryError, match="holds another task"), exchange_in(tmp_path, plan_for(names=other)):
         pass
@@ -310,18 +312,18 @@ def test_a_store_of_another_task_with_the_same_parties_is_refused_and_the_first_
     tmp_path: Path, changes: dict[str, object], difference: str
 ) -> None:
     with exchange_in(tmp_path) as private:
-        state, _ = private.exchange(start(), updates_of(0))
+        state, _ = private.exchange(start(), taking_part(updates_of(0)))
     with pytest.raises(RunDirectoryError) as caught, exchange_in(tmp_path, replace(plan_for(), **changes)):  # type: ignore[arg-type]
         pass
     assert difference in str(caught.value)
     assert "\n" not in str(caught.value)
     with exchange_in(tmp_path) as private:
-        private.exchange(state, updates_of(1))
+        private.exchange(state, taking_part(updates_of(1)))
 
 
 def test_a_manifest_file_that_was_altered_is_refused_and_one_that_is_missing_is_written_again(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
-        state, _ = private.exchange(start(), updates_of(0))
+        state, _ = private.exchange(start(), taking_part(updates_of(0)))
     path = tmp_path / MANIFEST_NAME
     pinned = path.read_text()
     path.write_text(pinned.replace("roster_min = 4", "roster_min = 2"))
@@ -330,12 +332,12 @@ def test_a_manifest_file_that_was_altered_is_refused_and_one_that_is_missing_is_
     path.unlink()
     with exchange_in(tmp_path) as private:
         assert path.read_text() == pinned
-        private.exchange(state, updates_of(1))
+        private.exchange(state, taking_part(updates_of(1)))
 
 
 def test_a_directory_with_records_of_rounds_and_without_keys_is_not_set_up_anew(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
-        private.exchange(start(), updates_of(0))
+        private.exchange(start(), taking_part(updates_of(0)))
     before = {file: file.read_bytes() for file in [tmp_path / MANIFEST_NAME, *(tmp_path / "transcripts").iterdir()]}
     for file in tmp_path.glob("parties.sqlite*"):
         file.unlink()
@@ -349,34 +351,34 @@ def test_a_model_of_another_length_than_the_manifest_says_is_refused_before_anyt
     updates = [replace(update, delta=np.zeros(DIMENSION + 1, np.float32)) for update in updates_of(0)]
     with exchange_in(tmp_path) as private:
         with pytest.raises(ParameterError, match="the model has 201 parameters where the manifest's dimension is 200"):
-            private.exchange(longer, updates)
+            private.exchange(longer, taking_part(updates))
         assert not (tmp_path / MANIFEST_NAME).exists()
-        private.exchange(start(), updates_of(0))
+        private.exchange(start(), taking_part(updates_of(0)))
 
 
 def test_a_round_that_runs_backwards_is_refused_and_nothing_is_submitted(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
         states = [start()]
         for index in range(3):
-            states.append(private.exchange(states[-1], updates_of(index))[0])
+            states.append(private.exchange(states[-1], taking_part(updates_of(index)))[0])
         records = sorted((tmp_path / "transcripts").iterdir())
         for older in (0, 1):
             with pytest.raises(RunDirectoryError, match=rf"after round {older}, and the parties .* accepted round 3"):
-                private.exchange(states[older], updates_of(older))
+                private.exchange(states[older], taking_part(updates_of(older)))
         assert sorted((tmp_path / "transcripts").iterdir()) == records
-        private.exchange(states[3], updates_of(3))
+        private.exchange(states[3], taking_part(updates_of(3)))
 
 
 def test_a_record_that_cannot_be_written_stops_the_session_before_anything_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with exchange_in(tmp_path) as private:
-        state, _ = private.exchange(start(), updates_of(0))
+        state, _ = private.exchange(start(), taking_part(updates_of(0)))
         with monkeypatch.context() as patched:
             patched.setattr(transcript, "_append", _full)
             with pytest.raises(RunDirectoryError, match=r"session-0001\.jsonl cannot be written"):
-                private.exchange(state, updates_of(1))
-        following, _ = private.exchange(state, updates_of(1))
+                private.exchange(state, taking_part(updates_of(1)))
+        following, _ = private.exchange(state, taking_part(updates_of(1)))
     assert following.round == 2
 
 
@@ -390,7 +392,7 @@ def test_a_public_task_trains_the_same_model_and_leaves_a_record_that_anyone_can
         with exchange_in(tmp_path / mode, plan_for(mode=mode)) as private:
             state = start()
             for index in range(2):
-                state, _ = private.exchange(state, updates_of(index))
+                state, _ = private.exchange(state, taking_part(updates_of(index)))
             states[mode] = state
     assert states["public"].vector.tobytes() == states["sealed"].vector.tobytes()
     folder = tmp_path / "public"
@@ -417,7 +419,7 @@ def record_of(file: Path, manifest: Manifest) -> list[Any]:
 
 def test_the_manifest_on_disk_is_the_parties_own(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
-        private.exchange(start(), updates_of(0))
+        private.exchange(start(), taking_part(updates_of(0)))
         assert private._parties is not None
         manifest = manifest_from_toml((tmp_path / MANIFEST_NAME).read_text())
         assert manifest.digest() == private._parties.manifest.digest()
@@ -425,8 +427,8 @@ def test_the_manifest_on_disk_is_the_parties_own(tmp_path: Path) -> None:
 
 def test_every_signed_line_of_the_transcripts_is_signed_by_the_party_that_it_names(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
-        state, _ = private.exchange(start(), updates_of(0))
-        private.exchange(state, updates_of(1))
+        state, _ = private.exchange(start(), taking_part(updates_of(0)))
+        private.exchange(state, taking_part(updates_of(1)))
     manifest = manifest_from_toml((tmp_path / MANIFEST_NAME).read_text())
     seen: Counter[str] = Counter()
     for file in sorted((tmp_path / "transcripts").iterdir()):
@@ -476,7 +478,7 @@ def test_clips_that_follow_the_updates_refine_the_average_and_survive_a_restart(
             ClientUpdate(name, 50, (size * generator.uniform(-1, 1, 100)).astype(np.float32), 0.0) for name in "abc"
         ]
         exchange = SecureExchange(plan, optimiser, tmp_path, 1)  # opened anew: the state comes from the store
-        state, report = exchange.exchange(state, updates)
+        state, report = exchange.exchange(state, taking_part(updates))
         exchange.close()
         reports.append(report.details)
         assert report.details["deviation"] <= report.details["deviation_bound"]
@@ -493,23 +495,23 @@ def test_two_clients_with_different_clips_never_meet(tmp_path: Path) -> None:
     exchange = SecureExchange(plan, ClippingOptimiser(FedAvg(), policy), tmp_path, 1)
     state = ServerState(np.zeros(7, np.float32), clips=policy.initial())
     updates = [ClientUpdate(name, 5, np.full(7, 0.01, np.float32), 0.0) for name in "ab"]
-    following, _ = exchange.exchange(state, updates)
+    following, _ = exchange.exchange(state, taking_part(updates))
     with pytest.raises(RunDirectoryError, match="another state"):
-        exchange.exchange(replace(following, clips=policy.initial()), updates)
+        exchange.exchange(replace(following, clips=policy.initial()), taking_part(updates))
     exchange.close()
 
 
 def test_a_round_that_moves_nothing_ends_the_task_also_if_it_is_asked_for_again(tmp_path: Path) -> None:
     still = [replace(update, delta=0 * update.delta) for update in updates_of(1)]
     with exchange_in(tmp_path) as private:
-        state, _ = private.exchange(start(), updates_of(0))
+        state, _ = private.exchange(start(), taking_part(updates_of(0)))
         with pytest.raises(ConvergedError, match="round 2 gave weights that the task had before"):
-            private.exchange(state, still)
+            private.exchange(state, taking_part(still))
     with exchange_in(tmp_path) as private:  # opened anew: the parties, too, come from the store
-        again, _ = private.exchange(start(), updates_of(0))
+        again, _ = private.exchange(start(), taking_part(updates_of(0)))
         assert again.lineage == (start().weights(),)
         with pytest.raises(ConvergedError, match="round 2"):
-            private.exchange(again, still)
+            private.exchange(again, taking_part(still))
     assert again.digest() == state.digest()
     assert len(list((tmp_path / "transcripts").glob("round-0002-*.jsonl"))) == 1  # it was not run once more
 
@@ -519,9 +521,9 @@ def test_the_lineage_goes_on_over_rounds_and_restarts(tmp_path: Path) -> None:
     for index in range(3):
         seen.append(state.weights())
         with exchange_in(tmp_path) as private:
-            private.exchange(state, updates_of(index))
+            private.exchange(state, taking_part(updates_of(index)))
         with exchange_in(tmp_path) as private:
-            state, _ = private.exchange(state, updates_of(index))
+            state, _ = private.exchange(state, taking_part(updates_of(index)))
         assert state.lineage == tuple(seen)
 
 
@@ -529,19 +531,19 @@ def test_an_update_of_a_stranger_is_refused_before_anything_is_written(tmp_path:
     exchange = SecureExchange(plan_for(), FedAvg(), tmp_path, 1)
     updates = [ClientUpdate(name, 5, np.zeros(DIMENSION, np.float32), 0.0) for name in (*NAMES[:3], "eve")]
     with pytest.raises(ParameterError, match="from eve, who is no client of the task; its clients are: ada"):
-        exchange.exchange(ServerState(np.zeros(DIMENSION, np.float32)), updates)
+        exchange.exchange(ServerState(np.zeros(DIMENSION, np.float32)), taking_part(updates))
     exchange.close()
     assert not (tmp_path / MANIFEST_NAME).exists()
 
 
 def test_a_refused_round_waits_for_a_decision_and_is_then_sent_again_with_the_same_updates(tmp_path: Path) -> None:
     with exchange_in(tmp_path, plan_for(WIDE)) as private:
-        state, _ = private.exchange(start(), updates_of(0))
+        state, _ = private.exchange(start(), taking_part(updates_of(0)))
     assert continuing.look(tmp_path) is None
     with exchange_in(tmp_path, plan_for(WIDE)) as private:
         refuse(private, state, updates_of(1))
         with pytest.raises(AbortError, match="4 of 4 clients refused"):  # however often the run is resumed
-            private.exchange(state, updates_of(1))
+            private.exchange(state, taking_part(updates_of(1)))
     found = continuing.look(tmp_path)
     assert found is not None
     assert found.roster == NAMES
@@ -551,16 +553,16 @@ def test_a_refused_round_waits_for_a_decision_and_is_then_sent_again_with_the_sa
     continuing.send_again(tmp_path)
     with exchange_in(tmp_path, plan_for(WIDE)) as private:
         other = [replace(update, delta=update.delta * 2) for update in updates_of(1)]  # what is sent is what was stored
-        following, _ = private.exchange(state, other)
-        plain, _ = PlainExchange(FedAvg()).exchange(state, updates_of(1))
+        following, _ = private.exchange(state, taking_part(other))
+        plain, _ = PlainExchange(FedAvg()).exchange(state, taking_part(updates_of(1)))
         assert following.vector.tobytes() == plain.vector.tobytes()
-        private.exchange(following, updates_of(2))
+        private.exchange(following, taking_part(updates_of(2)))
     assert continuing.look(tmp_path) is None
 
 
 def test_a_decision_counts_once_and_a_second_refusal_waits_again(tmp_path: Path) -> None:
     with exchange_in(tmp_path) as private:
-        state, _ = private.exchange(start(), updates_of(0))
+        state, _ = private.exchange(start(), taking_part(updates_of(0)))
         refuse(private, state, updates_of(1))
     first = continuing.send_again(tmp_path)
     with exchange_in(tmp_path) as private:
@@ -572,14 +574,14 @@ def test_a_decision_counts_once_and_a_second_refusal_waits_again(tmp_path: Path)
     assert len(second.sessions) == 2
     continuing.send_again(tmp_path)
     with exchange_in(tmp_path) as private:
-        following, _ = private.exchange(state, updates_of(1))
+        following, _ = private.exchange(state, taking_part(updates_of(1)))
     assert following.round == 2
 
 
 def test_the_settings_that_clients_train_with_are_pinned(tmp_path: Path) -> None:
     plan = replace(plan_for(), settings=b'{"training":{"rounds":3}}')
     with exchange_in(tmp_path, plan) as private:
-        private.exchange(start(), updates_of(0))
+        private.exchange(start(), taking_part(updates_of(0)))
     assert (tmp_path / SETTINGS_NAME).read_bytes() == plan.settings
     manifest = manifest_from_toml((tmp_path / MANIFEST_NAME).read_text())
     assert manifest.settings == hashlib.sha256(plan.settings).digest()
@@ -595,13 +597,13 @@ def test_with_mirrors_the_store_is_in_each_of_them_and_one_may_be_lost(tmp_path:
         return SecureExchange(plan_for(), FedAvg(), tmp_path / "task", seed=1, mirrors=mirrors)
 
     private = opened()
-    state, _ = private.exchange(start(), updates_of(0))
+    state, _ = private.exchange(start(), taking_part(updates_of(0)))
     private.close()
     assert not (tmp_path / "task" / "parties.sqlite").exists()
     shutil.rmtree(mirrors[1])
     private = opened()
     assert private.missing_mirrors() == (str(mirrors[1]),)
-    following, _ = private.exchange(state, updates_of(1))
+    following, _ = private.exchange(state, taking_part(updates_of(1)))
     private.close()
     assert following.round == 2
     shutil.rmtree(mirrors[0])

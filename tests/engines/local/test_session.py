@@ -32,7 +32,7 @@ from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.misbehaviour import AlteringAggregator
-from privateyes.engines.local.network import LocalInput, LocalNetwork
+from privateyes.engines.local.network import Give, LocalNetwork
 from privateyes.engines.local.parties import SecurePlan, draw_identities
 from privateyes.engines.local.session import Session
 from privateyes.engines.local.stages import AGAIN, OPENING
@@ -49,6 +49,7 @@ from privateyes.parties.packets import HUB, Packet
 from privateyes.storage import sealed_file
 from privateyes.storage.party import StoredParty
 from privateyes.storage.store import PartyStore
+from taking_part import giving
 
 pytestmark = pytest.mark.usefixtures("copied_stores")
 
@@ -106,8 +107,7 @@ def local(tmp_path, field):
 
         def run(self, *clients: int, delta=None, weight: int = 3):
             inputs = {
-                i: LocalInput(np.full(D, 0.25, np.float32) if delta is None else delta, weight, bytes(32))
-                for i in clients
+                i: giving(np.full(D, 0.25, np.float32) if delta is None else delta, weight, bytes(32)) for i in clients
             }
             self.rounds += 1
             return self.session().run(self.rounds, inputs)
@@ -214,7 +214,7 @@ def test_a_disk_that_is_full_at_the_submission_lets_nothing_out(local, monkeypat
 @pytest.mark.parametrize("opener", [(1,), (2,), (3,), (1, 3), (2, 3)], ids=str)
 def test_a_session_that_some_aggregators_opened_and_others_did_not_is_finished(local, monkeypatch, opener) -> None:
     """As after kills of machines of their own; here all store in one transaction, so their rows are mixed by hand."""
-    before, inputs = {}, {i: LocalInput(np.full(D, 0.25, np.float32), 3, bytes(32)) for i in (1, 2, 3)}
+    before, inputs = {}, {i: giving(np.full(D, 0.25, np.float32), 3, bytes(32)) for i in (1, 2, 3)}
     write = StoredParty.put
 
     def noting(self, prepared):
@@ -251,7 +251,7 @@ def test_neither_what_is_said_nor_what_is_computed_depends_on_the_number_of_thre
     set_up_in(made, local_parties(plan, identities))
     made.close()
     random = np.random.default_rng(1)
-    inputs = {i: LocalInput(random.normal(0, 0.6, dimension).astype(np.float32), 3, bytes(32)) for i in (1, 2, 3)}
+    inputs = {i: giving(random.normal(0, 0.6, dimension).astype(np.float32), 3, bytes(32)) for i in (1, 2, 3)}
     outcomes = []
     for count in (1, 2, 5):
         shutil.copytree(tmp_path / "made", tmp_path / f"{count}")
@@ -284,8 +284,8 @@ def test_with_the_clocks_running_backwards_a_session_ends_as_always(local, monke
     assert next(falling) < 10**9 - 10, "no clock was read: the test proves nothing"
 
 
-def _inputs(*clients: int) -> dict[int, LocalInput]:
-    return {i: LocalInput(np.full(D, 0.25, np.float32), 3, bytes(32)) for i in clients}
+def _inputs(*clients: int) -> dict[int, Give]:
+    return {i: giving(np.full(D, 0.25, np.float32), 3, bytes(32)) for i in clients}
 
 
 def _full(*_: object) -> None:
@@ -550,11 +550,6 @@ def test_the_store_lets_a_decision_be_taken_once(local) -> None:
     assert not local.store.stages(bytes(32), AGAIN)
 
 
-def test_an_input_shows_neither_update_nor_weight_in_its_repr() -> None:
-    shown = repr(LocalInput(np.full(D, 0.123, np.float32), 3, bytes([9]) * 32))
-    assert shown == "LocalInput()"
-
-
 def test_a_message_that_the_receiver_cannot_parse_stops_the_session(local) -> None:
     with damaging("aggregator 1", "vote", lambda message, _: b"\x08"), pytest.raises(MalformedError):
         local.run(1, 2)
@@ -563,6 +558,6 @@ def test_a_message_that_the_receiver_cannot_parse_stops_the_session(local) -> No
 
 def test_time_is_counted_for_every_role(local) -> None:
     clock = RoleClock()
-    inputs = {i: LocalInput(np.zeros(D, np.float32), 1, bytes(32)) for i in (1, 2)}
+    inputs = {i: giving(np.zeros(D, np.float32), 1, bytes(32)) for i in (1, 2)}
     Session(local.parties, local.wire, local.store, clock).run(9, inputs)
     assert all(clock.seconds[role] > 0 for role in Place)

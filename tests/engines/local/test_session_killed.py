@@ -37,10 +37,12 @@ from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.engines.local.wire import Wire
 from privateyes.errors import AbortError
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate
+from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
 from privateyes.parties.packets import Packet
 from privateyes.storage.store import PartyStore
+from taking_part import taking_part
 
 pytestmark = pytest.mark.usefixtures("copied_stores")
 
@@ -95,7 +97,7 @@ class Run:
             try:
                 exchange = SecureExchange(self.plan, FedAvg(), self.folder, 5, threads=1, mirrors=self.mirrors)
                 while self.state.round < self.rounds:
-                    self.state, report = exchange.exchange(self.state, updates_of(self.state.round))
+                    self.state, report = exchange.exchange(self.state, taking_part(updates_of(self.state.round)))
                     self.details = dict(report.details)
             finally:
                 for store in opened:

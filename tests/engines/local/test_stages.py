@@ -18,7 +18,6 @@ from privateyes.aggregation.steps import OwnShare
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
-from privateyes.engines.local.network import LocalInput
 from privateyes.engines.local.parties import LocalParties, SecurePlan
 from privateyes.engines.local.session import Session
 from privateyes.engines.local.stages import OPENING, agreed_by_all
@@ -28,6 +27,7 @@ from privateyes.parties.again import Again
 from privateyes.parties.effects import Write
 from privateyes.parties.packets import HUB, aggregator_name
 from privateyes.storage.store import PartyStore
+from taking_part import giving
 
 PLAN = SecurePlan(("a", "b", "c"), 7, 3, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2, privacy=Privacy(1.0))
 
@@ -40,7 +40,7 @@ def session_of(parties: LocalParties, store: PartyStore) -> Session:
 def agreed(tmp_path: Path, request: pytest.FixtureRequest):
     """Two clients' session, which died when all had agreed, or when all had opened."""
     parties, store = local_task(PLAN, tmp_path / "store")
-    inputs = {i: LocalInput(np.full(7, 1.5, np.float32), 3, bytes(32)) for i in (1, 3)}
+    inputs = {i: giving(np.full(7, 1.5, np.float32), 3, bytes(32)) for i in (1, 3)}
     with dying_before(request.param), pytest.raises(Killed):
         session_of(parties, store).run(0, inputs)
     sid = parties.aggregator_memories(store)[1].session.sid

@@ -23,11 +23,13 @@ from privateyes.engines.local import secure
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.errors import RunDirectoryError
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate
+from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
 from privateyes.storage import places
 from privateyes.storage.mirror import BODIES_NAME, STORE_NAME
 from privateyes.storage.store import PartyStore
+from taking_part import taking_part
 
 D = 40
 PLAN = SecurePlan(("a", "b", "c"), D, 2, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=3)
@@ -49,7 +51,7 @@ def start() -> ServerState:
 
 def run(directory: Path) -> ServerState:
     with closing(SecureExchange(PLAN, FedAvg(), directory, seed=5)) as exchange:
-        return exchange.exchange(start(), updates())[0]
+        return exchange.exchange(start(), taking_part(updates()))[0]
 
 
 def rows_of(connection: sqlite3.Connection) -> Rows:
@@ -119,8 +121,8 @@ def moments(tmp_path_factory: pytest.TempPathFactory) -> list[Moment]:
         with closing(SecureExchange(PLAN, FedAvg(), directory, seed=5)) as exchange:
             full = RunDirectoryError("the disk is full")
             with dying_before("agree", full), pytest.raises(RunDirectoryError):
-                exchange.exchange(start(), updates())
-            exchange.exchange(start(), updates())
+                exchange.exchange(start(), taking_part(updates()))
+            exchange.exchange(start(), taking_part(updates()))
     return RecordingStore.moments
 
 
@@ -200,7 +202,7 @@ def killed_before(directory: Path, step: str) -> None:
     """A session that dies before anybody is asked for this step."""
     exchange = SecureExchange(PLAN, FedAvg(), directory, seed=5)
     with dying_before(step), pytest.raises(Killed):
-        exchange.exchange(start(), updates())
+        exchange.exchange(start(), taking_part(updates()))
     exchange._store._connection.close()
 
 

@@ -10,13 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from privateyes.aggregation.client import Update, VerifiedAverage
+from privateyes.aggregation.client import VerifiedAverage
 from privateyes.aggregation.memory import TrainingState
 from privateyes.crypto.statement import HASH_BYTES
 from privateyes.encoding.clips import ClipPlan
@@ -46,29 +42,25 @@ Step = Callable[[TrainingState, VerifiedAverage], TrainingState]
 """The server step from a state, on an average; all clients must reach the same state."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalInput:
-    """One client's update, its weight and the key of its stochastic rounding."""
-
-    delta: NDArray[np.float32] = field(repr=False)
-    weight: int = field(repr=False)
-    rounding_key: bytes = field(repr=False)
+Give = Callable[[ClipPlan | None], Contribution]
+"""A client's own side: what it gives to a session, made when its host asks. The clips are the training state's."""
 
 
 class Trainer:
-    """What trains beside a local client is elsewhere: the run hands an update over, and takes the average away.
+    """What trains beside a local client is elsewhere: its side of the round gives the update, and the run takes the
+    average away.
 
     To this client a model is what the protocol knows of a training state: the state itself is stored once for all.
 
     Attributes:
-        given: the update to submit; without one it follows the round.
+        gives: what it submits; without it the client follows the round.
         clipped, shortened: what encoding changed of it.
         average: the result that it verified.
     """
 
     def __init__(self, initial: TrainingState | None, step: Step, clips: ClipPlan | None) -> None:
         self._initial, self._step, self._clips = initial, step, clips
-        self.given: LocalInput | None = None
+        self.gives: Give | None = None
         self.clipped, self.shortened = 0, False
         self.average: VerifiedAverage | None = None
 
@@ -77,10 +69,10 @@ class Trainer:
         return None if self._initial is None else dump_training_state(self._initial)
 
     def contribution(self, model: bytes) -> Contribution:  # noqa: ARG002 - whoever trained knows it
-        """The update that was handed over."""
-        if self.given is None:
+        """What its side of the round gives."""
+        if self.gives is None:
             raise RefusedError("no update was given", "give one, or leave the client out of this round")
-        return Contribution(Update(self.given.delta, self.given.weight, self._clips), self.given.rounding_key)
+        return self.gives(self._clips)
 
     def submitted(self, clipped: int, shortened: bool) -> None:
         """Keep the counts for the run's report."""
@@ -224,7 +216,8 @@ class LocalNetwork:
         try:
             yield
         except TrainingError as error:
-            problem = f"client {self._parties.person(name)}: {error.problem}"
+            who = self._parties.person(name)
+            problem = error.problem if f"client {who}" in error.problem else f"client {who}: {error.problem}"
             raise TrainingError(problem, error.remedy) from None
 
     def _hear(self, answer: Packet) -> Effects:

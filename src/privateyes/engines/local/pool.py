@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from privateyes.engines.local.allocator import keep_freed_memory
 from privateyes.engines.local.crew import usable_cores
 from privateyes.errors import PrivateyesError, TrainingError
+from privateyes.federation.participants import AS_TRAINED, ClientUpdate, HandOver, Participant
 from privateyes.federation.partition import Share
-from privateyes.federation.rounds import ClientUpdate
 from privateyes.training.blueprint import Blueprint
 from privateyes.training.cache import HELD_BYTES, ExamplesCache
 from privateyes.training.determinism import deterministic_torch
@@ -80,8 +80,7 @@ class _Desk:
         if isinstance(job, PredictJob):
             return predict_examples(self._task, job.vector, self._cache.samples_of([job.owner]), self.device)
         samples = self._cache.samples_of(job.owners)
-        result = train_locally(self._task, self._settings, samples, job.assignment, job.vector)
-        return ClientUpdate(job.client, result.samples, result.delta, result.loss, result.passed)
+        return train_locally(self._task, self._settings, samples, job.assignment, job.vector)
 
 
 def _serve(connection: Connection, task: LearningTask, settings: LocalSettings, held_bytes: int) -> None:
@@ -241,6 +240,7 @@ class PoolTrainer:
         holdings: client -> the samples it trains on: names of owners who hold nothing else, or shares of what they
             hold; a client that is not listed holds its own.
         proximal: whether the clients' losses have FedProx's proximal term.
+        policy: what every client does with what it trained.
     """
 
     def __init__(
@@ -248,10 +248,12 @@ class PoolTrainer:
         pool: WorkerPool,
         holdings: Mapping[str, tuple[str | Share, ...]] = MappingProxyType({}),
         proximal: bool = False,
+        policy: HandOver = AS_TRAINED,
     ) -> None:
         self._pool = pool
         self._holdings = holdings
         self._proximal = proximal
+        self._policy = policy
 
     def train(
         self,
@@ -259,9 +261,10 @@ class PoolTrainer:
         cohort: Sequence[str],
         vector: NDArray[np.float32],
         work: Mapping[str, float] = MappingProxyType({}),
-    ) -> list[ClientUpdate]:
-        """One update per member of `cohort`, in its order, all from the same `vector`; see `rounds.Trainer`."""
-        return self._pool.train([self._job(client, round_index, vector, work.get(client, 1.0)) for client in cohort])
+    ) -> list[Participant]:
+        """The members of `cohort`, in its order, all trained from the same `vector`; see `rounds.Trainer`."""
+        jobs = [self._job(client, round_index, vector, work.get(client, 1.0)) for client in cohort]
+        return [Participant(update, self._policy) for update in self._pool.train(jobs)]
 
     def train_each(self, round_index: int, vectors: Mapping[str, NDArray[np.float32]]) -> list[ClientUpdate]:
         """One update per client of `vectors`, in its order, each client from its own vector, float32 (d,)."""

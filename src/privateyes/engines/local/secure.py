@@ -22,18 +22,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from privateyes.aggregation.client import VerifiedAverage
+from privateyes.aggregation.client import Update, VerifiedAverage
 from privateyes.aggregation.costs import round_costs
 from privateyes.aggregation.manifest import manifest_from_toml
 from privateyes.aggregation.memory import FollowedSession, TrainingState
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.statement import digest
-from privateyes.encoding.clips import Segment, segments
-from privateyes.encoding.norm import NormLimit, clipped_norm
+from privateyes.encoding.clips import ClipPlan
 from privateyes.engines.local.allocator import keep_freed_memory
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew, threads_for
-from privateyes.engines.local.network import LocalInput, set_up_locally
+from privateyes.engines.local.deviation import deviation
+from privateyes.engines.local.network import Give, set_up_locally
 from privateyes.engines.local.parties import (
     Identities,
     LocalParties,
@@ -44,12 +44,16 @@ from privateyes.engines.local.parties import (
 from privateyes.engines.local.pinning import first_difference, require_pinned
 from privateyes.engines.local.session import Session, SessionResult
 from privateyes.engines.local.stages import AGAIN, CLIENTS, OPENING, REFUSED, agreed_by_all, followed_by
-from privateyes.engines.local.stored_state import dump_state, load_state
 from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import AbortError, MalformedError, ParameterError, ProtocolError, RunDirectoryError
-from privateyes.federation.rounds import ClientUpdate, ExchangeReport, ServerState, check_updates
+from privateyes.federation.application import training_state
+from privateyes.federation.observation import EACH_CLIENT, Observation, Observe, keep_nothing
+from privateyes.federation.participants import Participant, require_some, require_usable
+from privateyes.federation.rounds import ExchangeReport, ServerState
 from privateyes.federation.server_step import ServerOptimiser
+from privateyes.federation.stored_state import dump_state, load_state
 from privateyes.files import write_atomically
+from privateyes.parties.client import Contribution
 from privateyes.storage.places import name_folders, note_on_missing, open_store, store_folders
 from privateyes.storage.store import PartyStore
 from privateyes.storage.transcript import TranscriptFile
@@ -71,6 +75,7 @@ class SecureExchange:
         threads: how many threads large vectors are worked on with; 0 means one for each core. It changes nothing but
             time.
         mirrors: three or more folders on different disks, which then hold the parties' store in the directory's place.
+        observe: is told the mean, which every client sees; nobody sees more.
 
     Raises:
         ParameterError: the plan is unsafe; nothing was written.
@@ -85,7 +90,9 @@ class SecureExchange:
         seed: int,
         threads: int = 0,
         mirrors: Sequence[Path] = (),
+        observe: Observe = keep_nothing,
     ) -> None:
+        self._observe = observe
         self._plan, self._optimiser, self._directory, self._seed = plan, optimiser, directory, seed
         plan.require_safe()
         keep_freed_memory()  # every party of every round needs the same large vectors
@@ -150,7 +157,7 @@ class SecureExchange:
             write_atomically(path, pinned.encode())
         self._parties = parties
 
-    def exchange(self, state: ServerState, updates: Sequence[ClientUpdate]) -> tuple[ServerState, ExchangeReport]:
+    def exchange(self, state: ServerState, participants: Sequence[Participant]) -> tuple[ServerState, ExchangeReport]:
         """One private round. Called again for a round that is complete, it returns the same state.
 
         Raises:
@@ -159,14 +166,14 @@ class SecureExchange:
             RunDirectoryError: the state is not the parties' own, or the disk is full or fails.
             ProtocolError: a party stopped the session; no state changed.
         """
-        if state.vector.size != self._plan.dimension:
+        handed_over = self._optimiser.vectors * state.vector.size
+        if handed_over != self._plan.dimension:
             raise ParameterError(
-                f"the model has {state.vector.size} parameters where the manifest's dimension is "
-                f"{self._plan.dimension}",
+                f"the model has {handed_over} parameters where the manifest's dimension is {self._plan.dimension}",
                 "train the model that the manifest describes, or start a new task",
             )
-        check_updates(updates, state.vector.size)
-        self._require_known(updates)
+        require_some(participants)
+        self._require_known(participants)
         before = state.digest()
         accepted = self._store.accepted_after(before)
         if accepted is not None:
@@ -175,22 +182,23 @@ class SecureExchange:
         started = perf_counter()
         clock, reached = RoleClock(self._crew.seconds), _Reached(self._optimiser, state)
         with self._pointing_at_ways_on():
-            session, result, wire = self._session(state, updates, parties, clock, reached)
+            session, result, wire = self._session(state, participants, parties, clock, reached)
         following = self._following(reached, result, parties)
         seconds = perf_counter() - started
-        report = self._report(state, updates, result, wire, clock, seconds, setup_bytes)
+        self._observe(Observation(EACH_CLIENT, state.round + 1, "mean", next(iter(result.averages.values())).mean))
+        report = self._report(state, participants, result, wire, clock, seconds, setup_bytes)
         started = perf_counter()  # again: measuring the deviation is no part of a round, storing its end is
         self._accept(before, following, report, session)
         report = replace(report, seconds=seconds + perf_counter() - started)
         self._store.amend_report(_dump_report(report))
         return following, report
 
-    def _require_known(self, updates: Sequence[ClientUpdate]) -> None:
-        for update in updates:
-            if update.client not in self._plan.clients:
+    def _require_known(self, participants: Sequence[Participant]) -> None:
+        for participant in participants:
+            if participant.client not in self._plan.clients:
                 known = ", ".join(self._plan.clients)
                 raise ParameterError(
-                    f"an update is from {update.client}, who is no client of the task", f"its clients are: {known}"
+                    f"an update is from {participant.client}, who is no client of the task", f"its clients are: {known}"
                 )
 
     def close(self) -> None:
@@ -246,7 +254,7 @@ class SecureExchange:
     def _session(
         self,
         state: ServerState,
-        updates: Sequence[ClientUpdate],
+        participants: Sequence[Participant],
         parties: LocalParties,
         clock: RoleClock,
         reached: _Reached,
@@ -268,7 +276,7 @@ class SecureExchange:
             number = self._round_to_announce(parties)
             if again and agreed is not None:
                 return session, session.run_again(number, agreed.chain), wire
-            return session, session.run(number, local_inputs(parties, state, updates, self._seed)), wire
+            return session, session.run(number, local_inputs(parties, state, participants, self._seed)), wire
         finally:
             record.close()
 
@@ -368,7 +376,7 @@ class SecureExchange:
     def _report(
         self,
         state: ServerState,
-        updates: Sequence[ClientUpdate],
+        participants: Sequence[Participant],
         result: SessionResult,
         wire: Wire,
         clock: RoleClock,
@@ -378,10 +386,8 @@ class SecureExchange:
         manifest = wire.manifest
         average = next(iter(result.averages.values()))
         counted = [manifest.clients[number - 1].name for number in average.roster]
-        own = [update for update in updates if update.client in counted]
-        parts = segments(manifest.encoding, manifest.dimension, state.clips)
-        limit = None if manifest.privacy is None else manifest.privacy.limit(manifest.encoding)
-        deviation, bound = _deviation(average, own, parts, limit)
+        own = [participant for participant in participants if participant.client in counted]
+        measured, bound = deviation(manifest, state.clips, average, own)
         details: dict[str, Any] = {
             "sid": result.sid.hex(),
             "roster": counted,
@@ -390,7 +396,7 @@ class SecureExchange:
             "saturated": result.clipped,
             "shortened": result.shortened,
             "scale_bits": manifest.encoding.scale_bits,
-            "deviation": deviation,
+            "deviation": measured,
             "deviation_bound": bound,
             "seconds_client": clock.seconds[Place.CLIENT] / len(manifest.clients),
             "seconds_hub": clock.seconds[Place.HUB],
@@ -400,7 +406,7 @@ class SecureExchange:
         }
         # The formulas, which a test holds against the counted traffic: after a kill, the traffic counted here is that
         # of the session's last steps only.
-        costs = round_costs(manifest, submitted=len(updates), roster=len(counted))
+        costs = round_costs(manifest, submitted=len(participants), roster=len(counted))
         count = len(manifest.clients)  # one client discloses in a public task, and the others receive it
         up, down = costs.disclosure / count, costs.disclosure * (count - 1) / count
         return ExchangeReport(seconds, costs.client_up + up, costs.client_down + down, details)
@@ -411,19 +417,26 @@ def _listed(folders: Sequence[Path]) -> str:
 
 
 def local_inputs(
-    parties: LocalParties, state: ServerState, updates: Sequence[ClientUpdate], seed: int
-) -> dict[int, LocalInput]:
-    """The updates as a session takes them, by client number; the rounding's keys follow from the experiment's seed."""
-    inputs = {}
-    for update in updates:
-        key = digest(Label.ROUNDING_KEY, Role.CLIENT, b"", seed, update.client, state.round)
-        inputs[parties.number_of(update.client)] = LocalInput(update.delta, update.weight, key)
+    parties: LocalParties, state: ServerState, participants: Sequence[Participant], seed: int
+) -> dict[int, Give]:
+    """What clients give to a session, by number; the rounding's keys follow from the experiment's seed."""
+    inputs: dict[int, Give] = {}
+    for participant in participants:
+        key = digest(Label.ROUNDING_KEY, Role.CLIENT, b"", seed, participant.client, state.round)
+        gives = partial(_contribution, participant, parties.manifest.dimension, key)
+        inputs[parties.number_of(participant.client)] = gives
     return inputs
 
 
-def training_state(state: ServerState) -> TrainingState:
-    """What the clients' side of the protocol knows of a state."""
-    return TrainingState(state.digest(), state.weights(), state.round)
+def _contribution(participant: Participant, dimension: int, key: bytes, clips: ClipPlan | None) -> Contribution:
+    """On the client's own side.
+
+    Raises:
+        TrainingError: the update must not be averaged.
+    """
+    update = participant.hand_over()
+    require_usable(update, dimension)
+    return Contribution(Update(update.delta, update.weight, clips), key)
 
 
 def _agreed_and_waited_for(parties: LocalParties, store: PartyStore) -> FollowedSession | None:
@@ -461,30 +474,6 @@ class _Reached:
         if not _identical(self.state, following):
             raise AbortError("the clients reached different states from one verified average", "report this as a bug")
         return self._known
-
-
-def _deviation(
-    average: VerifiedAverage, updates: Sequence[ClientUpdate], parts: tuple[Segment, ...], limit: NormLimit | None
-) -> tuple[float, float]:
-    """The largest difference between the decoded average and the exact weighted mean of the clipped updates, and what
-    bounds it; of several tensors with clips of their own, those of the one that comes closest to its bound.
-
-    Only a simulation can measure this: it holds every update in the clear.
-    """
-    found = []
-    weights = {update.client: float(update.weight) for update in updates}
-    if limit is not None:
-        for update in updates:
-            norm = clipped_norm(update.delta, parts)
-            weights[update.client] *= limit.shrink(norm, update.weight, update.delta.size)
-    for part in parts:
-        clip, exact = part.encoding.clip, np.zeros(part.stop - part.start, dtype=np.float64)
-        for update in updates:
-            exact += weights[update.client] * np.clip(update.delta[part.span].astype(np.float64), -clip, clip)
-        exact /= sum(update.weight for update in updates)
-        bound = part.encoding.deviation_bound(len(updates), average.total_weight)
-        found.append((float(np.abs(average.mean[part.span] - exact).max()), bound))
-    return max(found, key=lambda pair: pair[0] / pair[1])
 
 
 def _dump_report(report: ExchangeReport) -> str:

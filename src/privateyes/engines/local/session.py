@@ -15,7 +15,7 @@ from privateyes.aggregation.result import Check
 from privateyes.encoding.clips import ClipPlan
 from privateyes.engines.local.clock import RoleClock
 from privateyes.engines.local.crew import Crew
-from privateyes.engines.local.network import LocalInput, LocalNetwork, Step, Trainer, trainers_of
+from privateyes.engines.local.network import Give, LocalNetwork, Step, Trainer, trainers_of
 from privateyes.engines.local.parties import LocalParties
 from privateyes.engines.local.stages import AGAIN, CLIENTS, CLIPPED, OPENING, agreed_by_all, client_party, followed_by
 from privateyes.engines.local.wire import Place, Wire
@@ -82,12 +82,12 @@ class Session:
         self._trainers = trainers_of(parties, None, step, clips)
         self._network = LocalNetwork(parties, store, self._trainers, wire, clock, crew or Crew(1))
 
-    def run(self, round_number: int, inputs: Mapping[int, LocalInput]) -> SessionResult:
+    def run(self, round_number: int, inputs: Mapping[int, Give]) -> SessionResult:
         """Announce, submit, form the roster, commit, open, deliver. ``accept`` ends it.
 
         Args:
             round_number: later than every earlier one.
-            inputs: by client number; the other clients follow the round without submitting.
+            inputs: what clients give, by number; the other clients follow the round without submitting.
 
         Raises:
             ProtocolError: a party could not go on; every aggregator gave the session up, unless it could be opened
@@ -96,8 +96,8 @@ class Session:
             RunDirectoryError: something cannot be stored, so it was not sent.
         """
         named = self._next(round_number)
-        for number, given in inputs.items():
-            self._trainers[number].given = given
+        for number, gives in inputs.items():
+            self._trainers[number].gives = gives
         self._network.besides["submit"] = partial(_note_clipped, self._store, self._trainers, named.sid)
         with self._given_up_on_failure(named):
             delivery = run_round(self._network, named, [client_name(i) for i in inputs], self._unsettled())

@@ -17,7 +17,8 @@ from privateyes.experiments.secure import open_secure_exchange, secure_plan
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.spec_tables import Store
 from privateyes.experiments.way_names import WAYS
-from privateyes.federation.rounds import ClientUpdate, ServerState
+from privateyes.federation.participants import ClientUpdate, Participant
+from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
 
 _CLIENTS, _PARAMETERS = 3, 8
@@ -42,9 +43,9 @@ def warm_up(spec: ExperimentSpec) -> None:
     clients = {f"c{index}": 1 for index in range(_CLIENTS)}
     plan = secure_plan(small, Fold("warm-up", tuple(clients), ()), clients, _PARAMETERS)
     ones = np.ones(_PARAMETERS, dtype=np.float32)
-    updates = [ClientUpdate(name, 1, ones, 0.0) for name in clients]
+    participants = [Participant(ClientUpdate(name, 1, ones, 0.0)) for name in clients]
     with (
         TemporaryDirectory() as folder,
         closing(open_secure_exchange(small, plan, FedAvg(), Path(folder) / "task", _tell_nobody)) as exchange,
     ):
-        exchange.exchange(ServerState(ones), updates)
+        exchange.exchange(ServerState(ones), participants)

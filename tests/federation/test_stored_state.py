@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from privateyes.engines.local.stored_state import dump_state, load_state
 from privateyes.errors import RunDirectoryError
 from privateyes.federation.rounds import ServerState
+from privateyes.federation.stored_state import dump_state, load_state
 
 VECTOR = np.array([0.0, -0.0, np.nan, np.inf, 1e-45, 3.5], dtype=np.float32)
 
