@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from privateyes.aggregation import hub
 from privateyes.crypto.field import field_by_name
-from privateyes.engines.local.crew import Crew
+from privateyes.engines.local.thread_team import ThreadTeam
 from situations import Case, Roster, Round, random_elements, spool
 
 TARGET_MIB: Final = 64.0
@@ -63,10 +63,10 @@ def measure(case: Case) -> dict[str, float]:
     rises["aggregator, result"] = _rise_mib(end.certify)
     rises["client, check"] = _rise_mib(end.check) - mean_mib
     del beginning, end
-    roster, crew = Roster(case), Crew()
+    roster, team = Roster(case), ThreadTeam()
     rises["aggregator, one core"] = _rise_mib(roster.with_lanes(None)) - share_mib
-    rises["aggregator, all cores"] = _rise_mib(roster.with_lanes(crew.lanes())) - share_mib
-    crew.close()
+    rises["aggregator, all cores"] = _rise_mib(roster.with_lanes(team.lanes())) - share_mib
+    team.close()
     shares = spool(roster.manifest.share_elements, case.clients, case.field.element_bytes, random_elements(case.field))
     adding = (roster.manifest, roster.sid, roster.entries, shares.__getitem__)
     rises["hub, addition"] = _rise_mib(hub.add_shares, *adding) - share_mib

@@ -25,7 +25,7 @@ from privateyes.crypto.field import Elements, Field
 from privateyes.crypto.labels import Label, Role
 from privateyes.crypto.lanes import ONE_LANE, Lanes
 from privateyes.crypto.streams import CHUNK_BYTES, ElementStream, KeyStream, scratch_words
-from privateyes.engines.local.crew import Crew
+from privateyes.engines.local.thread_team import ThreadTeam
 from situations import WEIGHT, Case, Roster, Round, random_elements, random_update, spool
 
 CLIENT_TARGET: Final = {"compact": 4.5, "wide": 9.0}
@@ -181,8 +181,8 @@ def measure_client(case: Case, effort: Effort) -> ClientRow:
 
 def measure_roster(case: Case, effort: Effort) -> RosterRow:
     """Time an aggregator and the hub, for one model, field and number of clients."""
-    roster, sizes, crew = Roster(case), (case.dimension, case.clients), Crew()
-    one, several = roster.with_lanes(None), roster.with_lanes(crew.lanes())
+    roster, sizes, team = Roster(case), (case.dimension, case.clients), ThreadTeam()
+    one, several = roster.with_lanes(None), roster.with_lanes(team.lanes())
     regenerating = in_turn(
         {
             "aes": Work(key_stream_writer(AES_BYTES)),
@@ -192,7 +192,7 @@ def measure_roster(case: Case, effort: Effort) -> RosterRow:
         effort,
         case.memory_bytes,
     )
-    crew.close()
+    team.close()
     voting = in_turn({"vote": Work(roster.vote)}, effort)["vote"]
     adding = _measure_adding(case, roster, effort)
     aggregator_s = regenerating["one"].cpu
@@ -204,7 +204,7 @@ def measure_roster(case: Case, effort: Effort) -> RosterRow:
         aggregator_gb_s=case.field.element_bytes * case.dimension * case.clients / aggregator_s / 1e9,
         aes_gb_s=AES_BYTES / regenerating["aes"].cpu / 1e9,
         both_cores=regenerating["one"].fastest / regenerating["several"].fastest,
-        cores=crew.count,
+        cores=team.count,
         vote_us=1e6 * voting.cpu / case.clients,
         sent_bytes=round_costs(roster.manifest, *[case.clients] * 2).aggregator_up / np.prod(sizes),
         **adding,

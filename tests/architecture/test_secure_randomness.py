@@ -11,7 +11,7 @@ import pytest
 import privateyes
 
 SOURCE = Path(privateyes.__file__).parent
-ENGINE = ("secure", "session", "parties", "wire")
+ENGINE = ("secure", "session", "parties", "message_log")
 PARTS = ("crypto", "encoding", "aggregation", "parties", "storage")
 FILES = sorted(
     [path for part in PARTS for path in (SOURCE / part).rglob("*.py")]

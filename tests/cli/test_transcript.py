@@ -31,10 +31,10 @@ from privateyes.crypto.commitment import commit_to_sum
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
+from privateyes.engines.local.message_log import MessageLog
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.session import Session, SessionResult
-from privateyes.engines.local.wire import Wire
 from privateyes.errors import BlamedError
 from privateyes.storage.store import PartyStore
 from privateyes.storage.transcript import TranscriptFile
@@ -424,13 +424,13 @@ def session_of(tmp_path: Path) -> Callable[..., SessionResult]:
         plan = SecurePlan(("a", "b", "c"), 7, 3, FixedPoint(COMPACT, 1.0, 12, 20, 3), roster_min=2, mode=mode)
         parties, store = local_parties(plan), PartyStore.create(tmp_path / "store")
         setup, record = TranscriptFile(tmp_path / "setup.jsonl"), TranscriptFile(tmp_path / "session.jsonl")
-        set_up_in(store, parties, Wire(parties.manifest, setup.add))
+        set_up_in(store, parties, MessageLog(parties.manifest, setup.add))
         own = parties.aggregators[1]
         parties = parties.with_aggregator(second(own.manifest, own.number, own.identity))
         (tmp_path / "manifest.toml").write_text(parties.manifest.to_toml())
         inputs = {number: giving(np.full(7, 0.25, np.float32), 3, bytes(32)) for number in (1, 2, 3)}
         try:
-            return Session(parties, Wire(parties.manifest, record.add), store, RoleClock()).run(1, inputs)
+            return Session(parties, MessageLog(parties.manifest, record.add), store, RoleClock()).run(1, inputs)
         finally:
             setup.close()
             record.close()

@@ -12,9 +12,9 @@ from privateyes.aggregation.memory import ClientMemory
 from privateyes.aggregation.messages import Delivery, HubSum, Message, Opening
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
+from privateyes.engines.local.message_log import Endpoint, MessageLog, endpoint_of
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.wire import Place, Wire, place_of
 from privateyes.experiments.learned import PARTIES, learned
 from privateyes.experiments.way_names import WAYS
 from privateyes.federation.participants import ClientUpdate
@@ -49,12 +49,12 @@ class Overheard:
     manifest: Manifest
 
     def __init__(self) -> None:
-        self.received: dict[Place, list[tuple[str, bytes]]] = {place: [] for place in Place}
+        self.received: dict[Endpoint, list[tuple[str, bytes]]] = {place: [] for place in Endpoint}
 
-    def types(self, place: Place) -> set[str]:
+    def types(self, place: Endpoint) -> set[str]:
         return {kind for kind, _ in self.received[place]}
 
-    def everything(self, place: Place) -> bytes:
+    def everything(self, place: Endpoint) -> bytes:
         return b"".join(data for _, data in self.received[place])
 
 
@@ -64,16 +64,16 @@ def _bytes_of(message: Message | bytes) -> bytes:
 
 @pytest.fixture
 def overheard(monkeypatch: pytest.MonkeyPatch) -> Overheard:
-    heard, carry = Overheard(), Wire.carry
+    heard, carry = Overheard(), MessageLog.carry
 
-    def listen(self: Wire, packet: Packet) -> Packet:
+    def listen(self: MessageLog, packet: Packet) -> Packet:
         arrived, heard.manifest = carry(self, packet), self.manifest
         for message in arrived.parts:
             name = type(message).__name__ if isinstance(message, Message) else "plain bytes"
-            heard.received[place_of(packet.receiver)].append((name, _bytes_of(message)))
+            heard.received[endpoint_of(packet.receiver)].append((name, _bytes_of(message)))
         return arrived
 
-    monkeypatch.setattr(Wire, "carry", listen)
+    monkeypatch.setattr(MessageLog, "carry", listen)
     return heard
 
 
@@ -91,21 +91,21 @@ def test_what_private_says_about_each_party_is_what_it_receives(overheard: Overh
     # "who took part": votes and headers. Submission is masked, Opening the sum of masks, keys are sealed or public.
     keys_of_setup = {"AggregatorKey", "ClientKey", "SealedStreamKey", "SealedGroupKey"}
     words_of_a_round = {"Announcement", "Vote", "RosterCommitment", "Agreement", "Opening", "ResultSignature"}
-    assert overheard.types(Place.HUB) == keys_of_setup | words_of_a_round | {"Submission"}
+    assert overheard.types(Endpoint.HUB) == keys_of_setup | words_of_a_round | {"Submission"}
     # An aggregator gets no share of any single client, no delivery and nothing with the group key in it, even sealed;
     # a request names a session, and nothing else, as do plain bytes, or a set-up.
-    assert overheard.types(Place.AGGREGATOR) == {
+    assert overheard.types(Endpoint.AGGREGATOR) == {
         "AggregatorKey", "HubRequest", "SealedStreamKey", "plain bytes", "Header", "Vote", "RosterCommitment",
         "HubCommitment", "Agreement", "Opening", "HubSum", "ResultSignature",
     }  # fmt: skip
     # A client gets nothing of another client's but its public key and, from the leader, the group key sealed to it.
-    assert overheard.types(Place.CLIENT) == {
+    assert overheard.types(Endpoint.CLIENT) == {
         "AggregatorKey", "ClientKey", "SealedGroupKey", "Announcement", "Delivery",
     }  # fmt: skip
     assert len(group_keys) == 1
     secrets = [*group_keys, *(update.delta.tobytes() for update in updates)]
     secrets += [state.vector.tobytes(), following.vector.tobytes(), (following.vector - state.vector).tobytes()]
-    for place in Place:
+    for place in Endpoint:
         traffic = overheard.everything(place)
         assert not any(secret in traffic for secret in secrets)
 
@@ -119,10 +119,10 @@ def test_hub_and_all_aggregators_together_open_only_a_sum_that_the_group_key_sti
     plan = SecurePlan(tuple("abcd"), 60, 3, FixedPoint(COMPACT, 1.0, 16, weight_max=9, roster_max=4), 4)
     with closing(SecureExchange(plan, FedAvg(), tmp_path, seed=1)) as exchange:
         following, _ = exchange.exchange(state, taking_part(updates))
-    heard, manifest = overheard.received[Place.AGGREGATOR], overheard.manifest
+    heard, manifest = overheard.received[Endpoint.AGGREGATOR], overheard.manifest
     total = next(HubSum.from_bytes(data, manifest).share for kind, data in heard if kind == "HubSum")
     shares = [Opening.from_bytes(data, manifest).share for data in {data for kind, data in heard if kind == "Opening"}]
-    deliveries = [data for kind, data in overheard.received[Place.CLIENT] if kind == "Delivery"]
+    deliveries = [data for kind, data in overheard.received[Endpoint.CLIENT] if kind == "Delivery"]
     opened = np.array(
         [sum(int(entry) for entry in column) % COMPACT.prime for column in zip(total, *shares, strict=True)]
     )

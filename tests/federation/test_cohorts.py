@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from privateyes.federation.cohorts import (
     Attendance,
-    Hazards,
+    ClientFailures,
     cohort_size,
     draw_attendance,
     select_cohort,
@@ -46,7 +46,7 @@ def test_over_many_rounds_everybody_takes_part_about_equally_often() -> None:
 
 
 def test_without_hazards_everybody_arrives() -> None:
-    attendance = draw_attendance(1, 0, ["b", "a"], Hazards())
+    attendance = draw_attendance(1, 0, ["b", "a"], ClientFailures())
     assert attendance == Attendance(cohort=("a", "b"), arrived=("a", "b"), dropped=(), stragglers={})
     assert attendance.work == {}
 
@@ -62,9 +62,9 @@ def test_without_hazards_everybody_arrives() -> None:
 def test_whoever_is_in_the_cohort_arrives_drops_out_or_is_late(
     seed: int, round_index: int, count: int, dropout: float, stragglers: float, partial_work: bool
 ) -> None:
-    names, hazards = NAMES[:count], Hazards(dropout, stragglers, partial_work)
-    found = draw_attendance(seed, round_index, names[::-1], hazards)
-    assert found == draw_attendance(seed, round_index, names, hazards)  # no order matters, and nothing drawn before
+    names, failures = NAMES[:count], ClientFailures(dropout, stragglers, partial_work)
+    found = draw_attendance(seed, round_index, names[::-1], failures)
+    assert found == draw_attendance(seed, round_index, names, failures)  # no order matters, and nothing drawn before
     assert list(found.cohort) == names
     assert not set(found.dropped) & {*found.arrived, *found.stragglers}
     late = set() if partial_work else set(found.stragglers)
@@ -78,31 +78,35 @@ def test_whoever_is_in_the_cohort_arrives_drops_out_or_is_late(
 def test_the_fates_are_the_same_whether_partial_work_counts_or_not() -> None:
     """What tells FedAvg from FedProx is what is done with the late ones, not who is late."""
     for round_index in range(50):
-        without, with_them = (draw_attendance(5, round_index, NAMES, Hazards(0.2, 0.5, part)) for part in (False, True))
+        without, with_them = (
+            draw_attendance(5, round_index, NAMES, ClientFailures(0.2, 0.5, part)) for part in (False, True)
+        )
         assert (without.dropped, without.stragglers) == (with_them.dropped, with_them.stragglers)
         assert set(with_them.arrived) - set(without.arrived) == set(without.stragglers)
 
 
 def test_a_client_drops_out_whoever_else_is_selected() -> None:
-    hazards = Hazards(dropout=0.5)
+    failures = ClientFailures(dropout=0.5)
     for round_index in range(30):
-        alone = {name for name in NAMES if draw_attendance(2, round_index, [name], hazards).dropped}
-        assert alone == set(draw_attendance(2, round_index, NAMES, hazards).dropped)
+        alone = {name for name in NAMES if draw_attendance(2, round_index, [name], failures).dropped}
+        assert alone == set(draw_attendance(2, round_index, NAMES, failures).dropped)
 
 
 def test_as_many_drop_out_and_are_late_as_was_asked_for() -> None:
-    rounds = [draw_attendance(3, index, NAMES, Hazards(0.3, 0.5)) for index in range(400)]
+    rounds = [draw_attendance(3, index, NAMES, ClientFailures(0.3, 0.5)) for index in range(400)]
     dropped = sum(len(one.dropped) for one in rounds) / 4000
     assert 0.27 < dropped < 0.33  # four standard deviations
     shares = [share for one in rounds for share in one.stragglers.values()]
     assert 0.46 < sum(shares) / len(shares) < 0.54
-    late = [len(draw_attendance(3, index, NAMES, Hazards(0.0, 0.5)).stragglers) for index in range(20)]
+    late = [len(draw_attendance(3, index, NAMES, ClientFailures(0.0, 0.5)).stragglers) for index in range(20)]
     assert late == [5] * 20
 
 
 def test_another_seed_or_round_means_other_fates() -> None:
     found = {
         (one.dropped, tuple(one.stragglers.items()))
-        for one in (draw_attendance(seed, index, NAMES, Hazards(0.3, 0.3)) for seed in (1, 2) for index in range(5))
+        for one in (
+            draw_attendance(seed, index, NAMES, ClientFailures(0.3, 0.3)) for seed in (1, 2) for index in range(5)
+        )
     }
     assert len(found) == 10

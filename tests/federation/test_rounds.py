@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from privateyes.federation.cohorts import Hazards
+from privateyes.federation.cohorts import ClientFailures
 from privateyes.federation.participants import ClientUpdate, Participant
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import RoundOutcome, RoundSettings, ServerState, run_rounds
@@ -150,7 +150,7 @@ def test_void_rounds_are_no_part_of_what_clients_agree_on() -> None:
     assert replace(start(), round=2, void_rounds=3).rounds_run == 5
 
 
-HAZARDOUS = replace(SETTINGS, rounds=25, cohort_fraction=1.0, hazards=Hazards(dropout=0.6, stragglers=0.25))
+FAILING = replace(SETTINGS, rounds=25, cohort_fraction=1.0, failures=ClientFailures(dropout=0.6, stragglers=0.25))
 
 
 def outcomes_of(settings: RoundSettings, state: ServerState | None = None) -> list[RoundOutcome]:
@@ -168,7 +168,7 @@ def test_only_those_who_arrive_train_and_are_averaged() -> None:
             assert work == {}
             return super().updates_of(round_index, cohort, vector, work)
 
-    outcomes = list(run_rounds(start(), HAZARDOUS, CLIENTS, Noting(), PlainExchange(FedAvg())))
+    outcomes = list(run_rounds(start(), FAILING, CLIENTS, Noting(), PlainExchange(FedAvg())))
     assert trained == [outcome.attendance.arrived for outcome in outcomes if not outcome.void]
     state = start()
     for outcome in outcomes:
@@ -192,7 +192,7 @@ def test_stragglers_are_told_their_share_where_partial_work_counts() -> None:
             assert set(work) <= set(cohort)
             return super().updates_of(round_index, cohort, vector, work)
 
-    settings = replace(SETTINGS, cohort_fraction=1.0, hazards=Hazards(stragglers=0.5, partial_work=True))
+    settings = replace(SETTINGS, cohort_fraction=1.0, failures=ClientFailures(stragglers=0.5, partial_work=True))
     outcomes = list(run_rounds(start(), settings, CLIENTS, Noting(), PlainExchange(FedAvg())))
     assert [len(work) for work in told] == [2] * 6
     assert told == [outcome.attendance.stragglers for outcome in outcomes]
@@ -201,7 +201,7 @@ def test_stragglers_are_told_their_share_where_partial_work_counts() -> None:
 
 @pytest.mark.parametrize("least", [1, 2, 3])
 def test_a_round_in_which_too_few_arrive_changes_nothing_and_is_counted(least: int) -> None:
-    outcomes = outcomes_of(replace(HAZARDOUS, least_arrivals=least))
+    outcomes = outcomes_of(replace(FAILING, least_arrivals=least))
     assert [outcome.state.rounds_run for outcome in outcomes] == list(range(1, 26))
     assert {outcome.void for outcome in outcomes} == {False, True}
     before = start()
@@ -220,16 +220,16 @@ def test_a_run_without_anyone_ends_where_it_began() -> None:
         def updates_of(self, *_: object) -> list[ClientUpdate]:
             raise AssertionError("nobody is there to train")
 
-    settings = replace(SETTINGS, hazards=Hazards(stragglers=1.0))
+    settings = replace(SETTINGS, failures=ClientFailures(stragglers=1.0))
     outcomes = list(run_rounds(start(), settings, CLIENTS, Nobody(), PlainExchange(FedAvg())))
     assert [outcome.state.void_rounds for outcome in outcomes] == [1, 2, 3, 4, 5, 6]
     assert outcomes[-1].state.digest() == start().digest()
 
 
 def test_rounds_that_are_resumed_after_a_void_one_meet_the_same_fates() -> None:
-    outcomes = outcomes_of(replace(HAZARDOUS, least_arrivals=2))
+    outcomes = outcomes_of(replace(FAILING, least_arrivals=2))
     for index, outcome in enumerate(outcomes[:-1]):
-        resumed = outcomes_of(replace(HAZARDOUS, least_arrivals=2), outcome.state)
+        resumed = outcomes_of(replace(FAILING, least_arrivals=2), outcome.state)
         assert [again.attendance for again in resumed] == [first.attendance for first in outcomes[index + 1 :]]
         assert resumed[-1].state.digest() == outcomes[-1].state.digest()
         assert resumed[-1].state.void_rounds == outcomes[-1].state.void_rounds

@@ -11,6 +11,7 @@ import pytest
 from failing_disks import Killed
 from privateyes.aggregation.memory import TrainingState
 from privateyes.crypto.lanes import ONE_LANE, Lanes
+from privateyes.engines.local.message_log import MessageLog
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.network import LocalNetwork, set_up_locally
 from privateyes.engines.local.parties import (
@@ -21,7 +22,6 @@ from privateyes.engines.local.parties import (
     parties_from,
 )
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.wire import Wire
 from privateyes.errors import AbortError
 from privateyes.federation.participants import ClientUpdate
 from privateyes.federation.rounds import ServerState
@@ -38,9 +38,9 @@ def local_parties(plan: SecurePlan, identities: Identities | None = None, lanes:
     return parties_from(plan, identities or draw_identities(plan), INITIAL.digest, lanes)
 
 
-def set_up_in(store: PartyStore, parties: LocalParties, wire: Wire | None = None) -> None:
+def set_up_in(store: PartyStore, parties: LocalParties, message_log: MessageLog | None = None) -> None:
     """The first set-up, each memory stored as it comes."""
-    set_up_locally(parties, store, INITIAL, wire or Wire(parties.manifest))
+    set_up_locally(parties, store, INITIAL, message_log or MessageLog(parties.manifest))
 
 
 def local_task(plan: SecurePlan, folder: Path) -> tuple[LocalParties, PartyStore]:

@@ -339,7 +339,7 @@ class World:
         return Origin(self.sid, self.group.check_value(), self.entries)
 
     def deliver(self) -> Delivery:
-        """Step 5 at the hub; the message crosses the wire as bytes."""
+        """Step 5 at the hub; the message crosses the message log as bytes."""
         delivery = hub.deliver(
             self.manifest,
             self.group.check_value(),

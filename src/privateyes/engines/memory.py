@@ -25,8 +25,8 @@ from privateyes.crypto.statement import HASH_BYTES, KEY_BYTES
 from privateyes.encoding.clips import ClipPlan
 from privateyes.encoding.fixed_point import FixedPoint, exact_clip, largest_scale_bits
 from privateyes.engines.local.allocator import keep_freed_memory
-from privateyes.engines.local.crew import Crew
 from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from
+from privateyes.engines.local.thread_team import ThreadTeam
 from privateyes.errors import (
     AbortError,
     MalformedError,
@@ -162,11 +162,11 @@ class SecureAverage:
         keep_freed_memory()  # every round needs the same large vectors
         self._fewest = fewest
         self._is_closed = False
-        self._crew = Crew(threads)
+        self._team = ThreadTeam(threads)
         self._trainers = {name: _Trainer(name == self.clients[0]) for name in self.clients}
         first = self._trainers[self.clients[0]]
         state = first.read(first.initial_model())
-        drawn = parties_from(plan, draw_identities(plan), state.digest, self._crew.lanes())
+        drawn = parties_from(plan, draw_identities(plan), state.digest, self._team.lanes())
         self._parties = self._hosts(drawn)
         self._round = 0
         set_up(self._parties, _FIRST_EPOCH, _LEADER)
@@ -179,7 +179,7 @@ class SecureAverage:
         for own, name in zip(drawn.clients, self.clients, strict=True):
             client = ClientHost(own, self._trainers[name])
             hosts[client.name] = client
-        hub = HubHost(drawn.manifest, drawn.hub, lanes=self._crew.lanes())
+        hub = HubHost(drawn.manifest, drawn.hub, lanes=self._team.lanes())
         return Parties(hub, hosts, {name: MemoryStore() for name in (HUB, *hosts)})
 
     def __call__(self, updates: Mapping[str, Given]) -> Average:
@@ -298,7 +298,7 @@ class SecureAverage:
     def close(self) -> None:
         """End the threads."""
         self._is_closed = True
-        self._crew.close()
+        self._team.close()
 
 
 def _names(clients: object) -> tuple[str, ...]:

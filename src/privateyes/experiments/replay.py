@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from privateyes.aggregation.result import Check
 from privateyes.engines.local.clock import RoleClock
+from privateyes.engines.local.message_log import MessageLog
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.network import set_up_locally
 from privateyes.engines.local.parties import LocalParties, SecurePlan, draw_identities, parties_from
 from privateyes.engines.local.secure import local_inputs
 from privateyes.engines.local.session import Session, SessionResult
-from privateyes.engines.local.wire import Wire
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.secure import secure_plan
 from privateyes.experiments.spec import ExperimentSpec
@@ -87,15 +87,15 @@ def _run_once(
 ) -> SessionResult:
     begins = replace(state, round=0)  # a task of its own, which begins with this model
     parties = parties_from(plan, draw_identities(plan), begins.digest())
-    wire = Wire(parties.manifest)
+    message_log = MessageLog(parties.manifest)
     folder = run_directory / REPLAY_FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of a replay that was killed
     try:
         with closing(PartyStore.create(folder)) as store:
-            set_up_locally(parties, store, training_state(begins), wire)
+            set_up_locally(parties, store, training_state(begins), message_log)
             if altered:
                 parties = _with_altering_aggregator(parties)
-            session = Session(parties, wire, store, RoleClock(), clips=state.clips)
+            session = Session(parties, message_log, store, RoleClock(), clips=state.clips)
             return session.run(0, local_inputs(parties, begins, participants, seed))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

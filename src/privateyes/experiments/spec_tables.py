@@ -155,8 +155,8 @@ class Federation(Table):
 
     `adaptive_optimiser` is the server optimiser of the ways `adaptive` and `private-adaptive`; each optimiser's own
     table, such as [federation.fedadam], holds its numbers. `server_schedule` lets the server's rate fall over the
-    rounds. `dropout` and `stragglers` are as for `federation.cohorts.Hazards`: they befall the federated ways. With
-    `weights`, a client's update weighs as much as it has samples, or as much as every other.
+    rounds. `dropout` and `stragglers` are as for `federation.cohorts.ClientFailures`: they befall the federated ways.
+    With `weights`, a client's update weighs as much as it has samples, or as much as every other.
     """
 
     weights: Literal["samples", "equal"] = "samples"

@@ -20,7 +20,7 @@ from privateyes.experiments.secure import open_secure_exchange, secure_plan, tas
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.way_names import ADAPTIVE, WAYS, WayPlan
 from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimiser
-from privateyes.federation.cohorts import Hazards
+from privateyes.federation.cohorts import ClientFailures
 from privateyes.federation.participants import HandOver
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import Exchange, RoundOutcome, RoundSettings, run_rounds
@@ -159,9 +159,9 @@ def _exchanged(
     plan: WayPlan, context: FoldContext, start: Checkpoint, exchange: Exchange, least_arrivals: int = 1
 ) -> Rounds:
     spec = context.spec
-    hazards = Hazards(spec.federation.dropout, spec.federation.stragglers, partial_work=plan.proximal)
+    failures = ClientFailures(spec.federation.dropout, spec.federation.stragglers, partial_work=plan.proximal)
     cohort_fraction = spec.federation.cohort_fraction
-    settings = RoundSettings(spec.training.rounds, cohort_fraction, spec.seed, hazards, least_arrivals)
+    settings = RoundSettings(spec.training.rounds, cohort_fraction, spec.seed, failures, least_arrivals)
     policy = HandOver(weight=weight_policy(spec))
     trainer = PoolTrainer(context.pool, context.fold.holdings, plan.proximal, policy)
     with closing(exchange):

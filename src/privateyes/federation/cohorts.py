@@ -40,7 +40,7 @@ def select_cohort(seed: int, round_index: int, clients: Sequence[str], fraction:
 
 
 @dataclass(frozen=True, slots=True)
-class Hazards:
+class ClientFailures:
     """What happens to the clients of a round's cohort.
 
     Args:
@@ -55,7 +55,7 @@ class Hazards:
     partial_work: bool = False
 
 
-NO_HAZARDS: Final = Hazards()
+NO_FAILURES: Final = ClientFailures()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def straggler_count(cohort: int, share: float) -> int:
     return int(share * cohort + 0.5)
 
 
-def draw_attendance(seed: int, round_index: int, cohort: Sequence[str], hazards: Hazards) -> Attendance:
+def draw_attendance(seed: int, round_index: int, cohort: Sequence[str], failures: ClientFailures) -> Attendance:
     """What becomes of a cohort.
 
     A straggler's share of work is uniform on (0, 1]: [FedProx] draws a number of epochs, which here is a number of
@@ -97,18 +97,20 @@ def draw_attendance(seed: int, round_index: int, cohort: Sequence[str], hazards:
         seed: the experiment's seed.
         round_index: the round, from 0.
         cohort: who was selected.
-        hazards: what can happen.
+        failures: what can happen.
 
     Returns:
         A function of the arguments alone.
     """
     names = sorted(cohort)
-    late = _choice(names, straggler_count(len(names), hazards.stragglers), derive_seed(seed, "stragglers", round_index))
+    late = _choice(
+        names, straggler_count(len(names), failures.stragglers), derive_seed(seed, "stragglers", round_index)
+    )
     dropped = {
-        name for name in names if hazards.dropout and _uniform(seed, "dropout", name, round_index) < hazards.dropout
+        name for name in names if failures.dropout and _uniform(seed, "dropout", name, round_index) < failures.dropout
     }
     stragglers = {name: 1.0 - _uniform(seed, "work", name, round_index) for name in late if name not in dropped}
-    missing = dropped if hazards.partial_work else dropped | stragglers.keys()
+    missing = dropped if failures.partial_work else dropped | stragglers.keys()
     arrived = tuple(name for name in names if name not in missing)
     return Attendance(tuple(names), arrived, tuple(sorted(dropped)), stragglers)
 

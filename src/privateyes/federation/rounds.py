@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.errors import ConvergedError
-from privateyes.federation.cohorts import NO_HAZARDS, Attendance, Hazards, draw_attendance, select_cohort
+from privateyes.federation.cohorts import NO_FAILURES, Attendance, ClientFailures, draw_attendance, select_cohort
 from privateyes.federation.lineage import prefixed_digest, weights_digest
 from privateyes.federation.participants import Participant
 
@@ -130,14 +130,14 @@ class RoundSettings:
         rounds: number of rounds, void ones included.
         cohort_fraction: share of the clients, in (0, 1], that is selected for a round.
         seed: what cohorts and fates are drawn from.
-        hazards: dropped clients and stragglers; none by default.
+        failures: dropped clients and stragglers; none by default.
         least_arrivals: a round in which fewer updates arrive is void; at least 1.
     """
 
     rounds: int
     cohort_fraction: float
     seed: int
-    hazards: Hazards = NO_HAZARDS
+    failures: ClientFailures = NO_FAILURES
     least_arrivals: int = 1
 
 
@@ -186,7 +186,7 @@ def run_rounds(
     """
     for round_index in range(state.rounds_run, settings.rounds):
         cohort = select_cohort(settings.seed, round_index, clients, settings.cohort_fraction)
-        attendance = draw_attendance(settings.seed, round_index, cohort, settings.hazards)
+        attendance = draw_attendance(settings.seed, round_index, cohort, settings.failures)
         if len(attendance.arrived) < settings.least_arrivals:
             state = replace(state, void_rounds=state.void_rounds + 1)
             yield RoundOutcome(state, attendance, True, None, 0.0, ExchangeReport(0.0, 0.0, 0.0, {}))

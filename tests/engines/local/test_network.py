@@ -14,7 +14,7 @@ from privateyes.aggregation.messages import Abort
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
-from privateyes.engines.local.crew import Crew
+from privateyes.engines.local.message_log import Endpoint, MessageLog
 from privateyes.engines.local.network import (
     LocalNetwork,
     dump_training_state,
@@ -22,7 +22,7 @@ from privateyes.engines.local.network import (
     trainers_of,
 )
 from privateyes.engines.local.parties import SecurePlan
-from privateyes.engines.local.wire import Place, Wire
+from privateyes.engines.local.thread_team import ThreadTeam
 from privateyes.errors import AbortError, MalformedError, RefusedError
 from privateyes.parties.effects import Effects, Write
 from privateyes.parties.hub import Named
@@ -37,10 +37,10 @@ class Local:
 
     def __init__(self, folder: Path, threads: int) -> None:
         self.parties, self.store = local_task(PLAN, folder)
-        self.crew = Crew(threads)
-        self.wire, self.clock = Wire(self.parties.manifest), RoleClock(self.crew.seconds)
+        self.team = ThreadTeam(threads)
+        self.message_log, self.clock = MessageLog(self.parties.manifest), RoleClock(self.team.seconds)
         trainers = trainers_of(self.parties, None, lambda before, _: before)
-        self.network = LocalNetwork(self.parties, self.store, trainers, self.wire, self.clock, self.crew)
+        self.network = LocalNetwork(self.parties, self.store, trainers, self.message_log, self.clock, self.team)
         self.setup = self.memories[1].current.id
 
     @property
@@ -64,7 +64,7 @@ def local(request: pytest.FixtureRequest, tmp_path: Path):
     made = Local(tmp_path / "store", request.param)
     yield made
     made.store.close()
-    made.crew.close()
+    made.team.close()
 
 
 def test_all_answers_come_in_the_aggregators_order_and_are_remembered_and_stored(local) -> None:
@@ -74,12 +74,12 @@ def test_all_answers_come_in_the_aggregators_order_and_are_remembered_and_stored
     assert [message.aggregator for message in held[0].messages(local.parties.manifest)] == [1, 2, 3]
     assert local.rounds() == {4}
     assert local.stored() == list(local.memories.values())
-    assert local.clock.seconds[Place.AGGREGATOR] > 0
+    assert local.clock.seconds[Endpoint.AGGREGATOR] > 0
 
 
 def test_what_cannot_be_stored_is_not_remembered_and_not_sent(local, monkeypatch) -> None:
     local.announce(4)
-    said = len(local.wire.transcript)
+    said = len(local.message_log.transcript)
     views = {name: part.read() for name, part in local.network.stores.items()}
     local.announce(6)
     for name, part in local.network.stores.items():
@@ -89,13 +89,13 @@ def test_what_cannot_be_stored_is_not_remembered_and_not_sent(local, monkeypatch
         local.announce(5)
     assert local.rounds() == {6}
     assert local.stored() == list(local.memories.values())
-    assert [kind for kind, _ in local.wire.transcript[said:]].count("Announcement") == 3, "of round 6 alone"
+    assert [kind for kind, _ in local.message_log.transcript[said:]].count("Announcement") == 3, "of round 6 alone"
 
 
 @pytest.mark.parametrize("error", [AbortError, RefusedError, MalformedError])
 def test_if_some_cannot_take_a_step_the_first_reason_is_raised_and_nothing_changes(local, monkeypatch, error) -> None:
     local.announce(3)
-    before, said = local.stored(), len(local.wire.transcript)
+    before, said = local.stored(), len(local.message_log.transcript)
     announce = Aggregator.announce
 
     def some_stop(self, memory, request):
@@ -107,7 +107,7 @@ def test_if_some_cannot_take_a_step_the_first_reason_is_raised_and_nothing_chang
     with pytest.raises(error, match="aggregator 2 stops"):
         local.announce(5)
     assert local.stored() == before == list(local.memories.values())
-    assert [kind for kind, _ in local.wire.transcript[said:]] == ["HubRequest"]
+    assert [kind for kind, _ in local.message_log.transcript[said:]] == ["HubRequest"]
 
 
 def test_when_all_give_a_session_up_they_store_it_forget_their_shares_and_then_say_so(local) -> None:
@@ -120,7 +120,7 @@ def test_when_all_give_a_session_up_they_store_it_forget_their_shares_and_then_s
     local.network.carry(local.network.hub.give_up(Named(local.setup, 3, STATE)))
     assert local.store.large(sid, "aggregator 1", "share") is None
     notices = [
-        Abort.from_bytes(data, local.parties.manifest) for kind, data in local.wire.transcript if kind == "Abort"
+        Abort.from_bytes(data, local.parties.manifest) for kind, data in local.message_log.transcript if kind == "Abort"
     ]
     assert [(notice.sid, notice.aggregator, notice.step) for notice in notices] == [(sid, s, 2) for s in (1, 2, 3)]
     assert all(memory.session.given_up for memory in local.stored())

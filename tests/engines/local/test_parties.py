@@ -10,8 +10,8 @@ from failing_disks import Killed
 from local_task import dying_before, local_parties, set_up_in
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
+from privateyes.engines.local.message_log import Endpoint, MessageLog
 from privateyes.engines.local.parties import SecurePlan, draw_identities
-from privateyes.engines.local.wire import Place, Wire
 from privateyes.errors import ConfigError, ParameterError
 from privateyes.storage.store import PartyStore
 
@@ -50,8 +50,8 @@ def test_the_same_identities_give_the_same_manifest() -> None:
 
 def test_the_set_up_gives_all_clients_one_group_key_and_each_pair_a_key_of_its_own(store) -> None:
     parties = local_parties(PLAN)
-    wire = Wire(parties.manifest)
-    set_up_in(store, parties, wire)
+    message_log = MessageLog(parties.manifest)
+    set_up_in(store, parties, message_log)
     assert len({memory.group.key for memory in parties.client_memories(store).values()}) == 1
     chains = {
         (i, s): chain.key
@@ -61,14 +61,14 @@ def test_the_set_up_gives_all_clients_one_group_key_and_each_pair_a_key_of_its_o
     assert len(set(chains.values())) == 6
     for s, memory in parties.aggregator_memories(store).items():
         assert {i: chain.key for i, chain in memory.chains.items()} == {i: chains[i, s] for i in (1, 2, 3)}
-    assert wire.bytes_between(Place.CLIENT, Place.HUB) > 6 * 1168
+    assert message_log.bytes_between(Endpoint.CLIENT, Endpoint.HUB) > 6 * 1168
 
 
 def test_no_secret_crosses_the_wire_in_the_clear(store) -> None:
     parties = local_parties(PLAN)
-    wire = Wire(parties.manifest)
-    set_up_in(store, parties, wire)
-    said = b"".join(data for _, data in wire.transcript)
+    message_log = MessageLog(parties.manifest)
+    set_up_in(store, parties, message_log)
+    said = b"".join(data for _, data in message_log.transcript)
     memories = parties.client_memories(store).values()
     secrets = [memory.group.key for memory in memories]
     secrets += [chain.key for memory in memories for chain in memory.chains]

@@ -30,13 +30,13 @@ from privateyes.aggregation.result import verify_disclosed
 from privateyes.crypto.field import COMPACT, Field
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
-from privateyes.engines.local.crew import Crew
+from privateyes.engines.local.message_log import Endpoint, MessageLog, TrafficKey
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.network import Give, LocalNetwork
 from privateyes.engines.local.parties import SecurePlan, draw_identities
 from privateyes.engines.local.session import Session
 from privateyes.engines.local.stages import AGAIN, OPENING
-from privateyes.engines.local.wire import Place, TrafficKey, Wire
+from privateyes.engines.local.thread_team import ThreadTeam
 from privateyes.errors import (
     AbortError,
     DeliveryError,
@@ -59,16 +59,16 @@ NAMES, D = ("a", "b", "c"), 7
 @contextmanager
 def damaging(sender: str, step: str, change: Callable[[Any, Manifest], Any]) -> Iterator[None]:
     """What one party answers to a step arrives as something else."""
-    carry = Wire.carry
+    carry = MessageLog.carry
 
-    def damaged(self: Wire, packet: Packet) -> Packet:
+    def damaged(self: MessageLog, packet: Packet) -> Packet:
         arrived = carry(self, packet)
         if (packet.sender, packet.step) != (sender, step):
             return arrived
         return replace(arrived, parts=tuple(change(message, self.manifest) for message in arrived.parts))
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Wire, "carry", damaged)
+        patched.setattr(MessageLog, "carry", damaged)
         yield
 
 
@@ -81,13 +81,13 @@ def local(tmp_path, field):
     """Parties, store and a function that runs one session."""
     plan = plan_of(field, 3)
     parties = local_parties(plan)
-    wire = Wire(parties.manifest)
+    message_log = MessageLog(parties.manifest)
     store = PartyStore.create(tmp_path / "store")
-    set_up_in(store, parties, wire)
+    set_up_in(store, parties, message_log)
 
     class Local:
         def __init__(self) -> None:
-            self.parties, self.wire, self.store, self.rounds = parties, wire, store, 0
+            self.parties, self.message_log, self.store, self.rounds = parties, message_log, store, 0
 
         @property
         def aggregators(self) -> dict[int, AggregatorMemory]:
@@ -98,7 +98,7 @@ def local(tmp_path, field):
             return self.parties.client_memories(store)
 
         def session(self) -> Session:
-            self.last = Session(self.parties, self.wire, store, RoleClock())
+            self.last = Session(self.parties, self.message_log, store, RoleClock())
             return self.last
 
         def accept(self) -> None:
@@ -151,7 +151,7 @@ def test_a_bad_submission_of_one_client_does_not_spoil_the_round_for_the_others(
     assert sorted(result.averages) == [1, 2, 3]
     headers = [
         messages.Header.from_bytes(data, local.parties.manifest)
-        for kind, data in local.wire.transcript
+        for kind, data in local.message_log.transcript
         if kind == "Header"
     ]
     assert [header.client for header in headers] == [1, 3]
@@ -169,7 +169,7 @@ def test_each_aggregator_is_asked_once_how_a_session_ended_however_many_wait_for
             local.run(1, 2, 3)
     assert all(memory.followed for memory in local.clients.values())
     assert local.run(1, 2, 3).averages[1].total_weight == 9
-    asked = local.wire.traffic[TrafficKey("Closing", Place.AGGREGATOR, Place.HUB)]
+    asked = local.message_log.traffic[TrafficKey("Closing", Endpoint.AGGREGATOR, Endpoint.HUB)]
     assert asked.messages == len(local.parties.aggregators)
 
 
@@ -190,8 +190,8 @@ def test_an_update_that_cannot_be_used_names_its_client_and_nothing_is_sent(loca
     with pytest.raises(TrainingError, match=f"client a: .*{complaint}"):
         local.run(1, delta=delta, weight=weight)
     assert local.clients == before
-    assert local.wire.bytes_between(Place.HUB, Place.CLIENT) > 0
-    assert not any(kind == "Header" for kind, _ in local.wire.transcript)
+    assert local.message_log.bytes_between(Endpoint.HUB, Endpoint.CLIENT) > 0
+    assert not any(kind == "Header" for kind, _ in local.message_log.transcript)
     assert local.run(1, 2).averages[1].roster == (1, 2)
 
 
@@ -206,7 +206,7 @@ def test_a_disk_that_is_full_at_the_submission_lets_nothing_out(local, monkeypat
     monkeypatch.setattr(PartyStore, "put_memory", full_for_clients)
     with pytest.raises(RunDirectoryError):
         local.run(1, 2)
-    assert not any(kind == "Header" for kind, _ in local.wire.transcript)
+    assert not any(kind == "Header" for kind, _ in local.message_log.transcript)
     monkeypatch.undo()
     assert local.run(1, 2).averages[3].roster == (1, 2)
 
@@ -255,20 +255,20 @@ def test_neither_what_is_said_nor_what_is_computed_depends_on_the_number_of_thre
     outcomes = []
     for count in (1, 2, 5):
         shutil.copytree(tmp_path / "made", tmp_path / f"{count}")
-        crew, store = Crew(count), PartyStore(tmp_path / f"{count}")
-        parties = local_parties(plan, identities, crew.lanes())
-        wire, clock = Wire(parties.manifest, lanes=crew.lanes()), RoleClock(crew.seconds)
-        driven = Session(parties, wire, store, clock, crew)
+        team, store = ThreadTeam(count), PartyStore(tmp_path / f"{count}")
+        parties = local_parties(plan, identities, team.lanes())
+        message_log, clock = MessageLog(parties.manifest, lanes=team.lanes()), RoleClock(team.seconds)
+        driven = Session(parties, message_log, store, clock, team)
         for place, host in enumerate(driven._network.hosts.values()):
             host.draw = lambda size, place=place: bytes([place]) * size
         result = driven.run(1, inputs)
         driven.accept()
         averages = {i: average.mean.tobytes() for i, average in result.averages.items()}
         memories = parties.aggregator_memories(store), parties.client_memories(store)
-        outcomes.append((wire.transcript, wire.table(), averages, result.clipped, memories))
-        assert all(clock.seconds[role] > 0 for role in Place)
+        outcomes.append((message_log.transcript, message_log.table(), averages, result.clipped, memories))
+        assert all(clock.seconds[role] > 0 for role in Endpoint)
         store.close()
-        crew.close()
+        team.close()
     assert outcomes[0] == outcomes[1] == outcomes[2]
     assert len(outcomes[0][2]) == 3
 
@@ -279,7 +279,9 @@ def test_with_the_clocks_running_backwards_a_session_ends_as_always(local, monke
     for name in ("time", "monotonic", "perf_counter", "thread_time", "process_time"):
         monkeypatch.setattr(time, name, lambda: float(next(falling)))
         monkeypatch.setattr(time, f"{name}_ns", lambda: next(falling))
-    result = Session(local.parties, local.wire, local.store, RoleClock(time.thread_time)).run(1, _inputs(1, 2, 3))
+    result = Session(local.parties, local.message_log, local.store, RoleClock(time.thread_time)).run(
+        1, _inputs(1, 2, 3)
+    )
     assert np.allclose(result.averages[1].mean, 0.25, atol=2**-12)
     assert next(falling) < 10**9 - 10, "no clock was read: the test proves nothing"
 
@@ -320,7 +322,7 @@ def test_a_disk_that_is_full_at_the_commitment_lets_nothing_out_and_the_next_rou
             local.run(1, 2, 3)
     local.store._connection.execute("PRAGMA max_page_count = 1000000")
     assert "\n" not in str(caught.value)
-    said = {kind for kind, _ in local.wire.transcript}
+    said = {kind for kind, _ in local.message_log.transcript}
     assert "Vote" in said
     assert not said & {"RosterCommitment", "HubCommitment", "Agreement", "OpeningReceipt"}
     assert not any(memory.opened for memory in local.aggregators.values())
@@ -351,7 +353,9 @@ def test_where_one_aggregator_cannot_go_on_all_give_the_session_up_and_the_next_
     local.parties = honest.with_aggregator(_stopping_at(honest.aggregators[1], step))
     with pytest.raises(AbortError, match="seen enough"):
         local.run(1, 2, 3)
-    notices = [Abort.from_bytes(data, honest.manifest) for kind, data in local.wire.transcript if kind == "Abort"]
+    notices = [
+        Abort.from_bytes(data, honest.manifest) for kind, data in local.message_log.transcript if kind == "Abort"
+    ]
     record = local.aggregators[2].session
     if step in ("open", "certify"):  # all have agreed: nobody may give it up, and it is finished later
         assert not notices
@@ -485,12 +489,12 @@ def test_in_a_public_task_the_key_is_disclosed_even_for_a_refused_result_and_bea
     set_up_in(store, parties)
     honest = parties.aggregators[1]
     parties = parties.with_aggregator(AlteringAggregator(honest.manifest, 2, honest.identity))
-    wire = Wire(parties.manifest)
-    result = Session(parties, wire, store, RoleClock()).run(1, _inputs(1, 2, 3))
+    message_log = MessageLog(parties.manifest)
+    result = Session(parties, message_log, store, RoleClock()).run(1, _inputs(1, 2, 3))
     store.close()
     assert sorted(result.refusals) == [1, 2, 3]
     said = defaultdict(list)
-    for kind, data in wire.transcript:
+    for kind, data in message_log.transcript:
         said[kind].append(getattr(messages, kind).from_bytes(data, parties.manifest))
     assert len(said["Complaint"]) == 3
     with pytest.raises(DeliveryError, match="does not carry the clients' tags"):
@@ -499,8 +503,8 @@ def test_in_a_public_task_the_key_is_disclosed_even_for_a_refused_result_and_bea
 
 def test_what_stands_in_the_record_is_signed_and_shows_every_step(local) -> None:
     result = local.run(1, 2, 3)
-    begin = next(index for index, (kind, _) in enumerate(local.wire.transcript) if kind == "Announcement") - 1
-    transcript = local.wire.transcript[begin:]
+    begin = next(index for index, (kind, _) in enumerate(local.message_log.transcript) if kind == "Announcement") - 1
+    transcript = local.message_log.transcript[begin:]
     kinds = Counter(kind for kind, _ in transcript)
     assert kinds == {
         "HubRequest": 1,
@@ -559,5 +563,5 @@ def test_a_message_that_the_receiver_cannot_parse_stops_the_session(local) -> No
 def test_time_is_counted_for_every_role(local) -> None:
     clock = RoleClock()
     inputs = {i: giving(np.zeros(D, np.float32), 1, bytes(32)) for i in (1, 2)}
-    Session(local.parties, local.wire, local.store, clock).run(9, inputs)
-    assert all(clock.seconds[role] > 0 for role in Place)
+    Session(local.parties, local.message_log, local.store, clock).run(9, inputs)
+    assert all(clock.seconds[role] > 0 for role in Endpoint)

@@ -32,10 +32,10 @@ from privateyes.aggregation.privacy_section import Privacy
 from privateyes.crypto.field import COMPACT, WIDE
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local import continuing, parties
+from privateyes.engines.local.message_log import MessageLog
 from privateyes.engines.local.misbehaviour import AlteringAggregator
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.local.wire import Wire
 from privateyes.errors import AbortError
 from privateyes.federation.participants import ClientUpdate
 from privateyes.federation.rounds import ServerState
@@ -116,11 +116,11 @@ Words = dict[Any, set[Any]]
 
 @pytest.fixture
 def spoken(monkeypatch: pytest.MonkeyPatch) -> Words:
-    """Every signed message that ever crossed a wire, by type, session and speaker."""
+    """Every signed message that ever crossed the wire, by type, session and speaker."""
     words = defaultdict[Any, set[Any]](set)
-    carry = Wire.carry
+    carry = MessageLog.carry
 
-    def listening(self: Wire, packet: Packet) -> Packet:
+    def listening(self: MessageLog, packet: Packet) -> Packet:
         for message in packet.parts:
             listen(message)
         return carry(self, packet)
@@ -138,7 +138,7 @@ def spoken(monkeypatch: pytest.MonkeyPatch) -> Words:
             case Announcement():
                 words[Announcement, (message.setup, message.round), message.aggregator].add(message.to_bytes())
 
-    monkeypatch.setattr(Wire, "carry", listening)
+    monkeypatch.setattr(MessageLog, "carry", listening)
     return words
 
 

@@ -18,10 +18,10 @@ from privateyes.aggregation.steps import OwnShare
 from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.clock import RoleClock
+from privateyes.engines.local.message_log import MessageLog
 from privateyes.engines.local.parties import LocalParties, SecurePlan
 from privateyes.engines.local.session import Session
 from privateyes.engines.local.stages import OPENING, agreed_by_all
-from privateyes.engines.local.wire import Wire
 from privateyes.errors import AbortError, MalformedError, RefusedError, RunDirectoryError
 from privateyes.parties.again import Again
 from privateyes.parties.effects import Write
@@ -33,7 +33,7 @@ PLAN = SecurePlan(("a", "b", "c"), 7, 3, FixedPoint(COMPACT, 1.0, 12, 20, 3), ro
 
 
 def session_of(parties: LocalParties, store: PartyStore) -> Session:
-    return Session(parties, Wire(parties.manifest), store, RoleClock())
+    return Session(parties, MessageLog(parties.manifest), store, RoleClock())
 
 
 @pytest.fixture(params=["open", "certify"])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import thread_time
 
-from privateyes.engines.local.wire import Place
+from privateyes.engines.local.message_log import Endpoint
 
 
 class RoleClock:
@@ -17,16 +17,16 @@ class RoleClock:
     simulation does around the parties' own steps: carrying and parsing messages, storing, forcing files to disk.
 
     Args:
-        read: processor seconds of the calling thread; ``Crew.seconds`` also counts the threads that helped it.
+        read: processor seconds of the calling thread; ``ThreadTeam.seconds`` also counts the threads that helped it.
     """
 
     def __init__(self, read: Callable[[], float] = thread_time) -> None:
-        self.seconds = dict.fromkeys(Place, 0.0)
+        self.seconds = dict.fromkeys(Endpoint, 0.0)
         self._read = read
         self._adding = threading.Lock()
 
     @contextmanager
-    def work_of(self, role: Place) -> Iterator[None]:
+    def work_of(self, role: Endpoint) -> Iterator[None]:
         """Add the work inside to a role; from any thread."""
         started = self._read()
         try:

@@ -17,9 +17,9 @@ from privateyes.aggregation.memory import TrainingState
 from privateyes.crypto.statement import HASH_BYTES
 from privateyes.encoding.clips import ClipPlan
 from privateyes.engines.local.clock import RoleClock
-from privateyes.engines.local.crew import Crew
+from privateyes.engines.local.message_log import Endpoint, MessageLog, endpoint_of
 from privateyes.engines.local.parties import LocalParties
-from privateyes.engines.local.wire import Place, Wire, place_of
+from privateyes.engines.local.thread_team import ThreadTeam
 from privateyes.errors import MalformedError, PrivateyesError, RefusedError, TrainingError
 from privateyes.parties.aggregator import AggregatorHost
 from privateyes.parties.client import ClientHost, Contribution
@@ -120,9 +120,9 @@ class LocalNetwork:
         parties: the task's.
         store: of all of them.
         trainers: by client number.
-        wire: counts and records.
+        message_log: counts and records.
         clock: where the roles' work is added up.
-        crew: does the work of several parties side by side.
+        team: does the work of several parties side by side.
 
     Attributes:
         hub: asks.
@@ -138,11 +138,17 @@ class LocalNetwork:
         parties: LocalParties,
         store: PartyStore,
         trainers: Mapping[int, Trainer],
-        wire: Wire,
+        message_log: MessageLog,
         clock: RoleClock,
-        crew: Crew,
+        team: ThreadTeam,
     ) -> None:
-        self._store, self._wire, self._clock, self._crew, self._parties = store, wire, clock, crew, parties
+        self._store, self._message_log, self._clock, self._team, self._parties = (
+            store,
+            message_log,
+            clock,
+            team,
+            parties,
+        )
         self.stores: dict[str, StoredParty] = parties.parts(store)
         self.hosts: dict[str, Host] = {}
         for aggregator in parties.aggregators:
@@ -151,7 +157,7 @@ class LocalNetwork:
         for client in parties.clients:
             host = ClientHost(client, trainers[client.number])
             self.hosts[host.name] = host
-        self.hub = HubHost(parties.manifest, parties.hub, self.stores[HUB].read(), crew.lanes())
+        self.hub = HubHost(parties.manifest, parties.hub, self.stores[HUB].read(), team.lanes())
         self.besides: dict[str, Callable[[], object]] = {}
         self.failures: dict[tuple[str, str], PrivateyesError] = {}
         self.dropped: dict[int, str] = {}
@@ -177,8 +183,8 @@ class LocalNetwork:
 
     def ask(self, batch: Sequence[Packet]) -> list[Packet]:
         """What these parties answer; each is asked one thing."""
-        asked = [(self._wire.carry(packet), self.stores[packet.receiver].read()) for packet in batch]
-        done = self._crew.run(self._handled, asked)
+        asked = [(self._message_log.carry(packet), self.stores[packet.receiver].read()) for packet in batch]
+        done = self._team.run(self._handled, asked)
         writes = []
         for packet, (effects, prepared) in zip(batch, done, strict=True):
             if effects.failure is not None:
@@ -192,7 +198,7 @@ class LocalNetwork:
             self._end += writes
         else:
             self._write(writes, steps)
-        answers = [self._wire.carry(answer) for effects, _ in done for answer in effects.packets]
+        answers = [self._message_log.carry(answer) for effects, _ in done for answer in effects.packets]
         told = [answer for answer in answers if answer.step in _TOLD_THE_RUN]
         self.answers.update({(answer.sender, answer.step): answer.parts for answer in told})
         return answers
@@ -201,7 +207,7 @@ class LocalNetwork:
         packet, view = asked
         host, part = self.hosts[packet.receiver], self.stores[packet.receiver]
         try:
-            with self._clock.work_of(place_of(packet.receiver)), self._naming(packet.receiver):
+            with self._clock.work_of(endpoint_of(packet.receiver)), self._naming(packet.receiver):
                 effects = host.handle(packet, view)
         except PrivateyesError as error:
             if packet.step not in _ASKED_ONCE_MORE:  # where it is, one answer fewer is no reason to stop
@@ -223,7 +229,7 @@ class LocalNetwork:
     def _hear(self, answer: Packet) -> Effects:
         """What the hub asks next. One client's bad submission does not spoil the round for the others."""
         try:
-            with self._clock.work_of(Place.HUB):
+            with self._clock.work_of(Endpoint.HUB):
                 effects = self.hub.handle(answer)
         except MalformedError as error:
             if answer.step not in _SUBMITTING:
@@ -270,8 +276,8 @@ def set_up_locally(
     parties: LocalParties,
     store: PartyStore,
     initial: TrainingState,
-    wire: Wire,
-    crew: Crew | None = None,
+    message_log: MessageLog,
+    team: ThreadTeam | None = None,
     besides: Callable[[], object] | None = None,
 ) -> None:
     """The first set-up among local parties (protocol, "Setup").
@@ -281,7 +287,7 @@ def set_up_locally(
         besides: what else is written in the transaction with which all parties start.
     """
     trainers = trainers_of(parties, initial, lambda before, _: before)  # no step is taken here
-    network = LocalNetwork(parties, store, trainers, wire, RoleClock(), crew or Crew(1))
+    network = LocalNetwork(parties, store, trainers, message_log, RoleClock(), team or ThreadTeam(1))
     if besides is not None:
         network.besides["start"] = besides
     set_up(network, _FIRST_EPOCH, _LEADER)

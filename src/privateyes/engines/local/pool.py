@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.engines.local.allocator import keep_freed_memory
-from privateyes.engines.local.crew import usable_cores
+from privateyes.engines.local.thread_team import usable_cores
 from privateyes.errors import PrivateyesError, TrainingError
 from privateyes.federation.participants import AS_TRAINED, ClientUpdate, HandOver, Participant
 from privateyes.federation.partition import Share
@@ -68,7 +68,7 @@ Job = TrainJob | PredictJob
 Result = ClientUpdate | NDArray[np.float32]
 
 
-class _Desk:
+class _JobRunner:
     """What does the jobs, in a worker or inline: the task, and the samples that it holds."""
 
     def __init__(self, task: LearningTask, settings: LocalSettings, held_bytes: int) -> None:
@@ -88,8 +88,8 @@ def _serve(connection: Connection, task: LearningTask, settings: LocalSettings, 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which closes the pool
     keep_freed_memory()
     connection.send(None)  # ready: torch is imported by now
-    desk = _Desk(task, settings, held_bytes)
-    with deterministic_torch(desk.device), connection:
+    runner = _JobRunner(task, settings, held_bytes)
+    with deterministic_torch(runner.device), connection:
         while True:
             try:
                 job = connection.recv()
@@ -97,7 +97,7 @@ def _serve(connection: Connection, task: LearningTask, settings: LocalSettings, 
                 return
             answer: Result | PrivateyesError
             try:
-                answer = desk.do(job)
+                answer = runner.do(job)
             except PrivateyesError as error:
                 answer = error
             try:
@@ -132,8 +132,8 @@ class WorkerPool:
         self._task = task
         self._settings = settings
         self._held_bytes = held_bytes
-        self._desk = _Desk(task, settings, held_bytes)
-        self._count = workers or (1 if self._desk.device.type == "cuda" else usable_cores())
+        self._runner = _JobRunner(task, settings, held_bytes)
+        self._count = workers or (1 if self._runner.device.type == "cuda" else usable_cores())
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> WorkerPool:
@@ -185,8 +185,8 @@ class WorkerPool:
     def _do(self, jobs: Sequence[Job]) -> list[Result]:
         if self._count == 1:
             keep_freed_memory()
-            with deterministic_torch(self._desk.device):
-                return [self._desk.do(job) for job in jobs]
+            with deterministic_torch(self._runner.device):
+                return [self._runner.do(job) for job in jobs]
         try:
             return self._distribute(jobs)
         except BaseException:

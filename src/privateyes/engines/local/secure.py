@@ -31,8 +31,8 @@ from privateyes.crypto.statement import digest
 from privateyes.encoding.clips import ClipPlan
 from privateyes.engines.local.allocator import keep_freed_memory
 from privateyes.engines.local.clock import RoleClock
-from privateyes.engines.local.crew import Crew, threads_for
 from privateyes.engines.local.deviation import deviation
+from privateyes.engines.local.message_log import Endpoint, MessageLog
 from privateyes.engines.local.network import Give, set_up_locally
 from privateyes.engines.local.parties import (
     Identities,
@@ -44,7 +44,7 @@ from privateyes.engines.local.parties import (
 from privateyes.engines.local.pinning import first_difference, require_pinned
 from privateyes.engines.local.session import Session, SessionResult
 from privateyes.engines.local.stages import AGAIN, CLIENTS, OPENING, REFUSED, agreed_by_all, followed_by
-from privateyes.engines.local.wire import Place, Wire
+from privateyes.engines.local.thread_team import ThreadTeam, threads_for
 from privateyes.errors import AbortError, MalformedError, ParameterError, ProtocolError, RunDirectoryError
 from privateyes.federation.application import training_state
 from privateyes.federation.observation import EACH_CLIENT, Observation, Observe, keep_nothing
@@ -99,7 +99,7 @@ class SecureExchange:
         self._store = self._own_store(tuple(mirrors) or (directory,))
         self._parties: LocalParties | None = None
         field = plan.encoding.field
-        self._crew = Crew(threads_for((plan.dimension + 1 + field.tags) * field.element_bytes, threads))
+        self._team = ThreadTeam(threads_for((plan.dimension + 1 + field.tags) * field.element_bytes, threads))
         try:
             self._require_own_directory()
         except RunDirectoryError:
@@ -147,7 +147,7 @@ class SecureExchange:
         path = self._directory / MANIFEST_NAME
         require_pinned(path, pinned)
         initial = manifest_from_toml(pinned).initial_state
-        parties = parties_from(self._plan, known, initial, self._crew.lanes())
+        parties = parties_from(self._plan, known, initial, self._team.lanes())
         difference = first_difference(pinned, parties.manifest.to_toml())
         if difference is not None:
             raise RunDirectoryError(
@@ -180,13 +180,13 @@ class SecureExchange:
             return load_state(accepted[0]), ExchangeReport(**json.loads(accepted[1]))
         parties, setup_bytes = self._parties_at(state)
         started = perf_counter()
-        clock, reached = RoleClock(self._crew.seconds), _Reached(self._optimiser, state)
+        clock, reached = RoleClock(self._team.seconds), _Reached(self._optimiser, state)
         with self._pointing_at_ways_on():
-            session, result, wire = self._session(state, participants, parties, clock, reached)
+            session, result, message_log = self._session(state, participants, parties, clock, reached)
         following = self._following(reached, result, parties)
         seconds = perf_counter() - started
         self._observe(Observation(EACH_CLIENT, state.round + 1, "mean", next(iter(result.averages.values())).mean))
-        report = self._report(state, participants, result, wire, clock, seconds, setup_bytes)
+        report = self._report(state, participants, result, message_log, clock, seconds, setup_bytes)
         started = perf_counter()  # again: measuring the deviation is no part of a round, storing its end is
         self._accept(before, following, report, session)
         report = replace(report, seconds=seconds + perf_counter() - started)
@@ -203,7 +203,7 @@ class SecureExchange:
 
     def close(self) -> None:
         """Close the store and end the threads."""
-        self._crew.close()
+        self._team.close()
         self._store.close()
 
     def _parties_at(self, given: ServerState) -> tuple[LocalParties, int]:
@@ -226,13 +226,13 @@ class SecureExchange:
         return self._parties, setup_bytes
 
     def _set_up(self, state: TrainingState) -> tuple[LocalParties, int]:
-        parties = parties_from(self._plan, self._identities(), state.digest, self._crew.lanes())
-        wire = Wire(parties.manifest)
-        pin = partial(self._pin, parties.manifest.to_toml(), wire)
-        set_up_locally(parties, self._store, state, wire, self._crew, pin)
-        return parties, sum(entry.bytes for entry in wire.traffic.values())
+        parties = parties_from(self._plan, self._identities(), state.digest, self._team.lanes())
+        message_log = MessageLog(parties.manifest)
+        pin = partial(self._pin, parties.manifest.to_toml(), message_log)
+        set_up_locally(parties, self._store, state, message_log, self._team, pin)
+        return parties, sum(entry.bytes for entry in message_log.traffic.values())
 
-    def _pin(self, manifest: str, wire: Wire) -> None:
+    def _pin(self, manifest: str, message_log: MessageLog) -> None:
         """What stands beside the store, and then the manifest in it; in the transaction with which all parties start:
         without it there was no set-up.
         """
@@ -241,7 +241,7 @@ class SecureExchange:
         path = self._transcript_path("setup")
         path.unlink(missing_ok=True)  # of a set-up that was killed, among other keys
         record = TranscriptFile(path)
-        for kind, data in wire.transcript:
+        for kind, data in message_log.transcript:
             record.add(kind, data)
         record.close()
         self._store.put_manifest(manifest)
@@ -258,7 +258,7 @@ class SecureExchange:
         parties: LocalParties,
         clock: RoleClock,
         reached: _Reached,
-    ) -> tuple[Session, SessionResult, Wire]:
+    ) -> tuple[Session, SessionResult, MessageLog]:
         """Finish a session that all aggregators agreed on before a kill, or run a new one.
 
         What was said is kept, however it ends.
@@ -267,16 +267,16 @@ class SecureExchange:
         again = agreed is not None and self._is_asked_to_send_again(agreed)
         number = self._round_to_announce(parties) if agreed is None or again else agreed.round
         record = TranscriptFile(self._transcript_path(f"round-{state.round + 1:04d}-session-{number:04d}"))
-        wire = Wire(parties.manifest, record.add, self._crew.lanes())
-        session = Session(parties, wire, self._store, clock, self._crew, state.clips, reached.step)
+        message_log = MessageLog(parties.manifest, record.add, self._team.lanes())
+        session = Session(parties, message_log, self._store, clock, self._team, state.clips, reached.step)
         try:
             if agreed is not None and not again and (finished := self._finished(session, agreed.sid)) is not None:
-                return session, finished, wire
+                return session, finished, message_log
             session.give_up_outstanding()
             number = self._round_to_announce(parties)
             if again and agreed is not None:
-                return session, session.run_again(number, agreed.chain), wire
-            return session, session.run(number, local_inputs(parties, state, participants, self._seed)), wire
+                return session, session.run_again(number, agreed.chain), message_log
+            return session, session.run(number, local_inputs(parties, state, participants, self._seed)), message_log
         finally:
             record.close()
 
@@ -378,12 +378,12 @@ class SecureExchange:
         state: ServerState,
         participants: Sequence[Participant],
         result: SessionResult,
-        wire: Wire,
+        message_log: MessageLog,
         clock: RoleClock,
         seconds: float,
         setup_bytes: int,
     ) -> ExchangeReport:
-        manifest = wire.manifest
+        manifest = message_log.manifest
         average = next(iter(result.averages.values()))
         counted = [manifest.clients[number - 1].name for number in average.roster]
         own = [participant for participant in participants if participant.client in counted]
@@ -398,11 +398,11 @@ class SecureExchange:
             "scale_bits": manifest.encoding.scale_bits,
             "deviation": measured,
             "deviation_bound": bound,
-            "seconds_client": clock.seconds[Place.CLIENT] / len(manifest.clients),
-            "seconds_hub": clock.seconds[Place.HUB],
-            "seconds_aggregator": clock.seconds[Place.AGGREGATOR] / len(manifest.aggregators),
+            "seconds_client": clock.seconds[Endpoint.CLIENT] / len(manifest.clients),
+            "seconds_hub": clock.seconds[Endpoint.HUB],
+            "seconds_aggregator": clock.seconds[Endpoint.AGGREGATOR] / len(manifest.aggregators),
             "setup_bytes": setup_bytes,
-            "traffic": wire.table(),
+            "traffic": message_log.table(),
         }
         # The formulas, which a test holds against the counted traffic: after a kill, the traffic counted here is that
         # of the session's last steps only.

@@ -14,11 +14,11 @@ from privateyes.aggregation.messages import Complaint, Delivery
 from privateyes.aggregation.result import Check
 from privateyes.encoding.clips import ClipPlan
 from privateyes.engines.local.clock import RoleClock
-from privateyes.engines.local.crew import Crew
+from privateyes.engines.local.message_log import Endpoint, MessageLog
 from privateyes.engines.local.network import Give, LocalNetwork, Step, Trainer, trainers_of
 from privateyes.engines.local.parties import LocalParties
 from privateyes.engines.local.stages import AGAIN, CLIENTS, CLIPPED, OPENING, agreed_by_all, client_party, followed_by
-from privateyes.engines.local.wire import Place, Wire
+from privateyes.engines.local.thread_team import ThreadTeam
 from privateyes.errors import DeliveryError, MalformedError, ProtocolError, RunDirectoryError
 from privateyes.parties.again import Again
 from privateyes.parties.effects import Effects
@@ -60,10 +60,10 @@ class Session:
 
     Args:
         parties: the task's.
-        wire: counts and records.
+        message_log: counts and records.
         store: every party's, in which its word is before it is sent.
         clock: where the roles' work is added up.
-        crew: does the work of several parties side by side; without one, they take turns.
+        team: does the work of several parties side by side; without one, they take turns.
         clips: the training state's, if it has any.
         step: the server step, which every client takes on the average that it verified.
     """
@@ -71,16 +71,16 @@ class Session:
     def __init__(
         self,
         parties: LocalParties,
-        wire: Wire,
+        message_log: MessageLog,
         store: PartyStore,
         clock: RoleClock,
-        crew: Crew | None = None,
+        team: ThreadTeam | None = None,
         clips: ClipPlan | None = None,
         step: Step = another_state,
     ) -> None:
-        self._parties, self._store, self._wire = parties, store, wire
+        self._parties, self._store, self._message_log = parties, store, message_log
         self._trainers = trainers_of(parties, None, step, clips)
-        self._network = LocalNetwork(parties, store, self._trainers, wire, clock, crew or Crew(1))
+        self._network = LocalNetwork(parties, store, self._trainers, message_log, clock, team or ThreadTeam(1))
 
     def run(self, round_number: int, inputs: Mapping[int, Give]) -> SessionResult:
         """Announce, submit, form the roster, commit, open, deliver. ``accept`` ends it.
@@ -239,7 +239,7 @@ class Session:
                 name = client_name(client.number)
                 network.carry(Effects(packets=tuple(network.hub.ask([name], "disclose", [delivery]))))
                 (disclosure,) = network.hub.read(name, "disclose", network.answers[name, "disclose"])
-                self._wire.count(disclosure, Place.HUB, Place.CLIENT, len(everyone) - 1)
+                self._message_log.count(disclosure, Endpoint.HUB, Endpoint.CLIENT, len(everyone) - 1)
                 return
 
     def accept(self, *besides: Callable[[], object]) -> None:

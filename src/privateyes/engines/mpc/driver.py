@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from privateyes.engines.mpc.inside import frames
 from privateyes.engines.mpc.job import LARGEST_VALUE, TrainingJob, public_part, split_vector
-from privateyes.engines.mpc.processes import Crew, Member, Said, free_ports, this_process
+from privateyes.engines.mpc.processes import Member, ProcessGroup, Said, free_ports, this_process
 from privateyes.errors import EngineError, TrainingError
 
 PROGRAM: Final = Path(__file__).parent / "inside" / "party.py"
@@ -148,42 +148,44 @@ class _Training:
 
     def run(self) -> Trained:
         started = perf_counter()
-        with Crew(self._job.silence_s) as crew:
-            parties = self._start_parties(crew)
-            self._wait(crew, "linked")
-            self._share_everything(crew, parties)
-            self._wait(crew, "done")
+        with ProcessGroup(self._job.silence_s) as group:
+            parties = self._start_parties(group)
+            self._wait(group, "linked")
+            self._share_everything(group, parties)
+            self._wait(group, "done")
             while not all(record.ended for record in self._records.values()):
-                self._hear(crew.listen())
-            vector = self._open(crew)
+                self._hear(group.listen())
+            vector = self._open(group)
         total_s = perf_counter() - started
         return self._outcome(vector, started, total_s)
 
-    def _start_parties(self, crew: Crew) -> list[Member]:
+    def _start_parties(self, group: ProcessGroup) -> list[Member]:
         ports = free_ports(self._job.parties)
         public = public_part(self._job)
         parties = []
         for rank in range(self._job.parties):
-            member = crew.start(f"party {rank}", self._launcher.command("party"))
+            member = group.start(f"party {rank}", self._launcher.command("party"))
             self._records[member] = _PartyRecord()
             parties.append(member)
         for rank, member in enumerate(parties):
             told = {**public, "rank": rank, "ports": ports}
-            crew.feed(member, lambda pipe, told=told: frames.write_json(pipe, told), close=False)  # type: ignore[misc]
+            group.feed(member, lambda pipe, told=told: frames.write_json(pipe, told), close=False)  # type: ignore[misc]
         return parties
 
-    def _share_everything(self, crew: Crew, parties: Sequence[Member]) -> None:
+    def _share_everything(self, group: ProcessGroup, parties: Sequence[Member]) -> None:
         """The initial parameters, then each owner's data, each by a process of its own."""
         targets = [party.stdin.fileno() for party in parties]
         tensors = split_vector(self._job.initial, self._job.network.shapes)
         start = {f"tensor{index}": tensor for index, tensor in enumerate(tensors)}
         start |= {f"velocity{index}": np.zeros_like(tensor) for index, tensor in enumerate(tensors)}
-        self._share(crew, "the initial model's process", start, targets)
+        self._share(group, "the initial model's process", start, targets)
         for index, owner in enumerate(self._job.owners):
             arrays = {f"features{index}": owner.features, f"targets{index}": owner.targets}
-            self._share(crew, f"the process of owner {owner.name}", arrays, targets)
+            self._share(group, f"the process of owner {owner.name}", arrays, targets)
 
-    def _share(self, crew: Crew, name: str, arrays: Mapping[str, NDArray[np.float32]], targets: list[int]) -> None:
+    def _share(
+        self, group: ProcessGroup, name: str, arrays: Mapping[str, NDArray[np.float32]], targets: list[int]
+    ) -> None:
         described = {**public_part(self._job), "plan": [], "arrays": len(arrays)}
 
         def write(pipe: BinaryIO) -> None:
@@ -193,15 +195,15 @@ class _Training:
                 frames.write_frame(pipe, np.ascontiguousarray(array, dtype=np.float32).tobytes())
 
         command = self._launcher.command("share", ",".join(map(str, targets)))
-        member = crew.start(name, command, targets)
-        crew.feed(member, write, close=True)
+        member = group.start(name, command, targets)
+        group.feed(member, write, close=True)
         while True:
-            said = crew.listen()
+            said = group.listen()
             self._hear(said)
             if said.member is member and said.returncode is not None:
                 return
 
-    def _open(self, crew: Crew) -> NDArray[np.float32]:
+    def _open(self, group: ProcessGroup) -> NDArray[np.float32]:
         """The model, from all parties' shares of it."""
         count = len(self._job.network.shapes)
         shares = [record.shares for record in self._records.values()]
@@ -212,11 +214,11 @@ class _Training:
                 for party in shares:
                     frames.write_share(pipe, party[index])
 
-        member = crew.start("the process that opens the model", self._launcher.command("open"))
-        crew.feed(member, write, close=True)
+        member = group.start("the process that opens the model", self._launcher.command("open"))
+        group.feed(member, write, close=True)
         parts: list[NDArray[np.float32]] = []
         while True:
-            said = crew.listen()
+            said = group.listen()
             _raise_refusal(said)
             if said.member is member and said.event is not None and said.event["event"] == "tensor":
                 parts.append(_tensor(said))
@@ -229,10 +231,10 @@ class _Training:
             raise TrainingError("training under MPC left the range of fixed point", "lower mpc.learning_rate")
         return vector
 
-    def _wait(self, crew: Crew, event: str) -> None:
+    def _wait(self, group: ProcessGroup, event: str) -> None:
         """Until every party has said it."""
         while not all(event in record.seen for record in self._records.values()):
-            self._hear(crew.listen())
+            self._hear(group.listen())
 
     def _hear(self, said: Said) -> None:
         _raise_refusal(said)

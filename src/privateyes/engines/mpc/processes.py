@@ -59,7 +59,7 @@ class Said:
     returncode: int | None = None
 
 
-class Crew:
+class ProcessGroup:
     """Processes that are killed together when the block ends, normally or not.
 
     Args:
@@ -72,7 +72,7 @@ class Crew:
         self._members: list[Member] = []
         self._threads: list[threading.Thread] = []
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> ProcessGroup:
         return self
 
     def __exit__(

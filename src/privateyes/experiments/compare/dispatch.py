@@ -100,8 +100,8 @@ def run_all(runs: Sequence[SubRun], parallel: int, settings: Compare, observer: 
     Returns:
         The runs that failed, in the order in which they did.
     """
-    with _Office(observer, settings) as office:
-        return office.work(list(runs), parallel)
+    with _Dispatcher(observer, settings) as dispatcher:
+        return dispatcher.work(list(runs), parallel)
 
 
 def rounds_done(run: SubRun) -> int:
@@ -131,7 +131,7 @@ def tidy(run: SubRun, settings: Compare) -> None:
 
 
 @dataclass(slots=True)
-class _Clerk:
+class _Worker:
     """A process, and the run that it is at."""
 
     process: BaseProcess
@@ -140,87 +140,87 @@ class _Clerk:
     since: float = 0.0
 
 
-class _Office:
+class _Dispatcher:
     """The processes of one comparison; all of them have ended when the block is left."""
 
     def __init__(self, observer: Observer, settings: Compare) -> None:
         self._observer = observer
         self._settings = settings
-        self._clerks: dict[Connection, _Clerk] = {}
+        self._workers: dict[Connection, _Worker] = {}
         self._failures: list[Failure] = []
 
-    def __enter__(self) -> _Office:
+    def __enter__(self) -> _Dispatcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for clerk in self._clerks.values():
-            clerk.connection.close()
-            clerk.process.terminate()
-        for clerk in self._clerks.values():
-            clerk.process.join()
+        for worker in self._workers.values():
+            worker.connection.close()
+            worker.process.terminate()
+        for worker in self._workers.values():
+            worker.process.join()
 
     def work(self, waiting: list[SubRun], parallel: int) -> list[Failure]:
         waiting.reverse()
-        while waiting or any(clerk.run for clerk in self._clerks.values()):
-            while waiting and (clerk := self._idle(parallel)) is not None:
-                self._give(clerk, waiting.pop())
-            busy = [clerk.connection for clerk in self._clerks.values() if clerk.run]
+        while waiting or any(worker.run for worker in self._workers.values()):
+            while waiting and (worker := self._idle(parallel)) is not None:
+                self._give(worker, waiting.pop())
+            busy = [worker.connection for worker in self._workers.values() if worker.run]
             for ready in wait(busy):
-                self._listen(self._clerks[cast(Connection, ready)])
+                self._listen(self._workers[cast(Connection, ready)])
         return self._failures
 
-    def _idle(self, parallel: int) -> _Clerk | None:
-        for clerk in self._clerks.values():
-            if clerk.run is None:
-                return clerk
-        return self._hire() if len(self._clerks) < parallel else None
+    def _idle(self, parallel: int) -> _Worker | None:
+        for worker in self._workers.values():
+            if worker.run is None:
+                return worker
+        return self._hire() if len(self._workers) < parallel else None
 
-    def _hire(self) -> _Clerk:
+    def _hire(self) -> _Worker:
         context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs,), name="privateyes-run")
         process.start()
         theirs.close()  # else the process's death would not end our side of the pipe
-        clerk = _Clerk(process, ours)
-        self._clerks[ours] = clerk
-        return clerk
+        worker = _Worker(process, ours)
+        self._workers[ours] = worker
+        return worker
 
-    def _give(self, clerk: _Clerk, run: SubRun) -> None:
-        clerk.run, clerk.since = run, perf_counter()
+    def _give(self, worker: _Worker, run: SubRun) -> None:
+        worker.run, worker.since = run, perf_counter()
         self._observer.run_started(run.name, run.rounds - rounds_done(run))
         try:
-            clerk.connection.send(_Job(run, self._settings))
+            worker.connection.send(_Job(run, self._settings))
         except OSError:
-            self._lost(clerk)
+            self._lost(worker)
 
-    def _listen(self, clerk: _Clerk) -> None:
-        run = clerk.run
+    def _listen(self, worker: _Worker) -> None:
+        run = worker.run
         if run is None:
             return
         try:
-            told = cast(_Told, clerk.connection.recv())
+            told = cast(_Told, worker.connection.recv())
         except (EOFError, OSError):
-            self._lost(clerk)
+            self._lost(worker)
             return
         if told.kind == "note":
             self._observer.note(f"{run.name}: {told.content}")
         elif told.kind == "round":
             self._observer.round_done(run.name, told.content)
         elif told.kind == "finished":
-            clerk.run = None
-            self._observer.run_finished(run.name, perf_counter() - clerk.since)
+            worker.run = None
+            self._observer.run_finished(run.name, perf_counter() - worker.since)
         else:
-            clerk.run = None
+            worker.run = None
             self._fail(run, str(told.content))
 
-    def _lost(self, clerk: _Clerk) -> None:
-        del self._clerks[clerk.connection]
-        clerk.connection.close()
-        clerk.process.join()
-        if clerk.run is not None:
-            code = clerk.process.exitcode
+    def _lost(self, worker: _Worker) -> None:
+        del self._workers[worker.connection]
+        worker.connection.close()
+        worker.process.join()
+        if worker.run is not None:
+            code = worker.process.exitcode
             problem = f"its process ended unexpectedly (exit code {code}); if memory ran out, lower compare.parallel"
-            self._fail(clerk.run, problem)
+            self._fail(worker.run, problem)
 
     def _fail(self, run: SubRun, problem: str) -> None:
         self._failures.append(Failure(run, problem))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from privateyes.engines.local.crew import usable_cores
+from privateyes.engines.local.thread_team import usable_cores
 from privateyes.errors import ConfigError, RunDirectoryError
 from privateyes.experiments.changes import differences, listed, require_same_source
 from privateyes.experiments.compare.dispatch import CHECKPOINTS, RECORDS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from privateyes.engines.local.crew import usable_cores
+from privateyes.engines.local.thread_team import usable_cores
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.calibrate import require_enough
 from privateyes.experiments.compare.compile import compile_comparison

@@ -69,31 +69,31 @@ class GazeEstimation(Task[GazeExperiment, "GazeTask"]):
     def inventory(self, spec: GazeExperiment) -> Inventory:
         """Everyone's rows, and the task with the sizes of their pictures."""
         from privateyes.tasks.gaze.augment import Augmentation
+        from privateyes.tasks.gaze.data_summary import grey_eyes, take_stock
         from privateyes.tasks.gaze.models import require_fit
-        from privateyes.tasks.gaze.stock import grey_eyes, take_stock
         from privateyes.tasks.gaze.task import GazeTask
 
         pictures = _pictures(spec)
         if spec.data.path is None:
-            stock = grey_eyes("[data.synthetic]", pictures.shape_after(RENDERED_SHAPE), _counts(spec))
+            summary = grey_eyes("[data.synthetic]", pictures.shape_after(RENDERED_SHAPE), _counts(spec))
         else:
-            stock = take_stock(Path(spec.data.path), pictures)
+            summary = take_stock(Path(spec.data.path), pictures)
         limit = spec.data.image_limit
-        require_fit(spec.model.name, stock.offer(spec.data.label))
+        require_fit(spec.model.name, summary.offer(spec.data.label))
         learning = GazeTask(
-            path=Path(stock.source),
+            path=Path(summary.source),
             model=spec.model.name,
-            image_shape=stock.image_shape,
+            image_shape=summary.image_shape,
             loss=spec.training.loss,
             image_limit=limit,
-            eye_shape=stock.eye_shape,
-            checked=stock.stamp,
+            eye_shape=summary.eye_shape,
+            checked=summary.stamp,
             label=spec.data.label,
             pictures=pictures,
             augmentation=Augmentation(**spec.augmentation.model_dump()),
         )
-        samples = {person: count if limit is None else min(count, limit) for person, count in stock.counts.items()}
-        return Inventory(stock.source, samples, learning)
+        samples = {person: count if limit is None else min(count, limit) for person, count in summary.counts.items()}
+        return Inventory(summary.source, samples, learning)
 
     def persons_of(self, data: Path) -> list[str]:
         """The groups of the HDF5 file."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from privateyes.errors import DataError
 from privateyes.tasks.gaze.augment import Augmentation
+from privateyes.tasks.gaze.data_summary import described
 from privateyes.tasks.gaze.label_rows import kept_rows
 from privateyes.tasks.gaze.layout import COLUMNS, GRID_CELLS
 from privateyes.tasks.gaze.metrics import metric_of_label
@@ -23,7 +24,6 @@ from privateyes.tasks.gaze.models import PICTURES, Label, build_model, find_kind
 from privateyes.tasks.gaze.person_dataset import PersonDataset, StoredPictures
 from privateyes.tasks.gaze.preprocess import Pictures, face_grid, scaled, to_grey
 from privateyes.tasks.gaze.reader import FileReader, FileStamp
-from privateyes.tasks.gaze.stock import described
 from privateyes.training.metric import Metric
 from privateyes.training.own_code import is_own
 from privateyes.training.task import Examples

@@ -35,7 +35,7 @@ def threads_for(vector_bytes: int, wanted: int = 0) -> int:
     return 1 if vector_bytes < _WORTH_A_THREAD_BYTES else wanted or usable_cores()
 
 
-class Crew:
+class ThreadTeam:
     """A number of threads, the caller's own among them.
 
     Args:
@@ -45,11 +45,11 @@ class Crew:
     def __init__(self, count: int = 0) -> None:
         self.count = count or usable_cores()
         # One more than can work beside the caller: callers that wait for the last item leave their core to others.
-        self._pool = ThreadPoolExecutor(self.count, "privateyes-crew") if self.count > 1 else None
+        self._pool = ThreadPoolExecutor(self.count, "privateyes-team") if self.count > 1 else None
         self._helped = threading.local()
 
     def lanes(self) -> Lanes:
-        """This crew as what a party's own transition spreads its work over."""
+        """This team as what a party's own transition spreads its work over."""
         return ONE_LANE if self._pool is None else Lanes(self.count, self.run)
 
     def run(self, work: Callable[[T], R], items: Iterable[T], /) -> list[R]:

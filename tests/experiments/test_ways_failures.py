@@ -18,7 +18,7 @@ from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.ways import FoldContext, WayRound, run_way, start_of
-from privateyes.federation.cohorts import Hazards, draw_attendance
+from privateyes.federation.cohorts import ClientFailures, draw_attendance
 
 Make = Callable[..., ExperimentSpec]
 ROUNDS = 6
@@ -59,7 +59,7 @@ def test_every_federated_way_meets_the_same_fates_and_they_are_recorded(hazardou
     for index in range(ROUNDS):
         for way in names:
             partial = "fedprox" in way
-            drawn = draw_attendance(spec.seed, index, TRAIN, Hazards(0.3, 0.25, partial))
+            drawn = draw_attendance(spec.seed, index, TRAIN, ClientFailures(0.3, 0.25, partial))
             assert found[way][index] == {
                 "cohort": list(TRAIN),
                 "arrived": list(drawn.arrived),

@@ -29,7 +29,7 @@ _BLOCK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class DataSummary:
     """What there is to learn from.
 
     Attributes:
@@ -65,13 +65,15 @@ class Stock:
         return Offer(self.image_shape, self.eye_shape, {p: c for p, c in clauses.items() if p in INPUTS}, label)
 
 
-def grey_eyes(source: str, shape: tuple[int, ...], counts: Mapping[str, int]) -> Stock:
-    """The stock of rendered eyes with gaze and head pose."""
+def grey_eyes(source: str, shape: tuple[int, ...], counts: Mapping[str, int]) -> DataSummary:
+    """The summary of rendered eyes with gaze and head pose."""
     name = next(iter(counts), "")
-    return Stock(source, shape, None, counts, MappingProxyType(dict.fromkeys(("point", "left", "right", "grid"), name)))
+    return DataSummary(
+        source, shape, None, counts, MappingProxyType(dict.fromkeys(("point", "left", "right", "grid"), name))
+    )
 
 
-def take_stock(path: Path, pictures: Pictures) -> Stock:
+def take_stock(path: Path, pictures: Pictures) -> DataSummary:
     """Read everything once, in pieces, and check the layout's rules; a second time only if the file has changed.
 
     Args:
@@ -99,7 +101,7 @@ def take_stock(path: Path, pictures: Pictures) -> Stock:
     first = persons[0].name
     eye = None if "left" in without else shapes["left"][first]
     counts = {person.name: person.rows for person in persons}
-    return Stock(str(path), shapes["image"][first], eye, counts, without, stamp)
+    return DataSummary(str(path), shapes["image"][first], eye, counts, without, stamp)
 
 
 def described(shape: tuple[int, ...]) -> str:

@@ -9,30 +9,30 @@ import numpy as np
 import pytest
 
 from privateyes.errors import ConfigError, DataError
-from privateyes.tasks.gaze import stock as stock_module
+from privateyes.tasks.gaze import data_summary as summary_module
+from privateyes.tasks.gaze.data_summary import grey_eyes, take_stock
 from privateyes.tasks.gaze.preprocess import Pictures
 from privateyes.tasks.gaze.reader import FileStamp
-from privateyes.tasks.gaze.stock import grey_eyes, take_stock
 from privateyes.tasks.gaze.stored import open_file, require_readable
 
 PLAIN = Pictures()
 
 
 def test_eyes_with_gaze_and_pose(eyes: Path) -> None:
-    stock = take_stock(eyes, PLAIN)
-    assert stock.image_shape == (9, 15)
-    assert stock.eye_shape is None
-    assert stock.counts == {f"p{index:02d}": 24 for index in range(5)}
-    assert set(stock.without) == {"point", "left", "right", "grid"}
-    offer = stock.offer("gaze")
+    summary = take_stock(eyes, PLAIN)
+    assert summary.image_shape == (9, 15)
+    assert summary.eye_shape is None
+    assert summary.counts == {f"p{index:02d}": 24 for index in range(5)}
+    assert set(summary.without) == {"point", "left", "right", "grid"}
+    offer = summary.offer("gaze")
     assert set(offer.without) == {"left", "right", "grid"}
     assert offer.without["left"] == f"person p00 of {eyes} has none"
 
 
 def test_faces_with_eyes_and_points(faces: Path) -> None:
-    stock = take_stock(faces, PLAIN)
-    assert (stock.image_shape, stock.eye_shape) == ((48, 48, 3), (36, 36, 3))
-    assert set(stock.without) == {"gaze", "pose"}
+    summary = take_stock(faces, PLAIN)
+    assert (summary.image_shape, summary.eye_shape) == ((48, 48, 3), (36, 36, 3))
+    assert set(summary.without) == {"gaze", "pose"}
     smaller = take_stock(faces, Pictures(grey=True, resize=(20, 30)))
     assert (smaller.image_shape, smaller.eye_shape) == ((20, 30), (20, 30))
 
@@ -104,22 +104,22 @@ def test_a_rule_of_the_layout_is_checked_for_every_person(tmp_path: Path, make_e
 
 
 def test_rendered_eyes_need_no_file() -> None:
-    stock = grey_eyes("[data.synthetic]", (36, 60), {"r00": 7})
-    assert not stock.offer("gaze").without.keys() & {"image", "pose"}
+    summary = grey_eyes("[data.synthetic]", (36, 60), {"r00": 7})
+    assert not summary.offer("gaze").without.keys() & {"image", "pose"}
     with pytest.raises(ConfigError, match=r'person r00 of .*synthetic.* has no point; set data.label = "gaze"'):
-        stock.offer("point")
+        summary.offer("point")
 
 
 @pytest.fixture
 def opens(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Every opening of a file while stock is taken."""
+    """Every opening of a file while summary is taken."""
     noted: list[Path] = []
 
     def noting(path: Path) -> Any:
         noted.append(path)
         return open_file(path)
 
-    monkeypatch.setattr(stock_module, "open_file", noting)
+    monkeypatch.setattr(summary_module, "open_file", noting)
     return noted
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_changes_while_it_is_checked_is_refused(
             file.write(b"more")
         return require_readable(*given)
 
-    monkeypatch.setattr(stock_module, "require_readable", growing)
+    monkeypatch.setattr(summary_module, "require_readable", growing)
     with pytest.raises(DataError, match=r"eyes\.h5 was changed while it was checked"):
         take_stock(path, PLAIN)
 

@@ -40,7 +40,7 @@ _REPEATED: Final = ("words", "resend")
 """Answers that were recorded when they were given first."""
 
 
-class Place(StrEnum):
+class Endpoint(StrEnum):
     """Where a message comes from or goes to."""
 
     CLIENT = "client"
@@ -53,8 +53,8 @@ class TrafficKey:
     """One kind of message on one path."""
 
     message: str
-    sender: Place
-    receiver: Place
+    sender: Endpoint
+    receiver: Endpoint
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Traffic:
 
 
 @dataclass(slots=True)
-class Wire:
+class MessageLog:
     """Carries packets, on one thread.
 
     Attributes:
@@ -103,7 +103,7 @@ class Wire:
                 continue
             if packet.sender == HUB:
                 self._sent.add((packet.receiver, head))
-            self.count(message, place_of(packet.sender), place_of(packet.receiver))
+            self.count(message, endpoint_of(packet.sender), endpoint_of(packet.receiver))
         return packet
 
     def _is_to_be_recorded(self, message: Message, packet: Packet) -> bool:
@@ -113,10 +113,10 @@ class Wire:
             return isinstance(message, Signed | Opening)
         # To aggregators alone: the roster that is sent again is a part of what they vote on.
         return isinstance(message, _OF_THE_HUB) or (
-            isinstance(message, Origin) and place_of(packet.receiver) is Place.AGGREGATOR
+            isinstance(message, Origin) and endpoint_of(packet.receiver) is Endpoint.AGGREGATOR
         )
 
-    def count(self, message: Message, sender: Place, receiver: Place, copies: int = 1) -> None:
+    def count(self, message: Message, sender: Endpoint, receiver: Endpoint, copies: int = 1) -> None:
         """Count a message to so many receivers."""
         entry = self.traffic[TrafficKey(type(message).__name__, sender, receiver)]
         entry.messages += copies
@@ -136,7 +136,7 @@ class Wire:
         if self.keep is not None:
             self.keep(kind, data)
 
-    def bytes_between(self, sender: Place, receiver: Place) -> int:
+    def bytes_between(self, sender: Endpoint, receiver: Endpoint) -> int:
         """All bytes on one path."""
         return sum(
             entry.bytes for key, entry in self.traffic.items() if (key.sender, key.receiver) == (sender, receiver)
@@ -156,9 +156,9 @@ class Wire:
         ]
 
 
-def place_of(party: str) -> Place:
+def endpoint_of(party: str) -> Endpoint:
     """The role of a party, by its name in packets."""
-    return Place(party.partition(" ")[0])
+    return Endpoint(party.partition(" ")[0])
 
 
 def size_bytes(message: Message) -> int:
