@@ -28,7 +28,7 @@ from privateyes.parties.client import Contribution
 from privateyes.training.task import TaskOnData
 
 # Scripts of the MPC engine's own environment, which import what is not installed here; and invented people.
-ELSEWHERE = "privateyes.engines.mpc.inside."
+ELSEWHERE = "privateyes.baselines.mpc.inside."
 OPEN = ("privateyes.tasks.gaze.synthetic.",)
 # What some modules import for type checkers alone, to start up quickly.
 FOR_CHECKERS = {"ClipPlan": ClipPlan, "TaskOnData": TaskOnData}

@@ -17,6 +17,7 @@ import privateyes
 from local_task import refuse
 from privateyes.aggregation.audit.findings import Audit, Finding, Level, Outcome, SessionAudit
 from privateyes.aggregation.manifest import Manifest
+from privateyes.baselines.mpc.driver import Launcher
 from privateyes.cli.audit_tables import print_audit, print_differences
 from privateyes.cli.fitted_table import FittedTable
 from privateyes.cli.records import read_manifest
@@ -24,7 +25,6 @@ from privateyes.crypto.field import COMPACT
 from privateyes.encoding.fixed_point import FixedPoint
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
-from privateyes.engines.mpc.driver import Launcher
 from privateyes.experiments.mpc import run as mpc_run
 from privateyes.federation.participants import ClientUpdate
 from privateyes.federation.rounds import ServerState

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from privateyes.engines.mpc.driver import Launcher
+from privateyes.baselines.mpc.driver import Launcher
 from privateyes.errors import EngineError
 from privateyes.experiments.mpc import run
 

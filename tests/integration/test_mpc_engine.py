@@ -17,11 +17,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from privateyes.engines.mpc.driver import Launcher, Trained, train_under_mpc
-from privateyes.engines.mpc.environment import ensure_environment
-from privateyes.engines.mpc.inside import frames
-from privateyes.engines.mpc.job import Network, Owner, Sgd, TrainingJob, plan_batches, protocol_for, public_part
-from privateyes.engines.mpc.twin import OnFeatures, build_perceptron, train_in_the_clear
+from privateyes.baselines.mpc.driver import Launcher, Trained, train_under_mpc
+from privateyes.baselines.mpc.environment import ensure_environment
+from privateyes.baselines.mpc.in_the_clear import OnFeatures, build_perceptron, train_in_the_clear
+from privateyes.baselines.mpc.inside import frames
+from privateyes.baselines.mpc.job import Network, Owner, Sgd, TrainingJob, plan_batches, protocol_for, public_part
 from privateyes.tasks.gaze.models import build_model
 from privateyes.training.vector import vector_from_model
 

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from privateyes.baselines.mpc.costs import Cost
 from privateyes.cli.bars_or_lines import bars_or_lines
 from privateyes.cli.console import make_console
 from privateyes.cli.fitted_table import FittedTable
 from privateyes.cli.tables import human_bytes
-from privateyes.engines.mpc.costs import Cost
 from privateyes.experiments.mpc.result import MpcResult
 from privateyes.experiments.mpc.run import MpcObserver
 from privateyes.experiments.tasks import metric_of

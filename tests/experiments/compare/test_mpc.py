@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from privateyes.engines.mpc.costs import Cost
+from privateyes.baselines.mpc.costs import Cost
 from privateyes.errors import ConfigError, EngineError
 from privateyes.experiments.compare import mpc
 from privateyes.experiments.compare.folder import ComparisonFolder

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from privateyes.engines.mpc.driver import Launcher
+from privateyes.baselines.mpc.driver import Launcher
 from privateyes.experiments.mpc.plan import MpcJob, plan_mpc
 from privateyes.experiments.mpc.result import MpcResult
 from privateyes.experiments.mpc.run import run_mpc

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from privateyes.engines.mpc.driver import Launcher
-from privateyes.engines.mpc.protocols import PROTOCOLS
+from privateyes.baselines.mpc.driver import Launcher
+from privateyes.baselines.mpc.protocols import PROTOCOLS
 from privateyes.errors import EngineError, RunDirectoryError
 from privateyes.experiments.mpc.plan import MpcJob, features_of, training_of
 from privateyes.experiments.mpc.run import MODEL, RESULT, read_result, run_mpc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from privateyes.engines.mpc.driver import Launcher
+from privateyes.baselines.mpc.driver import Launcher
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.mpc.plan import plan_mpc
 from privateyes.experiments.mpc.result import MpcResult

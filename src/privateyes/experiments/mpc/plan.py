@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from privateyes.engines.mpc.job import (
+from privateyes.baselines.mpc.in_the_clear import OnFeatures, build_perceptron
+from privateyes.baselines.mpc.job import (
     IMAGE_KINDS,
     Network,
     Owner,
@@ -22,7 +23,6 @@ from privateyes.engines.mpc.job import (
     plan_batches,
     protocol_for,
 )
-from privateyes.engines.mpc.twin import OnFeatures, build_perceptron
 from privateyes.errors import ConfigError
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.prepare import Preparation

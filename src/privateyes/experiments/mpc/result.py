@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from privateyes.engines.mpc.costs import Cost
+from privateyes.baselines.mpc.costs import Cost
 from privateyes.experiments.spec_tables import DEFAULT_TASK
 
 

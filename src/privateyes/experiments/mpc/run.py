@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from privateyes.engines.mpc.costs import Cost, extrapolate_batch, extrapolate_steps, full_steps, measured_cost
-from privateyes.engines.mpc.driver import Launcher, Trained, train_under_mpc
-from privateyes.engines.mpc.environment import ensure_environment
-from privateyes.engines.mpc.job import TrainingJob
-from privateyes.engines.mpc.lock import read_lock
-from privateyes.engines.mpc.protocols import ENGINE, PROTOCOLS
-from privateyes.engines.mpc.twin import shake, train_in_the_clear
+from privateyes.baselines.mpc.costs import Cost, extrapolate_batch, extrapolate_steps, full_steps, measured_cost
+from privateyes.baselines.mpc.driver import Launcher, Trained, train_under_mpc
+from privateyes.baselines.mpc.environment import ensure_environment
+from privateyes.baselines.mpc.in_the_clear import shake, train_in_the_clear
+from privateyes.baselines.mpc.job import TrainingJob
+from privateyes.baselines.mpc.lock import read_lock
+from privateyes.baselines.mpc.protocols import ENGINE, PROTOCOLS
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.mpc.plan import MpcJob, features_of, probe_of, training_of

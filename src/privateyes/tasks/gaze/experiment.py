@@ -207,7 +207,7 @@ class GazeEstimation(Task[GazeExperiment, "GazeTask"]):
 
     def image_under_mpc(self, spec: GazeExperiment, learning: GazeTask) -> tuple[int, int] | None:
         """Some small networks on grey images and head poses are known there."""
-        from privateyes.engines.mpc.job import IMAGE_KINDS
+        from privateyes.baselines.mpc.job import IMAGE_KINDS
 
         if spec.model.name not in IMAGE_KINDS or len(learning.image_shape) != 2:
             return None

@@ -22,9 +22,9 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from privateyes.engines.mpc.inside import frames
-from privateyes.engines.mpc.job import LARGEST_VALUE, TrainingJob, public_part, split_vector
-from privateyes.engines.mpc.processes import Member, ProcessGroup, Said, free_ports, this_process
+from privateyes.baselines.mpc.inside import frames
+from privateyes.baselines.mpc.job import LARGEST_VALUE, TrainingJob, public_part, split_vector
+from privateyes.baselines.mpc.processes import Member, ProcessGroup, Said, free_ports, this_process
 from privateyes.errors import EngineError, TrainingError
 
 PROGRAM: Final = Path(__file__).parent / "inside" / "party.py"

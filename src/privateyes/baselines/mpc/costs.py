@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from privateyes.engines.mpc.driver import Trained
+from privateyes.baselines.mpc.driver import Trained
 from privateyes.errors import DataError
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from privateyes.engines.mpc.job import (
+from privateyes.baselines.mpc.job import (
     Network,
     Owner,
     Sgd,
@@ -21,7 +21,7 @@ from privateyes.engines.mpc.job import (
     public_part,
     split_vector,
 )
-from privateyes.engines.mpc.protocols import PROTOCOLS
+from privateyes.baselines.mpc.protocols import PROTOCOLS
 from privateyes.errors import ConfigError, DataError
 
 Make = Callable[..., TrainingJob]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privateyes.engines.mpc.driver import Launcher
-from privateyes.engines.mpc.job import Network, Owner, Sgd, TrainingJob, plan_batches
+from privateyes.baselines.mpc.driver import Launcher
+from privateyes.baselines.mpc.job import Network, Owner, Sgd, TrainingJob, plan_batches
 
 STUB = Path(__file__).parents[2] / "support" / "stub_engine" / "program.py"
 

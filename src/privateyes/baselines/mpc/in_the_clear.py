@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from privateyes.engines.mpc.job import Network, TrainingJob
+from privateyes.baselines.mpc.job import Network, TrainingJob
 from privateyes.federation.seeds import derive_seed
 from privateyes.training.determinism import deterministic_torch
 from privateyes.training.vector import load_vector, vector_from_model

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from privateyes.engines.mpc.lock import Lock, read_lock
+from privateyes.baselines.mpc.lock import Lock, read_lock
 from privateyes.errors import EngineError
 
 if sys.platform != "win32":

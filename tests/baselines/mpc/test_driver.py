@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from privateyes.engines.mpc.driver import Launcher, Trained, train_under_mpc
-from privateyes.engines.mpc.job import TrainingJob
+from privateyes.baselines.mpc.driver import Launcher, Trained, train_under_mpc
+from privateyes.baselines.mpc.job import TrainingJob
 from privateyes.errors import EngineError, TrainingError
 
 STUB = Path(__file__).parents[2] / "support" / "stub_engine" / "program.py"
@@ -161,8 +161,8 @@ _DRIVER = """
 import sys
 from pathlib import Path
 import numpy as np
-from privateyes.engines.mpc.driver import Launcher, train_under_mpc
-from privateyes.engines.mpc.job import Network, Owner, Sgd, TrainingJob
+from privateyes.baselines.mpc.driver import Launcher, train_under_mpc
+from privateyes.baselines.mpc.job import Network, Owner, Sgd, TrainingJob
 owner = Owner("p00", np.ones((2, 3), np.float32), np.ones((2, 2), np.float32))
 network = Network("perceptron", ((2, 3), (2,)))
 job = TrainingJob("aby3", 3, (owner,), network, np.zeros(8, np.float32), Sgd(0.1, 0.0, "l2"), ((0,),) * 9)

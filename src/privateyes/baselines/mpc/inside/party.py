@@ -22,7 +22,7 @@ from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from privateyes.engines.mpc.inside import frames
+    from privateyes.baselines.mpc.inside import frames
 else:
     import frames
 
@@ -141,7 +141,7 @@ class Party:
     """A computing party: it sees its shares, the other parties' messages and what the job says in public.
 
     Args:
-        job: see `engines.mpc.driver`.
+        job: see `baselines.mpc.driver`.
         told: takes events.
     """
 
@@ -224,7 +224,7 @@ class Party:
 
     def _compile_step(self, rows: Any) -> Any:
         if TYPE_CHECKING:
-            from privateyes.engines.mpc.inside import networks
+            from privateyes.baselines.mpc.inside import networks
         else:
             import networks
         import numpy as np

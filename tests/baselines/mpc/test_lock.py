@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from privateyes.engines.mpc.environment import environment_folder
-from privateyes.engines.mpc.lock import LOCK_PATH, read_lock
-from privateyes.engines.mpc.protocols import ENGINE
+from privateyes.baselines.mpc.environment import environment_folder
+from privateyes.baselines.mpc.lock import LOCK_PATH, read_lock
+from privateyes.baselines.mpc.protocols import ENGINE
 from privateyes.errors import EngineError
 
 HEAD = "# python: 3.11\n# platform: linux x86_64\n"

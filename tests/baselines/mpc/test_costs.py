@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from privateyes.engines.mpc.costs import Cost, extrapolate_batch, extrapolate_steps, full_steps, measured_cost
-from privateyes.engines.mpc.driver import PartyCost, Trained
+from privateyes.baselines.mpc.costs import Cost, extrapolate_batch, extrapolate_steps, full_steps, measured_cost
+from privateyes.baselines.mpc.driver import PartyCost, Trained
 from privateyes.errors import DataError
 
 

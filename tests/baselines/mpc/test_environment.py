@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from privateyes.engines.mpc.environment import ensure_environment, environment_folder, find_python
-from privateyes.engines.mpc.lock import Lock, read_lock
+from privateyes.baselines.mpc.environment import ensure_environment, environment_folder, find_python
+from privateyes.baselines.mpc.lock import Lock, read_lock
 from privateyes.errors import EngineError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the locked environment is for Linux")
@@ -154,8 +154,8 @@ def test_an_interrupted_installation_leaves_nothing(machine: Path, lock: Lock) -
     (machine / "pip").write_text("touch $FAKE/installing; exec sleep 60\n")
     program = (
         "import sys; from pathlib import Path; sys.executable = ''\n"
-        "from privateyes.engines.mpc.environment import ensure_environment\n"
-        "from privateyes.engines.mpc.lock import read_lock\n"
+        "from privateyes.baselines.mpc.environment import ensure_environment\n"
+        "from privateyes.baselines.mpc.lock import read_lock\n"
         f"ensure_environment(print, read_lock(Path({str(lock.path)!r})))"
     )
     with subprocess.Popen(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privateyes.engines.mpc.inside.frames import (
+from privateyes.baselines.mpc.inside.frames import (
     BrokenFrameError,
     Share,
     read_frame,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from privateyes.engines.mpc.job import Network, Sgd, TrainingJob
-from privateyes.engines.mpc.twin import OnFeatures, Perceptron, build_perceptron, shake, train_in_the_clear
+from privateyes.baselines.mpc.in_the_clear import OnFeatures, Perceptron, build_perceptron, shake, train_in_the_clear
+from privateyes.baselines.mpc.job import Network, Sgd, TrainingJob
 from privateyes.tasks.gaze.models import build_model
 from privateyes.training.vector import vector_from_model
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from privateyes.engines.mpc.protocols import ENGINE, FRACTION_BITS, PROTOCOLS, Protocol, ProtocolName
+from privateyes.baselines.mpc.protocols import ENGINE, FRACTION_BITS, PROTOCOLS, Protocol, ProtocolName
 from privateyes.errors import ConfigError, DataError
 
 # Sums of products must not leave the ring: with 64 bits and a fraction of 18 they must stay below 2^63 / 2^36 = 2^27.
