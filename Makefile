@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP)  ## make the environment
 
-demo: $(STAMP)  ## render synthetic eyes, train six ways, show table and page
+demo: $(STAMP)  ## render synthetic eyes, train six methods, show table and page
 	$(BIN)/privateyes demo
 
 test: check  ## everything that CI runs

@@ -1,4 +1,4 @@
-"""Generic MPC on the images: errors against the twin in the clear, and cost, by protocol and by network.
+"""Generic MPC on the images: errors against the counterpart in the clear, and cost, by protocol and by network.
 
     export PRIVATEYES_DATA=/folder/of/the/data
     python benchmarks/mpc.py --json benchmarks/results/mpc.json

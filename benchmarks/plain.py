@@ -1,4 +1,4 @@
-"""Plain averaging in float32, in the ways that NumPy users write it. Each returns the weighted average, (d,)."""
+"""Plain averaging in float32, in the methods that NumPy users write it. Each returns the weighted average, (d,)."""
 
 from __future__ import annotations
 

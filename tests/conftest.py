@@ -69,11 +69,13 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def experiment_text() -> Callable[..., str]:
     """An experiment file's text over a data file: two rounds, p03 and p04 for testing, one worker."""
 
-    def text(data: Path, ways: str = '["federated"]', extra_training: str = "", tail: str = "", rounds: int = 2) -> str:
+    def text(
+        data: Path, methods: str = '["federated"]', extra_training: str = "", tail: str = "", rounds: int = 2
+    ) -> str:
         return f"""
 name = "small"
 seed = 3
-ways = {ways}
+methods = {methods}
 [data]
 path = "{data}"
 [split]

@@ -36,11 +36,11 @@ def test_every_example_of_the_page_runs(after) -> None:
     assert (after["folder"] / "runs" / "first" / "report.html").is_file()
 
 
-def test_a_run_and_a_comparison_are_read_again_and_name_the_ways_that_they_have(after) -> None:
+def test_a_run_and_a_comparison_are_read_again_and_name_the_methods_that_they_have(after) -> None:
     folder = after["folder"] / "runs"
     assert pe.open_comparison(folder / "compare-first").rows == after["comparison"].rows
     for made in (after["run"], after["comparison"]):
-        with pytest.raises(UsageError, match=r"no way adaptive in it.*federated, private"):
+        with pytest.raises(UsageError, match=r"no method adaptive in it.*federated, private"):
             made.row("adaptive")
 
 
@@ -58,7 +58,7 @@ def test_a_script_that_trains_while_a_worker_imports_it_is_told_about_the_guard(
     script = tmp_path / "unguarded.py"
     tables = {
         "name": "own",
-        "ways": ["federated"],
+        "methods": ["federated"],
         "data": {"synthetic": {"persons": 3, "images_per_person": 4}},
         "split": {"test_persons": ["r02"]},
         "model": {"name": "resnet_preact_8"},

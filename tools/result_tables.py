@@ -20,7 +20,7 @@ COMPARISONS: Final = {
     "p00_within_person": "p00, later days, LeNet",
 }
 MAIN_COMPARISONS: Final = ("mpiigaze_crops", "synthetic_lenet", "synthetic_resnet")
-MAIN_WAYS: Final = ("centralised", "local", "federated", "adaptive", "private", "private-adaptive")
+MAIN_METHODS: Final = ("centralised", "local", "federated", "adaptive", "private", "private-adaptive")
 AGGREGATORS: Final = 3
 MAIN_DIMENSION: Final = 1_827_076
 CLIENTS: Final = (15, 1000)
@@ -28,18 +28,18 @@ MISSING: Final = "-"
 
 
 def errors(names: Sequence[str] = tuple(COMPARISONS), only: Sequence[str] = ()) -> str:
-    """A way a row, a comparison a column: mean error and 95 % interval in degrees.
+    """A method a row, a comparison a column: mean error and 95 % interval in degrees.
 
     Args:
         names: of the comparisons.
-        only: these ways; all that there are by default.
+        only: these methods; all that there are by default.
     """
     results = {name: json.loads((RESULTS / "compare" / f"{name}.json").read_text()) for name in names}
-    found = {name: {row["way"]: row for row in result["ways"]} for name, result in results.items()}
-    ways = only or list(dict.fromkeys(way for rows in found.values() for way in rows))
-    rows = [[f"`{way}`", *(_error(known.get(way)) for known in found.values())] for way in ways]
+    found = {name: {row["method"]: row for row in result["methods"]} for name, result in results.items()}
+    methods = only or list(dict.fromkeys(method for rows in found.values() for method in rows))
+    rows = [[f"`{method}`", *(_error(known.get(method)) for known in found.values())] for method in methods]
     rows.append(["mean gaze", *(_error(result["mean_predictor"]) for result in results.values())])
-    return _markdown(["way", *(COMPARISONS[name] for name in names)], rows)
+    return _markdown(["method", *(COMPARISONS[name] for name in names)], rows)
 
 
 def _error(row: Mapping[str, Any] | None) -> str:
@@ -117,7 +117,7 @@ def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 ALL: Final = {
     "errors": errors,
-    "errors in short": lambda: errors(MAIN_COMPARISONS, MAIN_WAYS),
+    "errors in short": lambda: errors(MAIN_COMPARISONS, MAIN_METHODS),
     "costs": costs,
     "costs in short": costs_in_short,
 }

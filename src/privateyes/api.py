@@ -30,7 +30,7 @@ Place: TypeAlias = str | os.PathLike[str]
 """A path."""
 Experiment: TypeAlias = Place | Mapping[str, Any]
 """A TOML file's path, or its tables as ``tomllib`` gives them, with paths that start at the working directory."""
-_W = TypeVar("_W", Row, "ComparedWay")
+_W = TypeVar("_W", Row, "ComparedMethod")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,38 +39,38 @@ class Run:
 
     Attributes:
         directory: everything that it wrote; ``report.html`` is its page.
-        results: what ``results.json`` holds; its ``rows`` are the ways, its errors in its ``unit``.
+        results: what ``results.json`` holds; its ``rows`` are the methods, its errors in its ``unit``.
     """
 
     directory: Path
     results: Results
 
-    def row(self, way: str) -> Row:
-        """One way's results.
+    def row(self, method: str) -> Row:
+        """One method's results.
 
         Raises:
-            UsageError: the run has no such way.
+            UsageError: the run has no such method.
         """
-        return _row_of(self.results.rows, way)
+        return _row_of(self.results.rows, method)
 
     def frame(self) -> Any:
-        """Errors as a pandas DataFrame, persons down and ways across; see `as_frame`."""
-        return as_frame({row.way: row.per_person for row in self.results.rows})
+        """Errors as a pandas DataFrame, persons down and methods across; see `as_frame`."""
+        return as_frame({row.method: row.per_person for row in self.results.rows})
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedWay:
-    """One way in a comparison.
+class ComparedMethod:
+    """One method in a comparison.
 
     Attributes:
-        way: its name in the experiment.
+        method: its name in the experiment.
         mean: the error, over persons and seeds, in the comparison's unit.
         interval: of 95 %, over persons.
         per_person: person -> mean error over the seeds.
         per_seed: the mean error of each seed.
     """
 
-    way: str
+    method: str
     mean: float
     interval: tuple[float, float] | None
     per_person: Mapping[str, float]
@@ -84,30 +84,30 @@ class Comparison:
     Attributes:
         directory: everything that it wrote; ``comparison.html`` is its page.
         unit: of the errors: the key of the task's first metric, such as "deg".
-        rows: the ways.
+        rows: the methods.
         failures: the runs that stopped, and why.
     """
 
     directory: Path
     unit: str
-    rows: tuple[ComparedWay, ...]
+    rows: tuple[ComparedMethod, ...]
     failures: Mapping[str, str]
 
-    def row(self, way: str) -> ComparedWay:
-        """One way's results.
+    def row(self, method: str) -> ComparedMethod:
+        """One method's results.
 
         Raises:
-            UsageError: the comparison has no such way.
+            UsageError: the comparison has no such method.
         """
-        return _row_of(self.rows, way)
+        return _row_of(self.rows, method)
 
     def frame(self) -> Any:
-        """Errors as a pandas DataFrame, persons down and ways across; see `as_frame`."""
-        return as_frame({row.way: row.per_person for row in self.rows})
+        """Errors as a pandas DataFrame, persons down and methods across; see `as_frame`."""
+        return as_frame({row.method: row.per_person for row in self.rows})
 
 
 def train(experiment: Experiment, out: Place | None = None, *, data: Place | None = None, resume: bool = False) -> Run:
-    """Train the ways that an experiment names (`privateyes train`).
+    """Train the methods that an experiment names (`privateyes train`).
 
     Call it below ``if __name__ == "__main__":`` in a script, as everything that starts processes.
 
@@ -144,7 +144,7 @@ def open_run(directory: Place) -> Run:
 def compare(
     experiment: Experiment, out: Place | None = None, *, data: Place | None = None, resume: bool = False
 ) -> Comparison:
-    """Train every way for several seeds and all folds, with equal budgets (`privateyes compare`).
+    """Train every method for several seeds and all folds, with equal budgets (`privateyes compare`).
 
     Args:
         experiment, out, data, resume: as for `train`; the directory is ``runs/compare-<name>`` if None.
@@ -181,21 +181,21 @@ def open_comparison(directory: Place) -> Comparison:
 def evaluate(
     run: Place,
     *,
-    way: str | None = None,
+    method: str | None = None,
     fold: str | None = None,
     data: Place | None = None,
     persons: Sequence[str] | None = None,
 ) -> Evaluation:
     """Test a run's model person by person (`privateyes evaluate`); see `evaluate_run` for arguments and errors."""
     _refuse_worker()
-    return evaluate_run(Path(run), way, fold, _path(data), persons)
+    return evaluate_run(Path(run), method, fold, _path(data), persons)
 
 
 def calibrate(
     run: Place,
     settings: CalibrationSettings | None = None,
     *,
-    way: str | None = None,
+    method: str | None = None,
     fold: str | None = None,
     persons: Sequence[str] | None = None,
 ) -> CalibrationReport:
@@ -203,7 +203,7 @@ def calibrate(
 
     Arguments and errors are those of `calibrate_run`.
     """
-    report = calibrate_run(Path(run), settings, way, fold, persons)
+    report = calibrate_run(Path(run), settings, method, fold, persons)
     write_calibration(Path(run), report)
     return report
 
@@ -240,9 +240,9 @@ class _Silent:
 
     def planned(self, *counts: int) -> None: ...
 
-    def way_started(self, fold: str, way: str, done: int, rounds: int) -> None: ...
+    def method_started(self, fold: str, method: str, done: int, rounds: int) -> None: ...
 
-    def way_finished(self, fold: str, way: str) -> None: ...
+    def method_finished(self, fold: str, method: str) -> None: ...
 
     def run_started(self, name: str, rounds: int) -> None: ...
 
@@ -280,16 +280,16 @@ def _path(given: Place | None) -> Path | None:
 
 def _comparison(directory: Path, results: Mapping[str, Any], failures: Mapping[str, str]) -> Comparison:
     rows = [
-        ComparedWay(
-            own["way"], own["mean"], own["interval"] and tuple(own["interval"]), own["per_person"], own["per_seed"]
+        ComparedMethod(
+            own["method"], own["mean"], own["interval"] and tuple(own["interval"]), own["per_person"], own["per_seed"]
         )
-        for own in results["ways"]
+        for own in results["methods"]
     ]
     return Comparison(directory, results["unit"], tuple(rows), failures)
 
 
-def _row_of(rows: Sequence[_W], way: str) -> _W:
+def _row_of(rows: Sequence[_W], method: str) -> _W:
     for row in rows:
-        if row.way == way:
+        if row.method == method:
             return row
-    raise UsageError(f"there is no way {way} in it", f"it has {', '.join(row.way for row in rows)}")
+    raise UsageError(f"there is no method {method} in it", f"it has {', '.join(row.method for row in rows)}")

@@ -125,7 +125,7 @@ def test_an_unknown_key(refused: Callable[..., str], experiment_text: Text, eyes
 
 
 def test_a_roster_larger_than_the_cohort(refused: Callable[..., str], experiment_text: Text, eyes: Path) -> None:
-    line = refused(experiment_text(eyes, ways='["private"]', tail="[aggregation]\nroster_min = 4"))
+    line = refused(experiment_text(eyes, methods='["private"]', tail="[aggregation]\nroster_min = 4"))
     assert "aggregation.roster_min = 4 is larger than the cohort of 3 clients" in line
     assert "set it to at most 3" in line
 
@@ -133,13 +133,13 @@ def test_a_roster_larger_than_the_cohort(refused: Callable[..., str], experiment
 def test_a_fixed_point_scale_that_could_wrap_for_this_cohort(
     refused: Callable[..., str], experiment_text: Text, eyes: Path
 ) -> None:
-    line = refused(experiment_text(eyes, ways='["private"]', tail="[aggregation]\nscale_bits = 30"))
+    line = refused(experiment_text(eyes, methods='["private"]', tail="[aggregation]\nscale_bits = 30"))
     assert "scale_bits = 30 could wrap: 3 clients x weight 24 x clip 1 x 2^30" in line
     assert "use scale_bits = 23 or less" in line
 
 
 def test_a_clip_that_fits_no_scale(refused: Callable[..., str], experiment_text: Text, eyes: Path) -> None:
-    line = refused(experiment_text(eyes, ways='["private"]', tail="[aggregation]\nclip = 1e9"))
+    line = refused(experiment_text(eyes, methods='["private"]', tail="[aggregation]\nclip = 1e9"))
     assert "no fixed-point scale fits 3 clients of weight up to 24 with clip 1e+09" in line
     assert 'use aggregation.field = "wide", or lower aggregation.clip' in line
 

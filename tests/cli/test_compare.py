@@ -27,7 +27,7 @@ _MAIN = "from privateyes.cli.main import main; main()"
 @pytest.fixture(scope="module")
 def experiment_file(tmp_path_factory: pytest.TempPathFactory, eyes: Path, experiment_text: Callable[..., str]) -> Path:
     path = tmp_path_factory.mktemp("compare") / "small.toml"
-    path.write_text(experiment_text(eyes, ways='["centralised", "adaptive"]', tail="[compare]\nparallel = 2"))
+    path.write_text(experiment_text(eyes, methods='["centralised", "adaptive"]', tail="[compare]\nparallel = 2"))
     return path
 
 
@@ -89,10 +89,10 @@ def test_check_without_a_relation_is_an_error(compared: tuple[Path, Result], cal
     directory = tmp_path / "c"
     shutil.copytree(compared[0], directory)
     toml = directory / "compare.toml"
-    toml.write_text(toml.read_text().replace('adaptive_way = "adaptive"', 'adaptive_way = "fedyogi"'))
+    toml.write_text(toml.read_text().replace('adaptive_method = "adaptive"', 'adaptive_method = "fedyogi"'))
     result = call("compare", directory, "--table", "--check")
     assert result.exit_code == 2
-    assert "none of the ways have a relation" in result.stderr
+    assert "none of the methods have a relation" in result.stderr
 
 
 def test_a_run_that_is_missing_fails_the_check(compared: tuple[Path, Result], call: Call, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def _alive(pid: int) -> bool:
 @pytest.fixture
 def long_experiment(tmp_path: Path, eyes: Path, experiment_text: Callable[..., str]) -> Path:
     path = tmp_path / "long.toml"
-    path.write_text(experiment_text(eyes, ways='["federated"]', tail="[compare]\nparallel = 2", rounds=100_000))
+    path.write_text(experiment_text(eyes, methods='["federated"]', tail="[compare]\nparallel = 2", rounds=100_000))
     return path
 
 

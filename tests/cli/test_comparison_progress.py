@@ -11,7 +11,7 @@ from privateyes.cli.comparison_progress import Bars, PlainLines
 
 
 def _line(number: int) -> dict[str, object]:
-    return {"way": "federated", "round": number, "rounds": 2, "mean_error": 7.5}
+    return {"method": "federated", "round": number, "rounds": 2, "mean_error": 7.5}
 
 
 def test_plain_lines_say_what_is_left() -> None:
@@ -69,14 +69,14 @@ def test_bars_come_and_go_and_the_whole_counts_every_round() -> None:
     assert "failed: seed 3: lost" in written.getvalue()
 
 
-def test_a_bar_keeps_the_last_error_of_the_way_that_a_run_is_at() -> None:
+def test_a_bar_keeps_the_last_error_of_the_method_that_a_run_is_at() -> None:
     console = Console(file=io.StringIO(), force_terminal=True)
     with Progress(TextColumn("{task.description}"), console=console) as progress:
         bars = Bars(progress)
         bars.planned(1, 0, 4, 0)
         bars.run_started("seed 1", 4)
         shown = []
-        for way, error in (("local", {}), ("local", {"mean_error": 7.5}), ("local", {}), ("federated", {})):
-            bars.round_done("seed 1", {"way": way, "round": 1, "rounds": 2, **error})
+        for method, error in (("local", {}), ("local", {"mean_error": 7.5}), ("local", {}), ("federated", {})):
+            bars.round_done("seed 1", {"method": method, "round": 1, "rounds": 2, **error})
             shown.append(progress.tasks[1].fields["state"])
     assert shown == ["local", "local 7.50", "local 7.50", "federated"]

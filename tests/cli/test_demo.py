@@ -15,7 +15,7 @@ def test_the_demo_renders_trains_and_shows_and_may_be_called_again(
 ) -> None:
     text = """
 name = "demo"
-ways = ["centralised", "federated"]
+methods = ["centralised", "federated"]
 [data.synthetic]
 persons = 3
 images_per_person = 6

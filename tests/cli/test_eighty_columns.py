@@ -120,7 +120,7 @@ def test_no_table_of_any_command_is_cut_at_80_columns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file, run = tmp_path / "a.toml", tmp_path / "run"
-    file.write_text(experiment_text(eyes, ways='["local", "federated", "private", "private-adaptive"]', rounds=1))
+    file.write_text(experiment_text(eyes, methods='["local", "federated", "private", "private-adaptive"]', rounds=1))
     assert call("train", file, "--out", run).exit_code == 0
     at_80("train", run, "--resume")
     at_80("evaluate", run)
@@ -141,9 +141,9 @@ def test_no_table_of_any_command_is_cut_at_80_columns(
     monkeypatch.setattr(mpc_run, "ensure_environment", lambda notify: Path(sys.executable))
     monkeypatch.setattr(mpc_run, "Launcher", lambda python: Launcher(python, STUB))
     settings = "[mpc]\nsamples_per_person = 4\nbatch_size = 6\nepochs = 2\n[compare]\nparallel = 2\n"
-    ways = '["centralised", "adaptive", "federated", "private-adaptive", "mpc"]'
+    methods = '["centralised", "adaptive", "federated", "private-adaptive", "mpc"]'
     file.write_text(
-        experiment_text(eyes, ways=ways, rounds=1, tail=f"[calibration]\ndraws = 2\nsamples = [1]\n{settings}")
+        experiment_text(eyes, methods=methods, rounds=1, tail=f"[calibration]\ndraws = 2\nsamples = [1]\n{settings}")
     )
     at_80("mpc", file, "--out", tmp_path / "mpc")
     assert call("compare", file, "--out", tmp_path / "c").exit_code == 0

@@ -10,17 +10,17 @@ Call = Callable[..., Result]
 
 
 def test_the_table_lists_person_by_person(call: Call, trained: tuple[Path, Result]) -> None:
-    result = call("evaluate", trained[0], "--way", "local", "--persons", "p00, p04")
+    result = call("evaluate", trained[0], "--method", "local", "--persons", "p00, p04")
     assert result.exit_code == 0
     assert "local (fold all, after round 2)" in result.stdout
     assert "trained on" in next(line for line in result.stdout.splitlines() if "p00" in line)
     assert "°" in next(line for line in result.stdout.splitlines() if "p04" in line)
 
 
-def test_a_way_that_was_not_trained_is_one_line(call: Call, trained: tuple[Path, Result]) -> None:
-    result = call("evaluate", trained[0], "--way", "federatde")
+def test_a_method_that_was_not_trained_is_one_line(call: Call, trained: tuple[Path, Result]) -> None:
+    result = call("evaluate", trained[0], "--method", "federatde")
     assert result.exit_code == 2
-    assert result.stderr == "error: --way federatde: the run has no such way; did you mean federated?\n"
+    assert result.stderr == "error: --method federatde: the run has no such method; did you mean federated?\n"
 
 
 def test_persons_that_name_nobody_are_refused(call: Call, trained: tuple[Path, Result]) -> None:
@@ -49,7 +49,7 @@ def test_data_without_the_pose_that_the_model_takes_are_refused_by_its_name(
     with h5py.File(path, "r+") as file:
         for person in file:
             del file[person]["pose"]
-    result = call("evaluate", trained[0], "--way", "federated", "--data", path)
+    result = call("evaluate", trained[0], "--method", "federated", "--data", path)
     assert result.exit_code == 2
     assert "pose" in result.stderr
     assert "Traceback" not in result.stderr

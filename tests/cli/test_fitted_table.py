@@ -20,7 +20,7 @@ def printed(table: FittedTable, width: int) -> list[str]:
 
 def table_of(columns: int, number: str = "1,827,076") -> FittedTable:
     table = FittedTable("a title that is longer than its table")
-    table.add_column("way")
+    table.add_column("method")
     for index in range(columns):
         table.add_column(f"parameters {index}", justify="right")
     table.add_row("[red]ours", *[number] * columns)
@@ -41,7 +41,7 @@ def test_columns_that_find_no_place_stand_below_beside_the_first() -> None:
 
 def test_a_table_that_fits_stands_in_one_piece() -> None:
     lines = printed(table_of(5), 200)
-    assert lines[1].split() == ["way", *(word for index in range(5) for word in ("parameters", str(index)))]
+    assert lines[1].split() == ["method", *(word for index in range(5) for word in ("parameters", str(index)))]
     assert len(lines) == 4
 
 

@@ -120,10 +120,13 @@ def test_help_calls_arguments_what_the_usage_line_calls_them(
     assert listed == names
 
 
-def test_the_program_says_what_it_trains_and_names_all_six_ways(call: Call) -> None:
+def test_the_program_says_what_it_trains_and_names_all_six_methods(call: Call) -> None:
     words = " ".join(call("--help").stdout.split())
     assert "Train vision models across people" in words
-    assert "six ways (pooled; alone; federated, and with an adaptive server; and both of these through secure" in words
+    assert (
+        "with six methods (pooled; alone; federated, and with an adaptive server; and both of these through secure"
+        in words
+    )
 
 
 def test_a_bug_keeps_its_traceback_and_exits_with_no_verdicts_code(

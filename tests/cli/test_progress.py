@@ -15,13 +15,13 @@ from privateyes.experiments.run import Observer
 
 def tell(observer: Observer, **unit: str) -> None:
     observer.note("rendering")
-    observer.way_started("p03", "private", 1, 2)
-    line: dict[str, Any] = {"fold": "p03", "way": "private", "round": 2, "mean_error": 4.567, **unit}
+    observer.method_started("p03", "private", 1, 2)
+    line: dict[str, Any] = {"fold": "p03", "method": "private", "round": 2, "mean_error": 4.567, **unit}
     observer.round_done(line)
-    observer.way_finished("p03", "private")
+    observer.method_finished("p03", "private")
 
 
-def test_plain_lines_tell_way_fold_error_and_time() -> None:
+def test_plain_lines_tell_method_fold_error_and_time() -> None:
     text = io.StringIO()
     tell(PlainLines(Console(file=text)))
     lines = text.getvalue().splitlines()
@@ -42,7 +42,7 @@ def test_an_error_in_centimetres_is_told_in_centimetres() -> None:
 
 def test_one_round_is_told_in_the_singular() -> None:
     text = io.StringIO()
-    PlainLines(Console(file=text)).way_started("all", "local", 0, 1)
+    PlainLines(Console(file=text)).method_started("all", "local", 0, 1)
     assert text.getvalue() == "local: 1 round\n"
 
 
@@ -56,17 +56,17 @@ def test_a_bar_moves_and_shows_the_error() -> None:
 
 
 def last_line(*lines: dict[str, Any], done: int = 0) -> str:
-    """What plain lines end a way with."""
+    """What plain lines end a method with."""
     text = io.StringIO()
     observer = PlainLines(Console(file=text))
-    observer.way_started("all", "federated", done, 15)
+    observer.method_started("all", "federated", done, 15)
     for line in lines:
-        observer.round_done({"fold": "all", "way": "federated", **line})
-    observer.way_finished("all", "federated")
+        observer.round_done({"fold": "all", "method": "federated", **line})
+    observer.method_finished("all", "federated")
     return re.sub(r"\d+\.\d s$", "T s", text.getvalue().splitlines()[-1])
 
 
-def test_a_way_that_validation_persons_judged_ends_with_the_error_of_its_best_round() -> None:
+def test_a_method_that_validation_persons_judged_ends_with_the_error_of_its_best_round() -> None:
     errors = {1: (6.0, 1), 2: (4.06, 2), 3: (3.9, 2), 4: (5.0, 2)}  # round -> error, best round so far
     lines = [{"round": n, "mean_error": error, "best_round": best} for n, (error, best) in errors.items()]
     assert last_line(*lines) == "federated: 4.06 degrees (round 2 of 4 run), T s"
@@ -83,12 +83,12 @@ def test_the_last_known_error_is_told_where_not_every_round_is_evaluated() -> No
     assert last_line({"round": 1}) == "federated: T s"
 
 
-def test_an_error_is_of_its_own_way() -> None:
+def test_an_error_is_of_its_own_method() -> None:
     text = io.StringIO()
     lines = PlainLines(Console(file=text))
     tell(lines)
-    lines.way_started("p03", "local", 0, 1)
-    lines.way_finished("p03", "local")
+    lines.method_started("p03", "local", 0, 1)
+    lines.method_finished("p03", "local")
     assert "local without p03: 0.0 s" in text.getvalue()
 
 
@@ -96,10 +96,10 @@ def test_a_bar_keeps_the_last_known_error() -> None:
     columns = TextColumn("{task.fields[error]}")
     with Progress(columns, console=Console(file=io.StringIO(), force_terminal=True)) as progress:
         bars = Bars(progress)
-        bars.way_started("all", "federated", 0, 3)
+        bars.method_started("all", "federated", 0, 3)
         shown = []
         for line in ({"round": 1}, {"round": 2, "mean_error": 4.567}, {"round": 3}):
-            bars.round_done({"fold": "all", "way": "federated", **line})
+            bars.round_done({"fold": "all", "method": "federated", **line})
             shown.append((progress.tasks[-1].completed, progress.tasks[-1].fields["error"]))
     assert shown == [(1, ""), (2, "4.57°"), (3, "4.57°")]
 
@@ -112,7 +112,7 @@ def test_names_are_no_markup() -> None:
     with Progress(columns, console=Console(file=bars, force_terminal=True)) as progress:
         observer = Bars(progress)
         observer.note("runs/[/0]")
-        observer.way_started("p[/1]", "local", 0, 1)
+        observer.method_started("p[/1]", "local", 0, 1)
     assert "runs/[/0]" in bars.getvalue()
     assert "local without p[/1]" in bars.getvalue()
 
@@ -127,10 +127,10 @@ def test_plain_lines_tell_once_a_minute_where_a_run_is_and_how_long_it_will_take
     now[0] += 61
     lines.beat()
     lines.planned(30, 0)
-    lines.way_started("all", "federated", 0, 15)
+    lines.method_started("all", "federated", 0, 15)
     for number in (1, 2, 3):
         now[0] += 25
-        lines.round_done({"fold": "all", "way": "federated", "round": number})
+        lines.round_done({"fold": "all", "method": "federated", "round": number})
     now[0] += 30
     lines.beat()
     now[0] += 31
@@ -143,14 +143,14 @@ def test_plain_lines_tell_once_a_minute_where_a_run_is_and_how_long_it_will_take
     ]
 
 
-def test_a_bar_over_all_ways_moves_with_every_round_and_skips_what_is_left_out() -> None:
+def test_a_bar_over_all_methods_moves_with_every_round_and_skips_what_is_left_out() -> None:
     with Progress(console=Console(file=io.StringIO(), force_terminal=True)) as progress:
         bars = Bars(progress)
         assert [(task.description, task.total) for task in progress.tasks] == [("preparing", None)]
         bars.planned(30, 4)
-        bars.way_started("all", "federated", 4, 15)
-        bars.round_done({"fold": "all", "way": "federated", "round": 5})
+        bars.method_started("all", "federated", 4, 15)
+        bars.round_done({"fold": "all", "method": "federated", "round": 5})
         whole = progress.tasks[0]
-        assert (whole.description, whole.completed, whole.total) == ("all ways", 5, 30)
-        bars.way_finished("all", "federated")  # it stopped early
+        assert (whole.description, whole.completed, whole.total) == ("all methods", 5, 30)
+        bars.method_finished("all", "federated")  # it stopped early
         assert whole.completed == 15

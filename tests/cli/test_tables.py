@@ -16,11 +16,11 @@ def test_bytes_are_told_in_units_that_people_read(count: float, text: str) -> No
     assert human_bytes(count) == text
 
 
-def row(way: str, up: float) -> dict[str, Any]:
+def row(method: str, up: float) -> dict[str, Any]:
     return {
-        "way": way, "mean_error": 5.123, "spread": None, "seconds_per_round": 0.5,
+        "method": method, "mean_error": 5.123, "spread": None, "seconds_per_round": 0.5,
         "bytes_up_per_client_round": up, "bytes_down_per_client_round": up, "bytes_up_per_client_once": 0.0,
-        "learned": learned(way, 3),
+        "learned": learned(method, 3),
     }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_the_outcome_tells_of_void_rounds(capsys: pytest.CaptureFixture[str]) ->
     assert "federated: 0" not in text
 
 
-def test_the_outcome_tells_which_way_ended_early(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_outcome_tells_which_method_ended_early(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{**row("federated", 1000), "converged": {}}, {**row("private", 2000), "converged": {"p00": 7, "p01": 4}}]
     results = {"rows": rows, "mean_predictor": {"mean_error": 9.0}, "equality": None, "replay": None}
     print_outcome(results, Path("runs/x"), Path("runs/x/report.html"))
@@ -102,11 +102,11 @@ def test_the_outcome_says_whose_errors_are_not_of_the_last_round(capsys: pytest.
 
 
 @pytest.mark.parametrize(("predictor", "said"), [(5.123, True), (5.2, False)])
-def test_the_outcome_says_when_no_way_beats_the_mean_predictor(
+def test_the_outcome_says_when_no_method_beats_the_mean_predictor(
     capsys: pytest.CaptureFixture[str], predictor: float, said: bool
 ) -> None:
     results = {
         "rows": [row("federated", 1000)], "mean_predictor": {"mean_error": predictor}, "equality": None, "replay": None,
     }  # fmt: skip
     print_outcome(results, Path("runs/x"), Path("runs/x/report.html"))
-    assert ("no way is better than the mean predictor" in capsys.readouterr().out) == said
+    assert ("no method is better than the mean predictor" in capsys.readouterr().out) == said

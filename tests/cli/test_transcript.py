@@ -495,7 +495,7 @@ def test_a_share_that_was_altered_before_it_was_committed_is_a_refused_result_on
 
 def test_a_real_run_is_consistent(call: Call, tmp_path: Path, eyes: Path, experiment_text: Callable[..., str]) -> None:
     pytest.importorskip("torch")
-    (tmp_path / "small.toml").write_text(experiment_text(eyes, ways='["private"]', rounds=1))
+    (tmp_path / "small.toml").write_text(experiment_text(eyes, methods='["private"]', rounds=1))
     assert call("train", tmp_path / "small.toml", "--out", tmp_path / "run").exit_code == 0
     task = tmp_path / "run" / "aggregation" / "all" / "private"
     result = call("transcript", "verify", task, "--manifest", task / "manifest.toml")

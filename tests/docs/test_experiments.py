@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from privateyes.experiments.method_names import METHODS
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.spec import parse_spec
-from privateyes.experiments.way_names import WAYS
 from privateyes.tasks.gaze.tables import GazeExperiment
 
 PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
@@ -172,7 +172,7 @@ def test_the_specification_is_read_with_sub_tables_bounds_and_choices() -> None:
     assert SPECIFIED["[data]"]["synthetic.persons"] == Key(True, None, frozenset(), frozenset({1.0, 1000.0}))
     assert SPECIFIED["[training]"]["loss"] == Key(False, "l1", frozenset({"l1", "l2"}), frozenset())
     assert SPECIFIED["[mpc]"]["ring_bits"].numbers == {64.0, 128.0}
-    assert SPECIFIED["[compare]"]["relations.from_twin"].default == 0.02
+    assert SPECIFIED["[compare]"]["relations.from_counterpart"].default == 0.02
 
 
 def test_a_new_key_and_a_changed_default_are_noticed() -> None:
@@ -202,14 +202,16 @@ def test_whatever_is_indented_is_toml_or_a_command() -> None:
 def test_the_first_file_is_complete_and_nothing_stands_against_training_it() -> None:
     preparation = prepare(parse_spec(blocks()[0], "first.toml", Path("/folder")))
     assert [fold.train for fold in preparation.folds] == [("r00", "r01", "r02")]
-    assert len(preparation.spec.ways) == 4
+    assert len(preparation.spec.methods) == 4
 
 
-def test_the_table_of_ways_has_every_way_beside_its_twin() -> None:
-    rows = rows_of(dict(sections("##"))["Ways"])
-    said = {code_in(way)[0]: code_in(twin) for way, _, twin, _ in rows}
-    twins = {plan.twin: plan.name for plan in WAYS.values() if plan.secure}
-    assert said == {name: [twins[name]] if name in twins else [] for name, plan in WAYS.items() if not plan.secure}
+def test_the_table_of_methods_has_every_method_beside_its_counterpart() -> None:
+    rows = rows_of(dict(sections("##"))["Methods"])
+    said = {code_in(method)[0]: code_in(counterpart) for method, _, counterpart, _ in rows}
+    counterparts = {plan.counterpart: plan.name for plan in METHODS.values() if plan.secure}
+    assert said == {
+        name: [counterparts[name]] if name in counterparts else [] for name, plan in METHODS.items() if not plan.secure
+    }
 
 
 def test_links_lead_somewhere() -> None:

@@ -26,7 +26,7 @@ def block(language: str) -> str:
 def test_the_pages_experiment_trains_and_can_be_evaluated(tmp_path: Path) -> None:
     (tmp_path / "shapes.toml").write_text(block("toml"), encoding="utf-8")
     run = str(tmp_path / "run")
-    for command in (["train", str(tmp_path / "shapes.toml"), "--out", run], ["evaluate", run, "--way", "private"]):
+    for command in (["train", str(tmp_path / "shapes.toml"), "--out", run], ["evaluate", run, "--method", "private"]):
         result = CliRunner().invoke(app, command, env={"COLUMNS": "160"})
         assert result.exit_code == 0, result.output
         assert "mean Dice score" in result.output

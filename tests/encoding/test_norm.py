@@ -212,7 +212,7 @@ def test_scaling_down_never_leaves_more_than_the_limit(largest, size, seed) -> N
 @LONGEST
 @given(_cases(), st.integers(1, 4))
 def test_a_sum_of_such_updates_passes_for_the_sum_of_their_weights(case, count) -> None:
-    """Even where they all point the same way."""
+    """Even where they all point the same method."""
     delta, weight, parts, limit = case
     values, _ = _encode(delta, weight, parts, limit)
     total = SquaredNorm(parts)

@@ -18,7 +18,7 @@ from privateyes.experiments.evaluate import evaluate_run
 from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec, parse_spec
 from privateyes.tasks.gaze.experiment import GazeEstimation
-from privateyes.training.calibration_settings import METHODS, CalibrationSettings
+from privateyes.training.calibration_settings import ADAPTATIONS, CalibrationSettings
 
 FEW = CalibrationSettings(samples=(1, 3), draws=4)
 BIAS = np.array([0.15, -0.25], dtype=np.float32)
@@ -40,7 +40,7 @@ def biased_run(
     biased: Path, tmp_path_factory: pytest.TempPathFactory, small_spec: Callable[..., ExperimentSpec], silent: Any
 ) -> Path:
     directory = tmp_path_factory.mktemp("calibrated") / "run"
-    spec = small_spec(data=biased, ways='["centralised", "local"]', rounds=6, extra_training="learning_rate = 0.02")
+    spec = small_spec(data=biased, methods='["centralised", "local"]', rounds=6, extra_training="learning_rate = 0.02")
     run_experiment(spec, directory, silent)
     return directory
 
@@ -93,16 +93,16 @@ def test_faces_show_both_eyes_and_are_no_case_for_a_note(biased_run: Path, tmp_p
     assert calibrate_run(run, FEW, "centralised").notes == ()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_nothing_of_the_run_changes_but_the_report_that_is_written(biased_run: Path, method: str) -> None:
+@pytest.mark.parametrize("adapt", ADAPTATIONS)
+def test_nothing_of_the_run_changes_but_the_report_that_is_written(biased_run: Path, adapt: str) -> None:
     before = digests(biased_run)
-    settings = CalibrationSettings(samples=(3,), draws=2, method=method)  # type: ignore[arg-type]
+    settings = CalibrationSettings(samples=(3,), draws=2, adapt=adapt)  # type: ignore[arg-type]
     report = calibrate_run(biased_run, settings, "centralised", persons=["p03"])
     assert digests(biased_run) == before
     written = write_calibration(biased_run, report)
     after = digests(biased_run)
-    assert after.pop(f"calibration/centralised-{method}.json")
-    before.pop(f"calibration/centralised-{method}.json", None)
+    assert after.pop(f"calibration/centralised-{adapt}.json")
+    before.pop(f"calibration/centralised-{adapt}.json", None)
     assert after == before, "checkpoints and all else are byte for byte what they were"
     written.unlink()
 
@@ -112,7 +112,7 @@ def test_what_is_written_has_errors_and_no_sample_label_or_correction(biased_run
     path = write_calibration(biased_run, report)
     content = json.loads(path.read_text())
     path.unlink()
-    assert set(content) == {"way", "unit", "settings", "persons", "notes", "by_k", "uncalibrated"}
+    assert set(content) == {"method", "unit", "settings", "persons", "notes", "by_k", "uncalibrated"}
     assert set(content["persons"][0]) == {"person", "fold", "samples", "eyes", "uncalibrated", "by_k"}
     assert set(content["persons"][0]["by_k"]) == {"1", "3"}
     assert set(content["persons"][0]["by_k"]["1"]) == {"mean", "spread", "uncalibrated"}
@@ -121,12 +121,12 @@ def test_what_is_written_has_errors_and_no_sample_label_or_correction(biased_run
 
 
 def test_the_uncalibrated_error_is_the_evaluations(biased_run: Path) -> None:
-    for way in ("centralised", "local"):
-        report, evaluation = calibrate_run(biased_run, FEW, way), evaluate_run(biased_run, way)
+    for method in ("centralised", "local"):
+        report, evaluation = calibrate_run(biased_run, FEW, method), evaluate_run(biased_run, method)
         assert {p.person: p.uncalibrated for p in report.persons} == pytest.approx(evaluation.error, abs=1e-5)
 
 
-def test_the_same_run_gives_the_same_numbers_and_methods_share_their_samples(biased_run: Path) -> None:
+def test_the_same_run_gives_the_same_numbers_and_adaptations_share_their_samples(biased_run: Path) -> None:
     first = calibrate_run(biased_run, FEW, "centralised", persons=["p03"])
     assert calibrate_run(biased_run, FEW, "centralised", persons=["p03"]) == first
     offset = calibrate_run(biased_run, CalibrationSettings((1, 3), "offset", draws=4), "centralised", persons=["p03"])
@@ -181,8 +181,8 @@ def test_no_sample_and_the_same_number_twice_are_refused(biased_run: Path, sampl
         calibrate_run(biased_run, CalibrationSettings(samples), "centralised")
 
 
-def test_unknown_ways_and_folds_are_refused(biased_run: Path) -> None:
-    with pytest.raises(ConfigError, match="--way federated: the run has no such way"):
+def test_unknown_methods_and_folds_are_refused(biased_run: Path) -> None:
+    with pytest.raises(ConfigError, match="--method federated: the run has no such method"):
         calibrate_run(biased_run, FEW, "federated")
     with pytest.raises(ConfigError, match="--fold p00: the run has no such fold"):
         calibrate_run(biased_run, FEW, fold="p00")
@@ -206,7 +206,7 @@ def test_settings_come_from_the_command_line_then_the_experiment_then_the_defaul
     from privateyes.experiments.record import open_run
 
     assert chosen_settings(biased_run) == CalibrationSettings()
-    spec = small_spec(data=biased, tail='[calibration]\nsamples = [2, 4]\nmethod = "offset"\n')
+    spec = small_spec(data=biased, tail='[calibration]\nsamples = [2, 4]\nadapt = "offset"\n')
     open_run(tmp_path / "run", spec, {}, resume=False)
     assert chosen_settings(tmp_path / "run") == CalibrationSettings((2, 4), "offset")
     assert chosen_settings(tmp_path / "run", k="7", draws=3) == CalibrationSettings((7,), "offset", draws=3)
@@ -219,10 +219,10 @@ def test_settings_come_from_the_command_line_then_the_experiment_then_the_defaul
 def test_a_run_can_end_with_calibration(
     biased: Path, tmp_path: Path, small_spec: Callable[..., ExperimentSpec], silent: Any
 ) -> None:
-    spec = small_spec(data=biased, ways='["centralised", "local"]', tail="[calibration]\nsamples = [2]\ndraws = 2\n")
+    spec = small_spec(data=biased, methods='["centralised", "local"]', tail="[calibration]\nsamples = [2]\ndraws = 2\n")
     results = run_experiment(spec, tmp_path / "run", silent)
-    assert [entry["way"] for entry in results["calibration"]] == ["centralised", "local"]
-    expected = calibrate_run(tmp_path / "run", way="local").as_json()
+    assert [entry["method"] for entry in results["calibration"]] == ["centralised", "local"]
+    expected = calibrate_run(tmp_path / "run", method="local").as_json()
     assert json.loads((tmp_path / "run" / "results.json").read_text())["calibration"][1] == json.loads(
         json.dumps(expected)
     )

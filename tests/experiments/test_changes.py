@@ -93,7 +93,7 @@ def test_what_a_resumed_run_may_change_may_be_edited_in_its_own_copy_too(copied_
 def test_another_experiment_file_is_refused_by_the_key_that_differs(
     copied_run: Path, small_spec: Make, listener: Any
 ) -> None:
-    spec = small_spec(ways='["centralised", "local", "federated"]', rounds=5)
+    spec = small_spec(methods='["centralised", "local", "federated"]', rounds=5)
     with pytest.raises(RunDirectoryError, match=r"another run .*training\.rounds was 2 and is 5"):
         run_experiment(spec, copied_run, listener, resume=True)
 

@@ -32,7 +32,7 @@ from taking_part import taking_part
 
 pytestmark = pytest.mark.usefixtures("copied_stores")
 
-WAYS = '["local", "federated", "private"]'
+METHODS = '["local", "federated", "private"]'
 TASK = Path("aggregation/all/private")
 KEPT = ("experiment.toml", "begun.json", "environment.json", "metrics.jsonl", "model.json")
 
@@ -44,19 +44,19 @@ def stopped_once(
     finished_run: Path,
     silent: Any,
 ) -> Path:
-    """A run that was stopped in its last way, with sample pictures and the page that shows them; read only."""
+    """A run that was stopped in its last method, with sample pictures and the page that shows them; read only."""
     directory = tmp_path_factory.mktemp("stopped") / "run"
     record = RunDirectory.record_round
 
     def stop(self: RunDirectory, line: dict[str, Any], *arguments: Any, **named: Any) -> None:
         record(self, line, *arguments, **named)
-        if line["way"] == "private":
+        if line["method"] == "private":
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(RunDirectory, "record_round", stop)
         with pytest.raises(KeyboardInterrupt):
-            run_experiment(small_spec(ways=WAYS), directory, silent)
+            run_experiment(small_spec(methods=METHODS), directory, silent)
     shutil.copy(finished_run / "samples.npz", directory)
     write_report(directory)
     return directory
@@ -150,7 +150,7 @@ def test_a_store_that_does_not_open_is_overwritten_all_the_same(stopped: Path, d
     clean(stopped)
     assert not [file for file in (stopped / TASK).rglob("*") if "parties" in file.name]
     assert found_in(linked, secrets) == 0
-    if damage != "torn":  # which opens, and loses the keys of its bodies in the regular way
+    if damage != "torn":  # which opens, and loses the keys of its bodies in the regular method
         assert all(set(file.read_bytes()) == {0} for file in linked)
 
 
@@ -311,7 +311,7 @@ def test_no_process_may_go_on_with_a_run_while_it_is_cleaned(
     stopped: Path, small_spec: Callable[..., ExperimentSpec], listener: Any
 ) -> None:
     with remnants_of(stopped), pytest.raises(RunDirectoryError, match="another process is working"):
-        run_experiment(small_spec(ways=WAYS), stopped, listener, resume=True)
+        run_experiment(small_spec(methods=METHODS), stopped, listener, resume=True)
 
 
 def test_a_run_that_was_cleaned_before_its_end_says_why_it_cannot_go_on(
@@ -320,7 +320,7 @@ def test_a_run_that_was_cleaned_before_its_end_says_why_it_cannot_go_on(
     assert not is_finished(stopped)
     clean(stopped)
     with pytest.raises(RunDirectoryError, match="the parties' keys are gone"):
-        run_experiment(small_spec(ways=WAYS), stopped, listener, resume=True)
+        run_experiment(small_spec(methods=METHODS), stopped, listener, resume=True)
 
 
 def test_a_finished_run_keeps_its_metrics_when_it_is_named_again(
@@ -330,7 +330,7 @@ def test_a_finished_run_keeps_its_metrics_when_it_is_named_again(
     metrics = (directory / "metrics.jsonl").read_bytes()
     assert is_finished(directory)
     clean(directory, everything=True)
-    run_experiment(small_spec(ways='["centralised", "local", "federated"]'), directory, listener, resume=True)
+    run_experiment(small_spec(methods='["centralised", "local", "federated"]'), directory, listener, resume=True)
     assert (directory / "metrics.jsonl").read_bytes() == metrics
     assert write_report(directory).exists()
 

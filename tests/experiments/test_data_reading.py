@@ -17,7 +17,7 @@ from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec, parse_spec
 from privateyes.tasks.gaze.reader import FileReader
 
-WAYS = '["centralised", "local", "federated"]'
+METHODS = '["centralised", "local", "federated"]'
 # To see whether it can be opened, to check it, to describe the model, to compare labels with pixels, to train, and to
 # describe the clients.
 OPENS = 6
@@ -66,11 +66,11 @@ def rows_read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return noted
 
 
-@pytest.mark.parametrize(("persons", "ways", "rounds"), [(3, WAYS, 2), (5, '["federated"]', 3)])
+@pytest.mark.parametrize(("persons", "methods", "rounds"), [(3, METHODS, 2), (5, '["federated"]', 3)])
 def test_a_run_opens_its_file_six_times_whatever_there_is_to_do(
-    make_spec: MakeSpec, tmp_path: Path, listener: Any, opens: list[str], persons: int, ways: str, rounds: int
+    make_spec: MakeSpec, tmp_path: Path, listener: Any, opens: list[str], persons: int, methods: str, rounds: int
 ) -> None:
-    spec = make_spec(persons, ways=ways, rounds=rounds)
+    spec = make_spec(persons, methods=methods, rounds=rounds)
     opens.clear()
     run_experiment(spec, tmp_path / "run", listener)
     assert opens == [f"{persons}.h5"] * OPENS
@@ -79,7 +79,7 @@ def test_a_run_opens_its_file_six_times_whatever_there_is_to_do(
 def test_each_picture_is_read_once_and_with_a_limit_no_other(
     make_spec: MakeSpec, tmp_path: Path, listener: Any, rows_read: list[tuple[str, int]]
 ) -> None:
-    run_experiment(make_spec(3, ways=WAYS, data="image_limit = 6"), tmp_path / "run", listener, extras=False)
+    run_experiment(make_spec(3, methods=METHODS, data="image_limit = 6"), tmp_path / "run", listener, extras=False)
     kept = [0, 4, 8, 12, 16, 20]
     assert sorted(rows_read) == [(person, row) for person in ("p00", "p01", "p02") for row in kept]
 
@@ -107,7 +107,7 @@ class Changing:
 def test_a_file_that_changes_under_a_run_is_refused_and_put_back_the_run_goes_on(
     make_spec: MakeSpec, tmp_path: Path, listener: Any, workers: int
 ) -> None:
-    spec = make_spec(3, ways='["federated", "local"]')
+    spec = make_spec(3, methods='["federated", "local"]')
     training = spec.training.model_copy(update={"workers": workers})
     spec = spec.model_copy(update={"training": training})
     run_experiment(spec, tmp_path / "whole", listener)
@@ -116,6 +116,6 @@ def test_a_file_that_changes_under_a_run_is_refused_and_put_back_the_run_goes_on
         run_experiment(spec, tmp_path / "run", changing)
     changing.put_back()
     run_experiment(spec, tmp_path / "run", listener, resume=True)
-    for way in ("federated", "local"):
-        whole, resumed = (RunDirectory(tmp_path / name).checkpoint_path("all", way) for name in ("whole", "run"))
+    for method in ("federated", "local"):
+        whole, resumed = (RunDirectory(tmp_path / name).checkpoint_path("all", method) for name in ("whole", "run"))
         assert whole.read_bytes() == resumed.read_bytes()

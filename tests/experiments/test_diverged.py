@@ -30,7 +30,7 @@ def test_finite_values_are_no_case_for_a_word(small_spec: Make) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_the_error_names_the_way_the_values_and_every_rate_that_could_be_lowered(
+def test_the_error_names_the_method_the_values_and_every_rate_that_could_be_lowered(
     small_spec: Make, value: float
 ) -> None:
     spec = small_spec(extra_training="learning_rate = 1e3")
@@ -44,18 +44,20 @@ def test_the_error_names_the_way_the_values_and_every_rate_that_could_be_lowered
     assert "federation" not in caught.value.remedy
 
 
-@pytest.mark.parametrize("way", SIX)
+@pytest.mark.parametrize("method", SIX)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_divergence_that_shows_only_at_evaluation_ends_every_way_and_its_resumption(
-    small_spec: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, way: str, value: float
+def test_a_divergence_that_shows_only_at_evaluation_ends_every_method_and_its_resumption(
+    small_spec: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, method: str, value: float
 ) -> None:
     real = WorkerPool.predict
     monkeypatch.setattr(
         WorkerPool, "predict", lambda pool, jobs: [np.full_like(given, value) for given in real(pool, jobs)]
     )
     for resume in (False, True):
-        with pytest.raises(TrainingError, match=rf"{way}: training diverged, for what the model of round 1 predicts"):
-            run_experiment(small_spec(ways=f'["{way}"]'), tmp_path / "run", listener, resume)
+        with pytest.raises(
+            TrainingError, match=rf"{method}: training diverged, for what the model of round 1 predicts"
+        ):
+            run_experiment(small_spec(methods=f'["{method}"]'), tmp_path / "run", listener, resume)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
@@ -69,7 +71,7 @@ def test_weights_that_are_infinite_are_found_in_rounds_without_an_evaluation_too
         return [replace(update, delta=np.full_like(update.delta, 3e38)) for update in real(pool, from_zero)]
 
     monkeypatch.setattr(WorkerPool, "train", train)
-    spec = small_spec(ways='["local"]', rounds=4, extra_training="evaluate_every = 4")
+    spec = small_spec(methods='["local"]', rounds=4, extra_training="evaluate_every = 4")
     with pytest.raises(TrainingError, match="local: training diverged, for the model of round 2"):
         run_experiment(spec, tmp_path / "run", listener)
 

@@ -14,17 +14,17 @@ from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec
 
 
-@pytest.mark.parametrize("way", ["centralised", "local", "federated"])
-def test_an_evaluation_repeats_the_runs_own_numbers(finished_run: Path, way: str) -> None:
+@pytest.mark.parametrize("method", ["centralised", "local", "federated"])
+def test_an_evaluation_repeats_the_runs_own_numbers(finished_run: Path, method: str) -> None:
     rows = json.loads((finished_run / "results.json").read_text())["rows"]
-    evaluation = evaluate_run(finished_run, way)
-    assert evaluation.error == next(row["per_person"] for row in rows if row["way"] == way)
+    evaluation = evaluate_run(finished_run, method)
+    assert evaluation.error == next(row["per_person"] for row in rows if row["method"] == method)
     assert evaluation.round == 2
     assert evaluation.trained_on == frozenset()
 
 
-def test_by_default_it_is_the_last_way(finished_run: Path) -> None:
-    assert evaluate_run(finished_run).way == "federated"
+def test_by_default_it_is_the_last_method(finished_run: Path) -> None:
+    assert evaluate_run(finished_run).method == "federated"
 
 
 def test_persons_that_the_model_was_trained_on_are_marked(finished_run: Path) -> None:
@@ -50,8 +50,8 @@ def test_other_data_are_tested_whole_though_the_run_limits_its_own(
     assert evaluate_run(tmp_path / "run", data=others).images == {"p00": 9, "p01": 9}
 
 
-def test_unknown_ways_folds_and_persons_are_refused(finished_run: Path) -> None:
-    with pytest.raises(ConfigError, match="--way private: the run has no such way"):
+def test_unknown_methods_folds_and_persons_are_refused(finished_run: Path) -> None:
+    with pytest.raises(ConfigError, match="--method private: the run has no such method"):
         evaluate_run(finished_run, "private")
     with pytest.raises(ConfigError, match="--fold p00: the run has no such fold"):
         evaluate_run(finished_run, fold="p00")

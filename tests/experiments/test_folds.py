@@ -11,8 +11,8 @@ from privateyes.experiments.spec import ExperimentSpec, parse_spec
 PERSONS = ["b", "a", "d", "c"]
 
 
-def spec(split: str, ways: str = '["federated", "private"]', tail: str = "") -> ExperimentSpec:
-    text = f'name = "x"\nways = {ways}\n[data]\npath = "e.h5"\n[split]\n{split}\n[model]\nname = "lenet"\n{tail}'
+def spec(split: str, methods: str = '["federated", "private"]', tail: str = "") -> ExperimentSpec:
+    text = f'name = "x"\nmethods = {methods}\n[data]\npath = "e.h5"\n[split]\n{split}\n[model]\nname = "lenet"\n{tail}'
     return parse_spec(text, "x.toml", Path())
 
 
@@ -47,12 +47,12 @@ def test_a_person_who_is_not_in_the_data_is_refused_with_the_nearest_name(split:
 def test_a_federation_of_one_is_refused() -> None:
     with pytest.raises(ConfigError, match="only one person to train on"):
         plan_folds(spec('test_persons = ["a"]'), ["a", "b"], "e.h5")
-    assert plan_folds(spec('test_persons = ["a"]', ways='["local"]'), ["a", "b"], "e.h5")
+    assert plan_folds(spec('test_persons = ["a"]', methods='["local"]'), ["a", "b"], "e.h5")
 
 
 def test_testing_everybody_is_refused() -> None:
     with pytest.raises(ConfigError, match="nobody to train on"):
-        plan_folds(spec('test_persons = ["a", "b"]', ways='["local"]'), ["a", "b"], "e.h5")
+        plan_folds(spec('test_persons = ["a", "b"]', methods='["local"]'), ["a", "b"], "e.h5")
 
 
 def test_a_roster_larger_than_the_cohort_is_refused_only_where_it_matters() -> None:
@@ -60,7 +60,7 @@ def test_a_roster_larger_than_the_cohort_is_refused_only_where_it_matters() -> N
     split = 'test_persons = ["a"]'
     with pytest.raises(ConfigError, match=r"roster_min = 3 is larger than the cohort of 2 clients.*at most 2"):
         plan_folds(spec(split, tail=tail), PERSONS, "e.h5")
-    assert plan_folds(spec(split, ways='["federated"]', tail=tail), PERSONS, "e.h5")
+    assert plan_folds(spec(split, methods='["federated"]', tail=tail), PERSONS, "e.h5")
 
 
 def test_corrupt_clients_must_leave_two_honest_ones() -> None:
@@ -104,7 +104,7 @@ def test_a_validation_person_who_is_not_in_the_data_is_refused() -> None:
 FIVE = ["a", "b", "c", "d", "e"]
 
 
-def test_with_dropped_clients_a_secure_way_asks_for_the_smallest_roster() -> None:
+def test_with_dropped_clients_a_secure_method_asks_for_the_smallest_roster() -> None:
     """The default, the whole cohort, is the safe one and would void most rounds; a smaller one is a choice."""
     tail = "[federation]\ndropout = 0.1\n"
     split = 'test_persons = ["e"]'
@@ -116,7 +116,7 @@ def test_with_dropped_clients_a_secure_way_asks_for_the_smallest_roster() -> Non
 
 
 @pytest.mark.parametrize(
-    ("ways", "stragglers", "roster_min", "refused"),
+    ("methods", "stragglers", "roster_min", "refused"),
     [
         ('["federated"]', 0.75, 2, None),
         ('["federated"]', 1.0, 2, "federated leaves them out and needs 1 in each round"),
@@ -128,11 +128,11 @@ def test_with_dropped_clients_a_secure_way_asks_for_the_smallest_roster() -> Non
         ('["centralised", "local"]', 1.0, 4, None),
     ],
 )
-def test_a_way_whose_every_round_would_be_void_is_refused(
-    ways: str, stragglers: float, roster_min: int, refused: str | None
+def test_a_method_whose_every_round_would_be_void_is_refused(
+    methods: str, stragglers: float, roster_min: int, refused: str | None
 ) -> None:
     tail = f"[federation]\nstragglers = {stragglers}\n[aggregation]\nroster_min = {roster_min}\n"
-    given = spec('test_persons = ["e"]', ways, tail)
+    given = spec('test_persons = ["e"]', methods, tail)
     if refused is None:
         assert plan_folds(given, FIVE, "e.h5")
         return
@@ -140,13 +140,13 @@ def test_a_way_whose_every_round_would_be_void_is_refused(
         plan_folds(given, FIVE, "e.h5")
 
 
-def test_stragglers_of_a_secure_way_that_takes_their_work_need_no_smaller_roster() -> None:
+def test_stragglers_of_a_secure_method_that_takes_their_work_need_no_smaller_roster() -> None:
     tail = "[federation]\nstragglers = 0.5\n"
     assert plan_folds(spec('test_persons = ["e"]', '["private-fedprox"]', tail), FIVE, "e.h5")
 
 
 def test_everyone_can_train_and_one_person_alone_too() -> None:
     assert plan_folds(spec("test_persons = []"), PERSONS, "e.h5") == [Fold("all", ("a", "b", "c", "d"), ())]
-    assert plan_folds(spec("test_persons = []", ways='["local"]'), ["a"], "e.h5") == [Fold("all", ("a",), ())]
+    assert plan_folds(spec("test_persons = []", methods='["local"]'), ["a"], "e.h5") == [Fold("all", ("a",), ())]
     with pytest.raises(ConfigError, match="only one person to train on"):
         plan_folds(spec("test_persons = []"), ["a"], "e.h5")

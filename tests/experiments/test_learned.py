@@ -16,7 +16,7 @@ from privateyes.engines.local.message_log import Endpoint, MessageLog, endpoint_
 from privateyes.engines.local.parties import SecurePlan
 from privateyes.engines.local.secure import SecureExchange
 from privateyes.experiments.learned import PARTIES, learned
-from privateyes.experiments.way_names import WAYS
+from privateyes.experiments.method_names import METHODS
 from privateyes.federation.participants import ClientUpdate
 from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
@@ -25,9 +25,9 @@ from privateyes.storage.mirror import STORE_NAME
 from taking_part import taking_part
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_every_way_says_what_each_party_learned(way: str) -> None:
-    assert set(learned(way, 3)) == set(PARTIES)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_says_what_each_party_learned(method: str) -> None:
+    assert set(learned(method, 3)) == set(PARTIES)
 
 
 def test_private_claims_no_more_than_all_but_one_aggregator() -> None:

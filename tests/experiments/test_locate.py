@@ -32,7 +32,7 @@ def test_a_run_cannot_be_resumed_elsewhere_or_on_other_data(finished_run: Path) 
             locate_experiment(finished_run, out, data, resume=True)
 
 
-def test_the_demo_trains_each_secure_way_beside_its_twin() -> None:
+def test_the_demo_trains_each_secure_method_beside_its_counterpart() -> None:
     spec = demo_experiment()
-    assert spec.ways == ["centralised", "local", "federated", "adaptive", "private", "private-adaptive"]
+    assert spec.methods == ["centralised", "local", "federated", "adaptive", "private", "private-adaptive"]
     assert spec.data.synthetic is not None

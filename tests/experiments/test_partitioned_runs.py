@@ -27,7 +27,7 @@ KINDS = {
     "label skew within persons": 'by = "label_skew"\nclients_per_person = 2\nminimum = 5',
     "size skew": 'by = "size_skew"\nclients = 4\nsize_spread = 0.3\nminimum = 5',
 }
-ALL_WAYS = '["centralised", "local", "federated", "private"]'
+ALL_METHODS = '["centralised", "local", "federated", "private"]'
 
 
 def table(kind: str) -> str:
@@ -67,16 +67,16 @@ def test_a_division_that_takes_everybody_in_is_refused(
 def test_private_equals_federated_and_weights_are_samples_whatever_a_client_is(
     kind: str, small_spec: Make, silent: Any, tmp_path: Path
 ) -> None:
-    spec = small_spec(ways=ALL_WAYS, tail=table(kind) + '[aggregation]\nfield = "wide"\n')
+    spec = small_spec(methods=ALL_METHODS, tail=table(kind) + '[aggregation]\nfield = "wide"\n')
     results = run_experiment(spec, tmp_path / "run", silent)
     run, preparation = RunDirectory(tmp_path / "run"), prepare(spec)
     clients = preparation.clients(preparation.folds[0])
     assert sum(clients.values()) == 3 * 24
     assert results["equality"]["largest_deviation"] <= results["equality"]["bound"]
     for line in run.read_metrics():
-        if line["way"] in ("federated", "private"):
+        if line["method"] in ("federated", "private"):
             assert line["participation"]["cohort"] == sorted(clients)
-    vectors = [run.read_checkpoint("all", way) for way in ("federated", "private")]
+    vectors = [run.read_checkpoint("all", method) for method in ("federated", "private")]
     first, second = (checkpoint.vectors[""] for checkpoint in vectors if checkpoint is not None)
     np.testing.assert_allclose(first, second, atol=1e-6)
     local = run.read_checkpoint("all", "local")
@@ -89,7 +89,7 @@ def test_the_pool_of_all_images_does_not_depend_on_who_holds_them(
 ) -> None:
     vectors = []
     for name, tail in (("persons", ""), ("devices", table("device")), ("skewed", table("label skew"))):
-        run_experiment(small_spec(ways='["centralised"]', tail=tail), tmp_path / name, silent)
+        run_experiment(small_spec(methods='["centralised"]', tail=tail), tmp_path / name, silent)
         checkpoint = RunDirectory(tmp_path / name).read_checkpoint("all", "centralised")
         assert checkpoint is not None
         vectors.append(checkpoint.vectors[""].tobytes())
@@ -98,7 +98,7 @@ def test_the_pool_of_all_images_does_not_depend_on_who_holds_them(
 
 def test_clients_train_on_their_own_rows(small_spec: Make, silent: Any, eyes: Path, tmp_path: Path) -> None:
     """One client per person through [partition], in a file that holds each device as a person of its own."""
-    spec = small_spec(ways='["local"]', tail=table("device"))
+    spec = small_spec(methods='["local"]', tail=table("device"))
     run_experiment(spec, tmp_path / "run", silent)
     fold = prepare(spec).folds[0]
     persons = {person.name: person for person in load_persons(eyes)}
@@ -107,7 +107,7 @@ def test_clients_train_on_their_own_rows(small_spec: Make, silent: Any, eyes: Pa
         type(part)(name, part.image, part.pose, part.gaze) for name, part in zip(fold.clients, split, strict=True)
     ]
     write_persons(tmp_path / "split.h5", [*renamed, persons["p03"], persons["p04"]])
-    run_experiment(small_spec(ways='["local"]', data=tmp_path / "split.h5"), tmp_path / "split", silent)
+    run_experiment(small_spec(methods='["local"]', data=tmp_path / "split.h5"), tmp_path / "split", silent)
     ours, theirs = (RunDirectory(tmp_path / name).read_checkpoint("all", "local") for name in ("run", "split"))
     assert ours is not None
     assert theirs is not None
@@ -123,16 +123,16 @@ def test_a_run_over_skewed_clients_that_was_stopped_goes_on_to_the_same_end(
         if line["round"] == 1:
             raise KeyboardInterrupt
 
-    spec = small_spec(ways='["local", "federated"]', tail=table("label skew"))
+    spec = small_spec(methods='["local", "federated"]', tail=table("label skew"))
     run_experiment(spec, tmp_path / "whole", silent)
     with monkeypatch.context() as patch:
         patch.setattr(silent, "round_done", stop)
-        for _ in range(2):  # once in each way
+        for _ in range(2):  # once in each method
             with pytest.raises(KeyboardInterrupt):
                 run_experiment(spec, tmp_path / "stopped", silent, resume=True)
     run_experiment(spec, tmp_path / "stopped", silent, resume=True)
-    for way in ("local", "federated"):
-        whole, stopped = (RunDirectory(tmp_path / name).checkpoint_path("all", way) for name in ("whole", "stopped"))
+    for method in ("local", "federated"):
+        whole, stopped = (RunDirectory(tmp_path / name).checkpoint_path("all", method) for name in ("whole", "stopped"))
         assert whole.read_bytes() == stopped.read_bytes()
 
 
@@ -159,7 +159,7 @@ def test_too_few_clients_or_images_are_refused_before_anything_is_written(small_
 def test_rendered_persons_are_divided_by_the_labels_that_they_will_have(tmp_path: Path) -> None:
     """Nothing is rendered before a run begins, but its clients are known."""
     text = (
-        'name = "x"\nseed = 5\nways = ["federated"]\n[data]\nimage_limit = 30\n[data.synthetic]\npersons = 4\n'
+        'name = "x"\nseed = 5\nmethods = ["federated"]\n[data]\nimage_limit = 30\n[data.synthetic]\npersons = 4\n'
         'images_per_person = 40\n[split]\ntest_persons = ["r03"]\n[model]\nname = "lenet"\n' + table("label skew")
     )
     spec = parse_spec(text, "x.toml", tmp_path)

@@ -35,8 +35,8 @@ workers = {workers}
     return parse_spec(text, "x.toml", Path())
 
 
-def line(round_number: int, way: str = "federated") -> dict[str, Any]:
-    return {"event": "round", "fold": "all", "way": way, "round": round_number, "mean_error": 0.1 + round_number}
+def line(round_number: int, method: str = "federated") -> dict[str, Any]:
+    return {"event": "round", "fold": "all", "method": method, "round": round_number, "mean_error": 0.1 + round_number}
 
 
 def checkpoint(round_number: int) -> Checkpoint:

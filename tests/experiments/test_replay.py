@@ -24,7 +24,7 @@ def test_every_client_refuses_the_altered_round_and_no_keys_stay_behind(
     state = ServerState(np.zeros(40, np.float32))
     fold = Fold("all", names, ("p03", "p04"))
     replay = replay_altered_round(
-        small_spec(ways='["private"]'), fold, dict.fromkeys(names, 5), state, taking_part(updates), tmp_path
+        small_spec(methods='["private"]'), fold, dict.fromkeys(names, 5), state, taking_part(updates), tmp_path
     )
     assert replay["control_accepted"] == list(names)
     assert [verdict["refused"] for verdict in replay["verdicts"]] == [True] * 3

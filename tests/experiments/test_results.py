@@ -22,7 +22,7 @@ def results(finished_run: Path) -> dict[str, Any]:
 def test_a_row_holds_the_last_rounds_errors(results: dict[str, Any], finished_run: Path) -> None:
     lines = RunDirectory(finished_run).read_metrics()
     for row in results["rows"]:
-        last = next(line for line in lines if line["way"] == row["way"] and line["round"] == 2)
+        last = next(line for line in lines if line["method"] == row["method"] and line["round"] == 2)
         assert row["per_person"] == last["error"]
         errors = list(row["per_person"].values())
         assert row["mean_error"] == pytest.approx(np.mean(errors))
@@ -30,7 +30,7 @@ def test_a_row_holds_the_last_rounds_errors(results: dict[str, Any], finished_ru
 
 
 def test_centralised_uploads_all_images_once(results: dict[str, Any]) -> None:
-    once = {row["way"]: row["bytes_up_per_client_once"] for row in results["rows"]}
+    once = {row["method"]: row["bytes_up_per_client_once"] for row in results["rows"]}
     assert once == {"centralised": 24 * (9 * 15 + 16), "local": 0.0, "federated": 0.0}
 
 
@@ -41,13 +41,13 @@ def test_the_mean_predictor_answers_with_the_training_persons_mean(results: dict
     assert results["mean_predictor"]["per_person"]["p03"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_samples_show_test_persons_with_every_ways_prediction(finished_run: Path, eyes: Path) -> None:
+def test_samples_show_test_persons_with_every_methods_prediction(finished_run: Path, eyes: Path) -> None:
     persons = {person.name: person for person in load_persons(eyes)}
     with np.load(finished_run / "samples.npz", allow_pickle=False) as samples:
         assert sorted(set(samples["person"].tolist())) == ["p03", "p04"]
         assert samples["images"].shape == (12, 9, 15)
-        for way in ("centralised", "local", "federated"):
-            assert samples[f"predicted_{way}"].shape == (12, 2)
+        for method in ("centralised", "local", "federated"):
+            assert samples[f"predicted_{method}"].shape == (12, 2)
         for image, name, true in zip(samples["images"], samples["person"], samples["true"], strict=True):
             person = persons[str(name)]
             rows = np.flatnonzero((person.gaze == true).all(axis=1))
@@ -60,7 +60,7 @@ def test_equality_takes_the_worst_round() -> None:
         {"deviation": 2e-9, "deviation_bound": 3e-9, "saturated": 2, "shortened": 2, "roster": ["a"]},
         {"deviation": 1e-9, "deviation_bound": 3e-9, "saturated": 0, "shortened": 0, "roster": ["a", "b"]},
     ]
-    metrics = [{"way": "private", "details": entry} for entry in details] + [{"way": "federated", "details": {}}]
+    metrics = [{"method": "private", "details": entry} for entry in details] + [{"method": "federated", "details": {}}]
     equality = equality_of(metrics, {"private": 5.01, "federated": 5.0}, parameters=10)
     assert equality is not None
     assert equality["largest_deviation"] == 2e-9

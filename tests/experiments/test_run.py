@@ -41,7 +41,7 @@ def outcome_of(directory: Path) -> dict[str, Any]:
 
 def test_a_run_leaves_all_its_files(finished_run: Path) -> None:
     names = {str(path.relative_to(finished_run)) for path in finished_run.rglob("*") if path.is_file()}
-    checkpoints = {f"checkpoints/all/{way}.safetensors" for way in ("centralised", "local", "federated")}
+    checkpoints = {f"checkpoints/all/{method}.safetensors" for method in ("centralised", "local", "federated")}
     files = {
         "experiment.toml",
         "begun.json",
@@ -56,8 +56,8 @@ def test_a_run_leaves_all_its_files(finished_run: Path) -> None:
 
 def test_every_round_has_its_line(finished_run: Path) -> None:
     lines = RunDirectory(finished_run).read_metrics()
-    assert [(line["way"], line["round"]) for line in lines] == [
-        (way, number) for way in ("centralised", "local", "federated") for number in (1, 2)
+    assert [(line["method"], line["round"]) for line in lines] == [
+        (method, number) for method in ("centralised", "local", "federated") for number in (1, 2)
     ]
     for line in lines:
         assert set(line["error"]) == {"p03", "p04"}
@@ -79,7 +79,7 @@ def test_the_observer_hears_how_it_goes(small_spec: Make, tmp_path: Path, listen
 def test_a_run_on_two_workers_ends_in_the_same_bytes(
     small_spec: Make, finished_run: Path, tmp_path: Path, listener: Any
 ) -> None:
-    spec = small_spec(ways=THREE)
+    spec = small_spec(methods=THREE)
     parallel = spec.model_copy(update={"training": spec.training.model_copy(update={"workers": 2})})
     run_experiment(parallel, tmp_path / "run", listener)
     assert outcome_of(tmp_path / "run") == outcome_of(finished_run)
@@ -109,7 +109,7 @@ def test_a_run_that_stops_at_any_round_is_resumed_to_the_same_end(
         if before_checkpoint:
             write(path, checkpoint)
 
-    spec = small_spec(ways=THREE)
+    spec = small_spec(methods=THREE)
     monkeypatch.setattr(record, "write_checkpoint", stop)
     with pytest.raises(KeyboardInterrupt):
         run_experiment(spec, tmp_path / "run", listener)
@@ -123,7 +123,7 @@ def test_a_finished_run_that_is_resumed_is_left_as_it_is(
 ) -> None:
     copy = Path(shutil.copytree(finished_run, tmp_path / "copy"))
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
-    results = run_experiment(small_spec(ways=THREE), copy, listener, resume=True)
+    results = run_experiment(small_spec(methods=THREE), copy, listener, resume=True)
     assert results == json.loads((copy / "results.json").read_text())
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
@@ -131,7 +131,7 @@ def test_a_finished_run_that_is_resumed_is_left_as_it_is(
 def test_leaving_one_out_makes_a_fold_for_each_person(eyes: Path, tmp_path: Path, listener: Any) -> None:
     text = f"""
 name = "folds"
-ways = ["federated"]
+methods = ["federated"]
 [data]
 path = "{eyes}"
 image_limit = 8
@@ -153,7 +153,7 @@ workers = 1
 def test_synthetic_persons_are_rendered_once_into_the_run(tmp_path: Path, listener: Any) -> None:
     text = """
 name = "drawn"
-ways = ["federated"]
+methods = ["federated"]
 [data.synthetic]
 persons = 3
 images_per_person = 6
@@ -186,25 +186,25 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sixteen_bits_train_every_way_and_whatever_gpu_there_is_may_be_asked_for(
+def test_sixteen_bits_train_every_method_and_whatever_gpu_there_is_may_be_asked_for(
     small_spec: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    spec = small_spec(ways=THREE, extra_training='device = "auto"\nprecision = "bfloat16"')
+    spec = small_spec(methods=THREE, extra_training='device = "auto"\nprecision = "bfloat16"')
     results = run_experiment(spec, tmp_path / "run", listener)
     assert all(0 < row["mean_error"] < 90 for row in results["rows"])
 
 
-def test_generic_mpc_is_no_way_of_a_run(
+def test_generic_mpc_is_no_method_of_a_run(
     small_spec: Callable[..., ExperimentSpec], tmp_path: Path, listener: Any
 ) -> None:
-    with pytest.raises(ConfigError, match=r'ways contains "mpc".*privateyes compare'):
-        run_experiment(small_spec(ways='["federated", "mpc"]'), tmp_path / "run", listener)
+    with pytest.raises(ConfigError, match=r'methods contains "mpc".*privateyes compare'):
+        run_experiment(small_spec(methods='["federated", "mpc"]'), tmp_path / "run", listener)
     assert not (tmp_path / "run").exists()
 
 
 def test_extras_change_no_number(small_spec: Make, finished_run: Path, tmp_path: Path, listener: Any) -> None:
-    run_experiment(small_spec(ways=THREE), tmp_path / "run", listener, extras=False)
+    run_experiment(small_spec(methods=THREE), tmp_path / "run", listener, extras=False)
     assert not (tmp_path / "run" / "samples.npz").exists()
     ours, theirs = outcome_of(tmp_path / "run"), outcome_of(finished_run)
     del theirs["files"]["samples.npz"]

@@ -8,8 +8,9 @@ from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 
-from privateyes.errors import ConfigError
+from privateyes.errors import ConfigError, RunDirectoryError
 from privateyes.experiments.locate import demo_experiment
+from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.spec import ExperimentSpec, dump_spec, load_spec, parse_spec
 from privateyes.experiments.spec_tables import Table
 from privateyes.tasks.gaze.tables import GazeExperiment
@@ -31,8 +32,40 @@ def parse(text: str) -> ExperimentSpec:
 
 def test_defaults_complete_a_minimal_file() -> None:
     spec = parse(MINIMAL)
-    assert spec.ways == ["centralised", "local", "federated", "private"]
+    assert spec.methods == ["centralised", "local", "federated", "private"]
     assert (spec.training.rounds, spec.training.optimiser, spec.aggregation.aggregators) == (15, "sgd", 3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "say"),
+    [
+        ('ways = ["local"]\n' + MINIMAL, 'methods = ["local"]\n' + MINIMAL, "x.toml: ways is called methods now"),
+        (
+            MINIMAL + '[calibration]\nmethod = "offset"\n',
+            MINIMAL + '[calibration]\nadapt = "offset"\n',
+            "calibration.method is called calibration.adapt now",
+        ),
+        (
+            MINIMAL + "[compare.relations]\nfrom_twin = 0.5\n",
+            MINIMAL + "[compare.relations]\nfrom_counterpart = 0.5\n",
+            "compare.relations.from_twin is called compare.relations.from_counterpart now",
+        ),
+    ],
+)
+def test_keys_of_earlier_versions_are_read_with_a_warning(old: str, new: str, say: str) -> None:
+    with pytest.warns(FutureWarning, match=say):
+        assert parse(old) == parse(new)
+
+
+def test_an_old_name_beside_the_new_one_is_an_unknown_key() -> None:
+    with pytest.raises(ConfigError, match="ways is not a known key"):
+        parse('ways = ["local"]\nmethods = ["local"]\n' + MINIMAL)
+
+
+def test_a_run_of_an_earlier_version_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "experiment.toml").write_text('ways = ["local"]\n' + MINIMAL)
+    with pytest.raises(RunDirectoryError, match="is of an earlier version of privateyes; use it with that version"):
+        RunDirectory(tmp_path).read_spec()
 
 
 def test_a_relative_path_starts_at_the_experiment_file(tmp_path: Path) -> None:
@@ -143,7 +176,7 @@ def test_whole_numbers_may_stand_for_fractions() -> None:
         (('["p00"]', '["p00"]\nleave_one_out = true'), r"\[split\] needs exactly one"),
         (('["p00"]', '["p00"]\nfolds = ["p00"]'), r"split\.folds goes with leave_one_out"),
         (('["p00"]', '["p00", "p00"]'), "names something twice"),
-        (('name = "minimal"', 'name = "minimal"\nways = ["federatd"]'), 'names "federatd".* mean federated'),
+        (('name = "minimal"', 'name = "minimal"\nmethods = ["federatd"]'), 'names "federatd".* mean federated'),
         (('name = "minimal"', 'name = "minimal'), "no valid TOML"),
         (("", '\n[aggregation]\nmode = "public"\nclip_headroom = 8'), "a public record holds no clips"),
     ],
@@ -234,7 +267,7 @@ LISTS = list(list_keys())
 
 
 def test_there_are_lists_in_many_tables() -> None:
-    expected = {"ways", "data.resize", "split.folds", "store.mirrors", "mpc.hidden", "compare.seeds"}
+    expected = {"methods", "data.resize", "split.folds", "store.mirrors", "mpc.hidden", "compare.seeds"}
     assert expected < set(LISTS)
 
 

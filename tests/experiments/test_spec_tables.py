@@ -135,10 +135,10 @@ def test_reading_an_experiment_does_not_import_the_model_that_it_names() -> None
         parse_spec(EXPERIMENT.replace('"lenet"', '"lenett"'), "x.toml", Path())
 
 
-def test_nobody_may_be_left_to_test_on_where_no_way_needs_it() -> None:
+def test_nobody_may_be_left_to_test_on_where_no_method_needs_it() -> None:
     text = EXPERIMENT.replace("leave_one_out = true", "test_persons = []")
     assert parse_spec(text, "x.toml", Path()).split.test_persons == []
     for tail, told in (("[calibration]\n", "tried out on test persons"), ("", "compared by its errors")):
-        ways = 'ways = ["centralised", "mpc"]\n' if not tail else ""
+        methods = 'methods = ["centralised", "mpc"]\n' if not tail else ""
         with pytest.raises(ConfigError, match=rf"split\.test_persons = \[\] leaves nobody to test on.*{told}"):
-            parse_spec(ways + text + tail, "x.toml", Path())
+            parse_spec(methods + text + tail, "x.toml", Path())

@@ -109,7 +109,7 @@ PATIENCE = 2
 VALIDATION = [5.0, 4.0, 3.0, 3.5, 3.2, 1.0, 1.0, 1.0]  # best in round 3, over after round 5
 TEST = [9.0, 8.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0]  # best in round 2, over after round 4
 ROUNDS = len(VALIDATION)
-WAYS = '["centralised", "local", "federated", "adaptive", "private"]'
+METHODS = '["centralised", "local", "federated", "adaptive", "private"]'
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """p02 is the validation person; the errors follow from the round alone."""
 
     def errors(
-        way: str, context: object, task: object, true: dict[str, object], checkpoint: Checkpoint
+        method: str, context: object, task: object, true: dict[str, object], checkpoint: Checkpoint
     ) -> list[dict[str, float]]:
         index = checkpoint.round - 1
         return [{person: (VALIDATION if person == "p02" else TEST)[index] for person in true}]
@@ -129,8 +129,8 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def make(eyes: Path, experiment_text: Callable[..., str]) -> Make:
     """As small_spec, with p02 for validation and so much patience."""
 
-    def made(patience: int, ways: str = WAYS, rounds: int = ROUNDS) -> ExperimentSpec:
-        text = experiment_text(eyes, ways, f"patience = {patience}", rounds=rounds)
+    def made(patience: int, methods: str = METHODS, rounds: int = ROUNDS) -> ExperimentSpec:
+        text = experiment_text(eyes, methods, f"patience = {patience}", rounds=rounds)
         split = 'test_persons = ["p03", "p04"]\nvalidation_persons = ["p02"]\n'
         text = text.replace('test_persons = ["p03", "p04"]\n', split)
         return parse_spec(text.replace("[split]", "image_limit = 8\n[split]"), "small.toml", Path())
@@ -144,7 +144,7 @@ def spec(make: Make) -> ExperimentSpec:
 
 
 @pytest.mark.usefixtures("made_up")
-def test_every_way_stops_by_the_validation_persons_and_not_by_the_test_persons(
+def test_every_method_stops_by_the_validation_persons_and_not_by_the_test_persons(
     spec: ExperimentSpec, tmp_path: Path, listener: Any
 ) -> None:
     peeked = dict(enumerate(TEST[:4], start=1))
@@ -153,7 +153,7 @@ def test_every_way_stops_by_the_validation_persons_and_not_by_the_test_persons(
     results = run_experiment(spec, tmp_path / "run", listener)
     run = RunDirectory(tmp_path / "run")
     for row in results["rows"]:
-        assert [line["round"] for line in run.read_rounds("all", row["way"])] == [1, 2, 3, 4, 5]
+        assert [line["round"] for line in run.read_rounds("all", row["method"])] == [1, 2, 3, 4, 5]
         assert row["best_rounds"] == {"all": 3}
         assert row["rounds_run"] == {"all": 5}
         assert row["per_person"] == {"p03": TEST[2], "p04": TEST[2]}  # of the model that was chosen: not the best there
@@ -168,21 +168,21 @@ def test_the_best_rounds_model_is_kept_and_used(
     record, recorded = RunDirectory.record_round, {}
 
     def noting(self: RunDirectory, line: dict[str, Any], checkpoint: Checkpoint, best: bool = False) -> None:
-        recorded[line["way"], line["round"]] = checkpoint
+        recorded[line["method"], line["round"]] = checkpoint
         record(self, line, checkpoint, best)
 
     monkeypatch.setattr(RunDirectory, "record_round", noting)
     run_experiment(spec, tmp_path / "run", listener)
     run = RunDirectory(tmp_path / "run")
-    for way in spec.ways:
-        result, last = run.read_result("all", way), run.read_checkpoint("all", way)
+    for method in spec.methods:
+        result, last = run.read_result("all", method), run.read_checkpoint("all", method)
         assert result is not None
         assert last is not None
         assert (result.round, last.round) == (3, 5)
         for name, vector in result.vectors.items():
-            assert vector.tobytes() == recorded[way, 3].vectors[name].tobytes()
+            assert vector.tobytes() == recorded[method, 3].vectors[name].tobytes()
             assert vector.tobytes() != last.vectors[name].tobytes()
-        assert evaluate_run(tmp_path / "run", way).round == 3
+        assert evaluate_run(tmp_path / "run", method).round == 3
 
 
 @pytest.mark.usefixtures("made_up")
@@ -204,7 +204,7 @@ def test_a_run_that_is_killed_at_any_round_stops_where_it_would_have(
         last = self.read_checkpoint("all", "federated")
         record(self, line, checkpoint, best)
         if len(done) == stop_after:
-            if moment == "between":  # the way's own checkpoint, which comes last, was not replaced
+            if moment == "between":  # the method's own checkpoint, which comes last, was not replaced
                 path = self.checkpoint_path("all", "federated")
                 path.unlink() if last is None else path.write_bytes(previous[0])
             raise KeyboardInterrupt
@@ -226,7 +226,7 @@ def test_a_run_that_is_killed_at_any_round_stops_where_it_would_have(
 
 
 @pytest.mark.usefixtures("made_up")
-def test_a_finished_way_that_stopped_early_is_not_gone_on_with(
+def test_a_finished_method_that_stopped_early_is_not_gone_on_with(
     spec: ExperimentSpec, tmp_path: Path, listener: Any
 ) -> None:
     run_experiment(spec, tmp_path / "run", listener)
@@ -285,21 +285,21 @@ def settling(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return trained
 
 
-def test_a_way_whose_model_no_longer_changes_ends_and_keeps_its_results(
+def test_a_method_whose_model_no_longer_changes_ends_and_keeps_its_results(
     small_spec: Make, tmp_path: Path, listener: Any, settling: list[int]
 ) -> None:
-    spec = small_spec(ways=SETTLING, rounds=6, extra_training="evaluate_every = 5")
+    spec = small_spec(methods=SETTLING, rounds=6, extra_training="evaluate_every = 5")
     results = run_experiment(spec, tmp_path / "run", listener, extras=False)
     run = RunDirectory(tmp_path / "run")
     for row in results["rows"]:
-        lines = run.read_rounds("all", row["way"])
+        lines = run.read_rounds("all", row["method"])
         assert [line["converged"] for line in lines] == [False, False, True]
         assert row["per_person"] == lines[-1]["error"]  # evaluated, though it was not its turn
         assert (row["converged"], row["void_rounds"]) == ({"all": 3}, 0)
-        checkpoint = run.read_checkpoint("all", row["way"])
+        checkpoint = run.read_checkpoint("all", row["method"])
         assert checkpoint is not None
         assert (checkpoint.round, checkpoint.void_rounds, len(checkpoint.lineage)) == (3, 1, 2)
-        said = f"{row['way']} stops after round 3: the model no longer changes, for the round gave weights that"
+        said = f"{row['method']} stops after round 3: the model no longer changes, for the round gave weights that"
         assert any(text.startswith(said) for kind, text, *_ in listener.told if kind == "note")
     assert not (tmp_path / "run/aggregation/all/private/parties.sqlite").exists()
     assert settling == [1, 2, 3] * 3
@@ -307,13 +307,13 @@ def test_a_way_whose_model_no_longer_changes_ends_and_keeps_its_results(
     assert "had had before: centralised 3; federated 3; private 3." in text
 
 
-@pytest.mark.parametrize("way", ["federated", "private"])
-@pytest.mark.parametrize("moment", ["before the line", "after the line", "after the checkpoint", "after the way"])
+@pytest.mark.parametrize("method", ["federated", "private"])
+@pytest.mark.parametrize("moment", ["before the line", "after the line", "after the checkpoint", "after the method"])
 def test_a_run_that_is_killed_around_its_last_round_ends_as_it_would_have(
-    small_spec: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, settling: list[int], way: str,
+    small_spec: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch, settling: list[int], method: str,
     moment: str,
 ) -> None:  # fmt: skip
-    spec = small_spec(ways=f'["{way}"]', rounds=6)
+    spec = small_spec(methods=f'["{method}"]', rounds=6)
     record, write = RunDirectory.record_round, record_module.write_checkpoint
 
     def stop(self: RunDirectory, line: dict[str, Any], checkpoint: Checkpoint, best: bool = False) -> None:
@@ -334,13 +334,13 @@ def test_a_run_that_is_killed_around_its_last_round_ends_as_it_would_have(
     with monkeypatch.context() as patched:
         patched.setattr(RunDirectory, "record_round", stop)
         patched.setattr(record_module, "write_checkpoint", stop_writing)
-        if moment == "after the way":
+        if moment == "after the method":
             patched.setattr(run_module, "compile_results", stop_compiling)
         with pytest.raises(KeyboardInterrupt):
             run_experiment(spec, tmp_path / "run", listener, extras=False)
     results = run_experiment(spec, tmp_path / "run", listener, resume=True, extras=False)
     assert results["rows"][0]["converged"] == {"all": 3}
-    lines = RunDirectory(tmp_path / "run").read_rounds("all", way)
+    lines = RunDirectory(tmp_path / "run").read_rounds("all", method)
     assert [line["converged"] for line in lines] == [False, False, True]
     assert settling == [1, 2, 3] + [3] * (moment in ("before the line", "after the line"))
 

@@ -77,7 +77,7 @@ def test_the_models_can_be_used_and_tested_on_others(
     others = make_eyes(tmp_path / "others.h5", persons=2, images=5)
     assert evaluate_run(run, "federated", data=others).images == {"p00": 5, "p01": 5}
     with pytest.raises(ConfigError, match="no test persons"):
-        calibrate_run(run, way="federated")
+        calibrate_run(run, method="federated")
 
 
 def test_a_run_that_is_resumed_has_the_same_results(trained: tuple[Path, Result]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
-WAYS = '["centralised", "local", "federated", "private"]'
+METHODS = '["centralised", "local", "federated", "private"]'
 # Session ids follow from the parties' keys; a session that a kill cut short costs messages of its own.
 _OF_KEYS = ("sid", "setup_bytes", "traffic", "attempts", "bytes_")
 _MAIN = "from privateyes.cli.main import main; main()"
@@ -43,7 +43,7 @@ main()
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory, eyes: Path, experiment_text: Callable[..., str]) -> Path:
     path = tmp_path_factory.mktemp("experiment") / "x.toml"
-    path.write_text(experiment_text(eyes, ways=WAYS, rounds=4))
+    path.write_text(experiment_text(eyes, methods=METHODS, rounds=4))
     return path
 
 

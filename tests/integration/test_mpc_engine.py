@@ -1,4 +1,6 @@
-"""The real engine: it trains what the twin trains, and no party ever holds an image. `make test-mpc` runs these."""
+"""The real engine: it trains what the counterpart trains, and no party ever holds an image. `make test-mpc` runs
+these.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,7 @@ def test_what_we_say_of_semi2k_holds_for_the_locked_version(launcher: Launcher) 
         ("cheetah", "l2", 64, 1000 * UNIT),  # truncates downwards, half a unit on average at every product
     ],
 )
-def test_training_under_mpc_reaches_the_parameters_of_its_twin(
+def test_training_under_mpc_reaches_the_parameters_of_its_counterpart(
     protocol: str, loss: str, ring_bits: int, allowed: float, launcher: Launcher
 ) -> None:
     job, model = perceptron_job(protocol, loss, ring_bits)

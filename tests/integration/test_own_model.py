@@ -30,7 +30,7 @@ def _train(text: str, folder: Path) -> Result:
 
 
 def _text(make: Callable[..., str], eyes: Path, model: str, workers: int = 1) -> str:
-    text = make(eyes, ways='["federated", "private"]').replace("resnet_preact_8", model)
+    text = make(eyes, methods='["federated", "private"]').replace("resnet_preact_8", model)
     return text.replace("workers = 1", f"workers = {workers}")
 
 

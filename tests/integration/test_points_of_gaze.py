@@ -23,7 +23,7 @@ from privateyes.experiments.spec import ExperimentSpec, parse_spec
 EXPERIMENT = """
 name = "points"
 seed = 2
-ways = {ways}
+methods = {methods}
 [data]
 path = "{data}"
 label = "point"
@@ -45,14 +45,14 @@ workers = {workers}
 class _Silent:
     def note(self, text: str) -> None: ...
     def planned(self, rounds: int, done: int) -> None: ...
-    def way_started(self, fold: str, way: str, done: int, rounds: int) -> None: ...
+    def method_started(self, fold: str, method: str, done: int, rounds: int) -> None: ...
     def round_done(self, line: Mapping[str, Any]) -> None: ...
-    def way_finished(self, fold: str, way: str) -> None: ...
+    def method_finished(self, fold: str, method: str) -> None: ...
 
 
 def spec_of(data: Path, **changes: Any) -> ExperimentSpec:
     values = {
-        "ways": '["federated", "private"]',
+        "methods": '["federated", "private"]',
         "more": "",
         "model": "itracker",
         "rounds": 2,
@@ -105,7 +105,7 @@ def test_sample_pictures_are_grey_faces(run: tuple[Path, dict[str, Any]]) -> Non
 
 
 def test_evaluation_and_the_table_are_in_centimetres(run: tuple[Path, dict[str, Any]]) -> None:
-    result: Result = CliRunner().invoke(app, ["evaluate", str(run[0]), "--way", "federated"])
+    result: Result = CliRunner().invoke(app, ["evaluate", str(run[0]), "--method", "federated"])
     assert result.exit_code == 0, result.output
     assert " cm" in result.output
     assert "°" not in result.output
@@ -113,13 +113,13 @@ def test_evaluation_and_the_table_are_in_centimetres(run: tuple[Path, dict[str, 
 
 def test_the_loss_falls_from_the_first_round_to_the_last(run: tuple[Path, dict[str, Any]]) -> None:
     lines = [json.loads(line) for line in (run[0] / "metrics.jsonl").read_text().splitlines()]
-    losses = [line["train_loss"] for line in lines if line["event"] == "round" and line["way"] == "federated"]
+    losses = [line["train_loss"] for line in lines if line["event"] == "round" and line["method"] == "federated"]
     assert losses[-1] < losses[0]
 
 
 @pytest.mark.slow
 def test_two_eyes_a_face_and_a_grid_tell_more_than_the_mean_point(tmp_path: Path, faces: Path) -> None:
-    spec = spec_of(faces, ways='["federated"]', rounds=8)
+    spec = spec_of(faces, methods='["federated"]', rounds=8)
     longer = spec.training.model_copy(update={"local_epochs": 4, "loss": "l2"})
     results = run_experiment(spec.model_copy(update={"training": longer}), tmp_path / "run", _Silent())
     assert results["rows"][0]["mean_error"] < 0.9 * results["mean_predictor"]["mean_error"]
@@ -127,7 +127,7 @@ def test_two_eyes_a_face_and_a_grid_tell_more_than_the_mean_point(tmp_path: Path
 
 @pytest.mark.slow
 def test_a_second_worker_changes_nothing(tmp_path: Path, faces: Path, run: tuple[Path, dict[str, Any]]) -> None:
-    spec = spec_of(faces, ways='["federated"]', workers=2)
+    spec = spec_of(faces, methods='["federated"]', workers=2)
     results = run_experiment(spec, tmp_path / "run", _Silent())
     assert results["rows"][0]["per_person"] == run[1]["rows"][0]["per_person"]
 
@@ -137,7 +137,7 @@ def test_training_images_are_augmented_and_test_images_are_not(
 ) -> None:
     tail = "[augmentation]\nmirror = 0.5\nbrightness = 0.2"
     runs = [
-        run_experiment(spec_of(faces, ways='["federated"]', tail=tail), tmp_path / f"run{index}", _Silent())
+        run_experiment(spec_of(faces, methods='["federated"]', tail=tail), tmp_path / f"run{index}", _Silent())
         for index in range(2)
     ]
     assert runs[0]["rows"][0]["per_person"] == runs[1]["rows"][0]["per_person"]
@@ -147,7 +147,7 @@ def test_training_images_are_augmented_and_test_images_are_not(
 
 def test_smaller_grey_pictures_are_learned_too(tmp_path: Path, faces: Path) -> None:
     more = "resize = [36, 36]\ngrey = true\nequalise = true"
-    results = run_experiment(spec_of(faces, ways='["federated"]', more=more), tmp_path / "run", _Silent())
+    results = run_experiment(spec_of(faces, methods='["federated"]', more=more), tmp_path / "run", _Silent())
     assert results["unit"] == "cm"
     assert read_samples(tmp_path / "run" / "samples.npz").images.shape[1:] == (36, 36)
 
@@ -181,5 +181,5 @@ def test_angles_are_refused_where_there_are_points_only(faces: Path, small_text:
 @pytest.fixture
 def small_text() -> Callable[[Path], str]:
     return lambda data: EXPERIMENT.format(
-        data=data, ways='["federated"]', more="", model="resnet_14", rounds=1, workers=1, tail=""
+        data=data, methods='["federated"]', more="", model="resnet_14", rounds=1, workers=1, tail=""
     ).replace('label = "point"', "")

@@ -19,14 +19,14 @@ class Silent:
 
     def note(self, text: str) -> None: ...
     def planned(self, rounds: int, done: int) -> None: ...
-    def way_started(self, fold: str, way: str, done: int, rounds: int) -> None: ...
+    def method_started(self, fold: str, method: str, done: int, rounds: int) -> None: ...
     def round_done(self, line: Any) -> None: ...
-    def way_finished(self, fold: str, way: str) -> None: ...
+    def method_finished(self, fold: str, method: str) -> None: ...
 
 
 @pytest.fixture(scope="module", params=["compact", "wide"])
 def both(request: Any, tmp_path_factory: Any, eyes: Path, experiment_text: Callable[..., str]) -> tuple[str, Path, Any]:
-    """The field, the directory and the results of one run of both ways."""
+    """The field, the directory and the results of one run of both methods."""
     text = experiment_text(eyes, json.dumps(list(PAIRS)), rounds=4, tail=f'[aggregation]\nfield = "{request.param}"\n')
     directory = tmp_path_factory.mktemp(request.param) / "run"
     spec = parse_spec(text, "test", directory.parent)
@@ -35,7 +35,7 @@ def both(request: Any, tmp_path_factory: Any, eyes: Path, experiment_text: Calla
 
 def test_every_round_of_private_stays_within_the_bound(both: tuple[str, Path, Any]) -> None:
     _, directory, results = both
-    rounds = [line for line in RunDirectory(directory).read_metrics() if line["way"].startswith("private")]
+    rounds = [line for line in RunDirectory(directory).read_metrics() if line["method"].startswith("private")]
     assert len(rounds) == 3 * 4
     for line in rounds:
         details = line["details"]
@@ -46,10 +46,10 @@ def test_every_round_of_private_stays_within_the_bound(both: tuple[str, Path, An
 
 
 @pytest.mark.parametrize(("clear", "secure"), list(zip(PAIRS[::2], PAIRS[1::2], strict=True)))
-def test_both_ways_end_with_the_same_model(both: tuple[str, Path, Any], clear: str, secure: str) -> None:
+def test_both_methods_end_with_the_same_model(both: tuple[str, Path, Any], clear: str, secure: str) -> None:
     field, directory, results = both
     run = RunDirectory(directory)
-    federated, private = (run.read_checkpoint("all", way) for way in (clear, secure))
+    federated, private = (run.read_checkpoint("all", method) for method in (clear, secure))
     assert federated is not None
     assert private is not None
     if field == "wide":

@@ -15,7 +15,7 @@ from privateyes.experiments.spec import parse_spec
 CROPS = "mpiigaze/MPIIGaze_crop9x15_p00-p09.h5"
 EXPERIMENT = """
 name = "crops"
-ways = ["centralised", "local", "federated", "private"]
+methods = ["centralised", "local", "federated", "private"]
 [data]
 path = "${PRIVATEYES_DATA}/mpiigaze/MPIIGaze_crop9x15_p00-p09.h5"
 image_limit = 24
@@ -35,9 +35,9 @@ class Silent:
 
     def note(self, text: str) -> None: ...
     def planned(self, rounds: int, done: int) -> None: ...
-    def way_started(self, fold: str, way: str, done: int, rounds: int) -> None: ...
+    def method_started(self, fold: str, method: str, done: int, rounds: int) -> None: ...
     def round_done(self, line: object) -> None: ...
-    def way_finished(self, fold: str, way: str) -> None: ...
+    def method_finished(self, fold: str, method: str) -> None: ...
 
 
 @pytest.mark.realdata
@@ -50,7 +50,7 @@ def test_a_whole_run_on_real_crops_ends_with_results_within_the_bound_and_a_page
     directory = tmp_path / "run"
     results = run_experiment(parse_spec(EXPERIMENT, "crops.toml", tmp_path), directory, Silent())
     assert results["folds"] == [{"fold": "p00", "train": [f"p{i:02d}" for i in range(1, 10)], "test": ["p00"]}]
-    rows = {row["way"]: row for row in results["rows"]}
+    rows = {row["method"]: row for row in results["rows"]}
     assert list(rows) == ["centralised", "local", "federated", "private"]
     assert all(set(row["per_person"]) == {"p00"} and row["mean_error"] < 60 for row in rows.values())
     equality = results["equality"]

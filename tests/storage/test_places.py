@@ -88,7 +88,7 @@ class Disks:
 
     def __init__(self, base: Path) -> None:
         self.base, self.task = base, base / "task"
-        *self.mirrors, self.fresh = [base / "disks" / name / "run" / "all" / "way" for name in (*"abc", "fresh")]
+        *self.mirrors, self.fresh = [base / "disks" / name / "run" / "all" / "method" for name in (*"abc", "fresh")]
         self.disk = base / "disks" / "c"
         self.task.mkdir(parents=True)
         PartyStore.create(*self.mirrors, parties=["hub"]).close()

@@ -50,6 +50,6 @@ def trained(
 ) -> tuple[Path, Result]:
     """A run that `privateyes train` wrote, and what it printed; read only."""
     folder = tmp_path_factory.mktemp("cli")
-    (folder / "small.toml").write_text(experiment_text(eyes, ways='["centralised", "local", "federated"]'))
+    (folder / "small.toml").write_text(experiment_text(eyes, methods='["centralised", "local", "federated"]'))
     result = call("train", folder / "small.toml", "--out", folder / "run")
     return folder / "run", result

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-WAYS = ("centralised", "local", "federated", "private")
+METHODS = ("centralised", "local", "federated", "private")
 FINAL_DEG = {"centralised": 4.31, "local": 8.87, "federated": 5.42, "private": 5.42}
 LEARNED = {
     "centralised": {"client": "the model", "hub": "every image and every label", "aggregator": "takes no part"},
@@ -25,7 +25,7 @@ LEARNED = {
 EXPERIMENT = """\
 name = "{name}"
 seed = 1
-ways = ["centralised", "local", "federated", "private"]
+methods = ["centralised", "local", "federated", "private"]
 [data]
 {data}
 [split]
@@ -77,29 +77,29 @@ def toy_eye(rng: np.random.Generator, gaze: np.ndarray) -> np.ndarray:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _errors(way: str, progress: float, people: list[str], rng: np.random.Generator) -> dict[str, float]:
-    level = FINAL_DEG[way] + (13.1 - FINAL_DEG[way]) * np.exp(-4.5 * progress)
-    # the same people are difficult in every way
+def _errors(method: str, progress: float, people: list[str], rng: np.random.Generator) -> dict[str, float]:
+    level = FINAL_DEG[method] + (13.1 - FINAL_DEG[method]) * np.exp(-4.5 * progress)
+    # the same people are difficult in every method
     difficulty = [np.random.default_rng(list(name.encode())).uniform(-0.9, 0.9) for name in people]
     wobble = 0.12 * rng.standard_normal(len(people))
     return {name: float(level + d + w) for name, d, w in zip(people, difficulty, wobble, strict=True)}
 
 
-def _line(fold: str, way: str, number: int, rounds: int, train: list[str], test: list[str]) -> dict[str, Any]:
+def _line(fold: str, method: str, number: int, rounds: int, train: list[str], test: list[str]) -> dict[str, Any]:
     # federated and private draw the same wobble: they differ by rounding only
-    rng = np.random.default_rng([number, *fold.encode(), {"centralised": 1, "local": 2}.get(way, 3)])
-    errors = _errors(way, number / rounds, test, rng)
-    exchange = {"centralised": 0.0, "local": 0.0, "federated": 0.004, "private": 0.31}[way]
-    shared = way in ("federated", "private")
+    rng = np.random.default_rng([number, *fold.encode(), {"centralised": 1, "local": 2}.get(method, 3)])
+    errors = _errors(method, number / rounds, test, rng)
+    exchange = {"centralised": 0.0, "local": 0.0, "federated": 0.004, "private": 0.31}[method]
+    shared = method in ("federated", "private")
     line: dict[str, Any] = {
-        "event": "round", "fold": fold, "way": way, "round": number, "rounds": rounds, "train_loss": 0.3 / number,
+        "event": "round", "fold": fold, "method": method, "round": number, "rounds": rounds, "train_loss": 0.3 / number,
         "error": errors, "mean_error": float(np.mean(list(errors.values()))),
         "seconds": 1.31 + exchange, "seconds_training": 1.31, "seconds_exchange": exchange,
-        "bytes_up_per_client": 308192 + 1240 * (way == "private") if shared else 0,
-        "bytes_down_per_client": 308184 + 6400 * (way == "private") if shared else 0,
+        "bytes_up_per_client": 308192 + 1240 * (method == "private") if shared else 0,
+        "bytes_down_per_client": 308184 + 6400 * (method == "private") if shared else 0,
         "details": {},
     }  # fmt: skip
-    if way == "private":
+    if method == "private":
         bound = len(train) / (len(train) * 300 * 2**20)
         line["details"] = {
             "sid": "00" * 32, "roster": train, "saturated": 0, "deviation": bound * float(rng.uniform(0.15, 0.35)),
@@ -110,21 +110,21 @@ def _line(fold: str, way: str, number: int, rounds: int, train: list[str], test:
 
 def _results(name: str, lines: list[dict[str, Any]], folds: list[dict[str, Any]], train: list[str]) -> dict[str, Any]:
     rows = []
-    for way in dict.fromkeys(line["way"] for line in lines):
-        own = [line for line in lines if line["way"] == way]
+    for method in dict.fromkeys(line["method"] for line in lines):
+        own = [line for line in lines if line["method"] == method]
         last = [line for line in own if line["round"] == line["rounds"]]
         per_person = {person: error for line in last for person, error in line["error"].items()}
         rows.append({
-            "way": way, "mean_error": float(np.mean(list(per_person.values()))),
+            "method": method, "mean_error": float(np.mean(list(per_person.values()))),
             "spread": float(np.std(list(per_person.values()), ddof=1)) if len(per_person) > 1 else None,
             "per_person": per_person, "seconds_per_round": own[0]["seconds"],
             "seconds_exchange_per_round": own[0]["seconds_exchange"],
             "bytes_up_per_client_round": own[0]["bytes_up_per_client"],
             "bytes_down_per_client_round": own[0]["bytes_down_per_client"],
-            "bytes_up_per_client_once": 652800.0 if way == "centralised" else 0.0, "learned": LEARNED[way],
+            "bytes_up_per_client_once": 652800.0 if method == "centralised" else 0.0, "learned": LEARNED[method],
         })  # fmt: skip
     tested = [person for fold in folds for person in fold["test"]]
-    private = [line["details"] for line in lines if line["way"] == "private"]
+    private = [line["details"] for line in lines if line["method"] == "private"]
     largest = max((entry["deviation"] for entry in private), default=0.0)
     bound = private[0]["deviation_bound"] if private else 1.0
     equality = {
@@ -151,10 +151,10 @@ def write_samples(path: Path, people: list[str], per_person: int = 4) -> None:
     arrays: dict[str, Any] = {
         "images": np.stack([toy_eye(rng, gaze) for gaze in true]), "person": np.array(names), "true": true.astype("f4"),
     }  # fmt: skip
-    for way in WAYS:
-        noise = np.random.default_rng({"centralised": 1, "local": 2}.get(way, 3)).standard_normal(true.shape)
-        predicted = true + np.deg2rad(FINAL_DEG[way]) * 0.7 * noise + (1e-7 if way == "private" else 0)
-        arrays[f"predicted_{way}"] = predicted.astype("f4")
+    for method in METHODS:
+        noise = np.random.default_rng({"centralised": 1, "local": 2}.get(method, 3)).standard_normal(true.shape)
+        predicted = true + np.deg2rad(FINAL_DEG[method]) * 0.7 * noise + (1e-7 if method == "private" else 0)
+        arrays[f"predicted_{method}"] = predicted.astype("f4")
     np.savez(path, **arrays)
 
 
@@ -166,12 +166,14 @@ def make_run(
     train: int = 7,
     test: int = 2,
     folds: int = 1,
-    ways: tuple[str, ...] = WAYS,
+    methods: tuple[str, ...] = METHODS,
     stop_after: tuple[str, int] | None = None,
     samples: bool = True,
     synthetic: bool = True,
 ) -> Path:
-    """Writes a run's directory. `stop_after` = (way, round) leaves it unfinished there; several folds leave one out."""
+    """Writes a run's directory. `stop_after` = (method, round) leaves it unfinished there; several folds leave one
+    out.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     everyone = [f"r{index:02}" for index in range(train + test if folds == 1 else folds)]
     if folds == 1:
@@ -181,15 +183,15 @@ def make_run(
     data = "[data.synthetic]\npersons = 9\nimages_per_person = 300" if synthetic else 'path = "/srv/secret/eyes.h5"'
     tests = f"test_persons = {json.dumps(split[0]['test'])}" if folds == 1 else "leave_one_out = true"
     experiment = EXPERIMENT.format(name=name, data=data, split=tests, rounds=rounds, clients=len(split[0]["train"]))
-    experiment = experiment.replace('["centralised", "local", "federated", "private"]', json.dumps(list(ways)))
+    experiment = experiment.replace('["centralised", "local", "federated", "private"]', json.dumps(list(methods)))
     (directory / "experiment.toml").write_text(experiment, encoding="utf-8")
     (directory / "environment.json").write_text(json.dumps(ENVIRONMENT), encoding="utf-8")
     lines = [
-        _line(fold["fold"], way, number, rounds, fold["train"], fold["test"])
-        for fold in split for way in ways for number in range(1, rounds + 1)
+        _line(fold["fold"], method, number, rounds, fold["train"], fold["test"])
+        for fold in split for method in methods for number in range(1, rounds + 1)
     ]  # fmt: skip
     if stop_after is not None:
-        stop = next(i for i, line in enumerate(lines) if (line["way"], line["round"]) == stop_after)
+        stop = next(i for i, line in enumerate(lines) if (line["method"], line["round"]) == stop_after)
         lines = lines[: stop + 1]
     else:
         content = _results(name, lines, split, split[0]["train"])

@@ -216,15 +216,15 @@ class Shapes(Task[ShapesExperiment, ShapesOnData]):
         return rows
 
     def picture_section(self, files: RunFiles, shown: bool) -> Section | None:
-        """How many pixels of each sample were found, by every way."""
+        """How many pixels of each sample were found, by every method."""
         if files.samples is None or not shown:
             return None
         lines = [
             Markup("<li>{}: {}</li>").format(
                 person,
                 ", ".join(
-                    f"{way} {dice(masks[index : index + 1], files.samples.true[index : index + 1]):.2f}"
-                    for way, masks in files.samples.predicted.items()
+                    f"{method} {dice(masks[index : index + 1], files.samples.true[index : index + 1]):.2f}"
+                    for method, masks in files.samples.predicted.items()
                 ),
             )
             for index, person in enumerate(files.samples.person)

@@ -24,14 +24,14 @@ class Listener:
     def planned(self, rounds: int, done: int) -> None:
         self.told.append(("planned", rounds, done))
 
-    def way_started(self, fold: str, way: str, done: int, rounds: int) -> None:
-        self.told.append(("started", fold, way, done, rounds))
+    def method_started(self, fold: str, method: str, done: int, rounds: int) -> None:
+        self.told.append(("started", fold, method, done, rounds))
 
     def round_done(self, line: Mapping[str, Any]) -> None:
-        self.told.append(("round", line["fold"], line["way"], line["round"]))
+        self.told.append(("round", line["fold"], line["method"], line["round"]))
 
-    def way_finished(self, fold: str, way: str) -> None:
-        self.told.append(("finished", fold, way))
+    def method_finished(self, fold: str, method: str) -> None:
+        self.told.append(("finished", fold, method))
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def small_spec(eyes: Path, experiment_text: Callable[..., str]) -> Callable[...,
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, small_spec: Callable[..., ExperimentSpec]) -> Path:
-    """A run of three ways, read only."""
+    """A run of three methods, read only."""
     directory = tmp_path_factory.mktemp("runs") / "small"
-    run_experiment(small_spec(ways='["centralised", "local", "federated"]'), directory, Listener())
+    run_experiment(small_spec(methods='["centralised", "local", "federated"]'), directory, Listener())
     return directory

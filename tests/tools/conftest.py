@@ -24,7 +24,7 @@ def part(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
 
 @dataclass(frozen=True)
 class TinyProject:
-    """A folder with one package, its tests, and a way to run the tool on it."""
+    """A folder with one package, its tests, and a method to run the tool on it."""
 
     root: Path
 

@@ -17,14 +17,14 @@ def samples(seed: int, count: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0.0, [0.08, 0.16], (count, 2))
 
 
-def mean_squares(method: str, k: int, bias: float, repeats: int = 3000) -> tuple[float, float]:
+def mean_squares(adapt: str, k: int, bias: float, repeats: int = 3000) -> tuple[float, float]:
     """Mean squared error per angle before and after, in units of the noise's variance, of persons with that bias."""
     generator = np.random.default_rng(k)
     true = generator.normal(0.0, 0.15, (repeats, k + 1, 2))
     predicted = true - bias + PRIOR.noise * generator.standard_normal(true.shape)
     before, after = [], []
     for x, y in zip(predicted, true, strict=True):
-        fitted = fit_offset(x[:k], y[:k]) if method == "offset" else fit_ridge(x[:k], y[:k], PRIOR)
+        fitted = fit_offset(x[:k], y[:k]) if adapt == "offset" else fit_ridge(x[:k], y[:k], PRIOR)
         before.append(((x[k] - y[k]) ** 2).mean())
         after.append(((fitted.apply(x[k:])[0] - y[k]) ** 2).mean())
     return float(np.mean(before)) / PRIOR.noise**2, float(np.mean(after)) / PRIOR.noise**2
@@ -91,13 +91,13 @@ def test_ridge_never_costs_a_person_without_bias_more_than_a_quarter_of_the_mean
         assert after < mean_squares("offset", 1, 0.0)[1] * 2 / 3
 
 
-@pytest.mark.parametrize(("k", "method"), [(1, "offset"), (5, "offset"), (1, "ridge"), (5, "ridge"), (9, "ridge")])
-def test_a_bias_above_the_threshold_pays_and_one_below_does_not(k: int, method: str) -> None:
-    threshold = PRIOR.noise / np.sqrt(k if method == "offset" else k + 2)
-    before, after = mean_squares(method, k, 2.0 * threshold)
+@pytest.mark.parametrize(("k", "adapt"), [(1, "offset"), (5, "offset"), (1, "ridge"), (5, "ridge"), (9, "ridge")])
+def test_a_bias_above_the_threshold_pays_and_one_below_does_not(k: int, adapt: str) -> None:
+    threshold = PRIOR.noise / np.sqrt(k if adapt == "offset" else k + 2)
+    before, after = mean_squares(adapt, k, 2.0 * threshold)
     assert after < before
     if k == 1:  # with more, the gain adds its own cost and benefit
-        before, after = mean_squares(method, k, 0.5 * threshold)
+        before, after = mean_squares(adapt, k, 0.5 * threshold)
         assert after > before
 
 

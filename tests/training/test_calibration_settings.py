@@ -12,7 +12,7 @@ from privateyes.training.calibration_settings import CalibrationSettings
     ("changes", "problem"),
     [
         ({"samples": ()}, "samples = "), ({"samples": (0, 5)}, "samples = "), ({"samples": (5, 5)}, "different"),
-        ({"draws": 0}, "draws = 0"), ({"method": "magic"}, 'method = "magic" is not known; choose from: ridge'),
+        ({"draws": 0}, "draws = 0"), ({"adapt": "magic"}, 'adapt = "magic" is not known; choose from: ridge'),
         ({"placement": "x"}, "placement"), ({"eyes": "x"}, "choose from: auto, halves, together"),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from privateyes.training.calibration import Prior
-from privateyes.training.calibration_settings import METHODS, Method
+from privateyes.training.calibration_settings import ADAPTATIONS, Adaptation
 from privateyes.training.metric import Metric
 from privateyes.training.personal import FineTuning, PersonalModel
 from privateyes.training.task import Examples, LearningTask
@@ -48,36 +48,36 @@ def model() -> PersonalModel:
     return PersonalModel(task, vector_from_model(task.build_model(3)), Examples((inputs,), targets), PRIOR)
 
 
-def error(model: PersonalModel, method: Method, k: int) -> float:
+def error(model: PersonalModel, adapt: Adaptation, k: int) -> float:
     rows = np.arange(60)
-    predicted = model.calibrated(method, rows[:k], rows[k:], TUNING)
+    predicted = model.calibrated(adapt, rows[:k], rows[k:], TUNING)
     assert predicted.shape == (60 - k, 2)
     return float(np.abs(predicted - model.labels[k:]).mean())
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_learns_a_persons_offset_from_few_samples(model: PersonalModel, method: Method) -> None:
+@pytest.mark.parametrize("adapt", ADAPTATIONS)
+def test_every_adaptation_learns_a_persons_offset_from_few_samples(model: PersonalModel, adapt: Adaptation) -> None:
     uncalibrated = float(np.abs(model.predicted - model.labels).mean())
     assert uncalibrated == pytest.approx(0.25)
-    assert error(model, method, 9) < 0.6 * uncalibrated
+    assert error(model, adapt, 9) < 0.6 * uncalibrated
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_shared_parameters_and_predictions_stay_as_they_are(model: PersonalModel, method: Method) -> None:
+@pytest.mark.parametrize("adapt", ADAPTATIONS)
+def test_the_shared_parameters_and_predictions_stay_as_they_are(model: PersonalModel, adapt: Adaptation) -> None:
     vector, predicted = model._vector.copy(), model.predicted.copy()
     model._vector.flags.writeable = False
-    error(model, method, 5)
+    error(model, adapt, 5)
     assert np.array_equal(model._vector, vector)
     assert np.array_equal(model.predicted, predicted)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_labels_of_other_samples_play_no_part(model: PersonalModel, method: Method) -> None:
+@pytest.mark.parametrize("adapt", ADAPTATIONS)
+def test_labels_of_other_samples_play_no_part(model: PersonalModel, adapt: Adaptation) -> None:
     rows = np.arange(60)
-    first = model.calibrated(method, rows[:5], rows[5:], TUNING)
+    first = model.calibrated(adapt, rows[:5], rows[5:], TUNING)
     model.labels[5:] = 99.0
     model._examples.targets[5:] = 99.0
-    assert np.array_equal(model.calibrated(method, rows[:5], rows[5:], TUNING), first)
+    assert np.array_equal(model.calibrated(adapt, rows[:5], rows[5:], TUNING), first)
 
 
 def test_announcing_samples_changes_nothing_but_time(model: PersonalModel) -> None:

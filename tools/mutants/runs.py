@@ -43,7 +43,7 @@ PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 Tell = Callable[[Mapping[str, Any]], None]
 Job = Callable[[Tell, Path], None]
-"""What a child does: it is given a way to tell its parent something, and a folder of its own."""
+"""What a child does: it is given a method to tell its parent something, and a folder of its own."""
 
 
 def set_examples() -> None:

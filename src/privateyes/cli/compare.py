@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from privateyes.experiments.compare.run import Outcome
 
 
 def command(
@@ -31,7 +34,7 @@ def command(
         Path | None, typer.Option(metavar="DIR", help="Also write the charts as PNG, light and dark.")
     ] = None,
 ) -> None:
-    """Train every way for several seeds and all folds, with equal budgets, and say how they compare.
+    """Train every method for several seeds and all folds, with equal budgets, and say how they compare.
 
     Each seed and fold is an ordinary run below DIR/seed-N/; as many go on at a time as there are cores.
     It may be killed at any moment; --resume continues it with the same result.
@@ -49,11 +52,8 @@ def command(
     from functools import partial
 
     from privateyes.cli.comparison_progress import choose_observer
-    from privateyes.cli.comparison_tables import print_comparison, print_failures
     from privateyes.cli.interruption import by_resuming, work_that_goes_on
     from privateyes.experiments.compare.folder import EXPERIMENT, locate_comparison
-    from privateyes.experiments.compare.pictures import write_pictures
-    from privateyes.experiments.compare.relations import require_relations
     from privateyes.experiments.compare.run import read_comparison, run_comparison
 
     spec, folder = locate_comparison(experiment, out, data, resume or table, quick)
@@ -63,8 +63,17 @@ def command(
         how = partial(by_resuming, "comparison", "compare", folder.path, EXPERIMENT)
         with work_that_goes_on(how), choose_observer() as observer:
             outcome = run_comparison(spec, folder, observer, resume)
+    _show(outcome, folder.path, pictures, check)
+
+
+def _show(outcome: Outcome, folder: Path, pictures: Path | None, check: bool) -> None:
+    """Print what came of it, and end with the exit code that says it."""
+    from privateyes.cli.comparison_tables import print_comparison, print_failures
+    from privateyes.experiments.compare.pictures import write_pictures
+    from privateyes.experiments.compare.relations import require_relations
+
     if outcome.results is not None:
-        print_comparison(outcome.results, folder.path)
+        print_comparison(outcome.results, folder)
         if pictures is not None:
             for path in write_pictures(pictures, outcome.results):
                 typer.echo(path)

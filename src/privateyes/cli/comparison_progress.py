@@ -15,7 +15,7 @@ from privateyes.cli.bars_or_lines import bars_or_lines
 from privateyes.experiments.compare.dispatch import Observer
 from privateyes.wording import counted
 
-_ETA_WINDOW_S = 600.0  # ways take unequal time, so that the speed has to be taken over many rounds
+_ETA_WINDOW_S = 600.0  # methods take unequal time, so that the speed has to be taken over many rounds
 _LINE_EVERY_S = 60.0
 
 
@@ -55,16 +55,16 @@ class Bars:
         self._whole = self._progress.add_task("all runs", total=rounds, completed=rounds_done, state=self._state())
 
     def run_started(self, name: str, rounds: int) -> None:
-        """A bar for the run; it fills with every way anew."""
+        """A bar for the run; it fills with every method anew."""
         self._left[name] = rounds
         self._bars[name] = self._progress.add_task(escape(name), total=None, state="starting")
 
     def round_done(self, name: str, line: Mapping[str, Any]) -> None:
-        """Both bars move, and the run's shows the last error of the way that it is at."""
-        way = line["way"]
+        """Both bars move, and the run's shows the last error of the method that it is at."""
+        method = line["method"]
         if "mean_error" in line:
-            self._errors[name, way] = f" {line['mean_error']:.2f}"
-        state = way + self._errors.get((name, way), "")
+            self._errors[name, method] = f" {line['mean_error']:.2f}"
+        state = method + self._errors.get((name, method), "")
         self._progress.update(self._bars[name], completed=line["round"], total=line["rounds"], state=state)
         self._left[name] -= 1
         self._progress.advance(self._whole)
@@ -130,7 +130,7 @@ class PlainLines:
         self._done += 1
         self._left[name] -= 1
         if perf_counter() - self._told >= _LINE_EVERY_S:
-            self.note(f"{name}: {line['way']}, round {line['round']} of {line['rounds']}; {self._remaining()}")
+            self.note(f"{name}: {line['method']}, round {line['round']} of {line['rounds']}; {self._remaining()}")
 
     def step_done(self, fold: str, done: int, steps: int) -> None:
         """At most one line a minute."""

@@ -27,7 +27,7 @@ def print_comparison(results: Mapping[str, Any], directory: Path) -> None:
     """The tables of a comparison, and where its files are."""
     console = make_console()
     _show(console, _title(results), _errors_table(results))
-    if any(entry["differences"] for entry in results["ways"]):
+    if any(entry["differences"] for entry in results["methods"]):
         title = f"difference on the same {results['persons_are']}, with its 95 % interval"
         side = "below" if metric_of(results).lower_is_better else "above"
         _show(console, f"{title}; {side} 0 is better than the baseline", _differences_table(results))
@@ -78,15 +78,15 @@ def _title(results: Mapping[str, Any]) -> str:
 def _errors_table(results: Mapping[str, Any]) -> FittedTable:
     metric = metric_of(results)
     table = FittedTable()
-    table.add_column("way", wrap=False)
+    table.add_column("method", wrap=False)
     headings = [f"mean {metric.name}", "95 % interval", "SD over seeds", f"SD over {results['persons_are']}"]
     headings += [f"rounds (CPU s) to {_error(level, metric)}" for level in results["targets"]["errors"]]
     for heading in headings:
         table.add_column(heading, justify="right")
-    for entry in results["ways"]:
+    for entry in results["methods"]:
         spreads = [_error(entry[key], metric) for key in ("sd_over_seeds", "sd_over_persons")]
         reached = [_reached(target) for target in entry["targets"]]
-        table.add_row(entry["way"], _error(entry["mean"], metric), _interval(entry["interval"]), *spreads, *reached)
+        table.add_row(entry["method"], _error(entry["mean"], metric), _interval(entry["interval"]), *spreads, *reached)
     predictor = results["mean_predictor"]
     table.add_section()
     row = (_error(predictor["mean"], metric), _interval(predictor["interval"]), _MISSING)
@@ -102,21 +102,21 @@ def _errors_table(results: Mapping[str, Any]) -> FittedTable:
 def _differences_table(results: Mapping[str, Any]) -> FittedTable:
     baselines = results["baselines"]
     table = FittedTable()
-    table.add_column("way", wrap=False)
+    table.add_column("method", wrap=False)
     for baseline in baselines:
         table.add_column(f"minus {baseline}", justify="right")
-    for entry in results["ways"]:
+    for entry in results["methods"]:
         found = [entry["differences"].get(baseline) for baseline in baselines]
         cells = [
             _MISSING if one is None else f"{one['mean']:+.3f}  {_interval(one['interval'], 3, '+')}" for one in found
         ]
-        table.add_row(entry["way"], *cells)
+        table.add_row(entry["method"], *cells)
     return table
 
 
 def _costs_table(results: Mapping[str, Any]) -> FittedTable:
     table = FittedTable()
-    table.add_column("way", wrap=False)
+    table.add_column("method", wrap=False)
     headings = (
         "s per round",
         "training",
@@ -130,12 +130,12 @@ def _costs_table(results: Mapping[str, Any]) -> FittedTable:
     )
     for heading in headings:
         table.add_column(heading, justify="right")
-    for entry in results["ways"]:
+    for entry in results["methods"]:
         seconds, sizes = entry["seconds"], entry["bytes"]
         once = sizes["up_per_client_once"]
         exchanged = sizes["up_per_client_round"] > 0
         table.add_row(
-            entry["way"],
+            entry["method"],
             f"{seconds['per_round']:.3f}",
             f"{seconds['per_round_training']:.3f}",
             f"{seconds['per_round_exchange']:.3f}",
@@ -178,12 +178,12 @@ def _worst_seed(worst: Mapping[str, Any]) -> str:
 def _calibration_table(results: Mapping[str, Any]) -> FittedTable:
     found, metric = results["calibration"], metric_of(results)
     table = FittedTable()
-    table.add_column("way", wrap=False)
+    table.add_column("method", wrap=False)
     for heading in ("without", *(f"k = {k}" for k in found["samples"])):
         table.add_column(heading, justify="right")
-    for row in found["ways"]:
+    for row in found["methods"]:
         cells = [row["uncalibrated"], *(row["by_k"][str(k)] for k in found["samples"])]
-        table.add_row(row["way"], *(f"{_error(one['mean'], metric)}  {_interval(one['interval'])}" for one in cells))
+        table.add_row(row["method"], *(f"{_error(one['mean'], metric)}  {_interval(one['interval'])}" for one in cells))
     return table
 
 
@@ -207,7 +207,7 @@ def _disk(used: DiskUse) -> str:
 
 def _remarks(results: Mapping[str, Any]) -> list[str]:
     lines = [text for text in (worse_than_mean(results), clipping(results)) if text is not None]
-    lines += [results["budget"]["note"], results["measured_on"]["note"], *results["method"].values()]
+    lines += [results["budget"]["note"], results["measured_on"]["note"], *results["procedure"].values()]
     for run in results["runs"]["missing"]:
         fold = "" if run["fold"] == "all" else f", fold {run['fold']}"
         lines.append(f"missing: seed {run['seed']}{fold}: {run['problem'] or 'not finished'}")

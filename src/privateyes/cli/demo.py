@@ -11,7 +11,7 @@ import typer
 def command(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The run's directory.")] = Path("runs/demo"),
 ) -> None:
-    """Render synthetic eyes, train six ways, show table and page; under three minutes.
+    """Render synthetic eyes, train with six methods, show table and page; under three minutes.
 
     Nothing is downloaded. A demo that was stopped goes on where it was; delete its directory to start anew.
 

@@ -10,7 +10,7 @@ import typer
 
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
-    way: Annotated[str | None, typer.Option(help=r"Whose model. \[default: the experiment's last way]")] = None,
+    method: Annotated[str | None, typer.Option(help=r"Whose model. \[default: the experiment's last method]")] = None,
     fold: Annotated[str | None, typer.Option(help=r"Of which fold. \[default: the first]")] = None,
     data: Annotated[
         Path | None,
@@ -38,7 +38,7 @@ def command(
     - 0: tested.
     - 2: run, data or options cannot be used.
 
-    Example: privateyes evaluate runs/demo --way private
+    Example: privateyes evaluate runs/demo --method private
 
     Example: privateyes evaluate runs/demo --data others.h5 --persons s10,s11
     """
@@ -57,5 +57,5 @@ def command(
         raise ConfigError(problem, remedy)
     names = None if persons is None else [name.strip() for name in persons.split(",") if name.strip()]
     with choose_counter("persons tested") as tell:
-        evaluation = evaluate_run(run, way, fold, data, names, tell)
+        evaluation = evaluate_run(run, method, fold, data, names, tell)
     print_evaluation(evaluation)

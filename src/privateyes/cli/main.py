@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
+import warnings
 from importlib import import_module
 from types import TracebackType
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 import typer
@@ -68,9 +69,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "Train vision models across people whose images never leave them.\n\n"
-        "Start with [bold]privateyes demo[/]: it renders synthetic eyes, trains the same network six ways (pooled; "
-        "alone; federated, and with an adaptive server; and both of these through secure aggregation) and shows what "
-        "it cost and what everyone learned. Then copy a file of examples/, and run [bold]privateyes train[/] on it."
+        "Start with [bold]privateyes demo[/]: it renders synthetic eyes, trains the same network with six methods "
+        "(pooled; alone; federated, and with an adaptive server; and both of these through secure aggregation) and "
+        "shows what it cost and what everyone learned. Then copy a file of examples/, and run [bold]privateyes "
+        "train[/] on it."
     ),
     epilog=(
         "Exit codes of all commands: 0 done, 1 findings of a check, 2 an error, told in one line, 70 a bug of this "
@@ -147,5 +149,11 @@ def main() -> None:
     Exit codes: 0 done, 1 findings of a check, 2 an error, 70 a bug in this program, 130 interrupted, 141 nobody reads
     the output, 143 ended by SIGTERM.
     """
+    warnings.showwarning = _show_warning
     with _Bugs(), sigterm_as_interruption():
         app()
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """One line, as every other warning; where in the code it arose helps nobody who typed a command."""
+    typer.echo(f"warning: {message}", err=True)

@@ -85,7 +85,7 @@ def _errors_table(results: Sequence[MpcResult]) -> FittedTable:
         (
             person,
             result.errors[person],
-            result.twin_errors[person],
+            result.counterpart_errors[person],
             result.shaken_errors[person],
             result.guess_errors[person],
         )

@@ -39,12 +39,12 @@ def choose_observer() -> AbstractContextManager[Observer]:
     return bars_or_lines(Bars, PlainLines, columns)
 
 
-def _title(fold: str, way: str) -> str:
-    return way if fold == ONLY_FOLD else f"{way} without {fold}"
+def _title(fold: str, method: str) -> str:
+    return method if fold == ONLY_FOLD else f"{method} without {fold}"
 
 
 class Bars:
-    """`experiments.run.Observer` as one bar over everything, and one per way and fold."""
+    """`experiments.run.Observer` as one bar over everything, and one per method and fold."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -60,27 +60,27 @@ class Bars:
         """The bar over everything."""
         if self._whole is not None:
             self._progress.remove_task(self._whole)
-        self._whole = self._progress.add_task("all ways", total=rounds, completed=done, error="")
+        self._whole = self._progress.add_task("all methods", total=rounds, completed=done, error="")
 
-    def way_started(self, fold: str, way: str, done: int, rounds: int) -> None:
+    def method_started(self, fold: str, method: str, done: int, rounds: int) -> None:
         """A new bar."""
-        title = escape(_title(fold, way))
-        self._bars[fold, way] = self._progress.add_task(title, total=rounds, completed=done, error="")
-        self._left[fold, way] = rounds - done
+        title = escape(_title(fold, method))
+        self._bars[fold, method] = self._progress.add_task(title, total=rounds, completed=done, error="")
+        self._left[fold, method] = rounds - done
 
     def round_done(self, line: Mapping[str, Any]) -> None:
-        """Both bars move, and the way's shows the error of the last round that was evaluated."""
-        key = line["fold"], line["way"]
+        """Both bars move, and the method's shows the error of the last round that was evaluated."""
+        key = line["fold"], line["method"]
         self._progress.update(self._bars[key], completed=line["round"])
         if "mean_error" in line:
             self._progress.update(self._bars[key], error=metric_of(line).written(line["mean_error"]))
         self._left[key] -= 1
         self._advance(1)
 
-    def way_finished(self, fold: str, way: str) -> None:
-        """The bar stays, full. Rounds that the way left out, as it stopped early, are not done any more."""
-        self._progress.stop_task(self._bars[fold, way])
-        self._advance(self._left.pop((fold, way)))
+    def method_finished(self, fold: str, method: str) -> None:
+        """The bar stays, full. Rounds that the method left out, as it stopped early, are not done any more."""
+        self._progress.stop_task(self._bars[fold, method])
+        self._advance(self._left.pop((fold, method)))
 
     def _advance(self, rounds: int) -> None:
         if self._whole is not None:
@@ -110,16 +110,16 @@ class PlainLines:
         """Remembered, to say how much time is left."""
         self._pace.begin(rounds, done)
 
-    def way_started(self, fold: str, way: str, done: int, rounds: int) -> None:
-        """The way's name, and from where it goes on."""
+    def method_started(self, fold: str, method: str, done: int, rounds: int) -> None:
+        """The method's name, and from where it goes on."""
         self._started = perf_counter()
         self._forget()
-        self._at, self._run, self._rounds = _title(fold, way), done, rounds
+        self._at, self._run, self._rounds = _title(fold, method), done, rounds
         resumed = f", from round {done + 1}" if done else ""
         self.note(f"{self._at}: {rounds} {'round' if rounds == 1 else 'rounds'}{resumed}")
 
     def round_done(self, line: Mapping[str, Any]) -> None:
-        """Kept for the way's last line: the best round if validation persons decide, else the last evaluated one.
+        """Kept for the method's last line: the best round if validation persons decide, else the last evaluated one.
 
         Told at most once a minute.
         """
@@ -140,8 +140,8 @@ class PlainLines:
         left = self._pace.left()
         self.note(f"{self._at}: {self._run} of {self._rounds} rounds done" + (f"; {left}" if left else ""))
 
-    def way_finished(self, fold: str, way: str) -> None:
-        """The error of the model that is the way's result, and the time."""
+    def method_finished(self, fold: str, method: str) -> None:
+        """The error of the model that is the method's result, and the time."""
         self._pace.total -= max(0, self._rounds - self._run)  # what it left out, as it stopped early
         seconds = perf_counter() - self._started
         which = "" if self._best is None else f"round {self._best} of {self._run} run"
@@ -150,4 +150,4 @@ class PlainLines:
             metric = metric_of(self._result)
             error = f"{self._result['mean_error']:.{metric.places}f} {metric.word or metric.name}"
             result = f"{error} ({which})" if which else error
-        self.note(f"{_title(fold, way)}: {result}{', ' if result else ''}{seconds:.1f} s")
+        self.note(f"{_title(fold, method)}: {result}{', ' if result else ''}{seconds:.1f} s")

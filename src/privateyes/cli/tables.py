@@ -27,7 +27,7 @@ _MISSING = "-"
 def print_outcome(results: Mapping[str, Any], directory: Path, page: Path) -> None:
     """The tables of a finished run, and where its page is."""
     console = make_console()
-    console.print(_ways_table(results))
+    console.print(_methods_table(results))
     for line in _remarks(results):
         console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
     console.print(_learned_table(results))
@@ -37,7 +37,7 @@ def print_outcome(results: Mapping[str, Any], directory: Path, page: Path) -> No
 def print_evaluation(evaluation: Evaluation) -> None:
     """One line per person, and the mean."""
     fold = f"fold {evaluation.fold}, after round {evaluation.round}"
-    table = FittedTable(f"{evaluation.way} ({fold})")
+    table = FittedTable(f"{evaluation.method} ({fold})")
     table.add_column("person")
     table.add_column("images", justify="right")
     metric = evaluation.metric
@@ -89,12 +89,12 @@ def human_bytes(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def _ways_table(results: Mapping[str, Any]) -> FittedTable:
+def _methods_table(results: Mapping[str, Any]) -> FittedTable:
     predictor = results["mean_predictor"]
     whom = "nobody is left to test on" if predictor is None else "on people never trained on"
     table = FittedTable(f"{whom}; bytes per client and round")
     metric = metric_of(results)
-    table.add_column("way", wrap=False)
+    table.add_column("method", wrap=False)
     task = find_task(str(results.get("task", DEFAULT_TASK)))
     further = [task.metric(key) for key in results["rows"][0].get("measures", {})]
     headings = [f"mean {metric.name}", "SD over people", *(f"mean {one.name}" for one in further)]
@@ -103,7 +103,7 @@ def _ways_table(results: Mapping[str, Any]) -> FittedTable:
     for row in results["rows"]:
         exchanged = row["bytes_up_per_client_round"] > 0
         table.add_row(
-            row["way"],
+            row["method"],
             _error(row["mean_error"], metric),
             _error(row["spread"], metric),
             *(one.written(row["measures"][one.key]["mean"]) for one in further),
@@ -123,10 +123,10 @@ def _upload_once(row: Mapping[str, Any]) -> str:
 
 def _learned_table(results: Mapping[str, Any]) -> FittedTable:
     table = FittedTable("who learned what")
-    for heading in ("way", *(f"each {party}" if party != "hub" else "the hub" for party in PARTIES)):
-        table.add_column(heading, wrap=heading != "way")
+    for heading in ("method", *(f"each {party}" if party != "hub" else "the hub" for party in PARTIES)):
+        table.add_column(heading, wrap=heading != "method")
     for row in results["rows"]:
-        table.add_row(row["way"], *(row["learned"][party] for party in PARTIES))
+        table.add_row(row["method"], *(row["learned"][party] for party in PARTIES))
     return table
 
 
@@ -136,7 +136,7 @@ def _remarks(results: Mapping[str, Any]) -> list[str]:
     if predictor is None:
         lines.append("everyone was trained on: nothing here says how far these models are off on a new person")
     elif not any(metric.better(row["mean_error"], predictor["mean_error"]) for row in results["rows"]):
-        lines.append("warning: no way is better than the mean predictor: none of them learned anything of use")
+        lines.append("warning: no method is better than the mean predictor: none of them learned anything of use")
     equality, replay = results["equality"], results["replay"]
     if equality is not None:
         difference = equality["error_difference"]
@@ -157,12 +157,13 @@ def _remarks(results: Mapping[str, Any]) -> list[str]:
             f"demonstration: a round again, in which {cheat} alters its share: {refused} of {count} clients refused"
         )
     lines += [
-        f"{row['way']}: {counted(row['void_rounds'], 'round')} void, for too few clients arrived"
+        f"{row['method']}: {counted(row['void_rounds'], 'round')} void, for too few clients arrived"
         for row in results["rows"]
         if row.get("void_rounds")
     ]
     lines += [
-        f"{row['way']}: ended with round {', '.join(map(str, row['converged'].values()))}: the model no longer changed"
+        f"{row['method']}: ended with round {', '.join(map(str, row['converged'].values()))}: "
+        "the model no longer changed"
         for row in results["rows"]
         if row.get("converged")
     ]
@@ -177,7 +178,9 @@ def _stopping_remarks(results: Mapping[str, Any]) -> list[str]:
         rounds = [f"{best} of {row['rounds_run'][fold]}" for fold, best in ends.items()]
         if rounds:
             word = "round" if len(rounds) == 1 else "rounds"
-            lines.append(f"{row['way']}: the model of {word} {', '.join(rounds)}, the best on the validation persons")
+            lines.append(
+                f"{row['method']}: the model of {word} {', '.join(rounds)}, the best on the validation persons"
+            )
     return lines
 
 

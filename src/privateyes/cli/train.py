@@ -20,7 +20,7 @@ def command(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
 ) -> None:
-    """Train the ways that an experiment file names, and write table and page.
+    """Train the methods that an experiment file names, and write table and page.
 
     A run is a directory: frozen configuration, environment, metrics, checkpoints, results, report.html.
     It may be killed at any moment; --resume continues it with the same result.

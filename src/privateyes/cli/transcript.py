@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from privateyes.aggregation.audit.findings import Audit
+    from privateyes.aggregation.manifest import Manifest
+    from privateyes.cli.records import Record
 
 
 def verify(
@@ -50,10 +55,8 @@ def verify(
 
     Example: privateyes transcript verify runs/demo --manifest pinned.toml
     """
-    from privateyes.aggregation.audit import audit
-    from privateyes.aggregation.audit.findings import Finding, strongest_first
     from privateyes.cli.audit_tables import audit_as_json, print_audit
-    from privateyes.cli.records import SETUP_NAME, find_record, read_manifest
+    from privateyes.cli.records import find_record, read_manifest
     from privateyes.errors import DataError
     from privateyes.files import write_atomically
 
@@ -67,6 +70,28 @@ def verify(
             err=True,
         )
     pinned = read_manifest(manifest or found.manifest or Path())
+    outcome = _checked(found, pinned, record)
+    if json_file is not None:
+        try:
+            write_atomically(json_file, audit_as_json(pinned, outcome))
+        except OSError as error:
+            raise DataError(f"{json_file} cannot be written ({error.strerror})", "give another file") from None
+    print_audit(pinned, outcome)
+    if not (outcome.is_consistent and outcome.is_complete):
+        raise typer.Exit(1)
+
+
+def _checked(found: Record, pinned: Manifest, record: Path) -> Audit:
+    """What the record shows.
+
+    Raises:
+        DataError: it shows nothing: it is empty, of another task, or lacks its set-up.
+    """
+    from privateyes.aggregation.audit import audit
+    from privateyes.aggregation.audit.findings import Finding, strongest_first
+    from privateyes.cli.records import SETUP_NAME
+    from privateyes.errors import DataError
+
     of_files: list[Finding] = []
     outcome = audit(pinned, found.messages(pinned, of_files.append), found.whole)
     if outcome.messages == 0:
@@ -79,12 +104,4 @@ def verify(
             f"{record}: none of {outcome.messages} messages is of this manifest's task",
             "give the manifest that the record was made under with --manifest, and its set-up with --setup",
         )
-    outcome = replace(outcome, findings=strongest_first([*outcome.findings, *of_files]))
-    if json_file is not None:
-        try:
-            write_atomically(json_file, audit_as_json(pinned, outcome))
-        except OSError as error:
-            raise DataError(f"{json_file} cannot be written ({error.strerror})", "give another file") from None
-    print_audit(pinned, outcome)
-    if not (outcome.is_consistent and outcome.is_complete):
-        raise typer.Exit(1)
+    return replace(outcome, findings=strongest_first([*outcome.findings, *of_files]))

@@ -6,10 +6,10 @@ folds       who trains and who is tested, checked against the data
 clients     who holds how many images, in words and numbers
 prepare     everything that can be refused, refused before anything is written
 synthetic   data that are made, once
-ways        the ways of training, each a stream of rounds
+methods        the methods of training, each a stream of rounds
 secure      where `private` gets its exchange
-stopping    when a way ends before its last round
-run         folds x ways: train, evaluate, record, checkpoint
+stopping    when a method ends before its last round
+run         folds x methods: train, evaluate, record, checkpoint
 record      the run directory, safe against a kill at any moment
 results     the table: from the recorded metrics and the last checkpoints
 replay      the round in which an aggregator alters its share

@@ -28,7 +28,7 @@ from privateyes.experiments.synthetic import data_of
 from privateyes.experiments.tasks import task_of
 from privateyes.federation.seeds import derive_seed
 from privateyes.training.calibration_dots import choose_dots
-from privateyes.training.calibration_settings import CalibrationSettings, Method, Placement
+from privateyes.training.calibration_settings import Adaptation, CalibrationSettings, Placement
 from privateyes.training.counts import Tell, tell_nobody
 from privateyes.training.determinism import deterministic_torch
 from privateyes.training.metric import Metric
@@ -79,17 +79,17 @@ class PersonCalibration:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationReport:
-    """What calibration does for a way's models.
+    """What calibration does for a method's models.
 
     Attributes:
-        way: whose models.
+        method: whose models.
         metric: what all errors are.
         settings: how persons were calibrated.
         persons: everyone that was tested, by name.
         notes: what readers should know, in whole sentences.
     """
 
-    way: str
+    method: str
     metric: Metric
     settings: CalibrationSettings
     persons: tuple[PersonCalibration, ...]
@@ -112,7 +112,7 @@ class CalibrationReport:
     def as_json(self) -> dict[str, Any]:
         """Errors and settings; no sample, no label and no correction."""
         content: dict[str, Any] = {
-            "way": self.way,
+            "method": self.method,
             "unit": self.unit,
             "settings": asdict(self.settings),
             "persons": [asdict(person) for person in self.persons],
@@ -132,7 +132,7 @@ class CalibrationReport:
 def calibrate_run(
     directory: Path,
     settings: CalibrationSettings | None = None,
-    way: str | None = None,
+    method: str | None = None,
     fold: str | None = None,
     persons: Sequence[str] | None = None,
     tell: Tell = tell_nobody,
@@ -142,14 +142,14 @@ def calibrate_run(
     Args:
         directory: the run's directory.
         settings: how to calibrate; the experiment's [calibration], or the defaults, if None.
-        way: one of the run's ways; its last one if None.
+        method: one of the run's methods; its last one if None.
         fold: one of the run's folds; all of them if None.
         persons: test persons of these folds; all of them if None.
         tell: is told how many persons are calibrated, and of how many.
 
     Raises:
         RunDirectoryError: there is no run, or a checkpoint is missing.
-        ConfigError: the run has no such way or fold, a person was trained on, or the settings are impossible.
+        ConfigError: the run has no such method or fold, a person was trained on, or the settings are impossible.
         DataError: the data cannot be used, a person is not in them, or has too few samples for k.
         TrainingError: the model's training diverged.
     """
@@ -157,21 +157,27 @@ def calibrate_run(
     spec = run.read_spec()
     require_as_trained(run, spec)
     preparation = prepare(spec)
-    chosen_way = _choice("way", way or spec.ways[-1], list(spec.ways))
+    chosen_method = _choice("method", method or spec.methods[-1], list(spec.methods))
     names = [entry.name for entry in preparation.folds]
     folds = [entry for entry in preparation.folds if fold is None or entry.name == _choice("fold", fold, names)]
     if not task_of(spec).calibrates:
         raise ConfigError("this run's task has nothing to calibrate", "")
     chosen = settings or (spec.calibration.settings() if spec.calibration is not None else CalibrationSettings())
-    return calibrate_way(
-        preparation, preparation.task(data_of(spec, directory)), run, chosen_way, chosen, _tested(folds, persons), tell
+    return calibrate_method(
+        preparation,
+        preparation.task(data_of(spec, directory)),
+        run,
+        chosen_method,
+        chosen,
+        _tested(folds, persons),
+        tell,
     )
 
 
 def chosen_settings(
     directory: Path,
     k: str | None = None,
-    method: str | None = None,
+    adapt: str | None = None,
     placement: str | None = None,
     eyes: str | None = None,
     draws: int | None = None,
@@ -181,13 +187,13 @@ def chosen_settings(
     Args:
         directory: the run's directory.
         k: numbers separated by commas, such as "1,5,9".
-        method, placement, eyes, draws: as for `CalibrationSettings`; None leaves them as they are.
+        adapt, placement, eyes, draws: as for `CalibrationSettings`; None leaves them as they are.
 
     Raises:
         ConfigError: a number or a name is impossible.
         RunDirectoryError: there is no run.
     """
-    changes: dict[str, Any] = {"method": method, "placement": placement, "eyes": eyes, "draws": draws}
+    changes: dict[str, Any] = {"adapt": adapt, "placement": placement, "eyes": eyes, "draws": draws}
     if k is not None:
         try:
             changes["samples"] = tuple(int(number) for number in k.split(","))
@@ -202,11 +208,11 @@ def chosen_settings(
     return settings
 
 
-def calibrate_way(
+def calibrate_method(
     preparation: Preparation,
     task: TaskOnData,
     run: RunDirectory,
-    way: str,
+    method: str,
     settings: CalibrationSettings,
     tested: Sequence[tuple[Fold, str]] | None = None,
     tell: Tell = tell_nobody,
@@ -218,14 +224,14 @@ def calibrate_way(
     with deterministic_torch():
         for done, (fold, person) in enumerate(everyone):
             tell(done, len(everyone))
-            checkpoint = _checkpoint(run, fold, way)
+            checkpoint = _checkpoint(run, fold, method)
             groups = kind.calibration_groups(task, person, settings.eyes)
-            found.append(_calibrate(preparation, task, (way, checkpoint), settings, (fold, person), groups))
+            found.append(_calibrate(preparation, task, (method, checkpoint), settings, (fold, person), groups))
             if "" in groups and settings.eyes == "auto":
                 together.append(person)
     notes = kind.calibration_notes(task, together)
     return CalibrationReport(
-        way, task.metrics[0], settings, tuple(sorted(found, key=lambda entry: entry.person)), tuple(notes)
+        method, task.metrics[0], settings, tuple(sorted(found, key=lambda entry: entry.person)), tuple(notes)
     )
 
 
@@ -251,14 +257,15 @@ def require_enough(preparation: Preparation) -> None:
 
 
 def write_calibration(directory: Path, report: CalibrationReport) -> Path:
-    """Write a report as ``calibration/<way>-<method>.json`` into the run's directory; the file's path.
+    """Write a report as ``calibration/<method>-<adaptation>.json`` into the run's directory; the file's path.
 
-    An earlier report that says something else is kept: this one is then called ``<way>-<method>-2.json``, and so on.
+    An earlier report that says something else is kept: this one is then called ``<method>-<adaptation>-2.json``, and
+        so on.
 
     Raises:
         RunDirectoryError: the directory cannot be written.
     """
-    run, name = RunDirectory(directory), f"{FOLDER}/{report.way}-{report.settings.method}.json"
+    run, name = RunDirectory(directory), f"{FOLDER}/{report.method}-{report.settings.adapt}.json"
     try:
         (directory / FOLDER).mkdir(exist_ok=True)
         name = _free_name(run, name, json.loads(json.dumps(report.as_json())))
@@ -291,14 +298,16 @@ def _calibrate(
     who: tuple[Fold, str],
     groups: Mapping[str, NDArray[np.int64]],
 ) -> PersonCalibration:
-    """One person, with every model of the way (`local` has one for each client); errors are means over the models."""
-    (fold, person), (way, checkpoint), spec = who, trained, preparation.spec
+    """One person, with every model of the method (`local` has one for each client); errors are means over the
+    models.
+    """
+    (fold, person), (method, checkpoint), spec = who, trained, preparation.spec
     examples = task.examples(person)
     prior = task_of(spec).prior(task)
     models = [PersonalModel(task, vector, examples, prior) for vector in checkpoint.vectors.values()]
     for model in models:
         what = f"what the model of round {checkpoint.round} predicts for {person}"
-        require_finite(model.predicted, spec, way, what)
+        require_finite(model.predicted, spec, method, what)
     usable = np.logical_and.reduce([model.usable() for model in models])
     kept = {eye: rows[usable[rows]] for eye, rows in groups.items()}
     plan = {k: _draws(models[0], kept, settings, k, (spec.seed, person)) for k in settings.samples}
@@ -309,7 +318,7 @@ def _calibrate(
     tuning = FineTuning(spec.seed, _STEPS, _SHARE_OF_RATE * spec.training.learning_rate)
     by_k = {}
     for k, draws in plan.items():
-        errors = [[_errors(task, model, settings.method, draw, tuning) for model in models] for draw in draws]
+        errors = [[_errors(task, model, settings.adapt, draw, tuning) for model in models] for draw in draws]
         before, after = np.mean(errors, axis=1).T
         spread = float(np.std(after, ddof=1)) if settings.draws > 1 else None
         by_k[k] = Calibrated(float(np.mean(after)), spread, float(np.mean(before)))
@@ -325,7 +334,9 @@ def _draws(
     k: int,
     who: tuple[int, str],
 ) -> list[Draw]:
-    """For every draw and every eye: the calibration samples, and the others. The same for every model and method."""
+    """For every draw and every eye: the calibration samples, and the others. The same for every model and
+    adaptation.
+    """
     seed, person = who
     found: list[Draw] = []
     for number in range(settings.draws):
@@ -353,13 +364,13 @@ def _named(person: str, eye: str) -> str:
 def _errors(
     task: TaskOnData,
     model: PersonalModel,
-    method: Method,
+    adapt: Adaptation,
     draw: Draw,
     tuning: FineTuning,
 ) -> tuple[float, float]:
     """The error on all samples but the calibration samples, before and after."""
     rest = np.concatenate([others for _, others in draw])
-    after = np.concatenate([model.calibrated(method, chosen, others, tuning) for chosen, others in draw])
+    after = np.concatenate([model.calibrated(adapt, chosen, others, tuning) for chosen, others in draw])
     return _error(task, model, rest, model.predicted[rest]), _error(task, model, rest, after)
 
 
@@ -388,10 +399,10 @@ def _tested(folds: Sequence[Fold], persons: Sequence[str] | None) -> list[tuple[
     return [(fold, person) for fold, person in everyone if person in persons]
 
 
-def _checkpoint(run: RunDirectory, fold: Fold, way: str) -> Checkpoint:
-    checkpoint = run.read_result(fold.name, way)
+def _checkpoint(run: RunDirectory, fold: Fold, method: str) -> Checkpoint:
+    checkpoint = run.read_result(fold.name, method)
     if checkpoint is None:
-        problem = f"{run.path} has no checkpoint of {way} in fold {fold.name}"
+        problem = f"{run.path} has no checkpoint of {method} in fold {fold.name}"
         raise RunDirectoryError(problem, f"train it first, or {how_to_continue(run.path)}")
     return checkpoint
 

@@ -1,4 +1,4 @@
-"""Where a way stands after a round, as one safetensors file.
+"""Where a method stands after a round, as one safetensors file.
 
 Tensors: ``model`` (or ``model/<client>`` for each client's own) float32 (d,), ``moment/<i>`` float64 (d,), and
 ``lineage`` uint8 (n, 32), the digests of the weights before it. The metadata hold one entry only: with several,
@@ -34,7 +34,7 @@ _LINEAGE = "lineage"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A way after `round` rounds.
+    """A method after `round` rounds.
 
     Args:
         round: rounds that are over, void ones included.
@@ -56,14 +56,14 @@ class Checkpoint:
 
     @classmethod
     def of_state(cls, state: ServerState) -> Checkpoint:
-        """The checkpoint of a way whose clients share a model."""
+        """The checkpoint of a method whose clients share a model."""
         return cls(
             state.rounds_run, {SHARED: state.vector}, state.moments, state.last_sid, state.clips, state.void_rounds,
             state.lineage,
         )  # fmt: skip
 
     def state(self) -> ServerState:
-        """Back to the state; for ways whose clients share a model."""
+        """Back to the state; for methods whose clients share a model."""
         return ServerState(
             self.vectors[SHARED], self.moments, self.round - self.void_rounds, self.last_sid, self.clips,
             self.void_rounds, self.lineage,

@@ -17,11 +17,11 @@ from typing import Final
 
 from privateyes.engines.local.secure import TRANSCRIPTS_NAME
 from privateyes.errors import PrivateyesError, RunDirectoryError
+from privateyes.experiments.method_names import METHODS
 from privateyes.experiments.record import EXPERIMENT, exclusive
 from privateyes.experiments.replay import REPLAY_FOLDER
 from privateyes.experiments.report import write_report
 from privateyes.experiments.secure import FOLDER, forget_secrets, remove_store_files, store_files
-from privateyes.experiments.way_names import WAYS
 from privateyes.storage.ended import ENDED_NAME
 from privateyes.storage.places import left_folders, store_folders, unreached_folders
 
@@ -118,8 +118,8 @@ def _found(directory: Path, everything: bool) -> Iterator[tuple[Path, Kind]]:
         if any(store_files(folder)):
             yield folder, Kind.KEYS
     for path in sorted(directory.glob("checkpoints/*/*.safetensors")):
-        way = WAYS.get(path.name.partition(".")[0])
-        if way is not None and way.kind == "local":
+        method = METHODS.get(path.name.partition(".")[0])
+        if method is not None and method.kind == "local":
             yield path, Kind.LOCAL
         elif everything:
             yield path, Kind.MODEL

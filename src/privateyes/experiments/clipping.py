@@ -1,4 +1,4 @@
-"""How much clipping changed, in words: secure ways average clipped updates, and their bound is about these."""
+"""How much clipping changed, in words: secure methods average clipped updates, and their bound is about these."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def told_of_clipping(equality: Mapping[str, Any] | None) -> str | None:
-    """What was clipped in a run's secure ways, in two sentences; None where nothing was, or nothing is known.
+    """What was clipped in a run's secure methods, in two sentences; None where nothing was, or nothing is known.
 
     Args:
         equality: as in ``results.json``; files of earlier versions do not say of how many coordinates and updates.
@@ -26,7 +26,8 @@ def told_of_clipping(equality: Mapping[str, Any] | None) -> str | None:
     when = f" in {clipped:,} of {rounds:,} rounds" if rounds else ""
     return (
         f"Secure aggregation clipped: {' and '.join(parts)}{when}. The bound holds for the clipped updates alone, "
-        "while the twins in the clear averaged them as they were; raise what clipped, or lower training.learning_rate."
+        "while the counterparts in the clear averaged them as they were; raise what clipped, or lower "
+        "training.learning_rate."
     )
 
 

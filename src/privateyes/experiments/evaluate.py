@@ -25,10 +25,10 @@ from privateyes.training.metric import Metric
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How well a way's model does.
+    """How well a method's model does.
 
     Args:
-        way: whose model.
+        method: whose model.
         fold: of which fold.
         round: completed rounds of the checkpoint.
         images: person -> number of images.
@@ -38,7 +38,7 @@ class Evaluation:
         further: the task's other metrics -> person -> value.
     """
 
-    way: str
+    method: str
     fold: str
     round: int
     images: Mapping[str, int]
@@ -55,17 +55,17 @@ class Evaluation:
 
 def evaluate_run(
     directory: Path,
-    way: str | None = None,
+    method: str | None = None,
     fold: str | None = None,
     data: Path | None = None,
     persons: Sequence[str] | None = None,
     tell: Tell = tell_nobody,
 ) -> Evaluation:
-    """Test the last checkpoint of a way.
+    """Test the last checkpoint of a method.
 
     Args:
         directory: the run's directory.
-        way: one of the run's ways; its last one if None.
+        method: one of the run's methods; its last one if None.
         fold: one of the run's folds; the first if None.
         data: a data file with images of the same size, of which every image is tested; the run's own, with its
             ``data.image_limit``, if None.
@@ -74,7 +74,7 @@ def evaluate_run(
 
     Raises:
         RunDirectoryError: there is no run, or no checkpoint yet.
-        ConfigError: the run has no such way or fold, `persons` is empty, or nobody is left to test.
+        ConfigError: the run has no such method or fold, `persons` is empty, or nobody is left to test.
         DataError: the data cannot be used, or a person is not in them.
         TrainingError: the model's training diverged.
     """
@@ -84,12 +84,12 @@ def evaluate_run(
     spec = run.read_spec()
     require_as_trained(run, spec)
     preparation = prepare(spec)
-    way = _choice("way", way or spec.ways[-1], list(spec.ways))
+    method = _choice("method", method or spec.methods[-1], list(spec.methods))
     folds = {entry.name: entry for entry in preparation.folds}
     chosen = folds[_choice("fold", fold or preparation.folds[0].name, list(folds))]
-    checkpoint = run.read_result(chosen.name, way)
+    checkpoint = run.read_result(chosen.name, method)
     if checkpoint is None:
-        problem = f"{directory} has no checkpoint of {way} in fold {chosen.name}"
+        problem = f"{directory} has no checkpoint of {method} in fold {chosen.name}"
         raise RunDirectoryError(problem, f"train it first, or {how_to_continue(directory)}")
     task = preparation.task(data_of(spec, directory) if data is None else data)
     if data is not None:  # the limit is of what the run trains on and tests; other data are tested whole
@@ -104,14 +104,14 @@ def evaluate_run(
         for done, name in enumerate(names):
             tell(done, len(names))
             true = task.labels_of(name)
-            predictions = _predictions(pool, name, (spec, way, checkpoint))
+            predictions = _predictions(pool, name, (spec, method, checkpoint))
             images[name] = len(true)
             for metric, values in found.items():
                 values[name] = float(np.mean([metric.of(predicted, true) for predicted in predictions]))
     trained_on = _trained_on(chosen, names, data is None)
     first, *others = found
     further = {metric: found[metric] for metric in others}
-    return Evaluation(way, chosen.name, checkpoint.round, images, found[first], trained_on, first, further)
+    return Evaluation(method, chosen.name, checkpoint.round, images, found[first], trained_on, first, further)
 
 
 def _require_anybody(names: Sequence[str], where: str) -> None:
@@ -128,10 +128,10 @@ def _predictions(
     Raises:
         TrainingError: one is not finite.
     """
-    spec, way, checkpoint = trained
+    spec, method, checkpoint = trained
     predictions = pool.predict([PredictJob(person, vector) for vector in checkpoint.vectors.values()])
     for predicted in predictions:
-        require_finite(predicted, spec, way, f"what the model of round {checkpoint.round} predicts for {person}")
+        require_finite(predicted, spec, method, f"what the model of round {checkpoint.round} predicts for {person}")
     return predictions
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from privateyes.errors import ConfigError, DataError
+from privateyes.experiments.method_names import METHODS
 from privateyes.experiments.spec import ExperimentSpec, closest
-from privateyes.experiments.way_names import WAYS
 from privateyes.federation.cohorts import cohort_size, straggler_count
 from privateyes.federation.partition import Partition, PersonRows, Share, divide
 
@@ -59,7 +59,7 @@ def plan_folds(
     names = sorted(persons)
     if len(names) < 2 and spec.split.test_persons != []:
         problem = f"{source} holds only one person ({', '.join(names)}), so that nobody is left to be tested on"
-        remedy = "use data of at least two persons, three for the federated ways, or set split.test_persons = []"
+        remedy = "use data of at least two persons, three for the federated methods, or set split.test_persons = []"
         raise DataError(problem, remedy)
     validation = sorted(spec.split.validation_persons or ())
     _refuse_strangers("split.validation_persons", validation, names, source)
@@ -113,13 +113,13 @@ def _refuse_strangers(key: str, named: Sequence[str], persons: Sequence[str], so
 def _refuse_small(spec: ExperimentSpec, fold: Fold) -> None:
     """A federation needs two clients, and a roster as many as it asks for."""
     count, what = len(fold.clients), "person" if fold.partition is None else "client"
-    federated = [way for way in spec.ways if WAYS[way].federated]
+    federated = [method for method in spec.methods if METHODS[method].federated]
     if federated and count < 2:
-        problem = f'ways contains "{federated[0]}", but there is only one {what} to train on ({fold.clients[0]})'
+        problem = f'methods contains "{federated[0]}", but there is only one {what} to train on ({fold.clients[0]})'
         raise ConfigError(problem, "test on fewer persons, or leave the federated ways out")
     size = cohort_size(count, spec.federation.cohort_fraction)
     _refuse_hopeless(spec, fold, size)
-    if not any(WAYS[way].secure for way in spec.ways):
+    if not any(METHODS[method].secure for method in spec.methods):
         return
     if size < 2:
         problem = f"federation.cohort_fraction = {spec.federation.cohort_fraction} makes cohorts of one client"
@@ -141,15 +141,15 @@ def _refuse_small(spec: ExperimentSpec, fold: Fold) -> None:
 
 
 def _refuse_hopeless(spec: ExperimentSpec, fold: Fold, size: int) -> None:
-    """A way whose every round would be void, because those that straggle are left out."""
+    """A method whose every round would be void, because those that straggle are left out."""
     late = straggler_count(size, spec.federation.stragglers)
-    for way in spec.ways:
-        plan = WAYS[way]
+    for method in spec.methods:
+        plan = METHODS[method]
         if not plan.federated or plan.proximal or late == 0:
             continue
         least = (spec.aggregation.roster_min or size) if plan.secure else 1
         if size - late < least:
             problem = f"federation.stragglers = {spec.federation.stragglers} makes {late} of {size} clients late"
             remedy = "lower it, lower aggregation.roster_min" if plan.secure else "lower it"
-            needed = f"{way} leaves them out and needs {least} in each round (fold {fold.name})"
-            raise ConfigError(f"{problem}; {needed}", f"{remedy}, or choose the way that takes what they have done")
+            needed = f"{method} leaves them out and needs {least} in each round (fold {fold.name})"
+            raise ConfigError(f"{problem}; {needed}", f"{remedy}, or choose the method that takes what they have done")

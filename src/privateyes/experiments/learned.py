@@ -1,24 +1,24 @@
-"""What each party learned by each way, in plain words, for the table and the page."""
+"""What each party learned by each method, in plain words, for the table and the page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from privateyes.experiments.way_names import WAYS
+from privateyes.experiments.method_names import METHODS
 
 PARTIES = ("client", "hub", "aggregator")
 
 
-def learned(way: str, aggregators: int, mode: str = "sealed") -> dict[str, str]:
+def learned(method: str, aggregators: int, mode: str = "sealed") -> dict[str, str]:
     """Party -> what it learned.
 
     Args:
-        way: one of the ways of an experiment.
-        aggregators: how many there are in a secure way.
+        method: one of the methods of an experiment.
+        aggregators: how many there are in a secure method.
         mode: of the aggregation: sealed or public.
     """
-    kind = WAYS[way].kind
+    kind = METHODS[method].kind
     texts = _SECURE_IN_PUBLIC if (kind, mode) == ("secure", "public") else _LEARNED[kind]
     return {party: text.format(n=aggregators, most=aggregators - 1) for party, text in texts.items()}
 

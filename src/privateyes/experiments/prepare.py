@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privateyes.experiments.folds import Fold, plan_folds
+from privateyes.experiments.method_names import METHODS
 from privateyes.experiments.secure import check_secure_plan
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.tasks import task_of
-from privateyes.experiments.way_names import WAYS
 from privateyes.federation.seeds import derive_seed
 from privateyes.training.settings import LocalSettings
 from privateyes.training.task import TaskOnData
@@ -29,7 +29,7 @@ class Preparation:
         folds: who trains and who is tested.
         samples: person -> number of images that are used.
         learning: the learning task, on data that may have to be made yet.
-        initial: the parameters that every way starts from, float32 (d,).
+        initial: the parameters that every method starts from, float32 (d,).
         lengths: elements of each of the model's tensors, in the order of the vector.
     """
 
@@ -87,7 +87,7 @@ def prepare(spec: ExperimentSpec) -> Preparation:
     model = there.learning.first_model(derive_seed(spec.seed, "initial model"))
     initial = vector_from_model(model)
     preparation = Preparation(spec, tuple(folds), there.samples, there.learning, initial, tensor_lengths(model))
-    if any(WAYS[way].secure for way in spec.ways):
+    if any(METHODS[method].secure for method in spec.methods):
         for fold in folds:
             check_secure_plan(spec, fold, preparation.clients(fold), initial.size)
     return preparation

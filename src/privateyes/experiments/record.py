@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import shlex
+import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,7 +30,7 @@ from privateyes.experiments.changes import (
     require_same_source,
 )
 from privateyes.experiments.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from privateyes.experiments.spec import ExperimentSpec, dump_spec, parse_spec
+from privateyes.experiments.spec import ExperimentSpec, dump_spec, parse_spec, require_todays_names
 from privateyes.files import append_line, sole_process, write_atomically
 
 EXPERIMENT = "experiment.toml"
@@ -49,9 +50,9 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def checkpoint_path(self, fold: str, way: str) -> Path:
-        """Where the last checkpoint of a way stands."""
-        return self.path / "checkpoints" / fold / f"{way}.safetensors"
+    def checkpoint_path(self, fold: str, method: str) -> Path:
+        """Where the last checkpoint of a method stands."""
+        return self.path / "checkpoints" / fold / f"{method}.safetensors"
 
     def read_spec(self) -> ExperimentSpec:
         """The experiment that this directory holds.
@@ -65,33 +66,33 @@ class RunDirectory:
         """Write down the experiment that this run is of."""
         write_atomically(self.path / EXPERIMENT, dump_spec(spec).encode())
 
-    def read_checkpoint(self, fold: str, way: str) -> Checkpoint | None:
-        """The last checkpoint of a way; None before its first round is done."""
-        return read_checkpoint(self.checkpoint_path(fold, way))
+    def read_checkpoint(self, fold: str, method: str) -> Checkpoint | None:
+        """The last checkpoint of a method; None before its first round is done."""
+        return read_checkpoint(self.checkpoint_path(fold, method))
 
-    def best_path(self, fold: str, way: str) -> Path:
-        """Where the best round's checkpoint of a way stands, if validation persons decide which that is."""
-        return self.path / "checkpoints" / fold / f"{way}.best.safetensors"
+    def best_path(self, fold: str, method: str) -> Path:
+        """Where the best round's checkpoint of a method stands, if validation persons decide which that is."""
+        return self.path / "checkpoints" / fold / f"{method}.best.safetensors"
 
-    def read_result(self, fold: str, way: str) -> Checkpoint | None:
-        """The checkpoint that is a way's result: of its best round where that is kept, else the last."""
-        return read_checkpoint(self.best_path(fold, way)) or self.read_checkpoint(fold, way)
+    def read_result(self, fold: str, method: str) -> Checkpoint | None:
+        """The checkpoint that is a method's result: of its best round where that is kept, else the last."""
+        return read_checkpoint(self.best_path(fold, method)) or self.read_checkpoint(fold, method)
 
     def record_round(self, line: Mapping[str, Any], checkpoint: Checkpoint, best: bool = False) -> None:
-        """Put a completed round on disk: its metrics line, then the checkpoint, last of all as the way's own.
+        """Put a completed round on disk: its metrics line, then the checkpoint, last of all as the method's own.
 
         A round that is the best so far is kept as that first. If a kill follows, the round is repeated and kept again.
         """
         append_line(self.path / "metrics.jsonl", json.dumps(line, allow_nan=False).encode())
-        path = self.checkpoint_path(line["fold"], line["way"])
+        path = self.checkpoint_path(line["fold"], line["method"])
         path.parent.mkdir(parents=True, exist_ok=True)
         if best:
-            write_checkpoint(self.best_path(line["fold"], line["way"]), checkpoint)
+            write_checkpoint(self.best_path(line["fold"], line["method"]), checkpoint)
         write_checkpoint(path, checkpoint)
 
-    def read_rounds(self, fold: str, way: str) -> list[dict[str, Any]]:
-        """The metrics lines of a way in a fold, by round."""
-        lines = [line for line in self.read_metrics() if (line["fold"], line["way"]) == (fold, way)]
+    def read_rounds(self, fold: str, method: str) -> list[dict[str, Any]]:
+        """The metrics lines of a method in a fold, by round."""
+        lines = [line for line in self.read_metrics() if (line["fold"], line["method"]) == (fold, method)]
         return sorted(lines, key=lambda line: line["round"])
 
     def read_metrics(self) -> list[dict[str, Any]]:
@@ -115,7 +116,7 @@ class RunDirectory:
         covered: dict[tuple[str, str], int] = {}
         kept = []
         for line in self.read_metrics():
-            key = (line["fold"], line["way"])
+            key = (line["fold"], line["method"])
             if key not in covered:
                 checkpoint = self.read_checkpoint(*key)
                 covered[key] = checkpoint.round if checkpoint else 0
@@ -264,7 +265,7 @@ def exclusive(path: Path) -> Iterator[None]:
 def nobody_at_work_in(directory: Path) -> Iterator[None]:
     """Keep every other process out of the run to which a directory belongs, if it belongs to one.
 
-    A task's folder lies three levels below its run's (aggregation/<fold>/<way>); the run's lock is the only one.
+    A task's folder lies three levels below its run's (aggregation/<fold>/<method>); the run's lock is the only one.
 
     Args:
         directory: a run's directory, a folder within one, or any other folder.
@@ -292,7 +293,10 @@ def _remove_beginnings(path: Path, is_new: bool) -> None:
 def _read_spec(path: Path) -> ExperimentSpec:
     location = path / EXPERIMENT
     try:
-        return parse_spec(location.read_text(encoding="utf-8-sig"), str(location), path)
+        text = location.read_text(encoding="utf-8-sig")
+        with suppress(tomllib.TOMLDecodeError):
+            require_todays_names(text, str(location))
+        return parse_spec(text, str(location), path)
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, PermissionError):
             raise RunDirectoryError(f"{location}: {error.strerror}", "check the file's permissions") from error

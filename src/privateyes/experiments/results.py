@@ -15,11 +15,11 @@ from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.clients import plain_clients
 from privateyes.experiments.folds import Fold
 from privateyes.experiments.learned import learned
+from privateyes.experiments.method_names import METHODS
 from privateyes.experiments.prepare import Preparation
 from privateyes.experiments.record import RunDirectory
 from privateyes.experiments.stopping import result_line
 from privateyes.experiments.tasks import task_of
-from privateyes.experiments.way_names import WAYS
 from privateyes.training.task import TaskOnData
 
 _SAMPLE_COUNT = 12
@@ -30,7 +30,7 @@ def compile_results(
 ) -> dict[str, Any]:
     """The content of ``results.json``. No person is tested in two folds, so a row joins all of them."""
     spec, metrics = preparation.spec, run.read_metrics()
-    rows = [_row(way, spec.aggregation.aggregators, metrics, preparation, task) for way in spec.ways]
+    rows = [_row(method, spec.aggregation.aggregators, metrics, preparation, task) for method in spec.methods]
     return {
         "name": spec.name,
         "seed": spec.seed,
@@ -42,7 +42,7 @@ def compile_results(
         "mean_predictor": _mean_predictor(preparation.folds, task),
         "rows": rows,
         "equality": equality_of(
-            metrics, {row["way"]: row["mean_error"] for row in rows}, int(preparation.initial.size)
+            metrics, {row["method"]: row["mean_error"] for row in rows}, int(preparation.initial.size)
         ),
         "replay": None if replay is None else dict(replay),
     }
@@ -51,7 +51,7 @@ def compile_results(
 def draw_samples(
     preparation: Preparation, task: TaskOnData, pool: WorkerPool, run: RunDirectory
 ) -> dict[str, NDArray[Any]] | None:
-    """The content of ``samples.npz``: grey images of test persons with true labels and every way's prediction.
+    """The content of ``samples.npz``: grey images of test persons with true labels and every method's prediction.
 
     None where nobody is tested.
 
@@ -73,11 +73,11 @@ def draw_samples(
         arrays["images"].append(task.pictures_of(examples.rows(torch.from_numpy(rows))))
         arrays["person"].append(np.array([person] * count))
         arrays["true"].append(true[rows])
-        for way in preparation.spec.ways:
-            models = list(_result(run, fold.name, way).vectors.values())
+        for method in preparation.spec.methods:
+            models = list(_result(run, fold.name, method).vectors.values())
             predictions = pool.predict([PredictJob(person, model) for model in models])
             order = np.argsort([metric.of(predicted, true) for predicted in predictions], kind="stable")
-            arrays.setdefault(f"predicted_{way}", []).append(predictions[order[len(order) // 2]][rows])
+            arrays.setdefault(f"predicted_{method}", []).append(predictions[order[len(order) // 2]][rows])
     return {name: np.concatenate(parts) for name, parts in arrays.items()}
 
 
@@ -86,28 +86,28 @@ def _fold(fold: Fold) -> dict[str, Any]:
     return content if fold.partition is None else {**content, "clients": list(fold.clients)}
 
 
-def _result(run: RunDirectory, fold: str, way: str) -> Checkpoint:
-    checkpoint = run.read_result(fold, way)
+def _result(run: RunDirectory, fold: str, method: str) -> Checkpoint:
+    checkpoint = run.read_result(fold, method)
     if checkpoint is None:
-        raise RunDirectoryError(f"{run.checkpoint_path(fold, way)} is missing", "delete the run and run again")
+        raise RunDirectoryError(f"{run.checkpoint_path(fold, method)} is missing", "delete the run and run again")
     return checkpoint
 
 
 def _row(
-    way: str,
+    method: str,
     aggregators: int,
     metrics: Sequence[Mapping[str, Any]],
     preparation: Preparation,
     task: TaskOnData,
 ) -> dict[str, Any]:
-    lines = [line for line in metrics if line["way"] == way]
+    lines = [line for line in metrics if line["method"] == method]
     ends = [result_line(entries) for entries in _by_fold(lines).values()]
     per_person: dict[str, float] = {}
     for line in ends:
         per_person.update(line.get("error", {}))
     errors = list(per_person.values())
     return {
-        "way": way,
+        "method": method,
         "mean_error": float(np.mean(errors)) if errors else None,
         "spread": float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
         "per_person": per_person,
@@ -116,8 +116,8 @@ def _row(
         "seconds_exchange_per_round": _mean(lines, "seconds_exchange"),
         "bytes_up_per_client_round": _mean(lines, "bytes_up_per_client"),
         "bytes_down_per_client_round": _mean(lines, "bytes_down_per_client"),
-        "bytes_up_per_client_once": _bytes_of_images(preparation, task) if way == "centralised" else 0.0,
-        "learned": learned(way, aggregators, preparation.spec.aggregation.mode),
+        "bytes_up_per_client_once": _bytes_of_images(preparation, task) if method == "centralised" else 0.0,
+        "learned": learned(method, aggregators, preparation.spec.aggregation.mode),
         "void_rounds": sum(1 for line in lines if _void(line) and not line.get("converged")),
         "converged": {line["fold"]: line["round"] for line in lines if line.get("converged")},
         **_stopping(lines, ends),
@@ -145,7 +145,7 @@ def _stopping(lines: Sequence[Mapping[str, Any]], ends: Sequence[Mapping[str, An
 
 
 def _by_fold(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """The lines of one way, fold by fold, each by round."""
+    """The lines of one method, fold by fold, each by round."""
     grouped: dict[str, list[Mapping[str, Any]]] = {}
     for line in sorted(lines, key=lambda line: line["round"]):
         grouped.setdefault(line["fold"], []).append(line)
@@ -188,18 +188,21 @@ def _mean_predictor(folds: Sequence[Fold], task: TaskOnData) -> dict[str, Any] |
 def equality_of(
     metrics: Sequence[Mapping[str, Any]], errors: Mapping[str, float | None], parameters: int
 ) -> dict[str, Any] | None:
-    """How far the secure ways were from averaging the same updates in the clear, over all their rounds.
+    """How far the secure methods were from averaging the same updates in the clear, over all their rounds.
 
-    The difference of the errors is the largest between a secure way and its twin in the clear; None without a pair.
-    ``saturated`` of the ``coordinates`` that were averaged, and ``shortened`` of the ``updates``, were clipped first.
+    The difference of the errors is the largest between a secure method and its counterpart in the clear; None without
+    a pair. ``saturated`` of the ``coordinates`` that were averaged, and ``shortened`` of the ``updates``, were clipped
+    first.
     """
-    details = [line["details"] for line in metrics if WAYS[line["way"]].secure and "deviation" in line["details"]]
+    details = [line["details"] for line in metrics if METHODS[line["method"]].secure and "deviation" in line["details"]]
     if not details:
         return None
-    twins = [(way, WAYS[way].twin) for way in errors]
+    counterparts = [(method, METHODS[method].counterpart) for method in errors]
     differences = [
         abs(ours - theirs)
-        for ours, theirs in ((errors[way], errors.get(twin)) for way, twin in twins if twin is not None)
+        for ours, theirs in (
+            (errors[method], errors.get(counterpart)) for method, counterpart in counterparts if counterpart is not None
+        )
         if ours is not None and theirs is not None
     ]
     updates = sum(len(entry.get("roster", ())) for entry in details)

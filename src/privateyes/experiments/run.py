@@ -1,4 +1,4 @@
-"""Runs an experiment: every fold, every way, every round; trained, tested, recorded."""
+"""Runs an experiment: every fold, every method, every round; trained, tested, recorded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from privateyes.engines.local.pool import PoolTrainer, PredictJob, WorkerPool
 from privateyes.errors import ConfigError
-from privateyes.experiments.calibrate import calibrate_way, require_enough
+from privateyes.experiments.calibrate import calibrate_method, require_enough
 from privateyes.experiments.changes import digests_of_sources
 from privateyes.experiments.checkpoint import Checkpoint
 from privateyes.experiments.diverged import require_finite
 from privateyes.experiments.environment import describe_environment
 from privateyes.experiments.folds import Fold
+from privateyes.experiments.method_names import METHODS
+from privateyes.experiments.methods import FoldContext, MethodRound, run_method, start_of
 from privateyes.experiments.prepare import Preparation, prepare
 from privateyes.experiments.record import MODEL_FILE, RunDirectory, check_run_directory, exclusive, open_run
 from privateyes.experiments.replay import replay_altered_round
@@ -35,8 +37,6 @@ from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.stopping import Stopping
 from privateyes.experiments.synthetic import data_of, make_data
 from privateyes.experiments.tasks import task_of
-from privateyes.experiments.way_names import WAYS
-from privateyes.experiments.ways import FoldContext, WayRound, run_way, start_of
 from privateyes.federation.cohorts import select_cohort
 from privateyes.federation.participants import HandOver
 from privateyes.training.device import resolve_device
@@ -55,19 +55,19 @@ class Observer(Noting, Protocol):
     """Who is told how a run goes on."""
 
     def planned(self, rounds: int, done: int) -> None:
-        """All ways and folds have so many rounds, and so many of these are done already."""
+        """All methods and folds have so many rounds, and so many of these are done already."""
         ...
 
-    def way_started(self, fold: str, way: str, done: int, rounds: int) -> None:
-        """A way begins, or goes on after `done` of its `rounds`."""
+    def method_started(self, fold: str, method: str, done: int, rounds: int) -> None:
+        """A method begins, or goes on after `done` of its `rounds`."""
         ...
 
     def round_done(self, line: Mapping[str, Any]) -> None:
         """A round is on disk; `line` is its metrics line."""
         ...
 
-    def way_finished(self, fold: str, way: str) -> None:
-        """A way has done its rounds."""
+    def method_finished(self, fold: str, method: str) -> None:
+        """A method has done its rounds."""
         ...
 
 
@@ -100,7 +100,7 @@ def run_experiment(
     check_run_directory(directory, spec, resume)
     preparation = prepare(spec)
     require_enough(preparation)
-    if any(WAYS[way].secure for way in spec.ways) and not has_mirrored_tasks(directory):
+    if any(METHODS[method].secure for method in spec.methods) and not has_mirrored_tasks(directory):
         check_mirrors([Path(name) for name in spec.store.mirrors], directory, observer.note)
     resolve_device(spec.training.device)
     data = None if spec.data.path is None else Path(spec.data.path)
@@ -126,9 +126,9 @@ def require_data_file(spec: ExperimentSpec) -> None:
 
 def _refuse_mpc(spec: ExperimentSpec) -> None:
     """Generic MPC trains on few samples and beside a run."""
-    if any(WAYS[way].kind == "mpc" for way in spec.ways):
+    if any(METHODS[method].kind == "mpc" for method in spec.methods):
         remedy = "remove it and use `privateyes mpc`, or `privateyes compare` for all of them"
-        raise ConfigError('ways contains "mpc", which a run does not train', remedy)
+        raise ConfigError('methods contains "mpc", which a run does not train', remedy)
 
 
 def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras: bool) -> dict[str, Any]:
@@ -148,8 +148,8 @@ def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras
     observer.planned(*_planned(preparation, run))
     with WorkerPool(task, preparation.local_settings(), spec.training.workers) as pool:
         for fold in preparation.folds:
-            for way in spec.ways:
-                _run_way(way, FoldContext(preparation, fold, pool, run.path, observer.note), task, run, observer)
+            for method in spec.methods:
+                _run_method(method, FoldContext(preparation, fold, pool, run.path, observer.note), task, run, observer)
         replay = _replay(preparation, pool, run, observer) if extras else None
         if extras:
             samples = draw_samples(preparation, task, pool, run)
@@ -159,22 +159,22 @@ def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras
     if spec.calibration is not None:
         observer.note("calibrating each test person")
         settings = spec.calibration.settings()
-        reports = [calibrate_way(preparation, task, run, way, settings) for way in spec.ways]
+        reports = [calibrate_method(preparation, task, run, method, settings) for method in spec.methods]
         results["calibration"] = [report.as_json() for report in reports]
     run.write_json("results.json", results)
     return results
 
 
 def _planned(preparation: Preparation, run: RunDirectory) -> tuple[int, int]:
-    """How many rounds a run has, and how many of them are done; those of a way that ended early count as done."""
+    """How many rounds a run has, and how many of them are done; those of a method that ended early count as done."""
     spec, done = preparation.spec, 0
     rounds = spec.training.rounds
     for fold in preparation.folds:
-        for way in spec.ways:
-            lines = run.read_rounds(fold.name, way)
+        for method in spec.methods:
+            lines = run.read_rounds(fold.name, method)
             ended = bool(lines) and (lines[-1]["converged"] or bool(lines[-1].get("stopped")))
             done += rounds if ended else len(lines)
-    return rounds * len(spec.ways) * len(preparation.folds), done
+    return rounds * len(spec.methods) * len(preparation.folds), done
 
 
 def warn_of_data(preparation: Preparation, observer: Noting) -> None:
@@ -184,35 +184,35 @@ def warn_of_data(preparation: Preparation, observer: Noting) -> None:
         observer.note(f"warning: {warning}")
 
 
-def _run_way(way: str, context: FoldContext, task: TaskOnData, run: RunDirectory, observer: Observer) -> None:
+def _run_method(method: str, context: FoldContext, task: TaskOnData, run: RunDirectory, observer: Observer) -> None:
     fold, rounds = context.fold, context.spec.training.rounds
-    start = run.read_checkpoint(fold.name, way) or start_of(way, context)
-    lines, metric = run.read_rounds(fold.name, way), task.metrics[0]
+    start = run.read_checkpoint(fold.name, method) or start_of(method, context)
+    lines, metric = run.read_rounds(fold.name, method), task.metrics[0]
     stopping = Stopping(context.spec.training.patience, lines, metric.lower_is_better)
     if start.round < rounds and not stopping.over:
-        observer.way_started(fold.name, way, start.round, rounds)
-        for line in _train(way, context, start, stopping, task, run):
+        observer.method_started(fold.name, method, start.round, rounds)
+        for line in _train(method, context, start, stopping, task, run):
             observer.round_done(line)
             reason = _early_end(line, fold)
             if reason is not None:
-                observer.note(f"{way} stops after round {line['round']}: {reason}")
-        observer.way_finished(fold.name, way)
-    if WAYS[way].secure:
-        for mirror in forget_secrets(task_folder(run.path, fold, way)):
+                observer.note(f"{method} stops after round {line['round']}: {reason}")
+        observer.method_finished(fold.name, method)
+    if METHODS[method].secure:
+        for mirror in forget_secrets(task_folder(run.path, fold, method)):
             observer.note(note_on_unreached(run.path, mirror))
 
 
 def _early_end(line: Mapping[str, Any], fold: Fold) -> str | None:
-    """Why a way ends with a round that is not its last; None if it goes on."""
+    """Why a method ends with a round that is not its last; None if it goes on."""
     if line["converged"]:
         return "the model no longer changes, for the round gave weights that the task had before"
     return f"round {line['best_round']} was the best on {', '.join(fold.validation)}" if line.get("stopped") else None
 
 
 def _train(
-    way: str, context: FoldContext, start: Checkpoint, stopping: Stopping, task: TaskOnData, run: RunDirectory
+    method: str, context: FoldContext, start: Checkpoint, stopping: Stopping, task: TaskOnData, run: RunDirectory
 ) -> Iterator[dict[str, Any]]:
-    """The metrics lines of a way's rounds, each on disk.
+    """The metrics lines of a method's rounds, each on disk.
 
     ``seconds_cpu`` is this process's processor time for the round: all of it where there is one worker.
     """
@@ -220,20 +220,20 @@ def _train(
     # Where there is nobody else, one who trains shows whether the model still gives numbers; no error is recorded.
     watched = (*fold.test, *fold.validation) or fold.train[:1]
     true = {person: task.labels_of(person) for person in watched}
-    with closing(run_way(way, context, start)) as outcomes:
+    with closing(run_method(method, context, start)) as outcomes:
         begun = process_time()
         for outcome in outcomes:
             cpu = {"seconds_cpu": process_time() - begun}
             number = outcome.checkpoint.round
             evaluated = number % every == 0 or number == rounds or outcome.converged
             for vector in outcome.checkpoint.vectors.values():
-                require_finite(vector, context.spec, way, f"the model of round {number}")
-            found = _measured(way, context, task, true, outcome.checkpoint) if evaluated else []
+                require_finite(vector, context.spec, method, f"the model of round {number}")
+            found = _measured(method, context, task, true, outcome.checkpoint) if evaluated else []
             void = bool(outcome.participation.get("void"))
             judged = stopping.judge(number, _those_of(found[:1], fold.validation), void, outcome.converged)
             tested = _tested(task, found, fold.test)
             named = {"task": context.spec.task, "unit": task.metrics[0].key}
-            line = {**_metrics_line(fold, way, rounds, outcome), **tested, **named, **judged, **cpu}
+            line = {**_metrics_line(fold, method, rounds, outcome), **tested, **named, **judged, **cpu}
             run.record_round(line, outcome.checkpoint, best=bool(judged) and stopping.improved)
             yield line
             if stopping.over:
@@ -242,7 +242,7 @@ def _train(
 
 
 def _measured(
-    way: str, context: FoldContext, task: TaskOnData, true: Mapping[str, NDArray[np.float32]], checkpoint: Checkpoint
+    method: str, context: FoldContext, task: TaskOnData, true: Mapping[str, NDArray[np.float32]], checkpoint: Checkpoint
 ) -> list[dict[str, float]]:
     """For each of the task's metrics: person -> value, the mean over the models; `true` holds the persons' labels.
 
@@ -256,7 +256,7 @@ def _measured(
         of_person = [next(predictions) for _ in vectors]
         for predicted in of_person:
             what = f"what the model of round {checkpoint.round} predicts for {person}"
-            require_finite(predicted, context.spec, way, what)
+            require_finite(predicted, context.spec, method, what)
         for values, metric in zip(found, task.metrics, strict=True):
             values[person] = float(np.mean([metric.of(predicted, labels) for predicted in of_person]))
     return found
@@ -282,11 +282,11 @@ def _tested(task: TaskOnData, found: Sequence[Mapping[str, float]], persons: Seq
     return line
 
 
-def _metrics_line(fold: Fold, way: str, rounds: int, outcome: WayRound) -> dict[str, Any]:
+def _metrics_line(fold: Fold, method: str, rounds: int, outcome: MethodRound) -> dict[str, Any]:
     return {
         "event": "round",
         "fold": fold.name,
-        "way": way,
+        "method": method,
         "round": outcome.checkpoint.round,
         "rounds": rounds,
         "train_loss": outcome.train_loss,
@@ -304,9 +304,9 @@ def _metrics_line(fold: Fold, way: str, rounds: int, outcome: WayRound) -> dict[
 
 
 def _replay(preparation: Preparation, pool: WorkerPool, run: RunDirectory, observer: Observer) -> dict[str, Any] | None:
-    """One further round of the first secure way, with an aggregator that alters its share; None without one."""
+    """One further round of the first secure method, with an aggregator that alters its share; None without one."""
     spec, fold = preparation.spec, preparation.folds[0]
-    secure = next((way for way in spec.ways if WAYS[way].secure), None)
+    secure = next((method for method in spec.methods if METHODS[method].secure), None)
     checkpoint = run.read_checkpoint(fold.name, secure) if secure is not None else None
     if checkpoint is None:
         return None

@@ -1,4 +1,4 @@
-"""From an experiment to the tasks of its secure ways: the manifest's numbers, and the exchange."""
+"""From an experiment to the tasks of its secure methods: the manifest's numbers, and the exchange."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ where the clip leaves the coordinates alone (docs/experiments.md), the longest h
 _PROBE_BYTES: Final = 1 << 16
 
 FOLDER = "aggregation"
-"""Below a run's directory: <fold>/<way>/ with the task's manifest, its parties' store and its transcripts."""
+"""Below a run's directory: <fold>/<method>/ with the task's manifest, its parties' store and its transcripts."""
 
 
 def secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, int], dimension: int) -> SecurePlan:
-    """The task that a secure way runs for one fold.
+    """The task that a secure method runs for one fold.
 
     Args:
         spec: the experiment; `plan_folds` has already checked the roster against the cohort.
@@ -124,9 +124,9 @@ def check_secure_plan(spec: ExperimentSpec, fold: Fold, clients: Mapping[str, in
     plan.require_safe()
 
 
-def task_folder(run_directory: Path, fold: Fold, way: str) -> Path:
-    """Where the task of a secure way and a fold keeps what is its own."""
-    return run_directory / FOLDER / fold.name / way
+def task_folder(run_directory: Path, fold: Fold, method: str) -> Path:
+    """Where the task of a secure method and a fold keeps what is its own."""
+    return run_directory / FOLDER / fold.name / method
 
 
 def mirror_folders(spec: ExperimentSpec, folder: Path) -> tuple[Path, ...]:
@@ -245,7 +245,7 @@ def replace_mirrors(run: Path, old: Path, fresh: Path) -> tuple[list[Path], bool
 def open_secure_exchange(
     spec: ExperimentSpec, plan: SecurePlan, optimiser: ServerOptimiser, folder: Path, note: Callable[[str], None]
 ) -> SecureExchange:
-    """The exchange of a secure way, for one fold.
+    """The exchange of a secure method, for one fold.
 
     Args:
         spec: the experiment.
@@ -267,7 +267,7 @@ def open_secure_exchange(
 
 
 def forget_secrets(folder: Path) -> list[Path]:
-    """Remove the parties' keys once the last round of a secure way is on disk. Does nothing where they are gone.
+    """Remove the parties' keys once the last round of a secure method is on disk. Does nothing where they are gone.
 
     A store that does not open any more, as too few of its mirrors are left, is overwritten as it is.
 

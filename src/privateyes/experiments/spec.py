@@ -11,16 +11,18 @@ import json
 import os
 import re
 import tomllib
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
+import tomli_w
 from pydantic import ValidationError
 
 from privateyes.errors import ConfigError
+from privateyes.experiments.method_names import METHODS
 from privateyes.experiments.spec_tables import DEFAULT_TASK, ExperimentSpec, Store, Table
 from privateyes.experiments.tasks import find_task, task_of
-from privateyes.experiments.way_names import WAYS
 
 __all__ = ["ExperimentSpec", "closest", "dump_spec", "load_spec", "parse_spec", "spec_from_tree"]
 
@@ -34,6 +36,14 @@ _LISTS: dict[str, list[Any]] = {
 }
 """Examples for the lists that are empty or absent by default."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+_EARLIER_NAMES: Final = (
+    ("ways", "methods"),
+    ("calibration", "method", "adapt"),
+    ("compare", "relations", "from_twin", "from_counterpart"),
+    ("compare", "relations", "adaptive_way", "adaptive_method"),
+)
+"""Tables, the key that earlier versions had, and today's."""
 
 
 def load_spec(path: Path, data: Path | None = None) -> ExperimentSpec:
@@ -83,6 +93,7 @@ def spec_from_tree(tree: dict[str, Any], origin: str, folder: Path, data: Path |
     """As `parse_spec`, from the tables that the TOML text holds."""
     if {"aggregators", "clients"} <= tree.keys():
         raise ConfigError(f"{origin} looks like a task's manifest", "give an experiment file; see examples/")
+    _use_todays_names(origin, tree)
     if data is not None:
         tree["data"] = _with_path(tree.get("data"), str(data.absolute()))
     experiment = _tables(origin, tree)
@@ -100,13 +111,37 @@ def spec_from_tree(tree: dict[str, Any], origin: str, folder: Path, data: Path |
 
 def dump_spec(spec: ExperimentSpec) -> str:
     """The experiment as TOML, complete with defaults; `parse_spec` reads it back to an equal one."""
-    return "".join(_dump_table(spec.model_dump(exclude_none=True), ""))
+    return tomli_w.dumps(spec.model_dump(exclude_none=True))
 
 
 def closest(name: str, known: list[str]) -> str:
     """``did you mean ...?`` for the nearest of `known`, else all of them."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"choose from: {', '.join(known)}"
+
+
+def _use_todays_names(origin: str, tree: dict[str, Any]) -> None:
+    """Read keys of earlier versions, with a warning."""
+    for *tables, old, new in _EARLIER_NAMES:
+        table: Any = tree
+        for name in tables:
+            table = table.get(name) if isinstance(table, dict) else None
+        if isinstance(table, dict) and old in table and new not in table:
+            table[new] = table.pop(old)
+            before, now = ".".join((*tables, old)), ".".join((*tables, new))
+            warnings.warn(f"{origin}: {before} is called {now} now", FutureWarning, stacklevel=2)
+
+
+def require_todays_names(text: str, origin: str) -> None:
+    """Refuse the experiment of a run or comparison that an earlier version made: its other files have old names, too.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if "ways" in tomllib.loads(text):
+        raise ConfigError(
+            f"{origin} is of an earlier version of privateyes", "use it with that version, or train again with this one"
+        )
 
 
 def _tables(origin: str, tree: Mapping[str, Any]) -> type[ExperimentSpec]:
@@ -150,14 +185,14 @@ def _check_choices(origin: str, spec: ExperimentSpec) -> None:
     if spec.split.folds is not None and not spec.split.leave_one_out:
         refuse("split.folds goes with leave_one_out = true only", "remove it, or set leave_one_out = true")
     named = {f"split.{key}": getattr(spec.split, key) for key in ("test_persons", "folds", "validation_persons")}
-    for where, names in {**named, "ways": spec.ways}.items():
+    for where, names in {**named, "methods": spec.methods}.items():
         if names is not None and not names and where != "split.test_persons":  # nobody is left to test on then
             refuse(f"{where} = [] is empty", "name at least one")
         if names is not None and len(set(names)) < len(names):
             refuse(f"{where} = {json.dumps(names)} names something twice", "name each once")
-    for way in spec.ways:
-        if way not in WAYS:
-            refuse(f'ways names "{way}", which is not known', closest(way, list(WAYS)))
+    for method in spec.methods:
+        if method not in METHODS:
+            refuse(f'methods names "{method}", which is not known', closest(method, list(METHODS)))
     if spec.aggregation.mode == "public" and spec.aggregation.clip_headroom is not None:
         refuse(
             'aggregation.clip_headroom does not go with aggregation.mode = "public": a public record holds no clips, '
@@ -186,8 +221,8 @@ def _check_task(spec: ExperimentSpec) -> None:
     task.check(spec)
     if spec.calibration is not None and not task.calibrates:
         raise ConfigError("[calibration]: this task has nothing to calibrate", "remove the table")
-    if not task.under_mpc and any(WAYS[way].kind == "mpc" for way in spec.ways):
-        raise ConfigError('ways names "mpc", which cannot learn this task', "remove it")
+    if not task.under_mpc and any(METHODS[method].kind == "mpc" for method in spec.methods):
+        raise ConfigError('methods names "mpc", which cannot learn this task', "remove it")
 
 
 def _check_untested(spec: ExperimentSpec, refuse: Callable[[str, str], NoReturn]) -> None:
@@ -195,8 +230,8 @@ def _check_untested(spec: ExperimentSpec, refuse: Callable[[str, str], NoReturn]
     problem = "split.test_persons = [] leaves nobody to test on"
     if spec.calibration is not None:
         refuse(f"{problem}, and [calibration] is tried out on test persons", "remove [calibration], or test somebody")
-    if any(WAYS[way].kind == "mpc" for way in spec.ways):
-        refuse(f"{problem}, and mpc is compared by its errors", 'remove "mpc" from ways, or test somebody')
+    if any(METHODS[method].kind == "mpc" for method in spec.methods):
+        refuse(f"{problem}, and mpc is compared by its errors", 'remove "mpc" from methods, or test somebody')
 
 
 def _mirrors(origin: str, folder: Path, named: list[str]) -> list[str]:
@@ -285,7 +320,7 @@ def _rule_of_list(table: type[Table], keys: list[str]) -> str:
         table = _table_of(_options(table, name)) or table
     field = table.model_fields[keys[-1]]
     example = field.default or _LISTS.get(keys[-1]) or (field.examples or [None])[0]
-    such = f", such as {keys[-1]} = {_dump_value(example)}" if example else ""
+    such = f", such as {keys[-1]} = {json.dumps(example)}" if example else ""
     return f"should be a list, in brackets{such}"
 
 
@@ -306,16 +341,3 @@ def _options(table: type[Table], key: str) -> tuple[Any, ...]:
 
 def _table_of(options: tuple[Any, ...]) -> type[Table] | None:
     return next((option for option in options if isinstance(option, type) and issubclass(option, Table)), None)
-
-
-def _dump_table(table: Mapping[str, Any], prefix: str) -> list[str]:
-    lines = [f"{key} = {_dump_value(value)}\n" for key, value in table.items() if not isinstance(value, dict)]
-    for key, value in table.items():
-        if isinstance(value, dict):
-            lines += [f"\n[{prefix}{key}]\n", *_dump_table(value, f"{prefix}{key}.")]
-    return lines
-
-
-def _dump_value(value: object) -> str:
-    # JSON's strings, numbers, booleans and arrays are TOML, but for the delete character, which TOML wants escaped.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -65,7 +65,7 @@ class Training(Table):
     """[training]: see `training.settings.LocalSettings`.
 
     Every `evaluate_every` rounds, and after the last, the persons who do not train are tested.
-    `proximal_mu` matters to the ways named after fedprox alone. With `patience`, a way ends after so many rounds
+    `proximal_mu` matters to the methods named after fedprox alone. With `patience`, a method ends after so many rounds
     without a better error on the validation persons, and its result is that of the best round. `workers` changes
     nothing but time (0: one per core, or one where a GPU computes).
     """
@@ -153,10 +153,10 @@ class FedYogiStep(Table):
 class Federation(Table):
     """[federation]: who takes part in a round, and the server's step.
 
-    `adaptive_optimiser` is the server optimiser of the ways `adaptive` and `private-adaptive`; each optimiser's own
+    `adaptive_optimiser` is the server optimiser of the methods `adaptive` and `private-adaptive`; each optimiser's own
     table, such as [federation.fedadam], holds its numbers. `server_schedule` lets the server's rate fall over the
-    rounds. `dropout` and `stragglers` are as for `federation.cohorts.ClientFailures`: they befall the federated ways.
-    With `weights`, a client's update weighs as much as it has samples, or as much as every other.
+    rounds. `dropout` and `stragglers` are as for `federation.cohorts.ClientFailures`: they befall the federated
+    methods. With `weights`, a client's update weighs as much as it has samples, or as much as every other.
     """
 
     weights: Literal["samples", "equal"] = "samples"
@@ -173,7 +173,7 @@ class Federation(Table):
 
 
 class Aggregation(Table):
-    """[aggregation]: the secure aggregation of `private` and of every other way with a twin in the clear.
+    """[aggregation]: the secure aggregation of `private` and of every other method with a counterpart in the clear.
 
     `clip` bounds every coordinate of an update, and `norm_clip` its L2 norm: by default `secure.LONGEST_UPDATE`, and 0
     lifts that limit. `scale_bits` defaults to the largest that cannot wrap; `roster_min` defaults to the whole cohort;
@@ -194,7 +194,7 @@ class Aggregation(Table):
 
 
 class Store(Table):
-    """[store]: where the parties of the secure ways keep what they must not forget.
+    """[store]: where the parties of the secure methods keep what they must not forget.
 
     `mirrors` names three or more folders on different disks or machines, in place of the run's directory: every word is
     in all of them before it is sent, and a start needs more than half. It changes no result.
@@ -207,14 +207,14 @@ class Calibration(Table):
     """[calibration]: how test persons are calibrated at the end of a run; see `training.calibration_settings`."""
 
     samples: Annotated[list[Annotated[int, Field(ge=1, le=100_000)]], Field(min_length=1, max_length=32)] = [1, 5, 9]
-    method: Literal["ridge", "offset", "last_layer", "all"] = "ridge"
+    adapt: Literal["ridge", "offset", "last_layer", "all"] = "ridge"
     placement: Literal["spread", "random"] = "spread"
     draws: Annotated[int, Field(ge=1, le=10_000)] = 20
     eyes: Literal["auto", "halves", "together"] = "auto"
 
     def settings(self) -> CalibrationSettings:
         """The same, for `experiments.calibrate`."""
-        return CalibrationSettings(tuple(self.samples), self.method, self.placement, self.draws, self.eyes)
+        return CalibrationSettings(tuple(self.samples), self.adapt, self.placement, self.draws, self.eyes)
 
 
 class Mpc(Table):
@@ -244,14 +244,15 @@ class Mpc(Table):
 class Relations(Table):
     """[compare.relations]: what `privateyes compare --check` asks, in the errors' unit.
 
-    `adaptive_way` may be at most `above_centralised` worse than centralised, and has to be better than federated by
-    more than `below_federated`; a secure way and its twin in the clear may differ by at most `from_twin` in any seed.
+    `adaptive_method` may be at most `above_centralised` worse than centralised, and has to be better than federated by
+    more than `below_federated`; a secure method and its counterpart in the clear may differ by at most
+    `from_counterpart` in any seed.
     """
 
-    adaptive_way: str = "adaptive"
+    adaptive_method: str = "adaptive"
     above_centralised: Annotated[float, Field(ge=0, le=1e6)] = 0.2
     below_federated: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    from_twin: Annotated[float, Field(ge=0, le=1e6)] = 0.02
+    from_counterpart: Annotated[float, Field(ge=0, le=1e6)] = 0.02
 
 
 def _noun(text: str) -> str:
@@ -265,9 +266,9 @@ class Compare(Table):
 
     Everything runs once for each of `seeds`, `parallel` folds and seeds at a time (0: one per core). `target_errors`
     are the errors for which rounds and seconds are reported; without them, three are derived from what was measured.
-    Every way is compared person by person with each of `baselines`. `watts_per_core` turns seconds of one core into
+    Every method is compared person by person with each of `baselines`. `watts_per_core` turns seconds of one core into
     energy. What a finished run needs no more is deleted where `keep_checkpoints` or `keep_records` is false: the models
-    (without which it cannot be evaluated) and the secure ways' message records. `persons_are` says in the tables, on
+    (without which it cannot be evaluated) and the secure methods' message records. `persons_are` says in the tables, on
     the page and in the charts what the data's persons are, where they are none: a noun in the plural.
     """
 
@@ -288,7 +289,7 @@ class ExperimentSpec(Table):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     task: str = DEFAULT_TASK
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    ways: list[str] = ["centralised", "local", "federated", "private"]
+    methods: list[str] = ["centralised", "local", "federated", "private"]
     data: Data
     split: Split
     model: Model

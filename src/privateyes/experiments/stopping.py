@@ -1,11 +1,11 @@
-"""When a way ends early, from its metrics lines alone, so that a resumed run decides as one that was not.
+"""When a method ends early, from its metrics lines alone, so that a resumed run decides as one that was not.
 
-A line with ``converged`` is the last: the server's step gave weights that the way had before (`federation.lineage`).
+A line with ``converged`` is the last: the server's step gave weights that the method had before (`federation.lineage`).
 
 Where the split names validation persons, every line of a round that was evaluated (training.evaluate_every) holds
 ``validation`` (person -> error) and ``validation_error`` (their mean); with training.patience also ``best_round``, the
-best one so far, and ``stopped``, whether the way ends with this line. The errors of the test persons stand in the same
-lines, and nothing here reads them.
+best one so far, and ``stopped``, whether the method ends with this line. The errors of the test persons stand in the
+same lines, and nothing here reads them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from privateyes.training.stopping import best_round, is_over
 
 
 class Stopping:
-    """Decides when a way in a fold ends.
+    """Decides when a method in a fold ends.
 
     Args:
         patience: rounds without a better validation error, void ones aside; None to look at no errors.
@@ -41,7 +41,7 @@ class Stopping:
 
     @property
     def over(self) -> bool:
-        """Whether the way has ended before its last round."""
+        """Whether the method has ended before its last round."""
         return self._converged or is_over(self._errors, self._patience, self._void, self._lower)
 
     @property
@@ -73,10 +73,10 @@ class Stopping:
 
 
 def result_line(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The line of the round whose model is a way's result: the best one if validation persons decide, else the last.
+    """The line of the round whose model is a method's result: the best one if validation persons decide, else the last.
 
     Args:
-        lines: of one way in one fold, by round; at least one.
+        lines: of one method in one fold, by round; at least one.
     """
     last = lines[-1]
     if "best_round" not in last:

@@ -79,7 +79,7 @@ class Task(ABC, Generic[Spec, Learning]):
         words: what its things are called.
         label_shape: of one label and one prediction in ``samples.npz``; None for any.
         calibrates: whether [calibration] may be asked for: labels are two numbers, and `prior` says what is believed.
-        under_mpc: whether the way `mpc` can learn it: labels are numbers, in one row for each sample.
+        under_mpc: whether the method `mpc` can learn it: labels are numbers, in one row for each sample.
     """
 
     experiment: type[Spec]

@@ -1,7 +1,7 @@
 """Which clients take part in a round, and what becomes of them.
 
-Everything is drawn from seeds that depend on the experiment's seed, the round and the client alone, so every way of an
-experiment and every resumed run meets the same fates.
+Everything is drawn from seeds that depend on the experiment's seed, the round and the client alone, so every method of
+an experiment and every resumed run meets the same fates.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ posterior mean under a normal prior that is fixed in advance and known to nobody
     b = k / (k + noise^2 / bias^2)  mean(r)              towards no offset
     M = R^T X (X^T X + noise^2 / gain^2 I)^-1            towards no gain: for k = 1 exactly none
 
-with X and R the centred predictions and residuals. That is the method "ridge", the default: it needs no rule for which
-k an affine correction pays, and its expected squared error is not above the uncalibrated one for people as different as
-the prior says. The method "offset" is b = mean(r) alone, without shrinking.
+with X and R the centred predictions and residuals. That is the adaptation "ridge", the default: it needs no rule for
+which k an affine correction pays, and its expected squared error is not above the uncalibrated one for people as
+different as the prior says. The adapt "offset" is b = mean(r) alone, without shrinking.
 
 The prior. bias = noise: a new person's offset is believed to be of the size of the scatter of single predictions, so
 that the belief weighs as much as one sample and half of what a single sample says is taken (a unit-information prior,

@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 from privateyes.errors import ConfigError
 
-Method = Literal["ridge", "offset", "last_layer", "all"]
-METHODS: Final[tuple[Method, ...]] = ("ridge", "offset", "last_layer", "all")
+Adaptation = Literal["ridge", "offset", "last_layer", "all"]
+ADAPTATIONS: Final[tuple[Adaptation, ...]] = ("ridge", "offset", "last_layer", "all")
 Placement = Literal["spread", "random"]
 PLACEMENTS: Final[tuple[Placement, ...]] = ("spread", "random")
 Eyes = Literal["auto", "halves", "together"]
@@ -21,7 +21,7 @@ class CalibrationSettings:
 
     Attributes:
         samples: numbers k of calibration samples; of each eye, where eyes are calibrated separately.
-        method: "ridge", "offset", "last_layer" or "all"; see `training.calibration` and `training.personal`.
+        adapt: "ridge", "offset", "last_layer" or "all"; see `training.calibration` and `training.personal`.
         placement: "spread" over the person's range of gaze like the dots of a calibration screen, or "random".
         draws: R, how often the samples are drawn anew.
         eyes: "auto" calibrates each eye by itself where the column `eye` tells them apart, and both together elsewhere;
@@ -29,7 +29,7 @@ class CalibrationSettings:
     """
 
     samples: tuple[int, ...] = (1, 5, 9)
-    method: Method = "ridge"
+    adapt: Adaptation = "ridge"
     placement: Placement = "spread"
     draws: int = 20
     eyes: Eyes = "auto"
@@ -45,7 +45,7 @@ class CalibrationSettings:
         if self.draws < 1:
             raise ConfigError(f"calibration.draws = {self.draws}", "give 1 or more")
         for key, value, known in (
-            ("method", self.method, METHODS), ("placement", self.placement, PLACEMENTS), ("eyes", self.eyes, EYES),
+            ("adapt", self.adapt, ADAPTATIONS), ("placement", self.placement, PLACEMENTS), ("eyes", self.eyes, EYES),
         ):  # fmt: skip
             if value not in known:
                 raise ConfigError(f'calibration.{key} = "{value}" is not known', f"choose from: {', '.join(known)}")

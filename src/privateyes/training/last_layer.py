@@ -67,7 +67,7 @@ def _last_linear(task: LearningTask, model: nn.Module, example: Examples) -> nn.
         if output.shape == predicted.shape and torch.equal(output, predicted):
             return layer
     problem = "the model does not end in a linear layer, whose weights could be calibrated"
-    raise UsageError(problem, "choose the method ridge, offset or all")
+    raise UsageError(problem, "choose the adaptation ridge, offset or all")
 
 
 def _features(task: LearningTask, model: nn.Module, layer: nn.Linear, examples: Examples) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from privateyes.training.calibration import Prior, correct_by_features, fit_offset, fit_ridge
-from privateyes.training.calibration_settings import Method
+from privateyes.training.calibration_settings import Adaptation
 from privateyes.training.evaluation import predict_examples
 from privateyes.training.last_layer import feature_products
 from privateyes.training.local import train_locally
@@ -22,7 +22,7 @@ from privateyes.training.task import Dataset, LearningTask
 
 @dataclass(frozen=True, slots=True)
 class FineTuning:
-    """How the method "all" goes on training: few plain steps on all calibration samples at once.
+    """How the adaptation "all" goes on training: few plain steps on all calibration samples at once.
 
     Attributes:
         seed: for what the model itself draws.
@@ -63,15 +63,15 @@ class PersonalModel:
         return finite
 
     def calibrated(
-        self, method: Method, chosen: NDArray[np.int64], rest: NDArray[np.int64], tuning: FineTuning
+        self, adapt: Adaptation, chosen: NDArray[np.int64], rest: NDArray[np.int64], tuning: FineTuning
     ) -> NDArray[np.float64]:
         """Predictions for samples of the person after a calibration with others.
 
         Args:
-            method: how to calibrate.
+            adapt: how to calibrate.
             chosen: (k,) positions of the calibration samples.
             rest: (M,) positions of the samples to predict.
-            tuning: for the method "all".
+            tuning: for the adaptation "all".
 
         Returns:
             (M, 2) float64.
@@ -81,11 +81,11 @@ class PersonalModel:
             TrainingError: "all" diverged.
         """
         predicted, true = self.predicted[chosen], self.labels[chosen]
-        if method == "offset":
+        if adapt == "offset":
             return fit_offset(predicted, true).apply(self.predicted[rest])
-        if method == "ridge":
+        if adapt == "ridge":
             return fit_ridge(predicted, true, self._prior).apply(self.predicted[rest])
-        if method == "last_layer":
+        if adapt == "last_layer":
             return self._with_last_layer(chosen, rest)
         return self._fine_tuned(chosen, rest, tuning)
 

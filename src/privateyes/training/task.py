@@ -167,7 +167,7 @@ class LearningTask(Protocol):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """How good predictions are; ways are compared by the first."""
+        """How good predictions are; methods are compared by the first."""
         ...
 
     def build_model(self, seed: int) -> nn.Module:

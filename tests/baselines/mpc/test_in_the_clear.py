@@ -1,4 +1,4 @@
-"""The twin in the clear makes exactly the job's steps."""
+"""The counterpart in the clear makes exactly the job's steps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _by_hand(job: TrainingJob) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("sgd", [Sgd(0.1, 0.9, "l2"), Sgd(0.1, 0.0, "l2"), Sgd(0.02, 0.5, "l1")])
-def test_the_twin_makes_the_steps_of_sgd_with_momentum(sgd: Sgd, make_job: Make) -> None:
+def test_the_counterpart_makes_the_steps_of_sgd_with_momentum(sgd: Sgd, make_job: Make) -> None:
     network = Network("perceptron", ((2, 7), (2,)))
     job = make_job(network=network, initial=np.linspace(-1, 1, 16, dtype=np.float32), sgd=sgd)
     assert train_in_the_clear(job, Perceptron([7, 2])) == pytest.approx(_by_hand(job), abs=1e-5)

@@ -30,7 +30,7 @@ class CompareListener:
         self.told.append(("started", name, rounds))
 
     def round_done(self, name: str, line: Mapping[str, Any]) -> None:
-        self.told.append(("round", name, line["way"], line["round"]))
+        self.told.append(("round", name, line["method"], line["round"]))
 
     def step_done(self, fold: str, done: int, steps: int) -> None:
         self.told.append(("step", fold, done, steps))
@@ -55,7 +55,7 @@ def comparison_text(eyes: Path) -> Callable[..., str]:
     """An experiment file's text: two persons left out in turn, two rounds."""
 
     def text(
-        ways: str = '["centralised", "federated", "adaptive", "private"]',
+        methods: str = '["centralised", "federated", "adaptive", "private"]',
         split: str = 'leave_one_out = true\nfolds = ["p00", "p01"]',
         compare: str = "",
         tail: str = "",
@@ -64,7 +64,7 @@ def comparison_text(eyes: Path) -> Callable[..., str]:
         return f"""
 name = "small"
 seed = 3
-ways = {ways}
+methods = {methods}
 [data]
 path = "{eyes}"
 [split]

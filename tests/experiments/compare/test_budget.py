@@ -21,20 +21,20 @@ def measured(lines: list[dict[str, Any]]) -> Measured:
 )
 def test_passes_are_told_in_words_and_counted(epochs: float, words: str, passed: float) -> None:
     """As recorded by earlier versions, which did not count what was passed over."""
-    lines = [{"way": "local", "round": number, "samples": 48} for number in (1, 2)]
+    lines = [{"method": "local", "round": number, "samples": 48} for number in (1, 2)]
     found = budget(measured(lines), ["local"], epochs)
     assert f"Equal budgets: 2 rounds of {words}" in found["note"]
     assert found["passes"] == {"local": passed}
 
 
 def of_two_ways(first: int, second: int) -> dict[str, Any]:
-    ways = {"federated": first, "fedprox": second}
+    methods = {"federated": first, "fedprox": second}
     lines = [
-        {"way": way, "round": number, "samples": 50, "passed": passed}
-        for way, passed in ways.items()
+        {"method": method, "round": number, "samples": 50, "passed": passed}
+        for method, passed in methods.items()
         for number in (1, 2)
     ]
-    return budget(measured(lines), list(ways), 1.0)
+    return budget(measured(lines), list(methods), 1.0)
 
 
 def test_what_was_counted_decides_and_not_what_the_clients_hold() -> None:
@@ -54,7 +54,7 @@ def test_whole_batches_make_budgets_differ_a_little_and_it_is_said() -> None:
     assert not of_two_ways(1000, 1011)["equal"]
 
 
-def test_a_way_without_any_step_has_no_equal_budget() -> None:
+def test_a_method_without_any_step_has_no_equal_budget() -> None:
     """All of its rounds were void."""
     assert not of_two_ways(50, 0)["equal"]
     assert of_two_ways(0, 0)["equal"]

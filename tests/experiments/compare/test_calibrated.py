@@ -12,8 +12,8 @@ from privateyes.experiments.compare.plan import SubRun
 
 def _run(seed: int, person: str, before: float, after: float, with_it: bool = True) -> FinishedRun:
     report: dict[str, Any] = {
-        "way": "federated",
-        "settings": {"samples": [1, 9], "method": "ridge", "draws": 20},
+        "method": "federated",
+        "settings": {"samples": [1, 9], "adapt": "ridge", "draws": 20},
         "persons": [
             {"person": person, "uncalibrated": before, "by_k": {"1": {"mean": before}, "9": {"mean": after}}},
         ],
@@ -26,11 +26,11 @@ def test_each_person_is_averaged_over_the_seeds_first() -> None:
     runs = (_run(1, "p00", 6.0, 3.0), _run(2, "p00", 8.0, 5.0), _run(1, "p01", 9.0, 4.0), _run(2, "p01", 9.0, 6.0))
     found = compile_calibration(Measured(runs, ()), ["federated"])
     assert found is not None
-    (row,) = found["ways"]
+    (row,) = found["methods"]
     assert (row["uncalibrated"]["mean"], row["by_k"]["1"]["mean"], row["by_k"]["9"]["mean"]) == (8.0, 8.0, 4.5)
     # persons 4 and 5: half a unit times sqrt(2) / sqrt(2), times t for one degree of freedom
     assert row["by_k"]["9"]["interval"] == pytest.approx([4.5 - 6.353102368, 4.5 + 6.353102368])
-    assert (found["samples"], found["method"], found["draws"]) == ([1, 9], "ridge", 20)
+    assert (found["samples"], found["adapt"], found["draws"]) == ([1, 9], "ridge", 20)
 
 
 def test_runs_without_calibration_have_none() -> None:

@@ -24,7 +24,7 @@ HELD_OUT = 'test_persons = ["p03", "p04"]'
 def test_a_run_that_fails_is_named_and_the_others_go_on(
     comparison_spec: Make, tmp_path: Path, compare_listener: Any
 ) -> None:
-    spec = comparison_spec(ways='["federated"]', split=HELD_OUT, rounds=1)
+    spec = comparison_spec(methods='["federated"]', split=HELD_OUT, rounds=1)
     held = tmp_path / "c" / "seed-2" / "all"
     folder = ComparisonFolder(tmp_path / "c")
     folder.begin(spec, ["all"], 2)
@@ -46,7 +46,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(
 def test_a_run_with_a_damaged_checkpoint_fails_alone(
     comparison_spec: Make, tmp_path: Path, compare_listener: Any
 ) -> None:
-    spec = comparison_spec(ways='["federated"]', split=HELD_OUT, rounds=1)
+    spec = comparison_spec(methods='["federated"]', split=HELD_OUT, rounds=1)
     runs = plan_runs(spec, ["all"], tmp_path, None)
     damaged = runs[0].directory / "checkpoints" / "all" / "federated.safetensors"
     assert run_all(runs[:1], 1, Compare(), compare_listener) == []
@@ -78,7 +78,7 @@ class _Killer:
 def test_a_process_that_dies_takes_no_other_run_with_it(
     comparison_spec: Make, tmp_path: Path, compare_listener: Any
 ) -> None:
-    spec = comparison_spec(ways='["federated"]', split=HELD_OUT, rounds=40)
+    spec = comparison_spec(methods='["federated"]', split=HELD_OUT, rounds=40)
     runs = plan_runs(spec, ["all"], tmp_path, None)
     killer = _Killer(compare_listener, "seed 1")
     failures = run_all(runs, 1, Compare(), killer)
@@ -104,7 +104,7 @@ class _Interrupting:
 
 
 def test_an_interrupt_ends_all_processes(comparison_spec: Make, tmp_path: Path, compare_listener: Any) -> None:
-    spec = comparison_spec(ways='["federated"]', split=HELD_OUT, rounds=1000)
+    spec = comparison_spec(methods='["federated"]', split=HELD_OUT, rounds=1000)
     with pytest.raises(KeyboardInterrupt):
         run_all(plan_runs(spec, ["all"], tmp_path, None), 2, Compare(), _Interrupting(compare_listener))
     assert multiprocessing.active_children() == []
@@ -126,8 +126,8 @@ def test_only_what_may_go_is_deleted(comparison_spec: Make, tmp_path: Path, kept
 
 def test_a_round_that_was_not_evaluated_is_told_without_an_error() -> None:
     ours, theirs = multiprocessing.Pipe()
-    line = {"fold": "all", "way": "federated", "round": 1, "rounds": 2, "seconds": 0.5}
+    line = {"fold": "all", "method": "federated", "round": 1, "rounds": 2, "seconds": 0.5}
     with ours, theirs:
         for more in ({}, {"mean_error": 7.5}):
             _Teller(theirs).round_done({**line, **more})
-            assert ours.recv().content == {"fold": "all", "way": "federated", "round": 1, "rounds": 2, **more}
+            assert ours.recv().content == {"fold": "all", "method": "federated", "round": 1, "rounds": 2, **more}

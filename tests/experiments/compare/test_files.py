@@ -16,11 +16,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_table_has_a_row_for_each_way_with_the_numbers_of_the_json(finished_comparison: Finished) -> None:
+def test_the_table_has_a_row_for_each_method_with_the_numbers_of_the_json(finished_comparison: Finished) -> None:
     folder, results = finished_comparison
     rows = _rows(folder / "comparison.csv")
-    assert [row["way"] for row in rows] == [entry["way"] for entry in results["ways"]]
-    for row, entry in zip(rows, results["ways"], strict=True):
+    assert [row["method"] for row in rows] == [entry["method"] for entry in results["methods"]]
+    for row, entry in zip(rows, results["methods"], strict=True):
         assert float(row["error_deg"]) == entry["mean"]
         assert [float(row["low_deg"]), float(row["high_deg"])] == entry["interval"]
         assert float(row["bytes_per_run"]) == entry["bytes"]["per_run"]
@@ -30,6 +30,6 @@ def test_every_single_error_is_there_and_gives_the_mean(finished_comparison: Fin
     folder, results = finished_comparison
     rows = _rows(folder / "errors.csv")
     assert len(rows) == 4 * 2 * 3
-    for entry in results["ways"]:
-        errors = [float(row["error_deg"]) for row in rows if row["way"] == entry["way"]]
+    for entry in results["methods"]:
+        errors = [float(row["error_deg"]) for row in rows if row["method"] == entry["method"]]
         assert np.mean(errors) == pytest.approx(entry["mean"])

@@ -31,7 +31,7 @@ def test_a_comparison_is_continued_only_when_asked_to(begun: ComparisonFolder, c
 
 
 def test_another_experiment_is_refused(begun: ComparisonFolder, comparison_spec: Make) -> None:
-    for other in (comparison_spec(rounds=3), comparison_spec(ways='["federated"]')):
+    for other in (comparison_spec(rounds=3), comparison_spec(methods='["federated"]')):
         with pytest.raises(RunDirectoryError, match="holds another comparison"):
             begun.check(other, resume=True)
 

@@ -50,7 +50,7 @@ def _result(fold: str, errors: dict[str, float]) -> MpcResult:
         epochs=1,
         unit="deg",
         errors=errors,
-        twin_errors=errors,
+        counterpart_errors=errors,
         shaken_errors=errors,
         guess_errors=errors,
         deviation=Deviation(1e-4, 1e-5, 0.1),
@@ -94,11 +94,11 @@ def test_without_an_environment_the_rest_stands_and_the_row_says_why(
         raise EngineError("the locked environment cannot be made", "connect to a network")
 
     monkeypatch.setattr(mpc, "run_mpc", refuse)
-    spec = comparison_spec(ways='["federated", "mpc"]', split='test_persons = ["p03", "p04"]', rounds=1)
+    spec = comparison_spec(methods='["federated", "mpc"]', split='test_persons = ["p03", "p04"]', rounds=1)
     outcome = run_comparison(spec, ComparisonFolder(tmp_path / "c"), compare_listener)
     assert not outcome.failures
     assert outcome.results is not None
-    assert [entry["way"] for entry in outcome.results["ways"]] == ["federated"]
+    assert [entry["method"] for entry in outcome.results["methods"]] == ["federated"]
     assert "the locked environment cannot be made" in outcome.results["mpc"]["problem"]
     assert any("the locked environment cannot be made" in str(entry) for entry in compare_listener.of("note"))
     page = (tmp_path / "c" / "comparison.html").read_text()
@@ -108,7 +108,7 @@ def test_without_an_environment_the_rest_stands_and_the_row_says_why(
 def test_what_mpc_would_refuse_in_the_end_is_refused_before_anything_is_trained(
     comparison_spec: Make, tmp_path: Path, compare_listener: Any
 ) -> None:
-    spec = comparison_spec(ways='["federated", "mpc"]', split='test_persons = ["p03", "p04"]', rounds=1)
+    spec = comparison_spec(methods='["federated", "mpc"]', split='test_persons = ["p03", "p04"]', rounds=1)
     spec = spec.model_copy(update={"mpc": Mpc(probe_batches=[4, 4])})
     with pytest.raises(ConfigError, match=r"mpc\.probe_batches = \[4, 4\] are not two different batch sizes"):
         run_comparison(spec, ComparisonFolder(tmp_path / "c"), compare_listener)

@@ -9,7 +9,7 @@ import pytest
 
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.compare.page import render, write_page
-from privateyes.experiments.compare.sentences import method
+from privateyes.experiments.compare.sentences import procedure
 from privateyes.tasks.gaze.metrics import ANGULAR_ERROR
 
 EVIL = '<script>alert("x")</script>&\'"'
@@ -49,8 +49,8 @@ def test_the_page_is_whole_and_names_nothing_outside(comparison_results: dict[st
     assert balance.open == []
     assert not balance.tags & {"script", "link", "img", "iframe"}
     assert not re.search(r"https?://|url\(|@import", page)
-    for way in ("centralised", "federated", "adaptive", "private"):
-        assert way in page
+    for method in ("centralised", "federated", "adaptive", "private"):
+        assert method in page
 
 
 @pytest.mark.parametrize("name", ["p00", "small", "resnet_preact_8", "adaptive"])
@@ -81,22 +81,22 @@ def test_a_relation_that_fails_is_said_to_fail(comparison_results: dict[str, Any
 
 
 def test_one_person_one_way_and_no_curve_are_enough(comparison_results: dict[str, Any]) -> None:
-    way = comparison_results["ways"][1]
-    way.update(interval=None, sd_over_persons=None, sd_over_seeds=None, curve=[], differences={}, targets=[])
-    way["per_person"] = {"p00": way["mean"]}
+    method = comparison_results["methods"][1]
+    method.update(interval=None, sd_over_persons=None, sd_over_seeds=None, curve=[], differences={}, targets=[])
+    method["per_person"] = {"p00": method["mean"]}
     predictor = {**comparison_results["mean_predictor"], "interval": None, "sd_over_persons": None}
     targets = {"errors": [], "derived": True}
-    alone = {"ways": [way], "relations": [], "baselines": [], "mean_predictor": predictor, "targets": targets}
+    alone = {"methods": [method], "relations": [], "baselines": [], "mean_predictor": predictor, "targets": targets}
     page = render({**comparison_results, **alone})
     assert "federated has the lowest error" in page
     assert "No curve is complete." in page
 
 
-def test_ways_that_look_alike_are_in_the_table_and_not_among_the_dots(comparison_results: dict[str, Any]) -> None:
-    ways = comparison_results["ways"]
-    ways.append({**next(entry for entry in ways if entry["way"] == "adaptive"), "way": "fedyogi"})
+def test_methods_that_look_alike_are_in_the_table_and_not_among_the_dots(comparison_results: dict[str, Any]) -> None:
+    methods = comparison_results["methods"]
+    methods.append({**next(entry for entry in methods if entry["method"] == "adaptive"), "method": "fedyogi"})
     page = render(comparison_results)
-    assert "fedyogi would\nhave the mark of another way and is in the table alone." in page
+    assert "fedyogi would\nhave the mark of another method and is in the table alone." in page
     assert page.count('<th scope="col">fedyogi</th>') == 1
 
 
@@ -106,13 +106,13 @@ def test_unequal_budgets_are_flagged(comparison_results: dict[str, Any]) -> None
 
 
 def test_persons_that_are_none_are_called_what_they_are(comparison_results: dict[str, Any]) -> None:
-    blocks = {"persons_are": "day blocks", "method": method("day blocks", ANGULAR_ERROR)}
-    calibration = {"samples": [], "method": "ridge", "draws": 2, "ways": []}
+    blocks = {"persons_are": "day blocks", "procedure": procedure("day blocks", ANGULAR_ERROR)}
+    calibration = {"samples": [], "adapt": "ridge", "draws": 2, "methods": []}
     page = render({**comparison_results, **blocks, "calibration": calibration}).partition("</style>")[2]
     for said in ("Errors on day blocks never trained on", "SD over day blocks", "interval over day blocks"):
         assert said in page
     page = page.replace("What the data name as persons", "").replace("the person&#39;s device", "")
-    learned = page[page.index('id="learned"') : page.index('id="method"')]
+    learned = page[page.index('id="learned"') : page.index('id="procedure"')]
     assert not re.search(r"\bpersons?\b", page.replace(learned, ""))
     assert "<b>x" not in render({**comparison_results, "persons_are": "<b>x"})
 
@@ -137,7 +137,7 @@ def test_extrapolated_costs_of_generic_mpc_are_marked(comparison_results: dict[s
         "epochs": 2,
         "samples": 40.0,
         "errors": errors,
-        "twin_errors": errors,
+        "counterpart_errors": errors,
         "guess_errors": errors,
         "measured": {**cost, "extrapolated": False},
         "extrapolated": [{**cost, "seconds": 3e6, "formula": "a line", "extrapolated": True}],
@@ -152,8 +152,8 @@ def test_extrapolated_costs_of_generic_mpc_are_marked(comparison_results: dict[s
 
 def test_calibration_has_a_column_for_each_k(comparison_results: dict[str, Any]) -> None:
     one = {"mean": 5.25, "interval": [4.0, 6.5], "sd_over_persons": 1.0, "persons": 2}
-    rows = [{"way": "federated", "uncalibrated": one, "by_k": {"1": one, "9": {**one, "mean": 3.75}}}]
-    found = {"samples": [1, 9], "method": "ridge", "draws": 20, "ways": rows}
+    rows = [{"method": "federated", "uncalibrated": one, "by_k": {"1": one, "9": {**one, "mean": 3.75}}}]
+    found = {"samples": [1, 9], "adapt": "ridge", "draws": 20, "methods": rows}
     page = render({**comparison_results, "calibration": found})
     assert "k = 9" in page
     assert "3.75°" in page

@@ -9,8 +9,8 @@ from PIL import Image
 
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.compare.pictures import themes, write_pictures
-from privateyes.experiments.report.ways import way
-from privateyes.experiments.way_names import WAYS
+from privateyes.experiments.method_names import METHODS
+from privateyes.experiments.report.methods import method
 
 
 def test_each_chart_is_drawn_light_and_dark(comparison_results: dict[str, Any], tmp_path: Path) -> None:
@@ -38,15 +38,15 @@ def test_pictures_name_what_the_persons_are(comparison_results: dict[str, Any], 
 
 
 def test_names_are_not_read_as_formulas(comparison_results: dict[str, Any], tmp_path: Path) -> None:
-    for entry in comparison_results["ways"]:
+    for entry in comparison_results["methods"]:
         entry["per_person"] = {"$\\frac{p00$": 5.0, "p_1$": 6.0}
     assert write_pictures(tmp_path, {**comparison_results, "name": "$\\frac{$"})
 
 
-def test_every_way_has_a_colour_in_both_themes() -> None:
+def test_every_method_has_a_colour_in_both_themes() -> None:
     for theme in themes():
-        for name in WAYS:
-            assert theme.of(way(name)).startswith("#")
+        for name in METHODS:
+            assert theme.of(method(name)).startswith("#")
 
 
 def test_a_folder_that_cannot_be_made_is_named(comparison_results: dict[str, Any], tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def test_rendered_persons_are_the_same_for_every_seed(comparison_spec: Make, tmp
     assert (found.data.path, found.data.synthetic) == (str(tmp_path / "rendered.h5"), None)
 
 
-def test_generic_mpc_is_no_way_of_a_run(comparison_spec: Make) -> None:
-    assert sub_spec(comparison_spec(ways='["federated", "mpc"]'), 1, "p00", None).ways == ["federated"]
+def test_generic_mpc_is_no_method_of_a_run(comparison_spec: Make) -> None:
+    assert sub_spec(comparison_spec(methods='["federated", "mpc"]'), 1, "p00", None).methods == ["federated"]
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_generic_mpc_is_no_way_of_a_run(comparison_spec: Make) -> None:
         ({"compare": "seeds = [1, 2, 1]"}, r"compare.seeds = .* names something twice"),
         ({"compare": 'baselines = ["federated", "federated"]'}, "compare.baselines"),
         ({"compare": 'baselines = ["fedarated"]'}, "did you mean federated"),
-        ({"tail": '[compare.relations]\nadaptive_way = "adaptve"'}, "did you mean adaptive"),
-        ({"ways": '["mpc"]'}, "mpc alone"),
+        ({"tail": '[compare.relations]\nadaptive_method = "adaptve"'}, "did you mean adaptive"),
+        ({"methods": '["mpc"]'}, "mpc alone"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(comparison_spec: Make, changes: dict[str, str], said: str) -> None:

@@ -15,13 +15,13 @@ from privateyes.tasks.gaze.metrics import ANGULAR_ERROR
 
 
 def _measured(**errors: list[float]) -> Measured:
-    """Two persons and two seeds; a way's four errors are p00 and p01 with seed 1, then with seed 2."""
+    """Two persons and two seeds; a method's four errors are p00 and p01 with seed 1, then with seed 2."""
     runs = []
     for place, seed in enumerate((1, 2)):
         for offset, person in enumerate(("p00", "p01")):
             metrics = [
-                {"way": way.replace("_", "-"), "round": 1, "error": {person: found[2 * place + offset]}}
-                for way, found in errors.items()
+                {"method": method.replace("_", "-"), "round": 1, "error": {person: found[2 * place + offset]}}
+                for method, found in errors.items()
             ]
             run = SubRun(seed, person, None, Path())  # type: ignore[arg-type]
             runs.append(FinishedRun(run, {"clients": {"count": 2}}, metrics, {}))
@@ -29,8 +29,8 @@ def _measured(**errors: list[float]) -> Measured:
 
 
 def _stated(bounds: Relations | None = None, **errors: list[float]) -> list[dict[str, Any]]:
-    ways = [name.replace("_", "-") for name in errors]
-    return relations(_measured(**errors), ways, bounds or Relations())
+    methods = [name.replace("_", "-") for name in errors]
+    return relations(_measured(**errors), methods, bounds or Relations())
 
 
 SAME = [6.0, 8.0, 6.0, 8.0]
@@ -49,7 +49,7 @@ def test_adaptive_has_to_be_below_federated(apart: float, holds: bool) -> None:
     assert (found["demand"], found["holds"]) == ("below", holds)
 
 
-def test_a_secure_way_is_judged_by_the_seed_in_which_it_is_farthest_from_its_twin() -> None:
+def test_a_secure_method_is_judged_by_the_seed_in_which_it_is_farthest_from_its_counterpart() -> None:
     # +0.03 in one seed and -0.03 in the other: the mean says nothing
     (found,) = _stated(private=[6.03, 8.03, 5.97, 7.97], federated=SAME)
     assert found["difference"]["mean"] == pytest.approx(0.0, abs=1e-12)
@@ -81,7 +81,7 @@ def test_the_largest_difference_of_a_single_person_is_stated() -> None:
     assert found["largest_of_a_person"] == pytest.approx(0.5)
 
 
-def test_every_secure_way_has_its_own_twin() -> None:
+def test_every_secure_method_has_its_own_counterpart() -> None:
     found = _stated(adaptive=SAME, federated=SAME, private=SAME, private_adaptive=SAME)
     assert [(entry["first"], entry["second"]) for entry in found] == [
         ("adaptive", "federated"),
@@ -90,8 +90,8 @@ def test_every_secure_way_has_its_own_twin() -> None:
     ]
 
 
-def test_another_way_can_be_the_one_that_is_asked() -> None:
-    bounds = Relations(adaptive_way="fedyogi", above_centralised=0.5, below_federated=0.1)
+def test_another_method_can_be_the_one_that_is_asked() -> None:
+    bounds = Relations(adaptive_method="fedyogi", above_centralised=0.5, below_federated=0.1)
     lower = [value - 0.05 for value in SAME]
     above, below = _stated(bounds, fedyogi=lower, centralised=SAME, federated=SAME)
     assert above["holds"]
@@ -109,7 +109,7 @@ def test_a_check_needs_every_relation_and_every_run() -> None:
 
 
 def test_a_check_of_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="none of the ways have a relation"):
+    with pytest.raises(ConfigError, match="none of the methods have a relation"):
         require_relations({"relations": [], "runs": {"missing": []}})
 
 
@@ -122,7 +122,7 @@ def test_the_worst_seed_keeps_its_sign_and_is_not_hidden_by_a_larger_difference_
     assert "With seed 2 alone it would not hold." in told(found, ANGULAR_ERROR, "persons")
 
 
-def test_beside_its_twin_the_worst_seed_is_the_farthest_on_either_side() -> None:
+def test_beside_its_counterpart_the_worst_seed_is_the_farthest_on_either_side() -> None:
     private = [SAME[0] - 0.13, SAME[1] - 0.13, SAME[2] + 0.01, SAME[3] + 0.01]
     (found,) = _stated(private=private, federated=SAME)
     assert found["worst_seed"]["seed"] == "1"

@@ -38,16 +38,16 @@ def test_every_seed_and_fold_is_a_run_that_other_commands_read(finished_comparis
     run = folder / "seed-2" / "p01"
     assert write_report(run).exists()
     tested = evaluate_run(run, "federated")
-    row = next(entry for entry in results["ways"] if entry["way"] == "federated")
+    row = next(entry for entry in results["methods"] if entry["method"] == "federated")
     assert tested.error["p01"] == pytest.approx(row["per_person_and_seed"]["p01"]["2"])
 
 
-def test_all_ways_pass_over_equally_many_samples(finished_comparison: Finished) -> None:
+def test_all_methods_pass_over_equally_many_samples(finished_comparison: Finished) -> None:
     folder, results = finished_comparison
     passed: dict[tuple[str, str], int] = {}
     for path in folder.glob("seed-*/*/metrics.jsonl"):
         for line in map(json.loads, path.read_text().splitlines()):
-            key = (path.parent.as_posix(), line["way"])
+            key = (path.parent.as_posix(), line["method"])
             passed[key] = passed.get(key, 0) + line["samples"]
     # 4 training persons with 24 images, twice
     assert set(passed.values()) == {2 * 4 * 24}
@@ -58,7 +58,7 @@ def test_all_ways_pass_over_equally_many_samples(finished_comparison: Finished) 
 
 def test_an_unequal_budget_is_said(comparison_spec: Make, tmp_path: Path, compare_listener: Any) -> None:
     spec = comparison_spec(
-        ways='["centralised", "federated"]',
+        methods='["centralised", "federated"]',
         split='test_persons = ["p03", "p04"]',
         tail="[federation]\ncohort_fraction = 0.67",
         rounds=1,
@@ -70,7 +70,7 @@ def test_an_unequal_budget_is_said(comparison_spec: Make, tmp_path: Path, compar
     assert "Unequal budgets" in results["budget"]["note"]
 
 
-def test_a_secure_way_equals_its_twin_and_ways_start_alike(finished_comparison: Finished) -> None:
+def test_a_secure_method_equals_its_counterpart_and_methods_start_alike(finished_comparison: Finished) -> None:
     _, results = finished_comparison
     relation = next(entry for entry in results["relations"] if entry["first"] == "private")
     assert relation["holds"]
@@ -87,8 +87,8 @@ def test_one_run_at_a_time_gives_the_same_numbers_and_so_does_a_stop_in_between(
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     half = RunDirectory(folder.path / "seed-1" / "p01")
     (half.path / "results.json").unlink()
-    for way in ("adaptive", "private"):
-        half.checkpoint_path("p01", way).unlink()
+    for method in ("adaptive", "private"):
+        half.checkpoint_path("p01", method).unlink()
     shutil.rmtree(half.path / "aggregation")
     spec = comparison_spec(compare="parallel = 1")
     outcome = run_comparison(spec, folder, compare_listener, resume=True)
@@ -119,10 +119,10 @@ def test_what_is_reported_can_be_changed_without_training(
     results = read_comparison(spec, folder).results
     assert results is not None
     assert results["persons_are"] == "day blocks"
-    assert results["method"]["interval"].startswith("95 % intervals are over day blocks")
+    assert results["procedure"]["interval"].startswith("95 % intervals are over day blocks")
     assert results["targets"] == {"errors": [99.0], "derived": False}
-    assert results["ways"][0]["targets"][0]["rounds"] == 1.0
-    assert list(results["ways"][0]["differences"]) == ["private"]
+    assert results["methods"][0]["targets"][0]["rounds"] == 1.0
+    assert list(results["methods"][0]["differences"]) == ["private"]
     assert json.loads((folder.path / "comparison.json").read_text()) == results
 
 
@@ -141,7 +141,7 @@ def test_part_of_a_comparison_can_be_read(finished_comparison: Finished, compari
     assert results is not None
     assert results["runs"]["missing"] == [{"seed": 3, "fold": "p01", "problem": None}]
     assert results["seeds"] == [1, 2]
-    per_person = results["ways"][0]["per_person_and_seed"]
+    per_person = results["methods"][0]["per_person_and_seed"]
     assert (list(per_person["p00"]), list(per_person["p01"])) == (["1", "2", "3"], ["1", "2"])
 
 
@@ -168,7 +168,7 @@ def test_rendered_persons_are_shared_by_all_seeds_and_nothing_is_kept_that_was_n
     comparison_spec: Make, tmp_path: Path, compare_listener: Any
 ) -> None:
     spec = comparison_spec(
-        ways='["federated", "private"]', split='test_persons = ["r02"]', compare="keep_checkpoints = false", rounds=1
+        methods='["federated", "private"]', split='test_persons = ["r02"]', compare="keep_checkpoints = false", rounds=1
     )
     text = {"path": None, "synthetic": {"persons": 3, "images_per_person": 6}}
     spec = GazeExperiment.model_validate({**spec.model_dump(exclude_none=True), "data": text})
@@ -183,7 +183,7 @@ def test_rendered_persons_are_shared_by_all_seeds_and_nothing_is_kept_that_was_n
         assert not (run / "synthetic_eyes.h5").exists()
         assert not (run / "checkpoints").exists()
         assert list(run.glob("aggregation/*/*/transcripts/*"))
-    assert len(set(outcome.results["ways"][0]["per_seed"].values())) == 3
+    assert len(set(outcome.results["methods"][0]["per_seed"].values())) == 3
 
 
 def test_as_many_runs_go_on_as_asked_for_and_no_more_than_there_are(comparison_spec: Make) -> None:

@@ -30,8 +30,8 @@ def test_what_was_compared_names_what_the_persons_are(comparison_results: dict[s
 
 
 def test_the_method_says_over_what_its_intervals_are() -> None:
-    assert "persons" not in sentences.method("persons", ANGULAR_ERROR)
-    told = sentences.method("day blocks", ANGULAR_ERROR)
+    assert "persons" not in sentences.procedure("persons", ANGULAR_ERROR)
+    told = sentences.procedure("day blocks", ANGULAR_ERROR)
     assert told.pop("persons") == "What the data name as persons are day blocks here."
     assert told["interval"].startswith("95 % intervals are over day blocks:")
     assert "over all test day blocks" in told["targets"]
@@ -52,20 +52,22 @@ def test_an_interval_beyond_what_was_asked_depends_on_whom_was_tested(comparison
 
 
 def test_calibration_names_what_the_means_are_over(comparison_results: dict[str, Any]) -> None:
-    found = {"samples": [1], "method": "ridge", "draws": 20, "ways": []}
+    found = {"samples": [1], "adapt": "ridge", "draws": 20, "methods": []}
     told = sentences.calibration({**comparison_results, "calibration": found, "persons_are": "day blocks"})
     assert told.startswith("Mean error over new day blocks and its 95 % interval after k labelled samples of each,")
     assert told.endswith("(ridge, mean of 20 draws); in degrees.")
 
 
 def test_a_comparison_in_which_nothing_beats_the_mean_says_so_first(comparison_results: dict[str, Any]) -> None:
-    worst = max(entry["mean"] for entry in comparison_results["ways"])
-    best = min(entry["mean"] for entry in comparison_results["ways"])
+    worst = max(entry["mean"] for entry in comparison_results["methods"])
+    best = min(entry["mean"] for entry in comparison_results["methods"])
 
     def with_predictor(error: float) -> dict[str, Any]:
         return {**comparison_results, "mean_predictor": {**comparison_results["mean_predictor"], "mean": error}}
 
-    assert sentences.headline(with_predictor(best)).startswith("No way is better than always answering with the mean")
+    assert sentences.headline(with_predictor(best)).startswith(
+        "No method is better than always answering with the mean"
+    )
     assert sentences.worse_than_mean(with_predictor(worst + 1)) is None
     assert sentences.worse_than_mean(with_predictor(best + 1e-6)) is None
 

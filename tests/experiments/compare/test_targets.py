@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from privateyes.experiments.compare.measured import WayRun
+from privateyes.experiments.compare.measured import MethodRun
 from privateyes.experiments.compare.targets import derived_targets, mean_curve, reached, seed_curves
 from privateyes.tasks.gaze.metrics import ANGULAR_ERROR
 
 
-def _run(seed: int, fold: str, *errors: float, cpu: float = 0.5) -> WayRun:
+def _run(seed: int, fold: str, *errors: float, cpu: float = 0.5) -> MethodRun:
     lines: list[dict[str, Any]] = [
         {"round": number, "error": {fold: error}, "mean_error": error, "seconds": 9.0, "seconds_cpu": cpu}
         for number, error in enumerate(errors, start=1)
     ]
-    return WayRun(seed, fold, 4, tuple(lines))
+    return MethodRun(seed, fold, 4, tuple(lines))
 
 
 RUNS = [
@@ -35,7 +35,7 @@ def test_rounds_that_were_not_evaluated_are_no_points_and_their_seconds_count() 
     lines = [dict(line) for line in _run(1, "a", 9.0, 7.0, 5.0, 4.0).lines]
     for index in (0, 2):
         del lines[index]["error"], lines[index]["mean_error"]
-    run = WayRun(1, "a", 4, tuple(lines))
+    run = MethodRun(1, "a", 4, tuple(lines))
     curves = seed_curves([run], [1])
     assert [(point["round"], point["error"], point["seconds"]) for point in curves[1]] == [(2, 7.0, 1.0), (4, 4.0, 2.0)]
     assert reached(5.0, [run], curves, ANGULAR_ERROR)["rounds"] == 4.0

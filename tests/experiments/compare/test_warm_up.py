@@ -11,9 +11,13 @@ from privateyes.experiments.spec import ExperimentSpec
 from privateyes.storage.store import PartyStore
 
 
-@pytest.mark.parametrize(("ways", "stores"), [('["federated"]', 0), ('["federated", "private"]', 1)])
+@pytest.mark.parametrize(("methods", "stores"), [('["federated"]', 0), ('["federated", "private"]', 1)])
 def test_what_warms_up_leaves_nothing_in_the_experiments_mirrors(
-    small_spec: Callable[..., ExperimentSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ways: str, stores: int
+    small_spec: Callable[..., ExperimentSpec],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    methods: str,
+    stores: int,
 ) -> None:
     made: list[tuple[Path, ...]] = []
     create = PartyStore.create
@@ -24,6 +28,6 @@ def test_what_warms_up_leaves_nothing_in_the_experiments_mirrors(
 
     monkeypatch.setattr(PartyStore, "create", noted)
     mirrors = [str(tmp_path / name) for name in "abc"]
-    warm_up(small_spec(ways=ways, tail=f"[store]\nmirrors = {json.dumps(mirrors)}\n"))
+    warm_up(small_spec(methods=methods, tail=f"[store]\nmirrors = {json.dumps(mirrors)}\n"))
     assert [len(folders) for folders in made] == [1] * stores
     assert list(tmp_path.iterdir()) == []

@@ -56,7 +56,7 @@ def test_the_table_decides_network_and_steps(make_job: MakeJob) -> None:
     assert (training.sgd.learning_rate, training.sgd.momentum, training.sgd.loss) == (0.5, 0.25, "l1")
 
 
-def test_the_experiments_own_model_starts_where_the_other_ways_do(make_job: MakeJob) -> None:
+def test_the_experiments_own_model_starts_where_the_other_methods_do(make_job: MakeJob) -> None:
     job = make_job('network = "model"')
     training, model = training_of(job)
     assert np.array_equal(training.initial, job.preparation.initial)

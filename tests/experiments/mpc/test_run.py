@@ -32,18 +32,18 @@ def test_the_result_names_protocol_and_threat_model(finished: Any) -> None:
 
 def test_errors_are_those_of_held_out_persons(finished: Any) -> None:
     job, result = finished.job, finished.result
-    assert set(result.errors) == set(result.twin_errors) == set(result.guess_errors) == {"p03", "p04"}
+    assert set(result.errors) == set(result.counterpart_errors) == set(result.guess_errors) == {"p03", "p04"}
     _, model = training_of(job)  # the stub trains nothing: these are the parameters
     for person, error in result.errors.items():
         with torch.inference_mode():
             samples = job.task.examples(person).rows(slice(None))
             predicted = model(torch.from_numpy(features_of(samples))).numpy()
         assert error == pytest.approx(job.task.metrics[0].of(predicted, job.task.labels_of(person)))
-    assert result.twin_errors != result.errors
-    assert result.twin_errors["p03"] == pytest.approx(result.shaken_errors["p03"], abs=0.05)
+    assert result.counterpart_errors != result.errors
+    assert result.counterpart_errors["p03"] == pytest.approx(result.shaken_errors["p03"], abs=0.05)
 
 
-def test_the_deviation_is_the_distance_from_the_twin(finished: Any) -> None:
+def test_the_deviation_is_the_distance_from_the_counterpart(finished: Any) -> None:
     deviation = finished.result.deviation
     assert deviation.largest == deviation.largest_change > 1e-4  # the stub's network never moved
     assert 0 < deviation.mean < deviation.largest

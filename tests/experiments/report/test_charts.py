@@ -10,8 +10,8 @@ import pytest
 
 from privateyes.experiments.report import charts, summary
 from privateyes.experiments.report.files import read_run
+from privateyes.experiments.report.methods import method
 from privateyes.experiments.report.summary import Curve, Deviation, Summary
-from privateyes.experiments.report.ways import way
 from privateyes.tasks.gaze.metrics import ANGULAR_ERROR, DISTANCE
 
 Maker = Callable[..., Path]
@@ -24,30 +24,30 @@ def test_every_curve_is_drawn_and_named_with_its_last_error(run_maker: Maker, wi
     drawn = charts.learning_curves(found, 4, 14.2, width, DEGREES)
     assert drawn.count("<polyline") == 4
     assert "mean gaze 14.20°" in drawn
-    assert all(f">{curve.way.key} {curve.points[-1][1]:.2f}°<" in drawn for curve in found)
+    assert all(f">{curve.method.key} {curve.points[-1][1]:.2f}°<" in drawn for curve in found)
 
 
 def test_points_of_gaze_are_drawn_in_centimetres() -> None:
-    curve, centimetres = Curve(way("private"), ((1, 4.0), (2, 2.5)), 1), DISTANCE
+    curve, centimetres = Curve(method("private"), ((1, 4.0), (2, 2.5)), 1), DISTANCE
     drawn = charts.learning_curves([curve], 2, 6.25, charts.WIDE, centimetres)
     assert "mean distance, cm" in drawn
     assert "mean point 6.25 cm" in drawn
     assert "private 2.50 cm" in drawn
-    dots = charts.errors_per_person([Summary(way("private"), 2.5, None, {"p": 2.5})], charts.WIDE, centimetres)
+    dots = charts.errors_per_person([Summary(method("private"), 2.5, None, {"p": 2.5})], charts.WIDE, centimetres)
     assert "mean distance" in dots
     assert "0 cm" in dots
     assert "°" not in drawn + dots
 
 
 def test_a_curve_of_one_round_is_a_mark_without_faults() -> None:
-    drawn = charts.learning_curves([Curve(way("private"), ((1, 9.0),), 1)], 1, None, charts.NARROW, DEGREES)
+    drawn = charts.learning_curves([Curve(method("private"), ((1, 9.0),), 1)], 1, None, charts.NARROW, DEGREES)
     assert "nan" not in drawn
     assert "private from 9.00° in round 1 to 9.00° in round 1" in drawn
 
 
-def test_no_way_hides_its_twin_that_has_the_same_curve() -> None:
+def test_no_method_hides_its_counterpart_that_has_the_same_curve() -> None:
     points = tuple((number, 12.0 - number) for number in range(1, 9))
-    found = [Curve(way(key), points, 1) for key in ("adaptive", "private-adaptive")]
+    found = [Curve(method(key), points, 1) for key in ("adaptive", "private-adaptive")]
     drawn = charts.learning_curves(found, 8, 14.2, charts.WIDE, DEGREES)
     lines = re.findall(r'<polyline [^>]*class="([\w-]+) turn line"[^>]*dasharray="([^"]+)"([^>]*)/>', drawn)
     assert [css for css, *_ in lines] == ["w-adaptive", "w-private-adaptive"]
@@ -57,8 +57,8 @@ def test_no_way_hides_its_twin_that_has_the_same_curve() -> None:
 
 @pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
 def test_all_names_stand_in_the_margin_after_their_marks_and_none_in_the_plot(width: int) -> None:
-    broken = Curve(way("private"), ((1, 9.0), (2, 8.0)), 1)
-    whole = Curve(way("federated"), tuple((number, 10.0 - number / 2) for number in range(1, 11)), 1)
+    broken = Curve(method("private"), ((1, 9.0), (2, 8.0)), 1)
+    whole = Curve(method("federated"), tuple((number, 10.0 - number / 2) for number in range(1, 11)), 1)
     drawn = charts.learning_curves([broken, whole], 10, 12.0, width, DEGREES)
     places = {name: float(x) for x, name in re.findall(r'<text x="([\d.]+)"[^>]*>([a-z]+) [\d.]+°<', drawn)}
     right_end = max(
@@ -71,12 +71,12 @@ def test_all_names_stand_in_the_margin_after_their_marks_and_none_in_the_plot(wi
 
 
 def test_a_curve_that_broke_off_has_no_leader_to_the_margin() -> None:
-    broken = Curve(way("private"), ((1, 9.0), (2, 8.0)), 1)
+    broken = Curve(method("private"), ((1, 9.0), (2, 8.0)), 1)
     assert "leader" not in charts.learning_curves([broken], 10, None, charts.WIDE, DEGREES)
 
 
 @pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
-def test_every_person_and_way_has_a_mark(run_maker: Maker, width: int) -> None:
+def test_every_person_and_method_has_a_mark(run_maker: Maker, width: int) -> None:
     shown = summary.summaries(read_run(run_maker(rounds=2, folds=5, name="loo")))
     drawn = charts.errors_per_person(shown, width, DEGREES)
     # five people, a row of means, and the legend
@@ -85,14 +85,14 @@ def test_every_person_and_way_has_a_mark(run_maker: Maker, width: int) -> None:
 
 
 def test_a_long_or_hostile_name_is_cut_and_escaped() -> None:
-    entry = Summary(way("private"), 5.0, None, {"<script>alert(document)</script>": 5.0})
+    entry = Summary(method("private"), 5.0, None, {"<script>alert(document)</script>": 5.0})
     drawn = charts.errors_per_person([entry], charts.NARROW, DEGREES)
     assert "<script>" not in drawn
     assert "…" in drawn
 
 
 def test_costs_of_nothing_are_drawn_as_nothing() -> None:
-    idle = Summary(way("local"), 5.0, bytes_up=0, bytes_down=None)
+    idle = Summary(method("local"), 5.0, bytes_up=0, bytes_down=None)
     assert "<rect" not in charts.round_times([idle]) + charts.round_bytes([idle])
 
 

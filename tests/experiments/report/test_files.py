@@ -98,11 +98,11 @@ def test_a_damaged_file_is_refused_by_its_name(run_maker: Maker, name: str, cont
         read_run(run)
 
 
-def test_ways_that_are_no_list_of_names_are_refused(run_maker: Maker) -> None:
-    run = run_maker(rounds=2, ways=("federated",))
+def test_methods_that_are_no_list_of_names_are_refused(run_maker: Maker) -> None:
+    run = run_maker(rounds=2, methods=("federated",))
     path = run / "experiment.toml"
     path.write_text(path.read_text().replace('["federated"]', "3"))
-    with pytest.raises(DataError, match="ways is no list of names"):
+    with pytest.raises(DataError, match="methods is no list of names"):
         read_run(run)
 
 

@@ -156,7 +156,7 @@ def test_a_public_run_does_not_claim_that_the_model_is_hidden(run_maker: Maker) 
 
 
 def test_without_private_no_protection_is_claimed(run_maker: Maker) -> None:
-    text = page(run_maker(rounds=2, ways=("federated", "local"))).text
+    text = page(run_maker(rounds=2, methods=("federated", "local"))).text
     assert "this page claims no protection of anything" in text
     assert "What is protected" not in text
     assert "hub reads every client's update" in text
@@ -268,8 +268,8 @@ def test_everything_from_the_files_is_escaped(run_maker: Maker) -> None:
     assert not shown.all("img")
 
 
-def test_a_way_that_the_page_does_not_know_is_shown_all_the_same(run_maker: Maker) -> None:
-    run = run_maker(rounds=2, ways=("federated", "local"))
+def test_a_method_that_the_page_does_not_know_is_shown_all_the_same(run_maker: Maker) -> None:
+    run = run_maker(rounds=2, methods=("federated", "local"))
     for name in ("results.json", "metrics.jsonl", "experiment.toml"):
         path = run / name
         path.write_text(path.read_text().replace('"local"', '"<novel>"'))

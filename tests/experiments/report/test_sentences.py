@@ -34,7 +34,7 @@ def set_errors(content: dict[str, Any]) -> None:
     content["mean_predictor"]["mean_error"] = 14.0
 
 
-def test_the_headline_names_every_way_with_its_error_and_the_price_of_privacy(run_maker: Maker) -> None:
+def test_the_headline_names_every_method_with_its_error_and_the_price_of_privacy(run_maker: Maker) -> None:
     assert headline(changed(run_maker(rounds=2), set_errors)) == (
         "On 2 people never trained on, private training is off by 5.50° on average, plain federated training by 5.50°, "
         "training on all images pooled by 4.50°, training alone, each person on their own images, by 8.25°. "
@@ -97,16 +97,16 @@ def test_the_table_says_which_rounds_the_errors_are_of_and_which_were_void(run_m
 
 def rename(content: dict[str, Any], names: dict[str, str]) -> None:
     for row in content["rows"]:
-        row["way"] = names.get(row["way"], row["way"])
+        row["method"] = names.get(row["method"], row["method"])
 
 
-def test_a_way_that_the_page_has_no_words_for_is_told_by_its_name(run_maker: Maker) -> None:
+def test_a_method_that_the_page_has_no_words_for_is_told_by_its_name(run_maker: Maker) -> None:
     def other_ways(content: dict[str, Any]) -> None:
         for row, error in zip(content["rows"], (5.5, 5.500031), strict=True):
             row["mean_error"] = error
         rename(content, {"federated": "fedyogi", "private": "private-fedyogi"})
 
-    run = run_maker(rounds=2, ways=("federated", "private"))
+    run = run_maker(rounds=2, methods=("federated", "private"))
     path = run / "experiment.toml"
     path.write_text(path.read_text().replace('"federated", "private"', '"fedyogi", "private-fedyogi"'))
     said = headline(changed(run, other_ways))
@@ -142,12 +142,12 @@ def test_rounds_that_were_void_do_not_make_the_others_cheaper(run_maker: Maker) 
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[-1] |= {"seconds_training": 0.0, "seconds_exchange": 0.0, "participation": {"void": True}}
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    shown = {entry.way.key: entry for entry in summary.summaries(read_run(run))}
+    shown = {entry.method.key: entry for entry in summary.summaries(read_run(run))}
     assert (shown["private"].seconds_training, shown["private"].seconds_exchange) == pytest.approx((1.31, 0.31))
 
 
 def test_without_private_the_headline_speaks_of_no_privacy(run_maker: Maker) -> None:
-    said = headline(read_run(run_maker(rounds=2, ways=("federated", "centralised"))))
+    said = headline(read_run(run_maker(rounds=2, methods=("federated", "centralised"))))
     assert said.startswith("On 2 people never trained on, plain federated training is off by")
     assert "rivacy" not in said
 
@@ -155,7 +155,7 @@ def test_without_private_the_headline_speaks_of_no_privacy(run_maker: Maker) -> 
 def test_an_unfinished_run_is_never_compared_as_if_it_were_final(run_maker: Maker) -> None:
     said = headline(read_run(run_maker(rounds=4, stop_after=("private", 2))))
     assert said.startswith("So far, on 2 people")
-    assert said.endswith("This is not final: not every way is done.")
+    assert said.endswith("This is not final: not every method is done.")
     assert "difference" not in said
 
 
@@ -200,7 +200,7 @@ def test_settings_and_environment_are_complete(run_maker: Maker) -> None:
     files = read_run(run_maker(rounds=2))
     settings, environment = dict(sentences.settings(files)), dict(sentences.environment(files))
     assert settings["aggregation.aggregators"] == "3"
-    assert settings["ways"] == "centralised, local, federated, private"
+    assert settings["methods"] == "centralised, local, federated, private"
     assert environment["packages.torch"] == "2.9.1"
     assert environment["git_commit"] == "none"
 
@@ -223,12 +223,12 @@ def test_the_verdict_on_the_bound_says_that_it_is_about_clipped_updates() -> Non
     assert said.startswith("Within the bound, for the clipped updates: ")
 
 
-def test_ways_that_are_all_worse_than_the_mean_are_said_to_have_learned_nothing(run_maker: Maker) -> None:
+def test_methods_that_are_all_worse_than_the_mean_are_said_to_have_learned_nothing(run_maker: Maker) -> None:
     def lost(content: dict[str, Any]) -> None:
         set_errors(content)
         content["mean_predictor"]["mean_error"] = 4.5
 
     assert headline(changed(run_maker(rounds=2), lost)).endswith(
-        "would be off by 4.50°. No way is better than that: none of them learned anything of use."
+        "would be off by 4.50°. No method is better than that: none of them learned anything of use."
     )
-    assert "No way is better" not in headline(changed(run_maker(rounds=2), set_errors))
+    assert "No method is better" not in headline(changed(run_maker(rounds=2), set_errors))

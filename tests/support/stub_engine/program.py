@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-INSIDE = HERE.parents[2] / "src" / "privateyes" / "engines" / "mpc" / "inside"
+INSIDE = HERE.parents[2] / "src" / "privateyes" / "baselines" / "mpc" / "inside"
 sys.path[:0] = [str(HERE / "packages"), str(INSIDE)]
 
 import party  # noqa: E402

@@ -27,22 +27,22 @@ def copied_run(finished_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished_run, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("way", ["centralised", "federated"])
-def test_an_estimator_errs_as_the_evaluation_says(finished_run: Path, eyes: Path, way: str) -> None:
-    estimator = open_run_estimator(finished_run, way)
-    evaluation = evaluate_run(finished_run, way)
+@pytest.mark.parametrize("method", ["centralised", "federated"])
+def test_an_estimator_errs_as_the_evaluation_says(finished_run: Path, eyes: Path, method: str) -> None:
+    estimator = open_run_estimator(finished_run, method)
+    evaluation = evaluate_run(finished_run, method)
     for person in load_persons(eyes, list(evaluation.error)):
         estimated = estimator.estimate({"image": person.image, "pose": person.pose})
         assert mean_angular_error_deg(estimated, person.gaze) == pytest.approx(evaluation.error[person.name])
 
 
-def test_the_facts_name_model_way_fold_and_round(finished_run: Path) -> None:
+def test_the_facts_name_model_method_fold_and_round(finished_run: Path) -> None:
     facts = open_run_estimator(finished_run, "federated").facts
     assert (facts.model, facts.inputs, facts.image_shape) == ("resnet_preact_8", ("image", "pose"), (9, 15))
     assert facts.source == "small: federated, fold all, round 2"
 
 
-def test_the_last_way_is_the_default(finished_run: Path) -> None:
+def test_the_last_method_is_the_default(finished_run: Path) -> None:
     assert "federated" in open_run_estimator(finished_run).facts.source
 
 
@@ -60,10 +60,10 @@ def test_where_everyone_has_a_model_one_has_to_be_chosen(finished_run: Path) -> 
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"way": "federatde"}, "--way federatde: the run has no such way; did you mean federated"),
+        ({"method": "federatde"}, "--method federatde: the run has no such method; did you mean federated"),
         ({"fold": "p00"}, "--fold p00: the run has no such fold"),
-        ({"way": "local", "client": "p77"}, "--client p77: the run has no such client"),
-        ({"way": "federated", "client": "p00"}, "in federated everyone has the same model"),
+        ({"method": "local", "client": "p77"}, "--client p77: the run has no such client"),
+        ({"method": "federated", "client": "p00"}, "in federated everyone has the same model"),
     ],
     ids=str,
 )
@@ -123,7 +123,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_has_one_model_only(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds one model only"):
-        open_estimator(tmp_path / "x.onnx", way="private")
+        open_estimator(tmp_path / "x.onnx", method="private")
     with pytest.raises(UsageError):
         open_estimator(tmp_path / "x.onnx")
 

@@ -1,4 +1,4 @@
-"""A task that privateyes has never heard of goes the whole way: train, private, resume, page, evaluate, compare.
+"""A task that privateyes has never heard of goes the whole method: train, private, resume, page, evaluate, compare.
 
 It is tests/support/shapes_task.py, which segments drawn shapes and is judged by a score that is better when higher.
 """
@@ -28,18 +28,18 @@ from privateyes.experiments.run import run_experiment
 from privateyes.experiments.spec import ExperimentSpec, dump_spec, parse_spec
 from small_runs import Listener
 
-WAYS = '["centralised", "local", "federated", "private"]'
+METHODS = '["centralised", "local", "federated", "private"]'
 FOREIGN = re.compile(r"\bgaze|\beyes?\b|\bdegrees?\b(?! of freedom)|°|\bangular|\berrors?\b", re.IGNORECASE)
 """Words of another task."""
 
 
-def text(ways: str = WAYS, rounds: int = 3, data: str = "", tail: str = "") -> str:
+def text(methods: str = METHODS, rounds: int = 3, data: str = "", tail: str = "") -> str:
     made = "[data.synthetic]\npersons = 4\nimages_per_person = 24"
     return f"""
 name = "shapes"
 task = "shapes_task:SHAPES"
 seed = 5
-ways = {ways}
+methods = {methods}
 [data]
 {data or made}
 [drawing]
@@ -85,9 +85,9 @@ def results_of(directory: Path) -> dict[str, Any]:
     return content
 
 
-def test_every_way_learns_and_private_equals_federated(trained: tuple[Path, Result]) -> None:
+def test_every_method_learns_and_private_equals_federated(trained: tuple[Path, Result]) -> None:
     results = results_of(trained[0])
-    rows = {row["way"]: row for row in results["rows"]}
+    rows = {row["method"]: row for row in results["rows"]}
     assert (results["task"], results["unit"]) == ("shapes_task:SHAPES", "dice")
     assert rows["centralised"]["mean_error"] > results["mean_predictor"]["mean_error"] + 0.1
     assert rows["private"]["mean_error"] == pytest.approx(rows["federated"]["mean_error"], abs=1e-6)
@@ -100,7 +100,7 @@ def test_every_way_learns_and_private_equals_federated(trained: tuple[Path, Resu
 
 def test_terminal_and_page_speak_of_scores_and_of_nothing_else(trained: tuple[Path, Result]) -> None:
     directory, result = trained
-    row = next(row for row in results_of(directory)["rows"] if row["way"] == "private")
+    row = next(row for row in results_of(directory)["rows"] if row["method"] == "private")
     score, missed = f"{row['mean_error']:.3f}", f"{row['measures']['missed']['mean']:.1f} %"
     printed = " ".join(result.output.split())
     assert "mean Dice score" in printed
@@ -139,7 +139,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(trained: tuple[Path, Res
         "import os, signal\nfrom privateyes.experiments.record import RunDirectory\nreal = RunDirectory.record_round\n"
         "def record(self, line, *rest, **options):\n"
         "    real(self, line, *rest, **options)\n"
-        "    if (line['way'], line['round']) == ('private', 2): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if (line['method'], line['round']) == ('private', 2): os.kill(os.getpid(), signal.SIGKILL)\n"
         "RunDirectory.record_round = record\nfrom privateyes.cli.main import main\nmain()"
     )
     (tmp_path / "shapes.toml").write_text(text())
@@ -155,12 +155,12 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(trained: tuple[Path, Res
 
 def test_a_model_is_tested_by_both_metrics(trained: tuple[Path, Result]) -> None:
     evaluation = evaluate_run(trained[0], "private")
-    row = next(row for row in results_of(trained[0])["rows"] if row["way"] == "private")
+    row = next(row for row in results_of(trained[0])["rows"] if row["method"] == "private")
     assert evaluation.error == row["per_person"]
     assert {metric.key: values for metric, values in evaluation.further.items()} == {
         "missed": row["measures"]["missed"]["per_person"]
     }
-    told = call("evaluate", trained[0], "--way", "private").output
+    told = call("evaluate", trained[0], "--method", "private").output
     assert "mean Dice score" in told
     assert "mean missed area" in told
 
@@ -168,12 +168,12 @@ def test_a_model_is_tested_by_both_metrics(trained: tuple[Path, Result]) -> None
 def test_a_comparison_follows_the_direction_of_the_score(tmp_path: Path) -> None:
     tail = "[compare]\nseeds = [1, 2, 3]\nparallel = 1\n[compare.relations]\nabove_centralised = 0.5\n"
     experiment = tmp_path / "shapes.toml"
-    experiment.write_text(text(ways='["centralised", "federated", "private", "adaptive"]', rounds=2, tail=tail))
+    experiment.write_text(text(methods='["centralised", "federated", "private", "adaptive"]', rounds=2, tail=tail))
     result = call("compare", experiment, "--out", tmp_path / "c", "--pictures", tmp_path / "png")
     assert result.exit_code == 0, result.output
     results = json.loads((tmp_path / "c" / "comparison.json").read_text())
     assert (results["task"], results["unit"]) == ("shapes_task:SHAPES", "dice")
-    means = {entry["way"]: entry["mean"] for entry in results["ways"]}
+    means = {entry["method"]: entry["mean"] for entry in results["methods"]}
     relations = {(entry["demand"], entry["second"]): entry for entry in results["relations"]}
     worse = means["centralised"] - means["adaptive"]
     assert relations["not_above", "centralised"]["holds"] == (worse <= 0.5)
@@ -197,7 +197,7 @@ def test_a_comparison_follows_the_direction_of_the_score(tmp_path: Path) -> None
 
 
 def test_patience_keeps_the_round_with_the_highest_score(tmp_path: Path) -> None:
-    chosen = spec(ways='["federated"]', rounds=4).model_dump(exclude_none=True)
+    chosen = spec(methods='["federated"]', rounds=4).model_dump(exclude_none=True)
     chosen["split"]["validation_persons"] = ["r02"]
     chosen["training"]["patience"] = 1
     directory = tmp_path / "run"
@@ -210,7 +210,7 @@ def test_patience_keeps_the_round_with_the_highest_score(tmp_path: Path) -> None
 
 def test_a_task_says_by_what_persons_are_divided(tmp_path: Path) -> None:
     tail = '[partition]\nby = "label_skew"\nclients = 4\nalpha = 0.5\n'
-    results = run_experiment(spec(ways='["federated"]', rounds=1, tail=tail), tmp_path / "run", Listener())
+    results = run_experiment(spec(methods='["federated"]', rounds=1, tail=tail), tmp_path / "run", Listener())
     assert sum(row["samples"] for row in results["clients"]["rows"]) == 3 * 24
     assert results["clients"]["count"] == 4
     assert "label skew with alpha 0.5" in write_report(tmp_path / "run").read_text(encoding="utf-8")
@@ -220,7 +220,7 @@ def test_a_task_says_by_what_persons_are_divided(tmp_path: Path) -> None:
     ("changed", "told"),
     [
         ({"tail": "[calibration]\n"}, r"\[calibration\]: this task has nothing to calibrate"),
-        ({"ways": '["federated", "mpc"]'}, r'ways names "mpc", which cannot learn this task'),
+        ({"methods": '["federated", "mpc"]'}, r'methods names "mpc", which cannot learn this task'),
         ({"tail": "[augmentation]\nnoise = 0.1\n"}, "augmentation is not a known key"),
         ({"tail": "[drawing2]\n"}, "drawing2 is not a known key; did you mean drawing"),
     ],
@@ -259,7 +259,7 @@ def test_a_task_whose_source_has_changed_does_not_go_on(tmp_path: Path, monkeypa
     source = Path(shapes_task.__file__).read_text()
     (tmp_path / "changing_task.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
-    chosen = text(ways='["federated"]', rounds=1).replace("shapes_task:SHAPES", "changing_task:SHAPES")
+    chosen = text(methods='["federated"]', rounds=1).replace("shapes_task:SHAPES", "changing_task:SHAPES")
     experiment = parse_spec(chosen, "x.toml", tmp_path)
     run_experiment(experiment, tmp_path / "run", Listener())
     assert "task_sha256" in json.loads((tmp_path / "run" / "environment.json").read_text())

@@ -116,7 +116,7 @@ def _refuse_other_platforms(lock: Lock) -> None:
     here = f"{platform.system().lower()} {platform.machine().lower()}"
     if here != lock.platform:
         problem = f"the engine for MPC is locked for {lock.platform}, and this is {here}"
-        raise EngineError(problem, f"run it on {lock.platform}; every other way of training runs here")
+        raise EngineError(problem, f"run it on {lock.platform}; every other method of training runs here")
 
 
 @contextmanager

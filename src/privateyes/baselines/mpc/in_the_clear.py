@@ -80,7 +80,7 @@ def build_perceptron(inputs: int, hidden: Sequence[int], outputs: int, seed: int
 
 def shake(job: TrainingJob) -> TrainingJob:
     """The same job from parameters that differ by one unit of fixed point, up or down."""
-    generator = np.random.default_rng(derive_seed(0, "shaken twin"))
+    generator = np.random.default_rng(derive_seed(0, "shaken counterpart"))
     unit = 2.0**-job.fraction_bits
     moved = job.initial + unit * generator.choice([-1.0, 1.0], job.initial.shape)
     return replace(job, initial=moved.astype(np.float32))

@@ -80,7 +80,7 @@ class TrainingJob:
         parties: computing parties.
         owners: the data, each owner's apart.
         network: what is trained.
-        initial: the parameters to start from, float32 (d,); public, as in the other ways.
+        initial: the parameters to start from, float32 (d,); public, as in the other methods.
         sgd: how a step is made.
         plan: the rows of each step, counted over all owners in order; public.
         ring_bits: 64, or 128 for more precision at about twice the cost.

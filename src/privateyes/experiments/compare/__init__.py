@@ -1,13 +1,13 @@
-"""A comparison: every way of an experiment, for several seeds and every fold, with equal budgets.
+"""A comparison: every method of an experiment, for several seeds and every fold, with equal budgets.
 
     plan        which runs there are: one ordinary run for each seed and fold
     folder      the comparison's directory, and what may be continued in it
     dispatch    runs side by side, in processes of their own     (warm_up: what each does first)
     measured    what the finished runs recorded
     intervals   means, 95 % intervals, paired differences
-    budget      whether the ways passed over equally many samples
+    budget      whether the methods passed over equally many samples
     targets     rounds and seconds until an error is reached
-    relations   what the ways should have to do with each other
+    relations   what the methods should have to do with each other
     calibrated  personal calibration; mpc: generic MPC, on few samples
     compile     all of it as ``comparison.json``                    (schema: see `compile`)
     files       the same as CSV

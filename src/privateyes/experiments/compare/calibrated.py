@@ -1,10 +1,10 @@
-"""What personal calibration does for every way's models, over all runs; where the experiment has [calibration].
+"""What personal calibration does for every method's models, over all runs; where the experiment has [calibration].
 
 In ``comparison.json``, under ``calibration``:
 
     samples    numbers k of labelled samples of a new person
-    method, draws
-    ways       for each way: way, uncalibrated and by_k {k}, each with mean, interval, sd_over_persons, persons
+    adapt, draws
+    methods       for each method: method, uncalibrated and by_k {k}, each with mean, interval, sd_over_persons, persons
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from privateyes.experiments.compare.intervals import estimate
 from privateyes.experiments.compare.measured import Measured
 
 
-def compile_calibration(measured: Measured, ways: Sequence[str]) -> dict[str, Any] | None:
+def compile_calibration(measured: Measured, methods: Sequence[str]) -> dict[str, Any] | None:
     """Means over persons, each person's error averaged over the seeds first; None where nothing was calibrated."""
     reports = [report for entry in measured.finished for report in entry.results.get("calibration") or ()]
     if not reports:
@@ -27,13 +27,15 @@ def compile_calibration(measured: Measured, ways: Sequence[str]) -> dict[str, An
     samples = [int(k) for k in settings["samples"]]
     return {
         "samples": samples,
-        "method": settings["method"],
+        "adapt": settings["adapt"],
         "draws": settings["draws"],
-        "ways": [_row(way, [entry for entry in reports if entry["way"] == way], samples) for way in ways],
+        "methods": [
+            _row(method, [entry for entry in reports if entry["method"] == method], samples) for method in methods
+        ],
     }
 
 
-def _row(way: str, reports: Sequence[Mapping[str, Any]], samples: Sequence[int]) -> dict[str, Any]:
+def _row(method: str, reports: Sequence[Mapping[str, Any]], samples: Sequence[int]) -> dict[str, Any]:
     persons = [person for report in reports for person in report["persons"]]
 
     def over_persons(k: int | None) -> dict[str, Any]:
@@ -43,4 +45,4 @@ def _row(way: str, reports: Sequence[Mapping[str, Any]], samples: Sequence[int])
             errors.setdefault(person["person"], []).append(value)
         return estimate([float(np.mean(values)) for values in errors.values()]).as_json()
 
-    return {"way": way, "uncalibrated": over_persons(None), "by_k": {str(k): over_persons(k) for k in samples}}
+    return {"method": method, "uncalibrated": over_persons(None), "by_k": {str(k): over_persons(k) for k in samples}}

@@ -12,12 +12,12 @@ from privateyes.experiments.compare.marks import amount, band, seed_ticks, span,
 from privateyes.experiments.compare.sentences import counted
 from privateyes.experiments.report import svg
 from privateyes.experiments.report.charts import NARROW, WIDE
-from privateyes.experiments.report.ways import Way, is_secure, way
+from privateyes.experiments.report.methods import Method, is_secure, method
 from privateyes.experiments.tasks import metric_of
 from privateyes.training.metric import Metric
 
 _NAME_LENGTH = 14
-_OTHER = Way("", "w-other", "", "circle", 1.5)
+_OTHER = Method("", "w-other", "", "circle", 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +33,33 @@ class IntervalRow:
     """
 
     label: str
-    look: Way
+    look: Method
     mean: float
     ends: tuple[float, float] | None
     seeds: tuple[float, ...] = ()
 
 
 def error_rows(results: Mapping[str, Any]) -> list[IntervalRow]:
-    """The ways' errors, and the mean predictor's."""
+    """The methods' errors, and the mean predictor's."""
     rows = [
         IntervalRow(
-            entry["way"], way(entry["way"]), entry["mean"], _pair(entry["interval"]), tuple(entry["per_seed"].values())
+            entry["method"],
+            method(entry["method"]),
+            entry["mean"],
+            _pair(entry["interval"]),
+            tuple(entry["per_seed"].values()),
         )
-        for entry in results["ways"]
+        for entry in results["methods"]
     ]
     predictor = results["mean_predictor"]
     return [*rows, IntervalRow(metric_of(results).mean, _OTHER, predictor["mean"], _pair(predictor["interval"]))]
 
 
 def difference_rows(results: Mapping[str, Any], baseline: str) -> list[IntervalRow]:
-    """Every other way minus a baseline, person by person."""
-    found = [(entry["way"], entry["differences"].get(baseline)) for entry in results["ways"]]
+    """Every other method minus a baseline, person by person."""
+    found = [(entry["method"], entry["differences"].get(baseline)) for entry in results["methods"]]
     return [
-        IntervalRow(name, way(name), entry["mean"], _pair(entry["interval"]))
+        IntervalRow(name, method(name), entry["mean"], _pair(entry["interval"]))
         for name, entry in found
         if entry is not None
     ]
@@ -113,7 +117,7 @@ def curves(results: Mapping[str, Any], against: Literal["round", "seconds"], wid
         against: what the horizontal axis counts.
         width: of the drawing, px.
     """
-    drawn = [(way(entry["way"]), entry["curve"]) for entry in results["ways"] if entry["curve"]]
+    drawn = [(method(entry["method"]), entry["curve"]) for entry in results["methods"] if entry["curve"]]
     metric, level = metric_of(results), results["mean_predictor"]["mean"]
     wide = width == WIDE
     height = 400 if wide else 300
@@ -157,14 +161,14 @@ def _horizontal(x: svg.Scale, against: str, last: float, height: float, most: in
 
 
 def _ends(
-    drawn: Sequence[tuple[Way, Any]], against: str, level: float, x: svg.Scale, y: svg.Scale, metric: Metric
+    drawn: Sequence[tuple[Method, Any]], against: str, level: float, x: svg.Scale, y: svg.Scale, metric: Metric
 ) -> list[Markup]:
     """A mark at the end of every curve, and all names, after their marks, with their last values in the margin.
 
     Only a curve that ends at the margin is joined to its name: another line would cross the plot.
     """
     parts = [svg.mark(look, x(curve[-1][against]), y(curve[-1]["error"])) for look, curve in drawn]
-    margin: list[tuple[str, Way, float, float]] = [(metric.mean, _OTHER, x.end, level)]
+    margin: list[tuple[str, Method, float, float]] = [(metric.mean, _OTHER, x.end, level)]
     margin += [(look.key, look, x(curve[-1][against]), curve[-1]["error"]) for look, curve in drawn]
     places = svg.spread_labels([y(error) for *_, error in margin], 16, y.end, y.start)
     for (name, look, end, error), place in zip(margin, places, strict=True):
@@ -176,13 +180,13 @@ def _ends(
 
 
 def persons(results: Mapping[str, Any], width: int) -> Markup:
-    """One row per person, one mark per way of those that can be told apart, and a row of means above them."""
-    ways, metric = told_apart(results["ways"]), metric_of(results)
-    people = sorted({name for entry in ways for name in entry["per_person"]})
-    values = [error for entry in ways for error in entry["per_person"].values()]
+    """One row per person, one mark per method of those that can be told apart, and a row of means above them."""
+    methods, metric = told_apart(results["methods"]), metric_of(results)
+    people = sorted({name for entry in methods for name in entry["per_person"]})
+    values = [error for entry in methods for error in entry["per_person"].values()]
     levels = ticks_between(min(values), max(values), 8 if width == WIDE else 4)
     names = [name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…" for name in people]
-    legend, top = _legend([way(entry["way"]) for entry in ways], width)
+    legend, top = _legend([method(entry["method"]) for entry in methods], width)
     step = 30 if len(people) <= 20 else 20
     base = top + step * (len(people) + 1)
     x = svg.Scale(levels[0], levels[-1], 26 + 8 * max(len(name) for name in [*names, "mean"]), width - 18)
@@ -191,38 +195,40 @@ def persons(results: Mapping[str, Any], width: int) -> Markup:
         parts.append(svg.line(x(level), top - 8, x(level), base - 6, "grid"))
         parts.append(svg.text(x(level), base + 12, f"{svg.number(level)}{metric.sign}", "tick", "middle"))
     parts.append(svg.text((x.start + x.end) / 2, base + 32, f"mean {metric.measure}", "axis", "middle"))
-    rows = [("mean", {entry["way"]: entry["mean"] for entry in ways})]
-    rows += [(shown, _of(ways, name)) for shown, name in zip(names, people, strict=True)]
+    rows = [("mean", {entry["method"]: entry["mean"] for entry in methods})]
+    rows += [(shown, _of(methods, name)) for shown, name in zip(names, people, strict=True)]
     for index, (shown, errors) in enumerate(rows):
         middle = top + step * (index + 0.5)
         parts.append(svg.text(x.start - 14, middle + 4, shown, "label strong" if index == 0 else "label", "end"))
         parts.append(svg.line(x(min(errors.values())), middle, x(max(errors.values())), middle, "span"))
-        parts += [svg.mark(way(key), x(error), middle, _dot(key)) for key, error in errors.items()]
+        parts += [svg.mark(method(key), x(error), middle, _dot(key)) for key, error in errors.items()]
     whose = counted(len(people), results["persons_are"])
     told = f"Dot plot of the {metric.plural} of {whose}; the table below it holds the same numbers."
     return svg.drawing(width, base + 40, told, parts)
 
 
-def told_apart(ways: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The ways without those that have the mark and the colour of an earlier one, and differ in their dashes alone."""
+def told_apart(methods: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The methods without those that have the mark and the colour of an earlier one, and differ in their dashes
+    alone.
+    """
     looks: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for entry in ways:
-        look = way(entry["way"])
+    for entry in methods:
+        look = method(entry["method"])
         looks.setdefault((look.css, look.mark), entry)
     return list(looks.values())
 
 
-def _of(ways: Sequence[Mapping[str, Any]], person: str) -> dict[str, float]:
-    return {entry["way"]: entry["per_person"][person] for entry in ways if person in entry["per_person"]}
+def _of(methods: Sequence[Mapping[str, Any]], person: str) -> dict[str, float]:
+    return {entry["method"]: entry["per_person"][person] for entry in methods if person in entry["per_person"]}
 
 
 def _dot(key: str) -> float:
-    """Size of a mark: those of the secure ways are smaller, so that the twin below stays visible."""
+    """Size of a mark: those of the secure methods are smaller, so that the counterpart below stays visible."""
     return 3.2 if is_secure(key) else 5.4
 
 
-def _legend(looks: Sequence[Way], width: int, top: float = 14.0) -> tuple[list[Markup], float]:
-    """The ways' marks and names in as many rows as they need, and where something else may begin below them."""
+def _legend(looks: Sequence[Method], width: int, top: float = 14.0) -> tuple[list[Markup], float]:
+    """The methods' marks and names in as many rows as they need, and where something else may begin below them."""
     parts: list[Markup] = []
     x, y = 8.0, top
     for look in looks:
@@ -237,7 +243,7 @@ def _legend(looks: Sequence[Way], width: int, top: float = 14.0) -> tuple[list[M
 def relation(entry: Mapping[str, Any], metric: Metric) -> Markup:
     """What was asked, as a shaded range, and the difference with its interval and its seeds in it.
 
-    For a secure way and its twin the range is on both sides of 0; else it is open to the better side.
+    For a secure method and its counterpart the range is on both sides of 0; else it is open to the better side.
     """
     bound = metric.worse_by(entry["bound"] if entry["demand"] != "below" else -entry["bound"])
     mean, ends = entry["difference"]["mean"], _pair(entry["difference"]["interval"])
@@ -246,7 +252,7 @@ def relation(entry: Mapping[str, Any], metric: Metric) -> Markup:
     room, better_left = (max(values) - min(values)) * 0.12, metric.lower_is_better
     x = svg.Scale(min(values) - room, max(values) + room, 6, NARROW - 6)
     allowed = sorted((x(bound), x(-bound) if entry["demand"] == "beside" else x.start if better_left else x.end))
-    look = way(entry["first"])
+    look = method(entry["first"])
     parts = [
         svg.rectangle(allowed[0], 4, max(allowed[1] - allowed[0], 1.5), 34, "allowed"),
         svg.line(x.start, 21, x.end, 21, "grid"),

@@ -6,24 +6,24 @@
     persons_are      what the data's persons are, a noun in the plural; "persons" if not said otherwise
     runs             planned, finished, and missing: seed, fold and, where it is known, problem
     measured_on      cores, parallel (numbers of runs at a time while seconds were measured), note (a sentence)
-    budget           rounds, local_epochs, passes {way: samples passed over in a run, mean}, equal, note (a sentence)
+    budget           rounds, local_epochs, passes {method: samples passed over in a run, mean}, equal, note (a sentence)
     targets          errors, derived (from what was measured, as the experiment names none)
     environment      versions, platform, commit and the data's SHA-256, as the first run found them
-    method           how interval, rounds to an error, and energy were found, in words
+    procedure           how interval, rounds to an error, and energy were found, in words
     mean_predictor   mean, interval, sd_over_persons, persons, per_person
-    ways             for each way:
-      way, kind, learned
+    methods             for each method:
+      method, kind, learned
       mean, interval [low, high] (None for one person), sd_over_persons, persons
       sd_over_seeds, per_seed {seed: error}, per_person {person: error}, per_person_and_seed {person: {seed: error}}
-      differences    {baseline: mean, interval, sd_over_persons, persons of way minus baseline, person by person}
+      differences    {baseline: mean, interval, sd_over_persons, persons of method minus baseline, person by person}
       targets        [{error, rounds, seconds (of processors), seeds_reached, seeds, runs_reached, runs}]
       seconds        of a clock: per_round, per_round_training, per_round_exchange, per_run;
                      of processors: cpu_per_round, cpu_per_run
       bytes          up_per_client_round, down_per_client_round, up_per_client_once, per_run (all clients, all rounds)
       energy_wh      {per_run, estimate: true, watts_per_core}
       curve          [{round, error, low, high (over the seeds), seconds (of processors)}]
-    clipping         what the secure ways clipped, over all runs: saturated of coordinates, shortened of updates,
-                     clipped_rounds of rounds; None without a secure way
+    clipping         what the secure methods clipped, over all runs: saturated of coordinates, shortened of updates,
+                     clipped_rounds of rounds; None without a secure method
     relations        see `compare.relations`
     calibration      personal calibration, where the experiment asks for it: see `compare.calibrated`
     mpc              generic MPC, where the experiment names it: see `compare.mpc`
@@ -43,13 +43,13 @@ from privateyes.experiments.compare.calibrated import compile_calibration
 from privateyes.experiments.compare.dispatch import Failure
 from privateyes.experiments.compare.folder import Plan
 from privateyes.experiments.compare.intervals import estimate, over_seeds, paired, per_seed, spread_over_seeds
-from privateyes.experiments.compare.measured import Errors, Measured, WayRun
-from privateyes.experiments.compare.plan import SubRun, settings_of, trained_ways
+from privateyes.experiments.compare.measured import Errors, Measured, MethodRun
+from privateyes.experiments.compare.plan import SubRun, settings_of, trained_methods
 from privateyes.experiments.compare.relations import relations
-from privateyes.experiments.compare.sentences import method
+from privateyes.experiments.compare.sentences import procedure
 from privateyes.experiments.compare.targets import derived_targets, mean_curve, reached, seed_curves
+from privateyes.experiments.method_names import METHODS
 from privateyes.experiments.spec import ExperimentSpec
-from privateyes.experiments.way_names import WAYS
 
 SCHEMA = 1
 _JOULES_PER_WH = 3600.0
@@ -66,8 +66,8 @@ def compile_comparison(
         failures: the runs that stopped just now.
         plan: what the comparison's directory says.
     """
-    settings, ways = settings_of(spec), trained_ways(spec)
-    errors = {way: measured.errors(way) for way in ways}
+    settings, methods = settings_of(spec), trained_methods(spec)
+    errors = {method: measured.errors(method) for method in methods}
     levels = settings.target_errors or _derived(measured, errors)
     predictor = measured.mean_predictor()
     return {
@@ -83,15 +83,15 @@ def compile_comparison(
         "runs": _runs(measured, failures),
         "measured_on": _measured_on(plan),
         "environment": dict(measured.finished[0].environment),
-        "method": method(settings.persons_are, measured.metric),
-        "baselines": [way for way in settings.baselines if way in errors],
-        "budget": budget(measured, ways, spec.training.local_epochs),
+        "procedure": procedure(settings.persons_are, measured.metric),
+        "baselines": [method for method in settings.baselines if method in errors],
+        "budget": budget(measured, methods, spec.training.local_epochs),
         "targets": {"errors": list(levels), "derived": not settings.target_errors},
         "mean_predictor": {**estimate(list(predictor.values())).as_json(), "per_person": predictor},
-        "ways": [_row(way, spec, measured, errors, levels) for way in ways],
-        "relations": relations(measured, ways, settings.relations),
+        "methods": [_row(method, spec, measured, errors, levels) for method in methods],
+        "relations": relations(measured, methods, settings.relations),
         "clipping": _clipping(measured),
-        "calibration": compile_calibration(measured, ways),
+        "calibration": compile_calibration(measured, methods),
     }
 
 
@@ -130,28 +130,28 @@ def _measured_on(plan: Plan) -> dict[str, Any]:
 
 
 def _row(
-    way: str, spec: ExperimentSpec, measured: Measured, errors: Mapping[str, Errors], levels: Sequence[float]
+    method: str, spec: ExperimentSpec, measured: Measured, errors: Mapping[str, Errors], levels: Sequence[float]
 ) -> dict[str, Any]:
-    settings, runs = settings_of(spec), measured.way(way)
-    own = over_seeds(errors[way])
+    settings, runs = settings_of(spec), measured.method(method)
+    own = over_seeds(errors[method])
     curves = seed_curves(runs, measured.seeds)
-    first = _result_row(measured, way)
+    first = _result_row(measured, method)
     seconds = _seconds(runs)
     return {
-        "way": way,
-        "kind": WAYS[way].kind,
+        "method": method,
+        "kind": METHODS[method].kind,
         "learned": first["learned"],
         **estimate(list(own.values())).as_json(),
-        "sd_over_seeds": spread_over_seeds(errors[way], measured.seeds),
-        "per_seed": {str(seed): error for seed, error in per_seed(errors[way], measured.seeds).items()},
+        "sd_over_seeds": spread_over_seeds(errors[method], measured.seeds),
+        "per_seed": {str(seed): error for seed, error in per_seed(errors[method], measured.seeds).items()},
         "per_person": own,
         "per_person_and_seed": {
-            person: {str(seed): error for seed, error in by_seed.items()} for person, by_seed in errors[way].items()
+            person: {str(seed): error for seed, error in by_seed.items()} for person, by_seed in errors[method].items()
         },
         "differences": {
             baseline: estimate(list(paired(own, over_seeds(errors[baseline])).values())).as_json()
             for baseline in settings.baselines
-            if baseline in errors and baseline != way
+            if baseline in errors and baseline != method
         },
         "targets": [reached(level, runs, curves, measured.metric) for level in levels],
         "seconds": seconds,
@@ -165,12 +165,12 @@ def _row(
     }
 
 
-def _result_row(measured: Measured, way: str) -> Mapping[str, Any]:
+def _result_row(measured: Measured, method: str) -> Mapping[str, Any]:
     rows: list[Mapping[str, Any]] = measured.finished[0].results["rows"]
-    return next(row for row in rows if row["way"] == way)
+    return next(row for row in rows if row["method"] == method)
 
 
-def _seconds(runs: Sequence[WayRun]) -> dict[str, float]:
+def _seconds(runs: Sequence[MethodRun]) -> dict[str, float]:
     def mean(key: str) -> float:
         return float(np.mean([line[key] for run in runs for line in run.lines]))
 
@@ -184,7 +184,7 @@ def _seconds(runs: Sequence[WayRun]) -> dict[str, float]:
     }
 
 
-def _bytes(runs: Sequence[WayRun], once: float) -> dict[str, float]:
+def _bytes(runs: Sequence[MethodRun], once: float) -> dict[str, float]:
     def mean(key: str) -> float:
         return float(np.mean([line[key] for run in runs for line in run.lines]))
 

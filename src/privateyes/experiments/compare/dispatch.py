@@ -40,11 +40,11 @@ class Observer(Protocol):
         ...
 
     def planned(self, runs: int, finished: int, rounds: int, rounds_done: int) -> None:
-        """There are so many runs with so many rounds of all ways, and of these so many are done already."""
+        """There are so many runs with so many rounds of all methods, and of these so many are done already."""
         ...
 
     def run_started(self, name: str, rounds: int) -> None:
-        """A run begins or goes on; its ways have so many rounds left, or fewer if they stop early."""
+        """A run begins or goes on; its methods have so many rounds left, or fewer if they stop early."""
         ...
 
     def round_done(self, name: str, line: Mapping[str, Any]) -> None:
@@ -105,12 +105,12 @@ def run_all(runs: Sequence[SubRun], parallel: int, settings: Compare, observer: 
 
 
 def rounds_done(run: SubRun) -> int:
-    """Rounds of all its ways that a run has on disk; all of them once it is finished, none where it is damaged."""
+    """Rounds of all its methods that a run has on disk; all of them once it is finished, none where it is damaged."""
     directory = RunDirectory(run.directory)
     if is_finished(run):
         return run.rounds
     try:
-        checkpoints = [directory.read_checkpoint(run.fold, way) for way in run.spec.ways]
+        checkpoints = [directory.read_checkpoint(run.fold, method) for method in run.spec.methods]
     except PrivateyesError:  # the run itself says what is wrong
         return 0
     return sum(checkpoint.round for checkpoint in checkpoints if checkpoint is not None)
@@ -239,14 +239,14 @@ class _Teller:
     def planned(self, rounds: int, done: int) -> None:
         """Known from the plan."""
 
-    def way_started(self, fold: str, way: str, done: int, rounds: int) -> None:
+    def method_started(self, fold: str, method: str, done: int, rounds: int) -> None:
         """The first round says enough."""
 
     def round_done(self, line: Mapping[str, Any]) -> None:
-        shown = {key: line[key] for key in ("fold", "way", "round", "rounds", "mean_error") if key in line}
+        shown = {key: line[key] for key in ("fold", "method", "round", "rounds", "mean_error") if key in line}
         self._connection.send(_Told("round", shown))
 
-    def way_finished(self, fold: str, way: str) -> None:
+    def method_finished(self, fold: str, method: str) -> None:
         """The last round says enough."""
 
 

@@ -1,4 +1,4 @@
-"""A comparison as CSV: one row per way, and one row per way, person and seed."""
+"""A comparison as CSV: one row per method, and one row per method, person and seed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ ERRORS = "errors.csv"
 
 def write_tables(folder: Path, results: Mapping[str, Any]) -> None:
     """Write both CSV files into a comparison's directory; errors are in the unit that the column's name ends with."""
-    rows = [_row(entry, results["unit"]) for entry in results["ways"]]
+    rows = [_row(entry, results["unit"]) for entry in results["methods"]]
     _write(folder / TABLE, list(rows[0]), (row.values() for row in rows))
-    header = ["way", "person", "seed", f"error_{results['unit']}"]
+    header = ["method", "person", "seed", f"error_{results['unit']}"]
     _write(folder / ERRORS, header, _errors(results))
 
 
 def _row(entry: Mapping[str, Any], unit: str) -> dict[str, object]:
     low, high = entry["interval"] or (None, None)
     row: dict[str, object] = {
-        "way": entry["way"],
+        "method": entry["method"],
         f"error_{unit}": entry["mean"],
         f"low_{unit}": low,
         f"high_{unit}": high,
@@ -53,10 +53,10 @@ def _row(entry: Mapping[str, Any], unit: str) -> dict[str, object]:
 
 
 def _errors(results: Mapping[str, Any]) -> Iterable[Sequence[object]]:
-    for entry in results["ways"]:
+    for entry in results["methods"]:
         for person, by_seed in entry["per_person_and_seed"].items():
             for seed, error in by_seed.items():
-                yield entry["way"], person, seed, error
+                yield entry["method"], person, seed, error
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:

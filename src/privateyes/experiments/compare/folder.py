@@ -9,7 +9,9 @@ comparison.json       what came out, and as .csv and .html
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from privateyes.experiments.compare.dispatch import CHECKPOINTS, RECORDS
 from privateyes.experiments.compare.plan import SubRun, made_small
 from privateyes.experiments.locate import require_file_or
 from privateyes.experiments.record import RunDirectory, check_run_directory
-from privateyes.experiments.spec import ExperimentSpec, dump_spec, load_spec, parse_spec
+from privateyes.experiments.spec import ExperimentSpec, dump_spec, load_spec, parse_spec, require_todays_names
 from privateyes.files import write_atomically
 
 EXPERIMENT = "compare.toml"
@@ -46,7 +48,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class DiskUse:
-    """Bytes on disk: of everything, and of these in models and in the secure ways' message records."""
+    """Bytes on disk: of everything, and of these in models and in the secure methods' message records."""
 
     whole: int
     checkpoints: int
@@ -67,7 +69,10 @@ class ComparisonFolder:
         """
         location = self.path / EXPERIMENT
         try:
-            return parse_spec(location.read_text(encoding="utf-8-sig"), str(location), self.path)
+            text = location.read_text(encoding="utf-8-sig")
+            with suppress(tomllib.TOMLDecodeError):
+                require_todays_names(text, str(location))
+            return parse_spec(text, str(location), self.path)
         except (OSError, UnicodeDecodeError) as error:
             if isinstance(error, PermissionError):
                 raise RunDirectoryError(f"{location}: {error.strerror}", "check the file's permissions") from error

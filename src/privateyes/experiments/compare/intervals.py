@@ -5,8 +5,8 @@ person's number steadier and does not pass for a further person. With n such num
 (n - 1 in the denominator), the interval is m ± t s / sqrt(n), where t is the 97.5 % point of Student's t distribution
 with n - 1 degrees of freedom [Student 1908].
 
-Persons differ more than ways do. Two ways are therefore compared by the interval of the difference person by person,
-which takes the differences between persons out.
+Persons differ more than methods do. Two methods are therefore compared by the interval of the difference person by
+person, which takes the differences between persons out.
 
 When each person is left out once, the models share most of their training persons, so the persons' errors are not
 independent of each other and the interval is an approximation.

@@ -1,4 +1,4 @@
-"""What the finished runs of a comparison recorded, way by way."""
+"""What the finished runs of a comparison recorded, method by method."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Errors = Mapping[str, Mapping[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class WayRun:
-    """One way in one run.
+class MethodRun:
+    """One method in one run.
 
     Attributes:
         seed, fold: which run.
@@ -81,19 +81,19 @@ class Measured:
     finished: tuple[FinishedRun, ...]
     missing: tuple[SubRun, ...]
 
-    def way(self, way: str) -> list[WayRun]:
-        """A way in all finished runs."""
+    def method(self, method: str) -> list[MethodRun]:
+        """A method in all finished runs."""
         found = []
         for entry in self.finished:
-            lines = sorted((line for line in entry.metrics if line["way"] == way), key=lambda line: line["round"])
+            lines = sorted((line for line in entry.metrics if line["method"] == method), key=lambda line: line["round"])
             clients = int(entry.results["clients"]["count"])
-            found.append(WayRun(entry.run.seed, entry.run.fold, clients, tuple(lines)))
+            found.append(MethodRun(entry.run.seed, entry.run.fold, clients, tuple(lines)))
         return found
 
-    def errors(self, way: str) -> Errors:
+    def errors(self, method: str) -> Errors:
         """Errors of the final models on all test persons. No person is tested in two folds."""
         errors: dict[str, dict[int, float]] = {}
-        for run in self.way(way):
+        for run in self.method(method):
             for person, error in run.last["error"].items():
                 errors.setdefault(person, {})[run.seed] = float(error)
         return dict(sorted(errors.items()))
@@ -140,13 +140,13 @@ def read_measured(runs: Sequence[SubRun]) -> Measured:
             missing.append(run)
             continue
         metrics = directory.read_metrics()
-        _require_all_ways(run, metrics)
+        _require_all_methods(run, metrics)
         finished.append(FinishedRun(run, results, metrics, directory.read_json("environment.json") or {}))
     return Measured(tuple(finished), tuple(missing))
 
 
-def _require_all_ways(run: SubRun, metrics: Sequence[Mapping[str, Any]]) -> None:
-    lost = set(run.spec.ways) - {line["way"] for line in metrics}
+def _require_all_methods(run: SubRun, metrics: Sequence[Mapping[str, Any]]) -> None:
+    lost = set(run.spec.methods) - {line["method"] for line in metrics}
     if lost:
         problem = f"{run.directory} has results but no rounds of {', '.join(sorted(lost))} in its metrics.jsonl"
         raise RunDirectoryError(problem, "delete this run's directory and use --resume")

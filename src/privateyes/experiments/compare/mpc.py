@@ -1,16 +1,16 @@
-"""The way `mpc` of a comparison: generic MPC on few samples, what it measured, and what more of it would cost.
+"""The method `mpc` of a comparison: generic MPC on few samples, what it measured, and what more of it would cost.
 
-It is trained once for every fold, with the experiment's own seed, after the other ways. If it cannot be, the comparison
-says why and stands without it.
+It is trained once for every fold, with the experiment's own seed, after the other methods. If it cannot be, the
+comparison says why and stands without it.
 
 In ``comparison.json``, under ``mpc``:
 
     problem          why there is no result, or not of every fold; None if all is well
     engine, protocol, parties, threat_model, network, parameters, epochs, samples (of a fold, mean)
-    errors, twin_errors, guess_errors
-                     mean, interval, sd_over_persons, persons: of the network trained under MPC, of its twin in the
-                     clear, and of always answering the mean label of the shared samples
-    deviation        largest absolute difference of a parameter from the twin's
+    errors, counterpart_errors, guess_errors
+                     mean, interval, sd_over_persons, persons: of the network trained under MPC, of its counterpart in
+                     the clear, and of always answering the mean label of the shared samples
+    deviation        largest absolute difference of a parameter from the counterpart's
     measured         what, seconds and bytes_per_party of the training, means over folds
     extrapolated     the same for this comparison's run, which nobody ran: each with formula and extrapolated: true
     folds            every fold's result in full
@@ -26,12 +26,12 @@ import numpy as np
 
 from privateyes.errors import PrivateyesError
 from privateyes.experiments.compare.intervals import estimate
+from privateyes.experiments.method_names import METHODS
 from privateyes.experiments.mpc.plan import plan_mpc
 from privateyes.experiments.mpc.result import MpcResult
 from privateyes.experiments.mpc.run import read_result, run_mpc
 from privateyes.experiments.prepare import Preparation
 from privateyes.experiments.spec import ExperimentSpec
-from privateyes.experiments.way_names import WAYS
 
 FOLDER = "mpc"
 
@@ -50,7 +50,7 @@ class Observer(Protocol):
 
 def wants_mpc(spec: ExperimentSpec) -> bool:
     """Whether the experiment names generic MPC."""
-    return any(WAYS[way].kind == "mpc" for way in spec.ways)
+    return any(METHODS[method].kind == "mpc" for method in spec.methods)
 
 
 def train_mpc(preparation: Preparation, data: Path, folder: Path, observer: Observer) -> str | None:
@@ -102,7 +102,7 @@ def compile_mpc(folder: Path, folds: Sequence[str], problem: str | None) -> dict
         "epochs": first.epochs,
         "samples": float(np.mean([sum(result.samples.values()) for result in found])),
         "errors": _over_persons([result.errors for result in found]),
-        "twin_errors": _over_persons([result.twin_errors for result in found]),
+        "counterpart_errors": _over_persons([result.counterpart_errors for result in found]),
         "guess_errors": _over_persons([result.guess_errors for result in found]),
         "deviation": max(result.deviation.largest for result in found),
         "measured": _measured(found),

@@ -15,9 +15,9 @@ from privateyes.experiments.compare.relations import in_words
 from privateyes.experiments.learned import PARTIES
 from privateyes.experiments.report import charts as run_charts
 from privateyes.experiments.report import svg
+from privateyes.experiments.report.methods import method
 from privateyes.experiments.report.section import page_environment, style_sheet
 from privateyes.experiments.report.summary import Summary
-from privateyes.experiments.report.ways import way
 from privateyes.experiments.tasks import metric_of
 from privateyes.files import write_atomically
 from privateyes.training.metric import Metric
@@ -60,13 +60,13 @@ def render(results: Mapping[str, Any]) -> str:
         energy=sentences.energy,
         number=svg.number,
     )
-    environment.globals["look"] = way
+    environment.globals["look"] = method
     context = _texts(results) | _tables(results) | _drawings(results)
     return environment.get_template("comparison.html.j2").render(style=_style(), **context)
 
 
 def _style() -> Markup:
-    """The style of a run's page, which has the ways' colours, and what a comparison adds."""
+    """The style of a run's page, which has the methods' colours, and what a comparison adds."""
     files = ((_REPORT, "page.css"), (_PACKAGE, "compare.css"))
     sheets = [style_sheet(package, name) for package, name in files]
     return Markup("\n".join(sheets))  # noqa: S704 (our own files)
@@ -82,7 +82,7 @@ def _texts(results: Mapping[str, Any]) -> dict[str, Any]:
         "missing": sentences.missing(results),
         "budget": results["budget"],
         "measured_on": results["measured_on"],
-        "method": list(results["method"].values()),
+        "procedure": list(results["procedure"].values()),
         "facts": sentences.facts(results),
         "persons": results["persons_are"],
         "counted_persons": sentences.counted(results["mean_predictor"]["persons"], results["persons_are"]),
@@ -90,17 +90,17 @@ def _texts(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tables(results: Mapping[str, Any]) -> dict[str, Any]:
-    ways = results["ways"]
+    methods = results["methods"]
     return {
-        "ways": ways,
+        "methods": methods,
         "metric": metric_of(results),
         "reached": sentences.one(metric_of(results)),
         "levels": results["targets"]["errors"],
         "derived": results["targets"]["derived"],
         "predictor": results["mean_predictor"],
-        "watts": ways[0]["energy_wh"]["watts_per_core"],
+        "watts": methods[0]["energy_wh"]["watts_per_core"],
         "parties": PARTIES,
-        "learned": sentences.learned(ways),
+        "learned": sentences.learned(methods),
         "mpc": sentences.mpc(results),
         "calibration": results["calibration"],
         "calibration_caption": sentences.calibration(results) if results["calibration"] else "",
@@ -108,9 +108,9 @@ def _tables(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drawings(results: Mapping[str, Any]) -> dict[str, Any]:
-    metric, ways = metric_of(results), results["ways"]
-    rows, has_curves = charts.error_rows(results), any(entry["curve"] for entry in ways)
-    summaries = [_summary(entry) for entry in ways]
+    metric, methods = metric_of(results), results["methods"]
+    rows, has_curves = charts.error_rows(results), any(entry["curve"] for entry in methods)
+    summaries = [_summary(entry) for entry in methods]
     return {
         "errors": _both(lambda width: charts.intervals(rows, metric, f"mean {metric.name}", width)),
         "differences": [
@@ -121,7 +121,7 @@ def _drawings(results: Mapping[str, Any]) -> dict[str, Any]:
         "relations": [_relation(entry, metric, results["persons_are"]) for entry in results["relations"]],
         "curves": _both(lambda width: charts.curves(results, "round", width)) if has_curves else None,
         "timed": _both(lambda width: charts.curves(results, "seconds", width)) if has_curves else None,
-        "left_out": [entry["way"] for entry in ways if entry not in charts.told_apart(ways)],
+        "left_out": [entry["method"] for entry in methods if entry not in charts.told_apart(methods)],
         "dots": _both(lambda width: charts.persons(results, width)),
         "times": run_charts.round_times(summaries),
         "bytes": run_charts.round_bytes(summaries),
@@ -134,9 +134,9 @@ def _both(draw: Callable[[int], Markup]) -> dict[str, Markup]:
 
 
 def _summary(entry: Mapping[str, Any]) -> Summary:
-    """A way as the charts of a run's page take it."""
+    """A method as the charts of a run's page take it."""
     return Summary(
-        way=way(entry["way"]),
+        method=method(entry["method"]),
         mean_error=entry["mean"],
         per_person=dict(entry["per_person"]),
         seconds=entry["seconds"]["per_round"],

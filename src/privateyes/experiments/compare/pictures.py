@@ -1,6 +1,6 @@
 """The main charts of a comparison as PNG, light and dark, to be shown where a page cannot be.
 
-They have the ways' colours and marks of the page; the colours are read from its style.
+They have the methods' colours and marks of the page; the colours are read from its style.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.compare.charts import told_apart
 from privateyes.experiments.compare.sentences import counted
+from privateyes.experiments.report.methods import Mark, Method, is_secure, method
 from privateyes.experiments.report.turns import Turn, turns
-from privateyes.experiments.report.ways import Mark, Way, is_secure, way
 from privateyes.experiments.tasks import metric_of
 
 _MARKERS: Final[Mapping[Mark, str]] = MappingProxyType(
@@ -31,7 +31,7 @@ _MARKERS: Final[Mapping[Mark, str]] = MappingProxyType(
 _DPI = 160
 _TURN_WIDTH = 2.2
 _WIDTH_PX, _HEIGHT_PX = 500.0, 330.0
-_OTHER = Way("", "w-other", "", "circle", 1.5)
+_OTHER = Method("", "w-other", "", "circle", 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Theme:
     name: str
     colours: Mapping[str, str]
 
-    def of(self, look: Way) -> str:
-        """A way's colour."""
+    def of(self, look: Method) -> str:
+        """A method's colour."""
         return self.colours[look.css.removeprefix("w-").replace("-", "")]
 
 
@@ -120,8 +120,8 @@ def _figure(height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
-def _mark(look: Way, theme: Theme) -> dict[str, Any]:
-    """How matplotlib draws the mark of a way."""
+def _mark(look: Method, theme: Theme) -> dict[str, Any]:
+    """How matplotlib draws the mark of a method."""
     hollow = look.mark == "ring"
     return {
         "marker": _MARKERS[look.mark],
@@ -140,9 +140,12 @@ def _title(results: Mapping[str, Any]) -> str:
 
 
 def _errors(results: Mapping[str, Any], theme: Theme) -> Figure:
-    """The ways' errors with their intervals and seeds."""
+    """The methods' errors with their intervals and seeds."""
     metric, predictor = metric_of(results), results["mean_predictor"]
-    rows = [(entry["way"], way(entry["way"]), entry, list(entry["per_seed"].values())) for entry in results["ways"]]
+    rows = [
+        (entry["method"], method(entry["method"]), entry, list(entry["per_seed"].values()))
+        for entry in results["methods"]
+    ]
     rows.append((metric.mean, _OTHER, predictor, []))
     figure, (axes,) = _figure(1.3 + 0.36 * len(rows))
     for index, (_, look, entry, seeds) in enumerate(rows):
@@ -173,9 +176,9 @@ def _curves(results: Mapping[str, Any], theme: Theme) -> Figure:
     metric = metric_of(results)
     figure, axes = _figure(4.2, columns=2)
     for place, (against, label) in zip(axes, (("round", "round"), ("seconds", "processor seconds")), strict=True):
-        taking = turns([_as_drawn(entry["curve"], against, results) for entry in results["ways"]])
-        for entry, turn in zip(results["ways"], taking, strict=True):
-            look, curve = way(entry["way"]), entry["curve"]
+        taking = turns([_as_drawn(entry["curve"], against, results) for entry in results["methods"]])
+        for entry, turn in zip(results["methods"], taking, strict=True):
+            look, curve = method(entry["method"]), entry["curve"]
             x = [point[against] for point in curve]
             low, high = ([point[key] for point in curve] for key in ("low", "high"))
             broad = look.line_width > 3 and turn is None
@@ -188,7 +191,7 @@ def _curves(results: Mapping[str, Any], theme: Theme) -> Figure:
                 alpha=0.6 if broad else 1.0,
                 zorder=3 - look.line_width / 10,  # broad lines below narrow ones
                 linestyle=(0.0, _dashes(look)) if turn is None else _in_turn(turn),
-                label=entry["way"] if against == "round" else None,
+                label=entry["method"] if against == "round" else None,
             )
         place.axhline(results["mean_predictor"]["mean"], color=theme.colours["soft"], linestyle=":", linewidth=1.2)
         place.grid(axis="y")
@@ -196,7 +199,7 @@ def _curves(results: Mapping[str, Any], theme: Theme) -> Figure:
     axes[0].set_ylabel(metric.with_unit(f"mean {metric.measure}"))
     axes[1].sharey(axes[0])
     axes[1].tick_params(labelleft=False)
-    columns = min(4, len(results["ways"]))
+    columns = min(4, len(results["methods"]))
     figure.legend(loc="outside lower center", ncols=columns, labelcolor="linecolor", handlelength=3)
     figure.suptitle(_title(results), x=0.01, ha="left", fontsize=10.5)
     return figure
@@ -206,7 +209,7 @@ def _as_drawn(
     curve: Sequence[Mapping[str, float]], against: str, results: Mapping[str, Any]
 ) -> list[tuple[float, float]]:
     """The curve's points in about the pixels of a chart on the page, which decide what coincides."""
-    everywhere = [point for entry in results["ways"] for point in entry["curve"]]
+    everywhere = [point for entry in results["methods"] for point in entry["curve"]]
     last = max((point[against] for point in everywhere), default=0.0) or 1.0
     highest = max([results["mean_predictor"]["mean"], *(point["error"] for point in everywhere)]) or 1.0
     return [(point[against] / last * _WIDTH_PX, point["error"] / highest * _HEIGHT_PX) for point in curve]
@@ -217,45 +220,45 @@ def _in_turn(turn: Turn) -> tuple[float, tuple[float, ...]]:
     return turn.offset / _TURN_WIDTH, tuple(float(part) / _TURN_WIDTH for part in turn.dashes.split())
 
 
-def _dashes(look: Way) -> tuple[float, ...]:
+def _dashes(look: Method) -> tuple[float, ...]:
     """The pattern in matplotlib's units, which are line widths."""
     return tuple(float(part) / look.line_width for part in look.dashes.split()) or (1, 0)
 
 
 def _persons(results: Mapping[str, Any], theme: Theme) -> Figure:
-    """Every person's error by every way."""
+    """Every person's error by every method."""
     metric = metric_of(results)
-    ways = told_apart(results["ways"])
-    people = sorted({name for entry in ways for name in entry["per_person"]})
+    methods = told_apart(results["methods"])
+    people = sorted({name for entry in methods for name in entry["per_person"]})
     rows = ["mean", *people]
     figure, (axes,) = _figure(1.6 + 0.3 * len(rows))
     axes.axhspan(-0.5, 0.5, color=theme.colours["band"], linewidth=0)
-    for entry in ways:
+    for entry in methods:
         errors = [entry["mean"], *(entry["per_person"].get(name) for name in people)]
         known = [(error, index) for index, error in enumerate(errors) if error is not None]
-        mark = _mark(way(entry["way"]), theme)
-        if is_secure(entry["way"]):  # smaller, so that the twin below stays visible
+        mark = _mark(method(entry["method"]), theme)
+        if is_secure(entry["method"]):  # smaller, so that the counterpart below stays visible
             mark["markersize"] = 4.5
-        axes.plot(*zip(*known, strict=True), label=entry["way"], **mark)
+        axes.plot(*zip(*known, strict=True), label=entry["method"], **mark)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="x")
     axes.set_xlabel(metric.with_unit(f"mean {metric.measure}"))
-    figure.legend(loc="outside lower center", ncols=min(5, len(ways)))
+    figure.legend(loc="outside lower center", ncols=min(5, len(methods)))
     axes.set_title(_title(results), loc="left", fontsize=10.5)
     return figure
 
 
 def _costs(results: Mapping[str, Any], theme: Theme) -> Figure:
     """Processor seconds per round, and bytes of one client in a round."""
-    names = [entry["way"] for entry in results["ways"]]
+    names = [entry["method"] for entry in results["methods"]]
     figure, axes = _figure(1.3 + 0.34 * len(names), columns=2)
-    seconds = [entry["seconds"]["cpu_per_round"] for entry in results["ways"]]
-    axes[0].barh(range(len(names)), seconds, 0.55, color=[theme.of(way(name)) for name in names])
+    seconds = [entry["seconds"]["cpu_per_round"] for entry in results["methods"]]
+    axes[0].barh(range(len(names)), seconds, 0.55, color=[theme.of(method(name)) for name in names])
     axes[0].set_xlabel("processor seconds per round, all clients of a fold")
     axes[0].set_yticks(range(len(names)), names)
     for key, offset, colour in (("up", -0.17, "up"), ("down", 0.17, "down")):
-        sizes = [entry["bytes"][f"{key}_per_client_round"] / 1e6 for entry in results["ways"]]
+        sizes = [entry["bytes"][f"{key}_per_client_round"] / 1e6 for entry in results["methods"]]
         places = [index + offset for index in range(len(names))]
         axes[1].barh(places, sizes, 0.3, color=theme.colours[colour], label=key)
     axes[1].set_xlabel("MB of one client in a round")

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from privateyes.errors import ConfigError
 from privateyes.experiments.folds import ONLY_FOLD
+from privateyes.experiments.method_names import METHODS
 from privateyes.experiments.spec import ExperimentSpec, closest
 from privateyes.experiments.spec_tables import Compare
 from privateyes.experiments.tasks import task_of
-from privateyes.experiments.way_names import WAYS
 
 _QUICK_ROUNDS, _QUICK_FOLDS, _QUICK_IMAGES = 2, 2, 64
 
 
 @dataclass(frozen=True, slots=True)
 class SubRun:
-    """One run of a comparison: all ways that train here, for one seed and one fold."""
+    """One run of a comparison: all methods that train here, for one seed and one fold."""
 
     seed: int
     fold: str
@@ -32,8 +32,8 @@ class SubRun:
 
     @property
     def rounds(self) -> int:
-        """Rounds of all its ways together."""
-        return self.spec.training.rounds * len(self.spec.ways)
+        """Rounds of all its methods together."""
+        return self.spec.training.rounds * len(self.spec.methods)
 
 
 def settings_of(spec: ExperimentSpec) -> Compare:
@@ -41,9 +41,9 @@ def settings_of(spec: ExperimentSpec) -> Compare:
     return spec.compare or Compare()
 
 
-def trained_ways(spec: ExperimentSpec) -> list[str]:
-    """The ways that an ordinary run can train: all but generic MPC."""
-    return [way for way in spec.ways if WAYS[way].kind != "mpc"]
+def trained_methods(spec: ExperimentSpec) -> list[str]:
+    """The methods that an ordinary run can train: all but generic MPC."""
+    return [method for method in spec.methods if METHODS[method].kind != "mpc"]
 
 
 def check_settings(spec: ExperimentSpec) -> None:
@@ -59,12 +59,12 @@ def check_settings(spec: ExperimentSpec) -> None:
     for key, values in (("seeds", settings.seeds), ("baselines", settings.baselines)):
         if len(set(values)) < len(values):
             raise ConfigError(f"compare.{key} = {list(values)} names something twice", "name each once")
-    for name in (*settings.baselines, settings.relations.adaptive_way):
-        if name not in WAYS:
-            raise ConfigError(f'[compare] names the way "{name}", which is not known', closest(name, list(WAYS)))
-    if not trained_ways(spec):
-        problem = "ways names mpc alone, which a comparison measures on a few samples only"
-        raise ConfigError(problem, 'add a way to compare it with, such as "centralised"')
+    for name in (*settings.baselines, settings.relations.adaptive_method):
+        if name not in METHODS:
+            raise ConfigError(f'[compare] names the method "{name}", which is not known', closest(name, list(METHODS)))
+    if not trained_methods(spec):
+        problem = "methods names mpc alone, which a comparison measures on a few samples only"
+        raise ConfigError(problem, 'add a method to compare it with, such as "centralised"')
 
 
 def made_small(spec: ExperimentSpec) -> ExperimentSpec:
@@ -103,7 +103,7 @@ def sub_spec(spec: ExperimentSpec, seed: int, fold: str, data: Path | None) -> E
         split = split.model_copy(update={"folds": [fold]})
     changes = {
         "seed": seed,
-        "ways": trained_ways(spec),
+        "methods": trained_methods(spec),
         "split": split,
         "training": spec.training.model_copy(update={"workers": 1}),
         "compare": None,

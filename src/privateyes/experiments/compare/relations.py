@@ -1,4 +1,4 @@
-"""What the ways should have to do with each other, stated with what was measured, and whether it holds."""
+"""What the methods should have to do with each other, stated with what was measured, and whether it holds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 from privateyes.errors import ConfigError
 from privateyes.experiments.compare.intervals import estimate, over_seeds, paired, per_seed
 from privateyes.experiments.compare.measured import Errors, Measured
+from privateyes.experiments.method_names import METHODS
 from privateyes.experiments.spec_tables import Relations
-from privateyes.experiments.way_names import WAYS
 from privateyes.training.metric import Metric
 
 Demand = Literal["not_above", "below", "beside"]
@@ -19,7 +19,7 @@ Demand = Literal["not_above", "below", "beside"]
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """The errors of two ways of one comparison."""
+    """The errors of two methods of one comparison."""
 
     first: str
     second: str
@@ -70,20 +70,20 @@ class _Pair:
         return None if interval is None else all(self.holds(demand, bound, end) for end in interval)
 
 
-def relations(measured: Measured, ways: list[str], bounds: Relations) -> list[dict[str, Any]]:
-    """Every relation whose two ways were measured.
+def relations(measured: Measured, methods: list[str], bounds: Relations) -> list[dict[str, Any]]:
+    """Every relation whose two methods were measured.
 
-    ``holds`` is on the mean over persons and seeds, and for a secure way and its twin on every seed; ``interval_holds``
-    says whether all of the 95 % interval over persons is within the bound, too.
+    ``holds`` is on the mean over persons and seeds, and for a secure method and its counterpart on every seed;
+    ``interval_holds`` says whether all of the 95 % interval over persons is within the bound, too.
     """
     found, metric = [], measured.metric
-    errors: Mapping[str, Errors] = {way: measured.errors(way) for way in ways}
+    errors: Mapping[str, Errors] = {method: measured.errors(method) for method in methods}
 
     def pair(first: str, second: str) -> _Pair | None:
         known = first in errors and second in errors and first != second
         return _Pair(first, second, (errors[first], errors[second]), measured.seeds, metric) if known else None
 
-    adaptive = bounds.adaptive_way
+    adaptive = bounds.adaptive_method
     above = pair(adaptive, "centralised")
     if above is not None:
         entry = above.stated("not_above", bounds.above_centralised)
@@ -93,12 +93,12 @@ def relations(measured: Measured, ways: list[str], bounds: Relations) -> list[di
     if below is not None:
         entry = below.stated("below", bounds.below_federated)
         found.append({**entry, "holds": below.holds("below", bounds.below_federated, entry["difference"]["mean"])})
-    for way in ways:
-        twin = WAYS[way].twin
-        beside = pair(way, twin) if twin is not None else None
+    for method in methods:
+        counterpart = METHODS[method].counterpart
+        beside = pair(method, counterpart) if counterpart is not None else None
         if beside is not None:
-            entry = beside.stated("beside", bounds.from_twin)
-            found.append({**entry, "holds": entry["largest_of_a_seed"] <= bounds.from_twin})
+            entry = beside.stated("beside", bounds.from_counterpart)
+            found.append({**entry, "holds": entry["largest_of_a_seed"] <= bounds.from_counterpart})
     return found
 
 
@@ -120,11 +120,12 @@ def require_relations(results: Mapping[str, Any] | None) -> bool:
         results: what ``comparison.json`` holds.
 
     Raises:
-        ConfigError: the experiment's ways have no relation that could be checked.
+        ConfigError: the experiment's methods have no relation that could be checked.
     """
     if results is None:
         return False
     if not results["relations"]:
-        remedy = "name at least two of adaptive, centralised and federated, or a secure way and its twin, in ways"
-        raise ConfigError("--check: none of the ways have a relation to each other", remedy)
+        pairs = "at least two of adaptive, centralised and federated, or a secure method and its counterpart"
+        remedy = f"name {pairs} in methods"
+        raise ConfigError("--check: none of the methods have a relation to each other", remedy)
     return not results["runs"]["missing"] and all(entry["holds"] for entry in results["relations"])

@@ -24,7 +24,7 @@ from privateyes.experiments.compare.folder import ComparisonFolder, check_runs
 from privateyes.experiments.compare.measured import read_measured
 from privateyes.experiments.compare.mpc import compile_mpc, train_mpc, wants_mpc
 from privateyes.experiments.compare.page import write_page
-from privateyes.experiments.compare.plan import SubRun, check_settings, plan_runs, settings_of, trained_ways
+from privateyes.experiments.compare.plan import SubRun, check_settings, plan_runs, settings_of, trained_methods
 from privateyes.experiments.environment import sha256_of
 from privateyes.experiments.mpc.plan import plan_mpc
 from privateyes.experiments.prepare import prepare
@@ -69,7 +69,7 @@ def run_comparison(spec: ExperimentSpec, folder: ComparisonFolder, observer: Obs
     require_data_file(spec)
     folder.check(spec, resume)
     check_settings(spec)
-    preparation = prepare(spec.model_copy(update={"ways": trained_ways(spec), "compare": None}))
+    preparation = prepare(spec.model_copy(update={"methods": trained_methods(spec), "compare": None}))
     folds = [fold.name for fold in preparation.folds]
     require_enough(preparation)
     data = None if spec.data.synthetic is None else data_of(spec, folder.path)

@@ -36,9 +36,9 @@ def what(results: Mapping[str, Any]) -> str:
 
 
 def headline(results: Mapping[str, Any]) -> str:
-    """The relations in a sentence or two; without any, the best way."""
+    """The relations in a sentence or two; without any, the best method."""
     metric, found, persons = metric_of(results), results["relations"], results["persons_are"]
-    errors = {entry["way"]: entry["mean"] for entry in results["ways"]}
+    errors = {entry["method"]: entry["mean"] for entry in results["methods"]}
     parts = []
     ours = next((entry for entry in found if entry["demand"] != "beside"), None)
     if ours is not None:
@@ -49,15 +49,21 @@ def headline(results: Mapping[str, Any]) -> str:
             if entry["demand"] != "beside"
         ]
         parts.append(f"{name} reaches {amount(errors[name], metric)}: {' and '.join(against)}.")
-    twins = [entry for entry in found if entry["demand"] == "beside"]
-    if twins:
-        largest = max(entry["largest_of_a_person"] for entry in twins)
-        names = " and ".join(entry["first"] for entry in twins) if len(twins) < 3 else f"All {len(twins)} secure ways"
-        whose = "its twin" if len(twins) == 1 else "their twins"
+    counterparts = [entry for entry in found if entry["demand"] == "beside"]
+    if counterparts:
+        largest = max(entry["largest_of_a_person"] for entry in counterparts)
+        names = (
+            " and ".join(entry["first"] for entry in counterparts)
+            if len(counterparts) < 3
+            else f"All {len(counterparts)} secure methods"
+        )
+        whose = "its counterpart" if len(counterparts) == 1 else "their counterparts"
         if largest == 0:
-            parts.append(f"{names} equal{'s' if len(twins) == 1 else ''} {whose} in the clear to the last digit.")
+            parts.append(
+                f"{names} equal{'s' if len(counterparts) == 1 else ''} {whose} in the clear to the last digit."
+            )
         else:
-            end = "ends" if len(twins) == 1 else "end"
+            end = "ends" if len(counterparts) == 1 else "end"
             parts.append(f"{names} {end} within {_tiny(largest, metric)} of {whose} in the clear, for all {persons}.")
     if not parts:
         best = next(name for name, error in errors.items() if error == metric.best(errors.values()))
@@ -70,17 +76,17 @@ def headline(results: Mapping[str, Any]) -> str:
 
 
 def worse_than_mean(results: Mapping[str, Any]) -> str | None:
-    """That no way is better than always giving the mean answer, which needs no network; None where one is."""
+    """That no method is better than always giving the mean answer, which needs no network; None where one is."""
     predictor, metric = results["mean_predictor"]["mean"], metric_of(results)
-    if any(metric.better(entry["mean"], predictor) for entry in results["ways"]):
+    if any(metric.better(entry["mean"], predictor) for entry in results["methods"]):
         return None
     reference = amount(predictor, metric)
     answer = f"always answering with the {metric.mean} ({reference})"
-    return f"No way is better than {answer}: none of them learned anything of use."
+    return f"No method is better than {answer}: none of them learned anything of use."
 
 
 def clipping(results: Mapping[str, Any]) -> str | None:
-    """How much of the secure ways' updates was clipped, over all runs; None where nothing was."""
+    """How much of the secure methods' updates was clipped, over all runs; None where nothing was."""
     return told_of_clipping(results.get("clipping"))
 
 
@@ -126,12 +132,12 @@ def missing(results: Mapping[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def learned(ways: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What each party learned, ways of one kind together."""
+def learned(methods: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What each party learned, methods of one kind together."""
     grouped: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for entry in ways:
-        grouped.setdefault(tuple(entry["learned"].items()), []).append(entry["way"])
-    return [{"ways": ", ".join(names), "learned": dict(texts)} for texts, names in grouped.items()]
+    for entry in methods:
+        grouped.setdefault(tuple(entry["learned"].items()), []).append(entry["method"])
+    return [{"methods": ", ".join(names), "learned": dict(texts)} for texts, names in grouped.items()]
 
 
 def facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -158,7 +164,7 @@ def mpc(results: Mapping[str, Any]) -> dict[str, Any] | None:
     problem = [f"{'Not all of it' if 'engine' in found else 'Nothing'} was measured: {found['problem']}."]
     if "engine" not in found:
         return {"sentences": problem, "costs": [], "errors": None}
-    ours, twin, guess = (found[key] for key in ("errors", "twin_errors", "guess_errors"))
+    ours, counterpart, guess = (found[key] for key in ("errors", "counterpart_errors", "guess_errors"))
     return {
         "sentences": [
             *(problem if found["problem"] else []),
@@ -167,9 +173,9 @@ def mpc(results: Mapping[str, Any]) -> dict[str, Any] | None:
             f"{found['protocol']} ({found['threat_model']}).",
             f"On {found['samples']:,.0f} samples of a fold, {quantities.count(found['epochs'], 'epoch')}, it reaches "
             f"{amount(ours['mean'], metric)} (95 % interval {span(ours['interval'], metric.places)}); the same network "
-            f"trained in the clear with the same steps {amount(twin['mean'], metric)}, the mean label of these samples "
-            f"{amount(guess['mean'], metric)}. The other ways have another network and more samples, so these "
-            f"{metric.plural} cannot be compared with theirs.",
+            f"trained in the clear with the same steps {amount(counterpart['mean'], metric)}, the mean label of these "
+            f"samples {amount(guess['mean'], metric)}. The other methods have another network and more samples, so "
+            f"these {metric.plural} cannot be compared with theirs.",
         ],
         "errors": ours,
         "costs": [_mpc_cost(cost) for cost in (found["measured"], *found["extrapolated"])],
@@ -200,12 +206,12 @@ def calibration(results: Mapping[str, Any]) -> str:
     found, metric = results["calibration"], metric_of(results)
     return (
         f"Mean {metric.name} over new {results['persons_are']} and its 95 % interval after k labelled samples of each, "
-        f"used on the person's device alone ({found['method']}, mean of {quantities.count(found['draws'], 'draw')})"
+        f"used on the person's device alone ({found['adapt']}, mean of {quantities.count(found['draws'], 'draw')})"
         f"{'; in ' + metric.word if metric.word else ''}."
     )
 
 
-def method(persons: str, metric: Metric) -> dict[str, str]:
+def procedure(persons: str, metric: Metric) -> dict[str, str]:
     """How interval, rounds to a value, and energy are found; and what `persons` stands for, if not for persons."""
     name, beyond = metric.name, "larger" if metric.lower_is_better else "smaller"
     known = {} if persons == "persons" else {"persons": f"What the data name as persons are {persons} here."}
@@ -213,7 +219,7 @@ def method(persons: str, metric: Metric) -> dict[str, str]:
         **known,
         "interval": (
             f"95 % intervals are over {persons}: each one's {name} is averaged over the seeds first, then mean ± t s / "
-            "√n with Student's t for n - 1 degrees of freedom. Differences between two ways are taken on the same "
+            "√n with Student's t for n - 1 degrees of freedom. Differences between two methods are taken on the same "
             f"{persons}, one by one, and the interval is that of the differences."
         ),
         "targets": (

@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from privateyes.experiments.compare.measured import WayRun
+from privateyes.experiments.compare.measured import MethodRun
 from privateyes.training.metric import Metric
 
 _SHARES = (0.5, 0.75, 0.9)
 
 
 def derived_targets(mean_predictor: float, best: float, metric: Metric) -> list[float]:
-    """Values at a half, three quarters and nine tenths of the way from the mean predictor's to the best way's.
+    """Values at a half, three quarters and nine tenths of the way from the mean predictor's to the best method's.
 
-    Rounded to the worse side, errors in degrees to tenths, so that the best way reaches them; none where the best way
-    is no better than the mean predictor.
+    Rounded to the worse side, errors in degrees to tenths, so that the best method reaches them; none where the best
+    method is no better than the mean predictor.
     """
     if not metric.better(best, mean_predictor):
         return []
@@ -38,7 +38,7 @@ def derived_targets(mean_predictor: float, best: float, metric: Metric) -> list[
     return sorted({math.floor(value * steps + 1e-9) / steps for value in exact})
 
 
-def seed_curve(runs: Sequence[WayRun]) -> list[dict[str, float]]:
+def seed_curve(runs: Sequence[MethodRun]) -> list[dict[str, float]]:
     """One seed's curve: round, mean error over all persons, mean seconds so far, as far as all its runs go.
 
     A point for each round in which all its runs were evaluated.
@@ -56,7 +56,7 @@ def seed_curve(runs: Sequence[WayRun]) -> list[dict[str, float]]:
     ]
 
 
-def seed_curves(runs: Sequence[WayRun], seeds: Sequence[int]) -> dict[int, list[dict[str, float]]]:
+def seed_curves(runs: Sequence[MethodRun], seeds: Sequence[int]) -> dict[int, list[dict[str, float]]]:
     """Seed -> its curve."""
     grouped = {seed: [run for run in runs if run.seed == seed] for seed in seeds}
     return {seed: seed_curve(entries) for seed, entries in grouped.items() if entries}
@@ -81,7 +81,7 @@ def mean_curve(curves: Mapping[int, Sequence[Mapping[str, float]]]) -> list[dict
 
 
 def reached(
-    target: float, runs: Sequence[WayRun], curves: Mapping[int, Sequence[Mapping[str, float]]], metric: Metric
+    target: float, runs: Sequence[MethodRun], curves: Mapping[int, Sequence[Mapping[str, float]]], metric: Metric
 ) -> dict[str, Any]:
     """Rounds and seconds until a value is reached; None where no seed reaches it."""
     firsts = [

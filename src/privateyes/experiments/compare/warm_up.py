@@ -1,7 +1,7 @@
 """What a process does once before its first run, so that no round's time includes it: the compiled kernels are loaded.
 
 Loading them takes as long as several rounds of a small model, and would be counted as an exchange of whichever secure
-way comes first.
+method comes first.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from privateyes.experiments.folds import Fold
+from privateyes.experiments.method_names import METHODS
 from privateyes.experiments.secure import open_secure_exchange, secure_plan
 from privateyes.experiments.spec import ExperimentSpec
 from privateyes.experiments.spec_tables import Store
-from privateyes.experiments.way_names import WAYS
 from privateyes.federation.participants import ClientUpdate, Participant
 from privateyes.federation.rounds import ServerState
 from privateyes.federation.server_step import FedAvg
@@ -29,12 +29,12 @@ def _tell_nobody(_: str) -> None:
 
 
 def warm_up(spec: ExperimentSpec) -> None:
-    """Aggregate a few numbers the way that the experiment's secure ways do; nothing where it has none.
+    """Aggregate a few numbers the method that the experiment's secure methods do; nothing where it has none.
 
     Raises:
         UsageError: the experiment's aggregation cannot be used.
     """
-    if not any(WAYS[way].secure for way in spec.ways):
+    if not any(METHODS[method].secure for method in spec.methods):
         return
     aggregation = spec.aggregation.model_copy(update={"roster_min": None, "corrupt_clients": 0})
     federation = spec.federation.model_copy(update={"cohort_fraction": 1.0})

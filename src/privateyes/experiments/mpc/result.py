@@ -1,4 +1,4 @@
-"""What a training under MPC ended with: errors, deviation from its twin in the clear, and costs."""
+"""What a training under MPC ended with: errors, deviation from its counterpart in the clear, and costs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from privateyes.experiments.spec_tables import DEFAULT_TASK
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """How far the parameters are from those of the twin in the clear.
+    """How far the parameters are from those of the counterpart in the clear.
 
     Attributes:
         largest, mean: absolute difference over all parameters.
@@ -38,11 +38,11 @@ class MpcResult:
         epochs: passes over them.
         unit: of all errors: the key of the task's metric, such as "deg".
         errors: test person -> mean error of the network trained under MPC.
-        twin_errors: the same of its twin, trained in the clear with the same steps.
-        shaken_errors: the same of a twin that starts from parameters one unit of fixed point away: what the training
-            makes of a difference that small, however it came about.
+        counterpart_errors: the same of its counterpart, trained in the clear with the same steps.
+        shaken_errors: the same of a counterpart that starts from parameters one unit of fixed point away: what the
+            training makes of a difference that small, however it came about.
         guess_errors: the same of the mean label of the shared samples, which any network must beat.
-        deviation: of the parameters from the twin's.
+        deviation: of the parameters from the counterpart's.
         measured: what its steps cost.
         setup_s: before the first step: starting, sharing, linking, compiling.
         total_s: everything.
@@ -68,7 +68,7 @@ class MpcResult:
     epochs: int
     unit: str
     errors: Mapping[str, float]
-    twin_errors: Mapping[str, float]
+    counterpart_errors: Mapping[str, float]
     shaken_errors: Mapping[str, float]
     guess_errors: Mapping[str, float]
     deviation: Deviation

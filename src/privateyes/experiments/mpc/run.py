@@ -1,4 +1,4 @@
-"""Runs a training under MPC and its twin, tests both on held-out persons, and keeps the result."""
+"""Runs a training under MPC and its counterpart, tests both on held-out persons, and keeps the result."""
 
 from __future__ import annotations
 
@@ -138,8 +138,8 @@ def _result(
     shaken = train_in_the_clear(shake(training), model)
     for whose, vector in {
         "the network": trained.vector,
-        "its twin in the clear": clear,
-        "its shaken twin": shaken,
+        "its counterpart in the clear": clear,
+        "its shaken counterpart": shaken,
     }.items():
         require_finite(vector, job.preparation.spec, "mpc", whose)
     network = training.network
@@ -161,7 +161,7 @@ def _result(
         epochs=job.settings.epochs,
         unit=job.task.metrics[0].key,
         errors=_errors(job, model, trained.vector),
-        twin_errors=_errors(job, model, clear),
+        counterpart_errors=_errors(job, model, clear),
         shaken_errors=_errors(job, model, shaken),
         guess_errors=_guess_errors(job, training),
         deviation=Deviation(
@@ -181,7 +181,7 @@ def _result(
 
 
 def _extrapolated(job: MpcJob, measured: Cost, probes: tuple[Cost, ...]) -> tuple[Cost, ...]:
-    """The whole experiment: all images of the fold's persons, as many passes as the other ways make."""
+    """The whole experiment: all images of the fold's persons, as many passes as the other methods make."""
     spec, settings = job.preparation.spec, job.settings
     samples = [job.preparation.samples[person] for person in job.fold.train]
     epochs = spec.training.rounds * spec.training.local_epochs

@@ -2,7 +2,7 @@
 
     files       reads the run directory, refuses what is damaged       (schema: the shape of each file)
     summary     what the files say: table, curves, costs, sentences     (quantities: how quantities are written)
-    svg         axes and marks                                          (ways: order, words and look of each way)
+    svg         axes and marks                                          (methods: order, words and look of each method)
     charts      learning curves, errors per person, costs, deviations
     section     parts that a task brings, and how they are made from templates
     page        puts it together with the templates and writes the page

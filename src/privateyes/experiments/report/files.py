@@ -38,7 +38,7 @@ class RunFiles:
     Attributes:
         experiment: ``experiment.toml`` as nested tables.
         environment: ``environment.json``.
-        rounds: the lines of ``metrics.jsonl``, one per (fold, way, round), in the order of the file.
+        rounds: the lines of ``metrics.jsonl``, one per (fold, method, round), in the order of the file.
         results: ``results.json``, or None while the run is unfinished.
         samples: ``samples.npz``, or None where it is absent or was not asked for.
         notes: sentences for the reader about what had to be left out.
@@ -59,7 +59,7 @@ class RunFiles:
 
     @property
     def further_metrics(self) -> tuple[Metric, ...]:
-        """By what else the ways are measured, beside `metric`."""
+        """By what else the methods are measured, beside `metric`."""
         found = [line.measures for line in self.rounds]
         keys = dict.fromkeys(key for measures in found for key in measures)
         return tuple(find_task(self.task).metric(key) for key in keys)
@@ -94,9 +94,9 @@ def read_run(directory: Path, with_samples: bool = True) -> RunFiles:
             f"{directory} holds no run: it has no experiment.toml", "name the directory of a run, such as runs/demo"
         )
     experiment = _parsed(experiment_path, tomllib.loads)
-    ways = experiment.get("ways", [])
-    if not isinstance(ways, list) or not all(isinstance(key, str) for key in ways):
-        raise DataError(f"{experiment_path} is damaged: ways is no list of names", _RESTORE)
+    methods = experiment.get("methods", [])
+    if not isinstance(methods, list) or not all(isinstance(key, str) for key in methods):
+        raise DataError(f"{experiment_path} is damaged: methods is no list of names", _RESTORE)
     if not environment_path.is_file():
         raise RunDirectoryError(f"{directory} has lost its environment.json", _RESTORE)
     environment = _parsed(environment_path, json.loads)
@@ -172,7 +172,7 @@ def _read_metrics(path: Path) -> tuple[tuple[RoundLine, ...], tuple[str, ...]]:
             entry = RoundLine.model_validate(record)
         except ValidationError as error:
             raise DataError(f"{path} is damaged in line {number}: {_first_fault(error)}", _RESTORE) from error
-        rounds[entry.fold, entry.way, entry.round] = entry
+        rounds[entry.fold, entry.method, entry.round] = entry
     return tuple(rounds.values()), tuple(notes)
 
 

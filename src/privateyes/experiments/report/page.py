@@ -11,10 +11,10 @@ from markupsafe import Markup
 from privateyes.errors import RunDirectoryError
 from privateyes.experiments.report import charts, sentences, summary
 from privateyes.experiments.report.files import RunFiles, read_run
+from privateyes.experiments.report.methods import is_secure
 from privateyes.experiments.report.schema import Replay
 from privateyes.experiments.report.section import Section, page_environment, render_html, style_sheet
 from privateyes.experiments.report.summary import Curve, Summary
-from privateyes.experiments.report.ways import is_secure
 from privateyes.experiments.tasks import find_task
 from privateyes.files import write_atomically
 
@@ -129,9 +129,9 @@ def _privacy(files: RunFiles) -> dict[str, Any]:
     results, aggregation = files.results, files.table("aggregation")
     equality = results.equality if results is not None else None
     replay: Replay | None = results.replay if results is not None else None
-    scales = [line.details.get("scale_bits") for line in files.rounds if is_secure(line.way)]
+    scales = [line.details.get("scale_bits") for line in files.rounds if is_secure(line.method)]
     return {
-        "private": any(is_secure(key) for key in files.experiment.get("ways", [])),
+        "private": any(is_secure(key) for key in files.experiment.get("methods", [])),
         "equality": equality,
         "equality_verdict": sentences.equality_verdict(equality) if equality is not None else None,
         "replay": replay,

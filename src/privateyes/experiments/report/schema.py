@@ -21,13 +21,13 @@ class _Record(BaseModel):
 
 
 class RoundLine(_Record):
-    """One line of ``metrics.jsonl``: a round of one way in one fold. Rounds count from 1.
+    """One line of ``metrics.jsonl``: a round of one method in one fold. Rounds count from 1.
 
     A round that was not evaluated has no errors.
     """
 
     fold: str
-    way: str
+    method: str
     round: int = Field(ge=1)
     rounds: int = Field(ge=1)
     error: dict[str, NonNegative] = Field(default_factory=dict)
@@ -51,21 +51,21 @@ class RoundLine(_Record):
 
     @property
     def ends(self) -> bool:
-        """Whether the way has no further round in this fold."""
+        """Whether the method has no further round in this fold."""
         return self.stopped or self.converged or self.round == self.rounds
 
 
 class Measure(_Record):
-    """What a way reaches by a further metric of its task."""
+    """What a method reaches by a further metric of its task."""
 
     mean: NonNegative
     per_person: dict[str, NonNegative]
 
 
 class Row(_Record):
-    """One way in ``results.json``; without errors where nobody is tested."""
+    """One method in ``results.json``; without errors where nobody is tested."""
 
-    way: str
+    method: str
     mean_error: NonNegative | None = None
     spread: NonNegative | None = None
     per_person: dict[str, NonNegative]
@@ -120,7 +120,7 @@ class MeanPredictor(_Record):
 
 
 class Equality(_Record):
-    """How far the secure ways were from plain averaging; deviations are of the averaged update, per coordinate."""
+    """How far the secure methods were from plain averaging; deviations are of the averaged update, per coordinate."""
 
     largest_deviation: NonNegative
     bound: NonNegative
@@ -152,7 +152,7 @@ class Replay(_Record):
 
 
 class Results(_Record):
-    """``results.json``: written when every way is done."""
+    """``results.json``: written when every method is done."""
 
     name: str = ""
     seed: int | None = None
@@ -174,7 +174,7 @@ class Samples:
         images: uint8, (K, H, W), grey.
         person: the K names of the people shown.
         true: float64, (K, ...), labels.
-        predicted: per way float64, (K, ...), predictions of them.
+        predicted: per method float64, (K, ...), predictions of them.
     """
 
     images: NDArray[np.uint8] = field(repr=False)

@@ -13,9 +13,9 @@ from markupsafe import Markup
 from privateyes.experiments.clipping import told_of_clipping
 from privateyes.experiments.report import quantities, summary
 from privateyes.experiments.report.files import RunFiles
+from privateyes.experiments.report.methods import counterpart_of, is_secure
 from privateyes.experiments.report.schema import Equality, Replay, Results
 from privateyes.experiments.report.summary import Summary
-from privateyes.experiments.report.ways import is_secure, twin_of
 from privateyes.experiments.tasks import find_task
 from privateyes.wording import capitalised
 
@@ -43,7 +43,7 @@ def what_was_run(files: RunFiles) -> str:
         parts.append(
             quantities.count(sizes[1], "client") if sizes[0] == sizes[1] else f"{sizes[0]} to {sizes[1]} clients"
         )
-    if any(is_secure(key) for key in files.experiment.get("ways", [])):
+    if any(is_secure(key) for key in files.experiment.get("methods", [])):
         parts.append(quantities.count(aggregators(files), "aggregator"))
     folds = summary.folds(files)
     if folds not in ([], ["all"]):
@@ -76,7 +76,7 @@ def aggregators(files: RunFiles) -> int:
 
 def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
     """The outcome as a sentence or two; for an unfinished run what is known so far."""
-    errors = {entry.way.key: entry.mean_error for entry in shown if entry.mean_error is not None}
+    errors = {entry.method.key: entry.mean_error for entry in shown if entry.mean_error is not None}
     people = quantities.count(len(summary.test_people(files)), "person", "people")
     order = [key for key in _SPOKEN_ORDER if key in errors] + [key for key in errors if key not in _SPOKEN_ORDER]
     if not order and summary.untested(files):
@@ -99,7 +99,7 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
     opening = "On" if files.results is not None else "So far, on"
     sentence = Markup("{} {} never trained on, {}.").format(opening, people, Markup(", ").join(clauses))
     if files.results is None and any(entry.progress for entry in shown):
-        sentence += Markup(" This is not final: not every way is done.")
+        sentence += Markup(" This is not final: not every method is done.")
     pairs = error_differences(files.results)
     if pairs:
         sentence += Markup(" {}").format(_difference(files, pairs))
@@ -112,42 +112,49 @@ def headline(files: RunFiles, shown: Sequence[Summary]) -> Markup:
         would = "be off by" if metric.lower_is_better else "reach"
         sentence += Markup(" Always answering with the {} would {} {}.").format(metric.mean, would, reference)
         if not any(metric.better(error, predictor.mean_error) for error in errors.values()):
-            sentence += Markup(" <b>No way is better than that</b>: none of them learned anything of use.")
+            sentence += Markup(" <b>No method is better than that</b>: none of them learned anything of use.")
     return sentence
 
 
 def clipping(files: RunFiles) -> str | None:
-    """How much of the secure ways' updates was clipped; None where nothing was."""
+    """How much of the secure methods' updates was clipped; None where nothing was."""
     equality = files.results.equality if files.results is not None else None
     return None if equality is None else told_of_clipping(equality.model_dump())
 
 
 def error_differences(results: Results | None) -> dict[tuple[str, str], float]:
-    """(secure way, its twin in the clear) -> how far their errors are apart; empty before the run is finished."""
-    rows = {} if results is None else {row.way: row for row in results.rows}
-    pairs = [(key, twin_of(key)) for key in rows]
+    """(secure method, its counterpart in the clear) -> how far their errors are apart; empty before the run is
+    finished.
+    """
+    rows = {} if results is None else {row.method: row for row in results.rows}
+    pairs = [(key, counterpart_of(key)) for key in rows]
     found = {}
-    for key, twin in pairs:
-        ours, theirs = rows[key].mean_error, rows[twin].mean_error if twin in rows else None
-        if twin is not None and ours is not None and theirs is not None:
-            found[key, twin] = abs(ours - theirs)
+    for key, counterpart in pairs:
+        ours, theirs = rows[key].mean_error, rows[counterpart].mean_error if counterpart in rows else None
+        if counterpart is not None and ours is not None and theirs is not None:
+            found[key, counterpart] = abs(ours - theirs)
     return found
 
 
 def _difference(files: RunFiles, pairs: dict[tuple[str, str], float]) -> Markup:
-    """What lies between a secure way and its twin; of several pairs, between those that are farthest apart."""
-    (secure, twin), difference = max(pairs.items(), key=lambda entry: entry[1])
+    """What lies between a secure method and its counterpart; of several pairs, between those that are farthest
+    apart.
+    """
+    (secure, counterpart), difference = max(pairs.items(), key=lambda entry: entry[1])
     if difference == 0:
         return Markup("Privacy made <b>no difference</b> to the {}, down to the last digit.").format(files.metric.name)
     written = quantities.error(difference, files.metric)
-    sentence = Markup("Between {} and {} lie <b>{}</b>").format(secure, twin, written)
+    sentence = Markup("Between {} and {} lie <b>{}</b>").format(secure, counterpart, written)
     if len(pairs) > 1:
         sentence += ", and no more between the other pairs"
     results = files.results
-    void = {row.way: row.void_rounds for row in results.rows} if results is not None else {}
-    if void.get(secure) != void.get(twin):  # then they did not average the same updates
+    void = {row.method: row.void_rounds for row in results.rows} if results is not None else {}
+    if void.get(secure) != void.get(counterpart):  # then they did not average the same updates
         rounds = quantities.count(void.get(secure, 0), "round")
-        return sentence + f"; {rounds} of {secure} and {void.get(twin, 0)} of {twin} were void, for too few clients."
+        return (
+            sentence
+            + f"; {rounds} of {secure} and {void.get(counterpart, 0)} of {counterpart} were void, for too few clients."
+        )
     equality = results.equality if results is not None else None
     if equality is None or equality.ratio > 1 or _clipped(equality):  # then rounding is not all that there is
         return sentence + "."
@@ -178,19 +185,19 @@ def _rounds_that_count(files: RunFiles) -> str:
     rows = files.results.rows if files.results is not None else []
     said = ""
     ends = [
-        f"{row.way} "
+        f"{row.method} "
         + ", ".join(f"{best} of {row.rounds_run.get(fold, '?')}" for fold, best in row.best_rounds.items())
         for row in rows
         if row.best_rounds
     ]
     if ends:
         said += f" Errors are of the round whose model was the best on the validation persons: {'; '.join(ends)}."
-    void = [f"{row.way} {row.void_rounds}" for row in rows if row.void_rounds]
+    void = [f"{row.method} {row.void_rounds}" for row in rows if row.void_rounds]
     if void:
         said += f" Rounds that were void, for too few clients arrived, and count in no mean: {', '.join(void)}."
-    ended = [f"{row.way} {', '.join(map(str, row.converged.values()))}" for row in rows if row.converged]
+    ended = [f"{row.method} {', '.join(map(str, row.converged.values()))}" for row in rows if row.converged]
     if ended:
-        said += f" Ways that ended with a round whose weights they had had before: {'; '.join(ended)}."
+        said += f" Methods that ended with a round whose weights they had had before: {'; '.join(ended)}."
     return said
 
 
@@ -202,18 +209,18 @@ def curve_caption(files: RunFiles, found: Sequence[summary.Curve]) -> str:
         caption += (
             f" Each curve is the mean over {quantities.count(counts.pop(), 'fold')}."
             if len(counts) == 1
-            else " Each curve is the mean over its way's folds: "
-            + ", ".join(f"{curve.way.key} {curve.folds}" for curve in found)
+            else " Each curve is the mean over its method's folds: "
+            + ", ".join(f"{curve.method.key} {curve.folds}" for curve in found)
             + "."
         )
-    keys = [curve.way.key for curve in found]
+    keys = [curve.method.key for curve in found]
     if "local" in keys:
         caption += " local is the mean over the clients' own models."
     if files.results is not None and files.results.mean_predictor is not None:
         answer, name = files.metric.mean, files.metric.name
         caption += f" {answer}, dotted: the {name} of always answering with the {answer} of the people trained on."
     if len(keys) > 1:
-        caption += " Ways whose curves coincide take turns along the line, each in dashes of its own colour."
+        caption += " Methods whose curves coincide take turns along the line, each in dashes of its own colour."
     return caption
 
 
@@ -254,20 +261,23 @@ def control_sentence(replay: Replay) -> tuple[bool, str]:
 
 
 def ratios(shown: Sequence[Summary]) -> list[str]:
-    """What each secure way costs compared with its twin in the clear, in sentences; empty without such a pair."""
-    found = {entry.way.key: entry for entry in shown if entry.bytes_up is not None}
+    """What each secure method costs compared with its counterpart in the clear, in sentences; empty without such a
+    pair.
+    """
+    found = {entry.method.key: entry for entry in shown if entry.bytes_up is not None}
     sentences = []
     for key, private in found.items():
-        twin = found.get(twin_of(key) or "")
-        if twin is None:
+        counterpart = found.get(counterpart_of(key) or "")
+        if counterpart is None:
             continue
-        if private.bytes_up and twin.bytes_up and private.bytes_down and twin.bytes_down:
-            up, down = private.bytes_up / twin.bytes_up, private.bytes_down / twin.bytes_down
+        if private.bytes_up and counterpart.bytes_up and private.bytes_down and counterpart.bytes_down:
+            up, down = private.bytes_up / counterpart.bytes_up, private.bytes_down / counterpart.bytes_down
             sentences.append(
-                f"A client of {key} sends {up:.2f} times and receives {down:.2f} times the bytes of {twin.way.key}."
+                f"A client of {key} sends {up:.2f} times and receives {down:.2f} times the bytes of "
+                f"{counterpart.method.key}."
             )
-        if twin.seconds > 0 and private.seconds > 0:
-            ratio = private.seconds / twin.seconds
+        if counterpart.seconds > 0 and private.seconds > 0:
+            ratio = private.seconds / counterpart.seconds
             sentences.append(
                 f"A round of {key} takes {ratio:.2f} times as long, all parties computing on this one machine."
             )
@@ -275,10 +285,12 @@ def ratios(shown: Sequence[Summary]) -> list[str]:
 
 
 def once(shown: Sequence[Summary]) -> list[str]:
-    """What the ways sent before the first round, in sentences; empty where nothing was sent or nothing is recorded."""
+    """What the methods sent before the first round, in sentences; empty where nothing was sent or nothing is
+    recorded.
+    """
     return [
-        f"Before its first round, {entry.way.key} uploaded {quantities.data_size(entry.bytes_up_once)} of images and "
-        "labels per client."
+        f"Before its first round, {entry.method.key} uploaded {quantities.data_size(entry.bytes_up_once)} of images "
+        "and labels per client."
         for entry in shown
         if entry.bytes_up_once
     ]

@@ -1,4 +1,4 @@
-"""What a run's files say, ready to be shown: one line per way, learning curves, deviations, progress.
+"""What a run's files say, ready to be shown: one line per method, learning curves, deviations, progress.
 
 Of a finished run the numbers of ``results.json`` are shown as they are. Of an unfinished run they are taken from the
 last round with an evaluation of every fold that has one, and the page says so.
@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from privateyes.experiments.report.files import RunFiles
+from privateyes.experiments.report.methods import Method, in_order, is_secure, method
 from privateyes.experiments.report.schema import RoundLine, Row
-from privateyes.experiments.report.ways import Way, in_order, is_secure, way
 from privateyes.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One way of training.
+    """One method of training.
 
     Attributes:
-        way: how it is shown.
+        method: how it is shown.
         mean_error: over people never trained on; None before the first round.
         spread: standard deviation over those people; None for fewer than two.
         per_person: error of each of them.
@@ -35,7 +35,7 @@ class Summary:
         progress: how far it is, in words; empty when it is done.
     """
 
-    way: Way
+    method: Method
     mean_error: float | None = None
     spread: float | None = None
     per_person: dict[str, float] | None = None
@@ -52,9 +52,9 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The error of one way against the round: (round, mean error), and over how many folds it is a mean."""
+    """The error of one method against the round: (round, mean error), and over how many folds it is a mean."""
 
-    way: Way
+    method: Method
     points: tuple[tuple[int, float], ...]
     folds: int
 
@@ -69,21 +69,23 @@ class Deviation:
 
 
 def summaries(files: RunFiles) -> list[Summary]:
-    """One line for every way that was asked for, in the page's order; ways without any round come without numbers."""
-    asked = [str(key) for key in files.experiment.get("ways", [])]
+    """One line for every method that was asked for, in the page's order; methods without any round come without
+    numbers.
+    """
+    asked = [str(key) for key in files.experiment.get("methods", [])]
     if files.results is not None:
-        rows = {row.way: row for row in files.results.rows}
+        rows = {row.method: row for row in files.results.rows}
         return [
-            _finished(files, rows[key]) if key in rows else Summary(way(key), progress="missing from results.json")
+            _finished(files, rows[key]) if key in rows else Summary(method(key), progress="missing from results.json")
             for key in in_order([*asked, *rows])
         ]
-    return [_unfinished(files, key) for key in in_order([*asked, *(line.way for line in files.rounds)])]
+    return [_unfinished(files, key) for key in in_order([*asked, *(line.method for line in files.rounds)])]
 
 
 def curves(files: RunFiles) -> list[Curve]:
     """Learning curves: means over the folds that are complete, or over all as far as all have come, if none is."""
     found = []
-    for key in in_order(line.way for line in files.rounds):
+    for key in in_order(line.method for line in files.rounds):
         folds = _by_fold(files, key)
         complete = [lines for lines in folds.values() if lines[-1].ends]
         shown = complete or list(folds.values())
@@ -91,16 +93,16 @@ def curves(files: RunFiles) -> list[Curve]:
         shared = sorted(set.intersection(*(set(rounds) for rounds in errors)))
         points = tuple((number, statistics.fmean(rounds[number] for rounds in errors)) for number in shared)
         if points:
-            found.append(Curve(way(key), points, len(shown)))
+            found.append(Curve(method(key), points, len(shown)))
     return found
 
 
 def deviations(files: RunFiles) -> list[Deviation]:
-    """For every round the deviation of a secure way that is closest to its bound, over ways and folds."""
+    """For every round the deviation of a secure method that is closest to its bound, over methods and folds."""
     worst: dict[int, Deviation] = {}
     for line in files.rounds:
         deviation, bound = _number(line.details, "deviation"), _number(line.details, "deviation_bound")
-        if not is_secure(line.way) or deviation is None or bound is None or bound <= 0:
+        if not is_secure(line.method) or deviation is None or bound is None or bound <= 0:
             continue
         known = worst.get(line.round)
         if known is None or deviation / bound > known.deviation / known.bound:
@@ -121,8 +123,8 @@ def same_roster(files: RunFiles) -> bool | None:
     rosters: dict[str, set[frozenset[str]]] = {}
     for line in files.rounds:
         roster = line.details.get("roster")
-        if is_secure(line.way) and isinstance(roster, list):
-            rosters.setdefault(f"{line.fold}/{line.way}", set()).add(frozenset(str(name) for name in roster))
+        if is_secure(line.method) and isinstance(roster, list):
+            rosters.setdefault(f"{line.fold}/{line.method}", set()).add(frozenset(str(name) for name in roster))
     return all(len(different) == 1 for different in rosters.values()) if rosters else None
 
 
@@ -153,7 +155,7 @@ def folds(files: RunFiles) -> list[str]:
 def _by_fold(files: RunFiles, key: str) -> dict[str, list[RoundLine]]:
     grouped: dict[str, list[RoundLine]] = {}
     for line in files.rounds:
-        if line.way == key:
+        if line.method == key:
             grouped.setdefault(line.fold, []).append(line)
     return {fold: sorted(lines, key=lambda line: line.round) for fold, lines in grouped.items()}
 
@@ -165,9 +167,9 @@ def _mean(lines: Sequence[RoundLine], value: Callable[[RoundLine], float]) -> fl
 
 
 def _finished(files: RunFiles, row: Row) -> Summary:
-    lines = [line for line in files.rounds if line.way == row.way]
+    lines = [line for line in files.rounds if line.method == row.method]
     return Summary(
-        way=way(row.way),
+        method=method(row.method),
         mean_error=row.mean_error,
         spread=row.spread if len(row.per_person) > 1 else None,
         per_person=row.per_person or None,
@@ -185,13 +187,13 @@ def _finished(files: RunFiles, row: Row) -> Summary:
 def _unfinished(files: RunFiles, key: str) -> Summary:
     grouped = _by_fold(files, key)
     if not grouped:
-        return Summary(way(key), progress="not begun")
+        return Summary(method(key), progress="not begun")
     lines = [line for entries in grouped.values() for line in entries]
     last = [entries[-1] for entries in grouped.values()]
     tested = [_last_tested(entries) for entries in grouped.values()]
     per_person = {name: error for line in tested for name, error in line.error.items()}
     return Summary(
-        way=way(key),
+        method=method(key),
         mean_error=statistics.fmean(per_person.values()) if per_person else tested[-1].mean_error,
         spread=spread(per_person),
         per_person=per_person,

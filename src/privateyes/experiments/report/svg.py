@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from privateyes.experiments.report.methods import Mark, Method
 from privateyes.experiments.report.turns import turns
-from privateyes.experiments.report.ways import Mark, Way
 
 _TURN_WIDTH = 3.0
 
@@ -93,8 +93,8 @@ def _start(block: Sequence[int], positions: Sequence[float], gap: float, low: fl
     return max(low, min(middle - height / 2, high - height))
 
 
-def mark(shown: Way, x: float, y: float, size: float = 4.5) -> Markup:
-    """The mark of a way, centred at (x, y), about 2 `size` px across."""
+def mark(shown: Method, x: float, y: float, size: float = 4.5) -> Markup:
+    """The mark of a method, centred at (x, y), about 2 `size` px across."""
     big = size * 1.35
     return _SHAPES[shown.mark].format(
         css=shown.css, x=x, y=y, r=size, big=big, left=x - size, top=y - size, side=2 * size,
@@ -102,8 +102,8 @@ def mark(shown: Way, x: float, y: float, size: float = 4.5) -> Markup:
     )  # fmt: skip
 
 
-def mark_alone(shown: Way) -> Markup:
-    """The mark of a way as a drawing of its own, to stand before the way's name in a text."""
+def mark_alone(shown: Method) -> Markup:
+    """The mark of a method as a drawing of its own, to stand before the method's name in a text."""
     frame = Markup('<svg class="mark" viewBox="-7.5 -7.5 15 15" aria-hidden="true">{}</svg>')
     return frame.format(mark(shown, 0, 0, 5))
 
@@ -138,7 +138,7 @@ def polyline(
     return shape.format(path, css, width, dashes or "none", shifted)
 
 
-def curves(drawn: Sequence[tuple[Way, Sequence[tuple[float, float]]]]) -> list[Markup]:
+def curves(drawn: Sequence[tuple[Method, Sequence[tuple[float, float]]]]) -> list[Markup]:
     """The lines of several ways: those that coincide take turns, and of all others the broad ones come first."""
     found = list(zip(drawn, turns([points for _, points in drawn]), strict=True))
     found.sort(key=lambda entry: -entry[0][0].line_width)
@@ -150,8 +150,8 @@ def curves(drawn: Sequence[tuple[Way, Sequence[tuple[float, float]]]]) -> list[M
     ]
 
 
-def margin_label(look: str, content: str, x: float, place: float, shown: Way | None = None) -> list[Markup]:
-    """A name in the margin at the height `place`, after the mark of its way: it needs no line to its curve's end."""
+def margin_label(look: str, content: str, x: float, place: float, shown: Method | None = None) -> list[Markup]:
+    """A name in the margin at the height `place`, after the mark of its method: it needs no line to its curve's end."""
     parts = [] if shown is None else [mark(shown, x + 4, place, 4)]
     return [*parts, text(x + 13, place + 4, content, f"{look} label")]
 

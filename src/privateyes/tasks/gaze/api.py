@@ -15,7 +15,7 @@ def predict(
     model: Place,
     source: Place,
     *,
-    way: str | None = None,
+    method: str | None = None,
     fold: str | None = None,
     client: str | None = None,
     pose: str | None = None,
@@ -27,7 +27,7 @@ def predict(
     Args:
         model: a run's directory, or an ONNX file.
         source: a picture, a folder or an .h5 file.
-        way, fold, client: whose model, where a run has several.
+        method, fold, client: whose model, where a run has several.
         pose: the head's pose in degrees, "PITCH,YAW" for all, or the name of a table, for models that need it.
         eye: "left" or "right": what pictures show.
         overlay: a folder for pictures with arrows.
@@ -35,13 +35,13 @@ def predict(
     Raises:
         ConfigError, DataError, RunDirectoryError: model, pictures or options cannot be used.
     """
-    estimator = open_estimator(Path(model), way, fold, client)
+    estimator = open_estimator(Path(model), method, fold, client)
     side = parse_eye("eye", eye) or "left"
     return predict_pictures(estimator, Path(source), parse_pose(pose), side, None if overlay is None else Path(overlay))
 
 
 def export(
-    run: Place, out: Place, *, way: str | None = None, fold: str | None = None, client: str | None = None
+    run: Place, out: Place, *, method: str | None = None, fold: str | None = None, client: str | None = None
 ) -> Exported:
     """Write a run's model as an ONNX file (`privateyes export`); arguments and errors are those of `export_run`."""
-    return export_run(Path(run), Path(out), way, fold, client)
+    return export_run(Path(run), Path(out), method, fold, client)

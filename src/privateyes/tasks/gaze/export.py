@@ -25,17 +25,17 @@ class Exported:
 
 
 def export_run(
-    directory: Path, out: Path, way: str | None = None, fold: str | None = None, client: str | None = None
+    directory: Path, out: Path, method: str | None = None, fold: str | None = None, client: str | None = None
 ) -> Exported:
     """Write a run's model as ONNX.
 
     Args:
         directory: the run's.
         out: the .onnx file to write.
-        way: see `trained.open_estimator`, as for `fold` and `client`.
+        method: see `trained.open_estimator`, as for `fold` and `client`.
 
     Raises:
-        ConfigError: `out` is no name of an ONNX file, or the run has no such way, fold or client.
+        ConfigError: `out` is no name of an ONNX file, or the run has no such method, fold or client.
         DataError: `out` is there already, or cannot be written.
         RunDirectoryError: there is no run, or no checkpoint yet.
         UsageError: the extra `onnx` is not installed, or the model cannot be expressed.
@@ -46,6 +46,6 @@ def export_run(
         raise DataError(f"{out} is there already", "choose another name, or delete it")
     if not out.parent.is_dir():
         raise DataError(f"{out}: the folder {out.parent} does not exist", "create it first")
-    estimator = open_run_estimator(directory, way, fold, client)
+    estimator = open_run_estimator(directory, method, fold, client)
     write_onnx(out, estimator.facts, estimator.vector)
     return Exported(estimator.facts, licence_note(estimator.facts))

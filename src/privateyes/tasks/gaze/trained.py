@@ -34,56 +34,56 @@ def describe_model(task: GazeTask, rendered: bool) -> dict[str, Any]:
 
 
 def open_estimator(
-    model: Path, way: str | None = None, fold: str | None = None, client: str | None = None
+    model: Path, method: str | None = None, fold: str | None = None, client: str | None = None
 ) -> Estimator:
     """An estimator from a run's directory, or from an exported .onnx file.
 
     Args:
         model: the directory or the file.
-        way: of a run: one of its ways; the last one by default.
+        method: of a run: one of its methods; the last one by default.
         fold: of a run: one of its folds; the first by default.
-        client: of a run: whose model, for ways in which every client has its own.
+        client: of a run: whose model, for methods in which every client has its own.
 
     Raises:
         RunDirectoryError: there is no run, or no checkpoint yet.
-        ConfigError: the run has no such way, fold or client, or a file has none at all.
+        ConfigError: the run has no such method, fold or client, or a file has none at all.
         DataError: the file is no exported model.
     """
     if model.suffix.lower() != ".onnx":
-        return open_run_estimator(model, way, fold, client)
-    if way or fold or client:
-        raise ConfigError(f"{model} holds one model only", "leave --way, --fold and --client out")
+        return open_run_estimator(model, method, fold, client)
+    if method or fold or client:
+        raise ConfigError(f"{model} holds one model only", "leave --method, --fold and --client out")
     from privateyes.tasks.gaze.predict.onnx_model import OnnxEstimator
 
     return OnnxEstimator(model)
 
 
 def open_run_estimator(
-    directory: Path, way: str | None = None, fold: str | None = None, client: str | None = None
+    directory: Path, method: str | None = None, fold: str | None = None, client: str | None = None
 ) -> TorchEstimator:
     """As `open_estimator`, for a run.
 
     Raises:
         RunDirectoryError: there is no run, or no checkpoint yet.
-        ConfigError: the run has no such way, fold or client.
+        ConfigError: the run has no such method, fold or client.
         TrainingError: the model's training diverged.
     """
     run = RunDirectory(directory)
     spec = run.read_spec()
     require_as_trained(run, spec)
-    way = _choice("way", way or spec.ways[-1], list(spec.ways))
+    method = _choice("method", method or spec.methods[-1], list(spec.methods))
     folds = _trained_folds(run, spec)
     if not folds:
         problem = f"{directory} has no checkpoint yet"
         raise RunDirectoryError(problem, f"train it first, or {how_to_continue(directory)}")
     fold = _choice("fold", fold or folds[0], folds)
-    checkpoint = run.read_result(fold, way)
+    checkpoint = run.read_result(fold, method)
     if checkpoint is None:
-        problem = f"{directory} has no checkpoint of {way} in fold {fold}"
-        raise RunDirectoryError(problem, f"name another --way, or {how_to_continue(directory)}")
-    client = _which_client(way, client, checkpoint)
-    source = f"{spec.name}: {way}{f' of {client}' if client else ''}, fold {fold}, round {checkpoint.round}"
-    require_finite(checkpoint.vectors[client], spec, way, f"the model of round {checkpoint.round}")
+        problem = f"{directory} has no checkpoint of {method} in fold {fold}"
+        raise RunDirectoryError(problem, f"name another --method, or {how_to_continue(directory)}")
+    client = _which_client(method, client, checkpoint)
+    source = f"{spec.name}: {method}{f' of {client}' if client else ''}, fold {fold}, round {checkpoint.round}"
+    require_finite(checkpoint.vectors[client], spec, method, f"the model of round {checkpoint.round}")
     return TorchEstimator(_facts(run, spec).from_source(source), checkpoint.vectors[client])
 
 
@@ -94,14 +94,14 @@ def _trained_folds(run: RunDirectory, spec: ExperimentSpec) -> list[str]:
     return [*(name for name in planned if name in there), *(name for name in there if name not in planned)]
 
 
-def _which_client(way: str, client: str | None, checkpoint: Checkpoint) -> str:
+def _which_client(method: str, client: str | None, checkpoint: Checkpoint) -> str:
     clients = sorted(checkpoint.vectors)
     if clients == [SHARED]:
         if client is not None:
-            raise ConfigError(f"--client {client}: in {way} everyone has the same model", "leave --client out")
+            raise ConfigError(f"--client {client}: in {method} everyone has the same model", "leave --client out")
         return SHARED
     if client is None:
-        problem = f"in {way} every client has a model of its own"
+        problem = f"in {method} every client has a model of its own"
         raise ConfigError(problem, f"choose one with --client: {', '.join(clients)}")
     return _choice("client", client, clients)
 

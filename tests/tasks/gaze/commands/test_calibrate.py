@@ -11,7 +11,7 @@ Call = Callable[..., Result]
 
 def test_a_table_of_persons_by_k_is_printed_and_written(call: Call, trained: tuple[Path, Result]) -> None:
     run, _ = trained
-    result = call("calibrate", run, "--way", "federated", "--k", "1,3", "--draws", "3")
+    result = call("calibrate", run, "--method", "federated", "--k", "1,3", "--draws", "3")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert "federated, ridge, 3 draws of spread images" in lines[0]
@@ -25,9 +25,9 @@ def test_a_table_of_persons_by_k_is_printed_and_written(call: Call, trained: tup
     assert content["settings"]["samples"] == [1, 3]
 
 
-def test_method_persons_and_placement_can_be_chosen(call: Call, trained: tuple[Path, Result]) -> None:
+def test_adaptation_persons_and_placement_can_be_chosen(call: Call, trained: tuple[Path, Result]) -> None:
     run, _ = trained
-    arguments = ("--method", "offset", "--persons", "p04", "--placement", "random", "--eyes", "halves")
+    arguments = ("--adapt", "offset", "--persons", "p04", "--placement", "random", "--eyes", "halves")
     result = call("calibrate", run, *arguments, "--k", "2", "--draws", "1", "--fold", "all")
     assert result.exit_code == 0
     assert "offset, 1 draw of random images" in result.stdout
@@ -43,7 +43,7 @@ def test_bad_input_is_one_line(call: Call, trained: tuple[Path, Result], tmp_pat
         ((run, "--k", "24"), "person p03: calibration with k = 24 of 24 usable samples"),
         ((run, "--persons", "p00"), "person p00 took part in the training"),
         ((run, "--persons", ","), "--persons names nobody"),
-        ((run, "--way", "private"), "the run has no such way"),
+        ((run, "--method", "private"), "the run has no such method"),
         ((run, "--fold", "p00"), "the run has no such fold"),
         ((tmp_path,), "is no run directory"),
     ):

@@ -35,7 +35,7 @@ def test_a_folder_gives_a_table_a_file_and_pictures(
     call: Call, trained: tuple[Path, Result], folder: Path, tmp_path: Path
 ) -> None:
     result = call(
-        "predict", trained[0], folder, "--way", "federated", "--pose=-5,10",
+        "predict", trained[0], folder, "--method", "federated", "--pose=-5,10",
         "--csv", tmp_path / "out.csv", "--overlay", tmp_path / "arrows",
     )  # fmt: skip
     assert result.exit_code == 0
@@ -53,7 +53,7 @@ def test_a_folder_gives_a_table_a_file_and_pictures(
 def test_what_was_skipped_is_counted_and_named_without_controlling_the_terminal(
     call: Call, trained: tuple[Path, Result], folder: Path
 ) -> None:
-    result = call("predict", trained[0], folder, "--way", "federated", "--pose", "0,0")
+    result = call("predict", trained[0], folder, "--method", "federated", "--pose", "0,0")
     assert result.exit_code == 0
     assert "skipped 3 files:" in result.stderr
     assert "  large.png: the image is 36x60 grey, where the model takes 9x15 grey" in result.stderr
@@ -65,14 +65,14 @@ def test_what_was_skipped_is_counted_and_named_without_controlling_the_terminal(
 def test_many_that_were_skipped_are_counted_by_reason(call: Call, trained: tuple[Path, Result], folder: Path) -> None:
     for index in range(30):
         Image.fromarray(np.zeros((36, 60), dtype=np.uint8)).save(folder / f"z{index:02d}.png")
-    result = call("predict", trained[0], folder, "--way", "federated", "--pose", "0,0")
+    result = call("predict", trained[0], folder, "--method", "federated", "--pose", "0,0")
     assert "skipped 33 files:" in result.stderr
     assert "  and 23 more: the image is 36x60 grey, where the model takes 9x15 grey" in result.stderr
 
 
 def test_the_pose_changes_the_estimate(call: Call, trained: tuple[Path, Result], folder: Path) -> None:
     answers = {
-        call("predict", trained[0], folder / "00.png", "--way", "federated", f"--pose={pose}").stdout
+        call("predict", trained[0], folder / "00.png", "--method", "federated", f"--pose={pose}").stdout
         for pose in ("0,0", "20,-30")
     }
     assert len(answers) == 2
@@ -87,7 +87,16 @@ def test_a_right_eye_is_the_mirrored_left_one(
     for target, pose, eye in ((folder, "5,10", "left"), (tmp_path, "5,-10", "right")):
         out = tmp_path / f"{eye}.csv"
         call(
-            "predict", trained[0], target / "00.png", "--way", "federated", f"--pose={pose}", "--eye", eye, "--csv", out
+            "predict",
+            trained[0],
+            target / "00.png",
+            "--method",
+            "federated",
+            f"--pose={pose}",
+            "--eye",
+            eye,
+            "--csv",
+            out,
         )
         with out.open(newline="") as file:
             rows += list(csv.DictReader(file))
@@ -102,14 +111,14 @@ def test_which_eye_it_is_cannot_be_said_where_it_would_be_passed_over(
     call: Call, trained: tuple[Path, Result], folder: Path, eyes: Path, case: str
 ) -> None:
     source = [eyes] if case == "data file" else [folder, "--camera-frames", "--face-landmarker", "x.task"]
-    result = call("predict", trained[0], *source, "--way", "federated", "--eye", "right")
+    result = call("predict", trained[0], *source, "--method", "federated", "--eye", "right")
     assert result.exit_code != 0
     assert "--eye right is for pictures of normalised eyes; leave it out" in result.stderr
     assert "Traceback" not in result.stderr
 
 
 def test_a_data_file_needs_no_pose(call: Call, trained: tuple[Path, Result], eyes: Path) -> None:
-    result = call("predict", trained[0], eyes, "--way", "local", "--client", "p00")
+    result = call("predict", trained[0], eyes, "--method", "local", "--client", "p00")
     assert result.exit_code == 0
     assert "120 estimates" in result.stdout
     assert "local of p00" in result.stdout
@@ -117,7 +126,7 @@ def test_a_data_file_needs_no_pose(call: Call, trained: tuple[Path, Result], eye
 
 ERRORS = {
     "no pose": ([], "needs the head's pose, which a picture does not show; give --pose PITCH,YAW in degrees"),
-    "no such way": (["--way", "private"], "--way private: the run has no such way"),
+    "no such method": (["--method", "private"], "--method private: the run has no such method"),
     "an eye in the middle": (["--eye", "third", "--pose", "0,0"], "--eye: eye = third; say left or right"),
     "a camera for normalised eyes": (
         ["--camera", "x.toml", "--pose", "0,0"],
@@ -144,8 +153,8 @@ ERRORS = {
 @pytest.mark.parametrize("case", ERRORS)
 def test_what_does_not_fit_is_one_line(call: Call, trained: tuple[Path, Result], folder: Path, case: str) -> None:
     options, message = ERRORS[case]
-    way = [] if "--way" in options else ["--way", "federated"]
-    result = call("predict", trained[0], folder, *way, *options)
+    method = [] if "--method" in options else ["--method", "federated"]
+    result = call("predict", trained[0], folder, *method, *options)
     assert result.exit_code == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
@@ -195,7 +204,7 @@ def test_without_a_camera_the_assumption_is_told(call: Call, tmp_path: Path) -> 
 def test_words_in_brackets_are_no_markup(call: Call) -> None:
     shown = " ".join(call("predict", "--help").stdout.replace("│", " ").split())
     for words in (
-        "[default: the experiment's last way]",
+        "[default: the experiment's last method]",
         "[default: by their size]",
         "[default: by the training data]",
     ):

@@ -75,13 +75,13 @@ def test_eyes_are_taken_in_turn_for_each_person_and_shown_by_person() -> None:
 
 def test_the_error_under_an_eye_is_the_angle_between_prediction_and_truth() -> None:
     (eye,) = eyes.sample_eyes(samples(["a"], np.deg2rad([[0.0, 7.5]])), ANGULAR_ERROR)
-    assert [(way.key, error) for way, error in eye.errors] == [("private", "7.5°")]
+    assert [(method.key, error) for method, error in eye.errors] == [("private", "7.5°")]
 
 
 def test_a_point_of_gaze_has_no_arrow_and_its_error_is_a_distance() -> None:
     shown = samples(["a"], np.array([[3.0, 4.0]]))
     (eye,) = eyes.sample_eyes(shown, DISTANCE)
-    assert [(way.key, error) for way, error in eye.errors] == [("private", "5.0 cm")]
+    assert [(method.key, error) for method, error in eye.errors] == [("private", "5.0 cm")]
     assert "looking at the point (0.0, 0.0) cm" in eye.drawing
     assert "shaft" not in eye.drawing
     assert "tip" not in eye.drawing

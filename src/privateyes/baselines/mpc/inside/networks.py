@@ -4,7 +4,7 @@ Multiplications, sums and matrix products cost one exchange; comparisons about a
 divisions and square roots more still. A convolution is therefore written as a matrix product of image patches, whose
 gathering costs nothing, and a maximum as a comparison and a selection, whose gradient reuses the comparison.
 
-The tensors have torch's shapes and order, so that the twin in the clear starts from the same numbers.
+The tensors have torch's shapes and order, so that the counterpart in the clear starts from the same numbers.
 """
 
 from __future__ import annotations

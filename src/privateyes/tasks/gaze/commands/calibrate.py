@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-class Method(StrEnum):
+class Adaptation(StrEnum):
     """How a calibration corrects the shared model."""
 
     ridge = "ridge"
@@ -35,7 +35,7 @@ class Eyes(StrEnum):
 
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
-    way: Annotated[str | None, typer.Option(help=r"Whose model. \[default: the experiment's last way]")] = None,
+    method: Annotated[str | None, typer.Option(help=r"Whose model. \[default: the experiment's last method]")] = None,
     fold: Annotated[str | None, typer.Option(help=r"Of which fold. \[default: all folds]")] = None,
     persons: Annotated[
         str | None, typer.Option(metavar="NAME,NAME", help=r"Whom to calibrate. \[default: all test persons]")
@@ -43,7 +43,7 @@ def command(
     k: Annotated[
         str | None, typer.Option(metavar="1,5,9", help=r"Labelled images of each eye. \[default: 1,5,9]")
     ] = None,
-    method: Annotated[Method | None, typer.Option(help=r"What is adapted. \[default: ridge]")] = None,
+    adapt: Annotated[Adaptation | None, typer.Option(help=r"What is adapted. \[default: ridge]")] = None,
     placement: Annotated[Placement | None, typer.Option(help=r"Where they look. \[default: spread]")] = None,
     eyes: Annotated[Eyes | None, typer.Option(help=r"Eyes separately, or together. \[default: auto]")] = None,
     draws: Annotated[int | None, typer.Option(min=1, help=r"Random draws of the images. \[default: 20]")] = None,
@@ -59,9 +59,9 @@ def command(
     - 0: calibrated.
     - 2: run, data or options cannot be used.
 
-    Example: privateyes calibrate runs/demo --way private --k 1,5,9
+    Example: privateyes calibrate runs/demo --method private --k 1,5,9
 
-    Example: privateyes calibrate runs/demo --method offset --persons r06 --eyes halves
+    Example: privateyes calibrate runs/demo --adapt offset --persons r06 --eyes halves
     """
     from privateyes.cli.counting import choose_counter
     from privateyes.experiments.calibrate import calibrate_run, chosen_settings, write_calibration
@@ -70,12 +70,12 @@ def command(
     settings = chosen_settings(
         run,
         k=k,
-        method=method and method.value,
+        adapt=adapt and adapt.value,
         placement=placement and placement.value,
         eyes=eyes and eyes.value,
         draws=draws,
     )
     names = None if persons is None else [name.strip() for name in persons.split(",") if name.strip()]
     with choose_counter("persons calibrated") as tell:
-        report = calibrate_run(run, settings, way, fold, names, tell)
+        report = calibrate_run(run, settings, method, fold, names, tell)
     print_calibration(report, write_calibration(run, report))

@@ -14,7 +14,7 @@ def print_calibration(report: CalibrationReport, file: Path) -> None:
     """One line per person, one column per k: mean over the draws and SD over them; then the mean over persons."""
     settings, metric = report.settings, report.metric
     draws = f"{settings.draws} {'draw' if settings.draws == 1 else 'draws'} of {settings.placement} images"
-    table = FittedTable(f"{report.way}, {settings.method}, {draws}")
+    table = FittedTable(f"{report.method}, {settings.adapt}, {draws}")
     table.add_column("person", wrap=False)
     for heading in ("images", "eyes", "uncalibrated", *(f"k = {k}" for k in settings.samples)):
         table.add_column(heading, justify="right")

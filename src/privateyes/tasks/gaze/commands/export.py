@@ -11,7 +11,7 @@ import typer
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="File to write; must not be there yet.")],
-    way: Annotated[str | None, typer.Option(help=r"Whose model. \[default: the experiment's last way]")] = None,
+    method: Annotated[str | None, typer.Option(help=r"Whose model. \[default: the experiment's last method]")] = None,
     fold: Annotated[str | None, typer.Option(help=r"Of which fold. \[default: the first]")] = None,
     client: Annotated[str | None, typer.Option(help="Whose model, where every client has its own.")] = None,
 ) -> None:
@@ -25,11 +25,11 @@ def command(
     - 0: the file is written.
     - 2: there is no such model, or the file cannot be written.
 
-    Example: privateyes export runs/demo gaze.onnx --way private
+    Example: privateyes export runs/demo gaze.onnx --method private
     """
     from privateyes.tasks.gaze.export import export_run
 
-    exported = export_run(run, out, way, fold, client)
+    exported = export_run(run, out, method, fold, client)
     typer.echo(f"{out}: {exported.facts.source}")
     typer.echo(f"takes {', '.join(exported.facts.inputs)}; gives {exported.facts.label}")
     typer.echo(f"licence: {exported.licence}")

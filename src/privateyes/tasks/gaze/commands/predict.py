@@ -14,54 +14,62 @@ if TYPE_CHECKING:
 _FRAMES = "Camera frames"
 
 
+_Pose = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PITCH,YAW|FILE.csv",
+        help="The head's pose in degrees, for models that need it: one for all, as --pose=-5,10, or a table with "
+        "the columns image, pitch_deg, yaw_deg and, if you like, eye.",
+    ),
+]
+_FaceLandmarker = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.task", help="MediaPipe's face landmarker model.", rich_help_panel=_FRAMES),
+]
+_Camera = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.toml|json",
+        help="camera_matrix and distortion of a calibration; without it a lens is assumed.",
+        rich_help_panel=_FRAMES,
+    ),
+]
+_VirtualCamera = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FOCAL_PX,DISTANCE_MM",
+        help=r"How the model's images were normalised: eye, face, face-448, eth-xgaze. \[default: by their size]",
+        rich_help_panel=_FRAMES,
+    ),
+]
+_Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="rotation_only|with_scale",
+        help=r"How its labels were normalised. \[default: by the training data]",
+        rich_help_panel=_FRAMES,
+    ),
+]
+_CameraFrames = Annotated[
+    bool, typer.Option("--camera-frames", help="Pictures of faces as a camera takes them.", rich_help_panel=_FRAMES)
+]
+
+
 def command(
     model: Annotated[Path, typer.Argument(metavar="RUN|MODEL.onnx", help="A run's directory, or an exported model.")],
     source: Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER|FILE.h5", help="What to look at.")],
-    way: Annotated[str | None, typer.Option(help=r"Whose model. \[default: the experiment's last way]")] = None,
+    method: Annotated[str | None, typer.Option(help=r"Whose model. \[default: the experiment's last method]")] = None,
     fold: Annotated[str | None, typer.Option(help=r"Of which fold. \[default: the first]")] = None,
     client: Annotated[str | None, typer.Option(help="Whose model, where every client has its own.")] = None,
-    pose: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PITCH,YAW|FILE.csv",
-            help="The head's pose in degrees, for models that need it: one for all, as --pose=-5,10, or a table with "
-            "the columns image, pitch_deg, yaw_deg and, if you like, eye.",
-        ),
-    ] = None,
+    pose: _Pose = None,
     eye: Annotated[str, typer.Option(metavar="left|right", help="Which eye pictures show.")] = "left",
     csv: Annotated[Path | None, typer.Option("--csv", metavar="OUT.csv", help="Write all rows to a table.")] = None,
     overlay: Annotated[Path | None, typer.Option(metavar="DIR", help="Write pictures with arrows.")] = None,
-    camera_frames: Annotated[
-        bool, typer.Option("--camera-frames", help="Pictures of faces as a camera takes them.", rich_help_panel=_FRAMES)
-    ] = False,
-    face_landmarker: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.task", help="MediaPipe's face landmarker model.", rich_help_panel=_FRAMES),
-    ] = None,
-    camera: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.toml|json",
-            help="camera_matrix and distortion of a calibration; without it a lens is assumed.",
-            rich_help_panel=_FRAMES,
-        ),
-    ] = None,
-    virtual_camera: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FOCAL_PX,DISTANCE_MM",
-            help=r"How the model's images were normalised: eye, face, face-448, eth-xgaze. \[default: by their size]",
-            rich_help_panel=_FRAMES,
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="rotation_only|with_scale",
-            help=r"How its labels were normalised. \[default: by the training data]",
-            rich_help_panel=_FRAMES,
-        ),
-    ] = None,
+    camera_frames: _CameraFrames = False,
+    face_landmarker: _FaceLandmarker = None,
+    camera: _Camera = None,
+    virtual_camera: _VirtualCamera = None,
+    labels: _Labels = None,
 ) -> None:
     """Estimate gaze in pictures of normalised eyes, in a data file, or in camera frames.
 
@@ -89,7 +97,7 @@ def command(
     if side == "right" and (camera_frames or is_data_file(source)):
         what = "camera frames show both" if camera_frames else "the data file's right eyes are stored mirrored"
         raise ConfigError("--eye right is for pictures of normalised eyes", f"leave it out: {what}")
-    estimator = open_estimator(model, way, fold, client)
+    estimator = open_estimator(model, method, fold, client)
     if camera_frames:
         if pose is not None:
             raise ConfigError("--pose does not go with --camera-frames", "the frames show the head's pose")

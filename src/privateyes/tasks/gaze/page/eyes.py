@@ -2,25 +2,25 @@
 
 An arrow is the gaze vector seen from the camera: dx = -sin(yaw) cos(pitch) to the right, dy = -sin(pitch) downwards
 ([MPIIGaze] angles in image coordinates). A point of gaze in cm has no place in the picture, so nothing is drawn then
-and the picture stands with its errors alone. Pictures are stored as PNG [RFC 2083] inside the page.
+and the picture stands with its errors alone. Pictures are stored as PNG inside the page.
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import math
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
+from PIL import Image
 
 from privateyes.experiments.report import quantities, svg
+from privateyes.experiments.report.methods import Method, in_order, method
 from privateyes.experiments.report.schema import Samples
-from privateyes.experiments.report.ways import Way, in_order, way
 from privateyes.tasks.gaze.angles import angular_error_deg
 from privateyes.tasks.gaze.metrics import distance_cm
 from privateyes.training.metric import Metric
@@ -34,11 +34,11 @@ _SHORTEST, _LONGEST = 1.2, 2.4
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """One picture: the drawing, whose it is, and each way's error."""
+    """One picture: the drawing, whose it is, and each method's error."""
 
     drawing: Markup
     person: str
-    errors: tuple[tuple[Way, str], ...]
+    errors: tuple[tuple[Method, str], ...]
 
 
 def sample_eyes(samples: Samples, metric: Metric) -> list[Eye]:
@@ -53,20 +53,20 @@ def sample_eyes(samples: Samples, metric: Metric) -> list[Eye]:
         every = np.concatenate([gazes[indices] for gazes in (samples.true, *samples.predicted.values())])
         length = arrow_length(every, samples.images.shape[1:])
     for index in indices:
-        written = tuple((way(key), metric.written(errors[key][index], 1)) for key in keys)
+        written = tuple((method(key), metric.written(errors[key][index], 1)) for key in keys)
         where = _direction(samples.true[index]) if metric.key == "deg" else _place(samples.true[index])
         told = f"Picture of {samples.person[index]}, looking {where}. Errors: " + ", ".join(
             f"{shown.key} {error}" for shown, error in written
         )
-        arrows: list[tuple[Way | None, NDArray[np.float64]]] = []
+        arrows: list[tuple[Method | None, NDArray[np.float64]]] = []
         if metric.key == "deg":
-            arrows = [(None, samples.true[index]), *((way(key), samples.predicted[key][index]) for key in keys)]
+            arrows = [(None, samples.true[index]), *((method(key), samples.predicted[key][index]) for key in keys)]
         picture = _picture(samples.images[index], arrows, length, told)
         found.append(Eye(picture, samples.person[index], written))
     return found
 
 
-def arrow_key(shown: Way | None) -> Markup:
+def arrow_key(shown: Method | None) -> Markup:
     """A short arrow as it looks on the pictures, for the legend; None stands for the true gaze."""
     parts = [svg.rectangle(0, 0, 46, 20, "chip"), *_arrow(8, 10, 30, 0, shown)]
     return Markup('<svg class="key" viewBox="0 0 46 20" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
@@ -109,7 +109,7 @@ def arrow_length(gazes: NDArray[np.float64], shape: tuple[int, ...]) -> float:
 
 def _picture(
     image: NDArray[np.uint8],
-    arrows: Sequence[tuple[Way | None, NDArray[np.float64]]],
+    arrows: Sequence[tuple[Method | None, NDArray[np.float64]]],
     length: float,
     told: str,
 ) -> Markup:
@@ -131,7 +131,7 @@ def arrow(gaze: NDArray[np.float64]) -> tuple[float, float]:
     return -math.sin(yaw) * math.cos(pitch), -math.sin(pitch)
 
 
-def _arrow(x: float, y: float, dx: float, dy: float, shown: Way | None) -> list[Markup]:
+def _arrow(x: float, y: float, dx: float, dy: float, shown: Method | None) -> list[Markup]:
     """An arrow with a dark casing, so that it is seen on light skin as on a dark iris."""
     css, width = ("g-true", 6.6) if shown is None else (f"g-{shown.css}", 5.4 if shown.mark == "ring" else 2.0)
     length = math.hypot(dx, dy)
@@ -159,24 +159,18 @@ def shrink(image: NDArray[np.uint8], largest_side: int) -> NDArray[np.uint8]:
 
 
 def png_bytes(image: NDArray[np.uint8]) -> bytes:
-    """An 8-bit grey PNG of a picture, uint8 (H, W) [RFC 2083, sections 3 and 4]."""
-    rows, columns = image.shape
-    # every scan line starts with its filter type; 0 is none
-    lines = np.concatenate([np.zeros((rows, 1), dtype=np.uint8), image], axis=1).tobytes()
-    header = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""))
-    body = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + body
+    """An 8-bit grey PNG of a picture, uint8 (H, W)."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def legend(samples: Samples, metric: Metric) -> list[tuple[Markup, str]]:
-    """The arrows' meanings: a drawing and a name for the truth and for each way; empty where there are none."""
+    """The arrows' meanings: a drawing and a name for the truth and for each method; empty where there are none."""
     if metric.key != "deg":
         return []
-    ways = [way(key) for key in in_order(samples.predicted)]
-    return [(arrow_key(None), "true gaze"), *((arrow_key(shown), shown.key) for shown in ways)]
+    methods = [method(key) for key in in_order(samples.predicted)]
+    return [(arrow_key(None), "true gaze"), *((arrow_key(shown), shown.key) for shown in methods)]
 
 
 def caption(samples: Samples) -> str:

@@ -43,7 +43,7 @@ class ModelFacts:
         label: "gaze" (pitch, yaw) in radians, or "point" (x, y) in cm.
         pictures: what is done to every picture first.
         dataset: what its training data were converted from, such as "mpiigaze"; None where the file does not say.
-        source: the run, the way and the round that it comes from.
+        source: the run, the method and the round that it comes from.
         licence: of its training data, in the words of their file; None where the file does not say.
     """
 

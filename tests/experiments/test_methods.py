@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from privateyes.engines.local.pool import WorkerPool
-from privateyes.experiments import ways
+from privateyes.experiments import methods
 from privateyes.experiments.checkpoint import SHARED
+from privateyes.experiments.method_names import METHODS
+from privateyes.experiments.methods import FoldContext, run_method, server_optimiser, start_of
 from privateyes.experiments.prepare import prepare
 from privateyes.experiments.spec import ExperimentSpec
-from privateyes.experiments.way_names import WAYS
-from privateyes.experiments.ways import FoldContext, run_way, server_optimiser, start_of
 from privateyes.federation.participants import Participant
 from privateyes.federation.plain import PlainExchange
 from privateyes.federation.rounds import ExchangeReport, ServerState
@@ -26,51 +26,53 @@ def context(small_spec: Callable[..., ExperimentSpec], eyes: Path, tmp_path: Pat
         yield FoldContext(preparation, preparation.folds[0], pool, tmp_path)
 
 
-@pytest.mark.parametrize("way", [name for name in WAYS if name != "mpc"])
-def test_all_ways_start_from_the_same_parameters(context: FoldContext, way: str) -> None:
-    start = start_of(way, context)
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "mpc"])
+def test_all_methods_start_from_the_same_parameters(context: FoldContext, method: str) -> None:
+    start = start_of(method, context)
     assert start.round == 0
-    assert set(start.vectors) == (set(context.fold.train) if way == "local" else {SHARED})
+    assert set(start.vectors) == (set(context.fold.train) if method == "local" else {SHARED})
     for vector in start.vectors.values():
         np.testing.assert_array_equal(vector, context.preparation.initial)
 
 
-@pytest.mark.parametrize("way", [name for name, plan in WAYS.items() if not plan.secure and name != "mpc"])
-def test_a_way_that_goes_on_from_a_checkpoint_ends_as_if_never_stopped(context: FoldContext, way: str) -> None:
-    rounds = [outcome.checkpoint for outcome in run_way(way, context, start_of(way, context))]
+@pytest.mark.parametrize("method", [name for name, plan in METHODS.items() if not plan.secure and name != "mpc"])
+def test_a_method_that_goes_on_from_a_checkpoint_ends_as_if_never_stopped(context: FoldContext, method: str) -> None:
+    rounds = [outcome.checkpoint for outcome in run_method(method, context, start_of(method, context))]
     assert [checkpoint.round for checkpoint in rounds] == [1, 2]
-    resumed = [outcome.checkpoint for outcome in run_way(way, context, rounds[0])]
+    resumed = [outcome.checkpoint for outcome in run_method(method, context, rounds[0])]
     assert len(resumed) == 1
     for client, vector in rounds[1].vectors.items():
         assert resumed[0].vectors[client].tobytes() == vector.tobytes()
     assert [moment.tobytes() for moment in resumed[0].moments] == [moment.tobytes() for moment in rounds[1].moments]
 
 
-def test_each_adaptive_way_ends_in_a_model_of_its_own(context: FoldContext) -> None:
+def test_each_adaptive_method_ends_in_a_model_of_its_own(context: FoldContext) -> None:
     names = ["federated", "fedavgm", "fedadagrad", "fedadam", "fedyogi"]
     models = {
-        list(run_way(way, context, start_of(way, context)))[-1].checkpoint.vectors[SHARED].tobytes() for way in names
+        list(run_method(method, context, start_of(method, context)))[-1].checkpoint.vectors[SHARED].tobytes()
+        for method in names
     }
     assert len(models) == len(names)
 
 
-def test_adaptive_is_the_way_of_the_optimiser_that_the_experiment_chooses(
+def test_adaptive_is_the_method_of_the_optimiser_that_the_experiment_chooses(
     small_spec: Callable[..., ExperimentSpec], eyes: Path, tmp_path: Path
 ) -> None:
     preparation = prepare(small_spec(tail='[federation]\nadaptive_optimiser = "fedyogi"'))
     with WorkerPool(preparation.task(eyes), preparation.local_settings(), workers=1) as pool:
         context = FoldContext(preparation, preparation.folds[0], pool, tmp_path)
         last = {
-            way: list(run_way(way, context, start_of(way, context)))[-1] for way in ("adaptive", "fedyogi", "fedadam")
+            method: list(run_method(method, context, start_of(method, context)))[-1]
+            for method in ("adaptive", "fedyogi", "fedadam")
         }
-    digests = {way: outcome.checkpoint.state().digest() for way, outcome in last.items()}
+    digests = {method: outcome.checkpoint.state().digest() for method, outcome in last.items()}
     assert digests["adaptive"] == digests["fedyogi"] != digests["fedadam"]
 
 
 def test_each_optimisers_numbers_come_from_its_own_table(small_spec: Callable[..., ExperimentSpec]) -> None:
     tail = '[federation]\nserver_schedule = "cosine"\n[federation.fedadam]\nlearning_rate = 0.5\ntau = 1'
     spec = small_spec(tail=tail)
-    adam, yogi = (server_optimiser(WAYS[way], spec) for way in ("fedadam", "fedyogi"))
+    adam, yogi = (server_optimiser(METHODS[method], spec) for method in ("fedadam", "fedyogi"))
     assert isinstance(adam, AdaptiveOptimiser)
     assert isinstance(yogi, AdaptiveOptimiser)
     assert (adam.settings.learning_rate, adam.settings.tau, adam.settings.rounds) == (0.5, 1.0, 2)
@@ -78,17 +80,20 @@ def test_each_optimisers_numbers_come_from_its_own_table(small_spec: Callable[..
 
 
 def test_only_the_federation_exchanges_bytes(context: FoldContext) -> None:
-    first = {way: next(run_way(way, context, start_of(way, context))) for way in ("centralised", "local", "federated")}
+    first = {
+        method: next(run_method(method, context, start_of(method, context)))
+        for method in ("centralised", "local", "federated")
+    }
     dimension = context.preparation.initial.size
     assert first["federated"].bytes_up_per_client == 4 * dimension + 8
     assert first["federated"].bytes_down_per_client == 4 * dimension
-    for way in ("centralised", "local"):
-        assert first[way].bytes_up_per_client == first[way].bytes_down_per_client == 0
+    for method in ("centralised", "local"):
+        assert first[method].bytes_up_per_client == first[method].bytes_down_per_client == 0
 
 
-@pytest.mark.parametrize("way", [name for name, plan in WAYS.items() if plan.secure])
-def test_a_secure_way_trains_as_its_twin_through_another_exchange(
-    context: FoldContext, monkeypatch: pytest.MonkeyPatch, way: str
+@pytest.mark.parametrize("method", [name for name, plan in METHODS.items() if plan.secure])
+def test_a_secure_method_trains_as_its_counterpart_through_another_exchange(
+    context: FoldContext, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     asked: list[tuple[tuple[str, ...], int, Path]] = []
     closed: list[bool] = []
@@ -107,18 +112,18 @@ def test_a_secure_way_trains_as_its_twin_through_another_exchange(
         asked.append((plan.clients, plan.dimension, folder))
         return Veiled(optimiser)
 
-    monkeypatch.setattr(ways, "open_secure_exchange", open_veiled)
-    twin = WAYS[way].twin
-    assert twin is not None
-    private = list(run_way(way, context, start_of(way, context)))
-    clear = list(run_way(twin, context, start_of(twin, context)))
+    monkeypatch.setattr(methods, "open_secure_exchange", open_veiled)
+    counterpart = METHODS[method].counterpart
+    assert counterpart is not None
+    private = list(run_method(method, context, start_of(method, context)))
+    clear = list(run_method(counterpart, context, start_of(counterpart, context)))
     assert private[-1].checkpoint.state().digest() == clear[-1].checkpoint.state().digest()
     assert (private[0].seconds_exchange, private[0].bytes_up_per_client, private[0].details) == (
         0.5,
         10.0,
         {"sid": "ab"},
     )
-    folder = context.run_directory / "aggregation" / context.fold.name / way
+    folder = context.run_directory / "aggregation" / context.fold.name / method
     assert asked == [(("p00", "p01", "p02"), context.preparation.initial.size, folder)]
     assert closed == [True]
 
@@ -126,7 +131,7 @@ def test_a_secure_way_trains_as_its_twin_through_another_exchange(
 def test_centralised_is_one_client_with_all_images(context: FoldContext) -> None:
     from privateyes.engines.local.pool import PoolTrainer
 
-    outcome = next(run_way("centralised", context, start_of("centralised", context)))
+    outcome = next(run_method("centralised", context, start_of("centralised", context)))
     trainer = PoolTrainer(context.pool, {"everybody": ("p00", "p01", "p02")})
     (everybody,) = trainer.train(0, ["everybody"], context.preparation.initial)
     assert everybody.hand_over().weight == 72
@@ -145,13 +150,13 @@ def test_private_with_adaptive_clips_stays_close_to_averaging_in_the_clear_and_r
         assert start.clips is not None
         assert sum(start.clips.lengths) == preparation.initial.size
         assert set(start.clips.clips) == {1.0}
-        rounds = list(run_way("private", context, start))
-        in_the_clear = list(run_way("federated", context, start_of("federated", context)))
+        rounds = list(run_method("private", context, start))
+        in_the_clear = list(run_method("federated", context, start_of("federated", context)))
         clips = rounds[-1].checkpoint.clips
         assert clips is not None
         assert min(clips.clips) < 1.0
         for private, federated in zip(rounds, in_the_clear, strict=True):
             ours, theirs = private.checkpoint.vectors[SHARED], federated.checkpoint.vectors[SHARED]
             assert np.abs(ours - theirs).max() < 1e-4
-        resumed = list(run_way("private", context, rounds[1].checkpoint))
+        resumed = list(run_method("private", context, rounds[1].checkpoint))
         assert resumed[-1].checkpoint.state().digest() == rounds[-1].checkpoint.state().digest()

@@ -1,4 +1,4 @@
-"""The ways of training (`way_names`) as streams of rounds, each from a checkpoint on."""
+"""The methods of training (`method_names`) as streams of rounds, each from a checkpoint on."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from privateyes.encoding.fixed_point import exact_clip
 from privateyes.engines.local.pool import PoolTrainer, WorkerPool
 from privateyes.experiments.checkpoint import SHARED, Checkpoint
 from privateyes.experiments.folds import Fold
+from privateyes.experiments.method_names import ADAPTIVE, METHODS, MethodPlan
 from privateyes.experiments.prepare import Preparation
 from privateyes.experiments.secure import open_secure_exchange, secure_plan, task_folder, weight_policy
 from privateyes.experiments.spec import ExperimentSpec
-from privateyes.experiments.way_names import ADAPTIVE, WAYS, WayPlan
 from privateyes.federation.adaptive_clips import AdaptiveClips, ClippingOptimiser
 from privateyes.federation.cohorts import ClientFailures
 from privateyes.federation.participants import HandOver
@@ -31,12 +31,12 @@ POOLED = "everybody"
 
 
 def _tell_nobody(_: str) -> None:
-    """For ways that run unobserved."""
+    """For methods that run unobserved."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoldContext:
-    """What a way needs to run one fold; ``note`` is told what its operator should know."""
+    """What a method needs to run one fold; ``note`` is told what its operator should know."""
 
     preparation: Preparation
     fold: Fold
@@ -51,8 +51,10 @@ class FoldContext:
 
 
 @dataclass(frozen=True, slots=True)
-class WayRound:
-    """A completed round of a way: where it stands, what the round cost, and whether it was the last one that helps."""
+class MethodRound:
+    """A completed round of a method: where it stands, what the round cost, and whether it was the last one that
+    helps.
+    """
 
     checkpoint: Checkpoint
     train_loss: float | None
@@ -67,12 +69,12 @@ class WayRound:
     converged: bool = False
 
 
-Rounds = Generator[WayRound, None, None]
+Rounds = Generator[MethodRound, None, None]
 
 
-def start_of(way: str, context: FoldContext) -> Checkpoint:
+def start_of(method: str, context: FoldContext) -> Checkpoint:
     """The checkpoint before the first round."""
-    plan, initial = WAYS[way], context.preparation.initial
+    plan, initial = METHODS[method], context.preparation.initial
     if plan.kind == "local":
         return Checkpoint(0, dict.fromkeys(context.fold.clients, initial))
     moments = server_optimiser(plan, context.spec).initial_moments(initial.size) if plan.federated else ()
@@ -80,19 +82,20 @@ def start_of(way: str, context: FoldContext) -> Checkpoint:
     return Checkpoint(0, {SHARED: initial}, moments, clips=None if clips is None else clips.initial())
 
 
-def run_way(way: str, context: FoldContext, start: Checkpoint) -> Rounds:
-    """The rounds of a way that `start` has not completed. Close it to end early: a secure way holds its store open.
+def run_method(method: str, context: FoldContext, start: Checkpoint) -> Rounds:
+    """The rounds of a method that `start` has not completed. Close it to end early: a secure method holds its store
+    open.
 
     Raises:
         TrainingError: training diverged or a worker died.
-        ProtocolError: in a secure way, a party stopped the round.
+        ProtocolError: in a secure method, a party stopped the round.
     """
-    plan = WAYS[way]
+    plan = METHODS[method]
     return _KINDS[plan.kind](plan, context, start)
 
 
-def server_optimiser(plan: WayPlan, spec: ExperimentSpec) -> ServerOptimiser:
-    """The server step of a way, with the experiment's numbers for it."""
+def server_optimiser(plan: MethodPlan, spec: ExperimentSpec) -> ServerOptimiser:
+    """The server step of a method, with the experiment's numbers for it."""
     given = spec.federation
     name = given.adaptive_optimiser if plan.server_optimiser == ADAPTIVE else plan.server_optimiser
     numbers = getattr(given, name).model_dump()
@@ -100,13 +103,13 @@ def server_optimiser(plan: WayPlan, spec: ExperimentSpec) -> ServerOptimiser:
     return build_server_optimiser(name, StepSettings(**numbers, rounds=rounds))
 
 
-def _centralised(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
+def _centralised(_: MethodPlan, context: FoldContext, start: Checkpoint) -> Rounds:
     """One client that holds all images. Its one-off upload of them is no cost of a round."""
     trainer = PoolTrainer(context.pool, {POOLED: context.fold.train})
     settings = RoundSettings(context.spec.training.rounds, 1.0, context.spec.seed)
     for outcome in run_rounds(start.state(), settings, [POOLED], trainer, PlainExchange(FedAvg())):
         checkpoint = Checkpoint.of_state(outcome.state)
-        yield WayRound(
+        yield MethodRound(
             checkpoint,
             outcome.train_loss,
             outcome.seconds_training,
@@ -116,7 +119,7 @@ def _centralised(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
         )
 
 
-def _local(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
+def _local(_: MethodPlan, context: FoldContext, start: Checkpoint) -> Rounds:
     """Each client's own model; nothing is exchanged."""
     trainer = PoolTrainer(context.pool, context.fold.holdings)
     checkpoint = start
@@ -129,16 +132,16 @@ def _local(_: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
         checkpoint = Checkpoint(round_index + 1, vectors)
         loss = float(np.average([u.loss for u in updates], weights=[u.weight for u in updates]))
         samples, passed = sum(update.weight for update in updates), sum(update.passed for update in updates)
-        yield WayRound(checkpoint, loss, seconds, samples=samples, passed=passed)
+        yield MethodRound(checkpoint, loss, seconds, samples=samples, passed=passed)
 
 
-def _clear(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
+def _clear(plan: MethodPlan, context: FoldContext, start: Checkpoint) -> Rounds:
     """The server step on the mean of updates that the hub sees."""
     return _exchanged(plan, context, start, PlainExchange(server_optimiser(plan, context.spec)))
 
 
-def _secure(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
-    """As the twin in the clear, with secure aggregation for the exchange."""
+def _secure(plan: MethodPlan, context: FoldContext, start: Checkpoint) -> Rounds:
+    """As the counterpart in the clear, with secure aggregation for the exchange."""
     spec, fold = context.spec, context.fold
     optimiser, clips = server_optimiser(plan, spec), _adaptive_clips(context)
     dimension = optimiser.vectors * context.preparation.initial.size
@@ -150,13 +153,13 @@ def _secure(plan: WayPlan, context: FoldContext, start: Checkpoint) -> Rounds:
     return _exchanged(plan, context, start, exchange, task.roster_min)
 
 
-_KINDS: Mapping[str, Callable[[WayPlan, FoldContext, Checkpoint], Rounds]] = MappingProxyType(
+_KINDS: Mapping[str, Callable[[MethodPlan, FoldContext, Checkpoint], Rounds]] = MappingProxyType(
     {"centralised": _centralised, "local": _local, "clear": _clear, "secure": _secure}
 )
 
 
 def _exchanged(
-    plan: WayPlan, context: FoldContext, start: Checkpoint, exchange: Exchange, least_arrivals: int = 1
+    plan: MethodPlan, context: FoldContext, start: Checkpoint, exchange: Exchange, least_arrivals: int = 1
 ) -> Rounds:
     spec = context.spec
     failures = ClientFailures(spec.federation.dropout, spec.federation.stragglers, partial_work=plan.proximal)
@@ -167,7 +170,7 @@ def _exchanged(
     with closing(exchange):
         for outcome in run_rounds(start.state(), settings, context.fold.clients, trainer, exchange):
             report = outcome.report
-            yield WayRound(
+            yield MethodRound(
                 checkpoint=Checkpoint.of_state(outcome.state),
                 train_loss=outcome.train_loss,
                 seconds_training=outcome.seconds_training,

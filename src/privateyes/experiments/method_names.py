@@ -1,4 +1,4 @@
-"""The ways of training that an experiment can name, and how they differ.
+"""The methods of training that an experiment can name, and how they differ.
 
 All start from the same parameters and pass equally often over each person's images, through the same training code:
 
@@ -9,7 +9,7 @@ All start from the same parameters and pass equally often over each person's ima
     fedavgm, fedadagrad, fedadam, fedyogi, adaptive
                        the mean update taken for a pseudo-gradient; `adaptive` is the one that the experiment chooses
     private, private-fedprox, private-fedavgm, ..., private-adaptive
-                       the same averages through secure aggregation, each beside its twin in the clear
+                       the same averages through secure aggregation, each beside its counterpart in the clear
     mpc                the images themselves secret-shared and the network trained under generic MPC
 """
 
@@ -22,27 +22,27 @@ from typing import Final, Literal
 
 Kind = Literal["centralised", "local", "clear", "secure", "mpc"]
 ADAPTIVE: Final = "adaptive"
-"""The server optimiser of the way of that name: whichever the experiment chooses."""
+"""The server optimiser of the method of that name: whichever the experiment chooses."""
 ADAPTIVE_OPTIMISERS: Final = ("fedavgm", "fedadagrad", "fedadam", "fedyogi")
 
 
 @dataclass(frozen=True, slots=True)
-class WayPlan:
-    """What distinguishes a way.
+class MethodPlan:
+    """What distinguishes a method.
 
     Attributes:
         name: as experiment files and result files write it.
         kind: who holds the images and how updates travel.
         server_optimiser: a name in `federation.server_step`, or `ADAPTIVE`; "fedavg" where there is nothing to average.
         proximal: whether clients train with FedProx's proximal term.
-        twin: for a secure way, the way that averages the same updates in the clear.
+        counterpart: for a secure method, the method that averages the same updates in the clear.
     """
 
     name: str
     kind: Kind
     server_optimiser: str = "fedavg"
     proximal: bool = False
-    twin: str | None = None
+    counterpart: str | None = None
 
     @property
     def federated(self) -> bool:
@@ -55,17 +55,17 @@ class WayPlan:
         return self.kind == "secure"
 
 
-def _plans() -> Iterator[WayPlan]:
-    yield WayPlan("centralised", "centralised")
-    yield WayPlan("local", "local")
-    clear = [WayPlan("federated", "clear"), WayPlan("fedprox", "clear", proximal=True)]
-    clear += [WayPlan(name, "clear", name) for name in (*ADAPTIVE_OPTIMISERS, ADAPTIVE)]
+def _plans() -> Iterator[MethodPlan]:
+    yield MethodPlan("centralised", "centralised")
+    yield MethodPlan("local", "local")
+    clear = [MethodPlan("federated", "clear"), MethodPlan("fedprox", "clear", proximal=True)]
+    clear += [MethodPlan(name, "clear", name) for name in (*ADAPTIVE_OPTIMISERS, ADAPTIVE)]
     yield from clear
-    for twin in clear:
-        name = "private" if twin.name == "federated" else f"private-{twin.name}"
-        yield WayPlan(name, "secure", twin.server_optimiser, twin.proximal, twin.name)
-    yield WayPlan("mpc", "mpc")
+    for counterpart in clear:
+        name = "private" if counterpart.name == "federated" else f"private-{counterpart.name}"
+        yield MethodPlan(name, "secure", counterpart.server_optimiser, counterpart.proximal, counterpart.name)
+    yield MethodPlan("mpc", "mpc")
 
 
-WAYS: Final[Mapping[str, WayPlan]] = MappingProxyType({plan.name: plan for plan in _plans()})
-"""Every way by its name, in the order in which tables show them."""
+METHODS: Final[Mapping[str, MethodPlan]] = MappingProxyType({plan.name: plan for plan in _plans()})
+"""Every method by its name, in the order in which tables show them."""
