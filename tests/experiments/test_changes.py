@@ -70,7 +70,7 @@ def test_differences_name_keys_with_their_values() -> None:
     [
         ("rounds = 2\n", "rounds = 3\n", "training.rounds was 2 and is 3"),
         ("learning_rate = 0.05\n", "learning_rate = 0.5\n", "training.learning_rate was 0.05 and is 0.5"),
-        ('test_persons = ["p03", "p04"]', 'test_persons = ["p03"]', 'split.test_persons was ["p03", "p04"] and is'),
+        ('    "p03",\n    "p04",\n', '    "p03",\n', 'split.test_persons was ["p03", "p04"] and is'),
     ],
 )
 def test_a_runs_own_experiment_that_was_edited_is_refused_at_resume_and_named(
