@@ -57,6 +57,8 @@ name = "{model}"
 
 [training]
 rounds = {rounds}
+
+[runtime]
 workers = {workers}
 
 [aggregation]

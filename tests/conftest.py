@@ -85,8 +85,9 @@ name = "resnet_preact_8"
 [training]
 rounds = {rounds}
 batch_size = 8
-workers = 1
 {extra_training}
+[runtime]
+workers = 1
 {tail}
 """
 

@@ -25,6 +25,7 @@ test_persons = ["r02"]
 name = "resnet_preact_8"
 [training]
 rounds = 1
+[runtime]
 workers = 1
 """
     monkeypatch.setattr(locate, "demo_experiment", lambda: parse_spec(text, "demo.toml", Path()))

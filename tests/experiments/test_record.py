@@ -30,6 +30,7 @@ leave_one_out = true
 name = "lenet"
 [training]
 rounds = {rounds}
+[runtime]
 workers = {workers}
 """
     return parse_spec(text, "x.toml", Path())

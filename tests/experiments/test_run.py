@@ -142,6 +142,7 @@ folds = ["p01", "p03"]
 name = "resnet_preact_8"
 [training]
 rounds = 1
+[runtime]
 workers = 1
 """
     results = run_experiment(parse_spec(text, "x.toml", Path()), tmp_path / "run", listener)
@@ -163,6 +164,7 @@ test_persons = ["r02"]
 name = "resnet_preact_8"
 [training]
 rounds = 1
+[runtime]
 workers = 1
 """
     results = run_experiment(parse_spec(text, "x.toml", Path()), tmp_path / "run", listener)
@@ -181,8 +183,8 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(
     small_spec: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(ConfigError, match=r'training\.device = "cuda", but this torch'):
-        run_experiment(small_spec(extra_training='device = "cuda"'), tmp_path / "run", listener)
+    with pytest.raises(ConfigError, match=r'runtime\.device = "cuda", but this torch'):
+        run_experiment(small_spec(tail='device = "cuda"'), tmp_path / "run", listener)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -190,7 +192,7 @@ def test_sixteen_bits_train_every_method_and_whatever_gpu_there_is_may_be_asked_
     small_spec: Make, tmp_path: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    spec = small_spec(methods=THREE, extra_training='device = "auto"\nprecision = "bfloat16"')
+    spec = small_spec(methods=THREE, extra_training='precision = "bfloat16"', tail='device = "auto"')
     results = run_experiment(spec, tmp_path / "run", listener)
     assert all(0 < row["mean_error"] < 90 for row in results["rows"])
 

@@ -46,6 +46,11 @@ def test_defaults_complete_a_minimal_file() -> None:
             "calibration.method is called calibration.adapt now",
         ),
         (
+            MINIMAL + "[training]\nrounds = 2\nworkers = 3\n",
+            MINIMAL + "[training]\nrounds = 2\n[runtime]\nworkers = 3\n",
+            "training.workers is called runtime.workers now",
+        ),
+        (
             MINIMAL + "[compare.relations]\nfrom_twin = 0.5\n",
             MINIMAL + "[compare.relations]\nfrom_counterpart = 0.5\n",
             "compare.relations.from_twin is called compare.relations.from_counterpart now",
@@ -146,9 +151,10 @@ def test_the_dump_reads_back_to_an_equal_experiment() -> None:
         assert dump_spec(again) == dump_spec(spec)
 
 
-def test_only_the_number_of_workers_leaves_the_result_key_unchanged() -> None:
+def test_only_the_numbers_of_workers_and_threads_leave_the_result_key_unchanged() -> None:
     key = parse(MINIMAL).result_key()
-    assert parse(MINIMAL + "[training]\nworkers = 7\n").result_key() == key
+    assert parse(MINIMAL + "[runtime]\nworkers = 7\nthreads = 2\n").result_key() == key
+    assert parse(MINIMAL + '[runtime]\ndevice = "cuda"\n').result_key() != key
     assert parse(MINIMAL + "[training]\nrounds = 7\n").result_key() != key
 
 

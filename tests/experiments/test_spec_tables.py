@@ -54,8 +54,9 @@ decay_rounds = [10, 13]
 decay_factor = 0.2
 proximal_mu = 1
 patience = 3
-device = "auto"
 precision = "bfloat16"
+[runtime]
+device = "auto"
 [federation]
 dropout = 0.1
 stragglers = 0
@@ -76,7 +77,7 @@ def test_by_default_everybody_arrives_and_nothing_stops_early() -> None:
     spec = parse_spec(EXPERIMENT, "x.toml", Path())
     assert (spec.federation.dropout, spec.federation.stragglers) == (0.0, 0.0)
     assert (spec.training.patience, spec.training.warmup_rounds) == (None, 0)
-    assert (spec.training.device, spec.training.precision) == ("cpu", "float32")
+    assert (spec.runtime.device, spec.training.precision) == ("cpu", "float32")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_by_default_everybody_arrives_and_nothing_stops_early() -> None:
         ('[training]\nschedule = "step"\ndecay_rounds = [9, 9]', r"name rounds in ascending order, each once"),
         ("[training]\npatience = 0", r"training\.patience = 0"),
         ("[training]\ndecay_factor = 0", r"training\.decay_factor = 0"),
-        ('[training]\ndevice = "gpu"', r'training\.device = "gpu"; it should be .cpu., .cuda. or .auto.'),
+        ('[runtime]\ndevice = "gpu"', r'runtime\.device = "gpu"; it should be .cpu., .cuda. or .auto.'),
         ('[training]\nprecision = "half"', r'training\.precision = "half"'),
         ("[federation]\ndropout = 1.0", r"federation\.dropout = 1\.0"),
         ("[federation]\nstragglers = -0.1", r"federation\.stragglers = -0\.1"),

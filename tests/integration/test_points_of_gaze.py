@@ -37,6 +37,7 @@ rounds = {rounds}
 batch_size = 8
 optimiser = "adam"
 learning_rate = 0.001
+[runtime]
 workers = {workers}
 {tail}
 """

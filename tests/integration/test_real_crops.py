@@ -26,6 +26,7 @@ folds = ["p00"]
 name = "resnet_preact_8"
 [training]
 rounds = 2
+[runtime]
 workers = 1
 """
 

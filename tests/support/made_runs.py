@@ -42,6 +42,7 @@ momentum = 0.9
 weight_decay = 0.0001
 schedule = "cosine"
 loss = "l1"
+[runtime]
 workers = 0
 [federation]
 cohort_fraction = 1.0

@@ -24,7 +24,7 @@ def a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_an_error_with_a_remedy() -> None:
     assert resolve_device("auto") == resolve_device("cpu") == CPU
     with pytest.raises(
-        ConfigError, match=r'training\.device = "cuda", but this torch .* sees no CUDA device; set it to'
+        ConfigError, match=r'runtime\.device = "cuda", but this torch .* sees no CUDA device; set it to'
     ):
         resolve_device("cuda")
 

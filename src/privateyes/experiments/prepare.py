@@ -67,7 +67,7 @@ class Preparation:
             decay_rounds=tuple(training.decay_rounds),
             decay_factor=training.decay_factor,
             proximal_mu=training.proximal_mu,
-            device=training.device,
+            device=self.spec.runtime.device,
             precision=training.precision,
         )
 

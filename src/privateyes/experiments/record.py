@@ -206,7 +206,7 @@ def require_as_trained(run: RunDirectory, spec: ExperimentSpec) -> None:
         RunDirectoryError: something else differs; names it.
         ConfigError: the model's class cannot be had.
     """
-    require_as_begun(run.path, spec, ("data.path", "training.device", "calibration"))
+    require_as_begun(run.path, spec, ("data.path", "runtime.device", "calibration"))
     require_same_source(run.path, run.read_json("environment.json") or {}, spec)
 
 

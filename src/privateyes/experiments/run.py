@@ -102,7 +102,7 @@ def run_experiment(
     require_enough(preparation)
     if any(METHODS[method].secure for method in spec.methods) and not has_mirrored_tasks(directory):
         check_mirrors([Path(name) for name in spec.store.mirrors], directory, observer.note)
-    resolve_device(spec.training.device)
+    resolve_device(spec.runtime.device)
     data = None if spec.data.path is None else Path(spec.data.path)
     with ExitStack() as held:
         begun = directory.exists()
@@ -146,7 +146,7 @@ def _run(preparation: Preparation, run: RunDirectory, observer: Observer, extras
     if extras:
         warn_of_data(preparation, observer)
     observer.planned(*_planned(preparation, run))
-    with WorkerPool(task, preparation.local_settings(), spec.training.workers) as pool:
+    with WorkerPool(task, preparation.local_settings(), spec.runtime.workers) as pool:
         for fold in preparation.folds:
             for method in spec.methods:
                 _run_method(method, FoldContext(preparation, fold, pool, run.path, observer.note), task, run, observer)

@@ -259,7 +259,8 @@ def open_secure_exchange(
         RunDirectoryError: the folder holds another task.
     """
     mirrors = mirror_folders(spec, folder)
-    exchange = SecureExchange(plan, optimiser, folder, spec.seed, threads=spec.training.workers, mirrors=mirrors)
+    threads = spec.runtime.workers if spec.runtime.threads is None else spec.runtime.threads
+    exchange = SecureExchange(plan, optimiser, folder, spec.seed, threads=threads, mirrors=mirrors)
     run = folder.absolute().parents[2]
     for missing in exchange.missing_mirrors():
         note(exchange.note_on_missing(missing, f"privateyes task mirror {run} {Path(missing).parents[2]} NEW"))

@@ -12,7 +12,7 @@ import os
 import re
 import tomllib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -37,13 +37,15 @@ _LISTS: dict[str, list[Any]] = {
 """Examples for the lists that are empty or absent by default."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
-_EARLIER_NAMES: Final = (
-    ("ways", "methods"),
-    ("calibration", "method", "adapt"),
-    ("compare", "relations", "from_twin", "from_counterpart"),
-    ("compare", "relations", "adaptive_way", "adaptive_method"),
-)
-"""Tables, the key that earlier versions had, and today's."""
+_EARLIER_NAMES: Final = {
+    ("ways",): ("methods",),
+    ("training", "workers"): ("runtime", "workers"),
+    ("training", "device"): ("runtime", "device"),
+    ("calibration", "method"): ("calibration", "adapt"),
+    ("compare", "relations", "from_twin"): ("compare", "relations", "from_counterpart"),
+    ("compare", "relations", "adaptive_way"): ("compare", "relations", "adaptive_method"),
+}
+"""The path of a key in earlier versions, and today's."""
 
 
 def load_spec(path: Path, data: Path | None = None) -> ExperimentSpec:
@@ -122,14 +124,22 @@ def closest(name: str, known: list[str]) -> str:
 
 def _use_todays_names(origin: str, tree: dict[str, Any]) -> None:
     """Read keys of earlier versions, with a warning."""
-    for *tables, old, new in _EARLIER_NAMES:
-        table: Any = tree
-        for name in tables:
-            table = table.get(name) if isinstance(table, dict) else None
-        if isinstance(table, dict) and old in table and new not in table:
-            table[new] = table.pop(old)
-            before, now = ".".join((*tables, old)), ".".join((*tables, new))
-            warnings.warn(f"{origin}: {before} is called {now} now", FutureWarning, stacklevel=2)
+    for before, now in _EARLIER_NAMES.items():
+        table, other = _table_at(tree, before), _table_at(tree, now, make=before[-1] in _table_at(tree, before))
+        if before[-1] in table and now[-1] not in other:
+            other[now[-1]] = table.pop(before[-1])
+            text = f"{origin}: {'.'.join(before)} is called {'.'.join(now)} now"
+            warnings.warn(text, FutureWarning, stacklevel=2)
+
+
+def _table_at(tree: dict[str, Any], path: Sequence[str], make: bool = False) -> dict[str, Any]:
+    """The table of a key; an empty one if there is none, which ``make`` puts there."""
+    table: Any = tree
+    for name in path[:-1]:
+        table = table.setdefault(name, {}) if make else table.get(name)
+        if not isinstance(table, dict):
+            return {}
+    return table if isinstance(table, dict) else {}
 
 
 def require_todays_names(text: str, origin: str) -> None:

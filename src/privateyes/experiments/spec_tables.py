@@ -66,8 +66,7 @@ class Training(Table):
 
     Every `evaluate_every` rounds, and after the last, the persons who do not train are tested.
     `proximal_mu` matters to the methods named after fedprox alone. With `patience`, a method ends after so many rounds
-    without a better error on the validation persons, and its result is that of the best round. `workers` changes
-    nothing but time (0: one per core, or one where a GPU computes).
+    without a better error on the validation persons, and its result is that of the best round.
     """
 
     rounds: Annotated[int, Field(ge=1, le=1_000_000)] = 15
@@ -84,9 +83,19 @@ class Training(Table):
     proximal_mu: Annotated[float, Field(ge=0, le=1e6)] = 0.01
     patience: Annotated[int, Field(ge=1)] | None = None
     evaluate_every: Annotated[int, Field(ge=1)] = 1
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
+class Runtime(Table):
+    """[runtime]: on what, and on how much of it, a run works. It decides no result but for rounding on another device.
+
+    `workers` are processes that train (0: one for each core, or one where a GPU computes), `threads` work on the large
+    vectors of the secure aggregation (0: one for each core; as many as `workers` unless said).
+    """
+
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    threads: Annotated[int, Field(ge=0, le=1024)] | None = None
 
 
 class Partition(Table):
@@ -294,6 +303,7 @@ class ExperimentSpec(Table):
     split: Split
     model: Model
     training: Training = Training()
+    runtime: Runtime = Runtime()
     partition: Partition = Partition()
     federation: Federation = Federation()
     aggregation: Aggregation = Aggregation()
@@ -303,7 +313,5 @@ class ExperimentSpec(Table):
     mpc: Mpc | None = None
 
     def result_key(self) -> dict[str, Any]:
-        """What decides the results: not the number of workers, nor mirrors, nor what only a comparison reads."""
-        key = self.model_dump(exclude={"compare", "mpc", "store"})
-        del key["training"]["workers"]
-        return key
+        """What decides the results: neither workers and threads, nor mirrors, nor what only a comparison reads."""
+        return self.model_dump(exclude={"compare": True, "mpc": True, "store": True, "runtime": {"workers", "threads"}})

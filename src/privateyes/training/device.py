@@ -30,7 +30,7 @@ def resolve_device(name: DeviceName) -> torch.device:
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        problem = f'training.device = "cuda", but this torch ({torch.__version__}) sees no CUDA device'
+        problem = f'runtime.device = "cuda", but this torch ({torch.__version__}) sees no CUDA device'
         remedy = 'set it to "cpu" or "auto", or install a torch built for CUDA on a machine with a GPU and its driver'
         raise ConfigError(problem, remedy)
     return torch.device("cuda", torch.cuda.current_device())

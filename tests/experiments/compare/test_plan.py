@@ -23,8 +23,8 @@ def test_there_is_a_run_for_each_seed_and_fold(comparison_spec: Make) -> None:
 def test_a_run_is_an_ordinary_experiment_of_its_seed_and_fold(comparison_spec: Make) -> None:
     spec = comparison_spec()
     found = sub_spec(spec, 2, "p01", None)
-    assert (found.seed, found.split.folds, found.training.workers, found.compare) == (2, ["p01"], 1, None)
-    same = found.model_copy(update={"seed": 3, "split": spec.split, "training": spec.training, "compare": spec.compare})
+    assert (found.seed, found.split.folds, found.runtime.workers, found.compare) == (2, ["p01"], 1, None)
+    same = found.model_copy(update={"seed": 3, "split": spec.split, "runtime": spec.runtime, "compare": spec.compare})
     assert same == spec
     assert parse_spec(dump_spec(found), "again", Path()) == found
 

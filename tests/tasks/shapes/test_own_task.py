@@ -52,6 +52,7 @@ name = "two_layers"
 rounds = {rounds}
 batch_size = 8
 learning_rate = 0.1
+[runtime]
 workers = 1
 [aggregation]
 field = "wide"

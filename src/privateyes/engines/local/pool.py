@@ -228,7 +228,7 @@ class WorkerPool:
 
 
 def _worker_died() -> TrainingError:
-    remedy = "if memory ran out, set training.workers = 1 or a smaller data.image_limit; then run again with --resume"
+    remedy = "if memory ran out, set runtime.workers = 1 or a smaller data.image_limit; then run again with --resume"
     return TrainingError("a training worker process ended unexpectedly", remedy)
 
 

@@ -105,7 +105,7 @@ def sub_spec(spec: ExperimentSpec, seed: int, fold: str, data: Path | None) -> E
         "seed": seed,
         "methods": trained_methods(spec),
         "split": split,
-        "training": spec.training.model_copy(update={"workers": 1}),
+        "runtime": spec.runtime.model_copy(update={"workers": 1, "threads": 1}),
         "compare": None,
     }
     if data is not None:
