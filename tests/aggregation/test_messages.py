@@ -1,4 +1,4 @@
-"""Every message survives the message log, and nothing else parses; signatures cover every bit."""
+"""Every message survives the wire, and nothing else parses; signatures cover every bit."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def test_scaling_down_never_leaves_more_than_the_limit(largest, size, seed) -> N
 @LONGEST
 @given(_cases(), st.integers(1, 4))
 def test_a_sum_of_such_updates_passes_for_the_sum_of_their_weights(case, count) -> None:
-    """Even where they all point the same method."""
+    """Even where they all point the same way."""
     delta, weight, parts, limit = case
     values, _ = _encode(delta, weight, parts, limit)
     total = SquaredNorm(parts)
@@ -266,3 +266,64 @@ def test_the_reserve_covers_the_largest_error_of_a_float_norm() -> None:
     in_a_row = CHUNK_BYTES // 4 // 4 + 3 + 2 + (2**32 * 4 // CHUNK_BYTES)
     assert in_a_row * 2.0**-53 < norm.FLOAT_RESERVE / 16
     assert exact_clip(float(np.finfo(np.float32).max)) ** 2 * 2**32 < np.finfo(np.float64).max
+
+
+def test_the_factor_is_the_stated_number() -> None:
+    """One root, one product and one quotient: exact, as clients on other machines must find the same."""
+    radius, dimension = 3 * 40_009, 432_000
+    target = math.isqrt(4 * radius**2 - dimension - 32 * radius) / 2 * (1 - norm.FLOAT_RESERVE)
+    assert math.isqrt(4 * radius**2 - dimension - 33 * radius) != math.isqrt(4 * radius**2 - dimension - 32 * radius)
+    assert NormLimit(40_009, 2).shrink(1e6, 3, dimension) == target / (3 * 4.0 * 1e6)
+    assert NormLimit(40_009, 2).shrink(target / 12, 3, dimension) == 1.0
+
+
+def test_without_a_limit_nothing_is_shortened_and_what_was_clipped_is_counted(field) -> None:
+    delta = np.array([0.5, -3.0, 2.0, 0.0, 1.5], np.float32)
+    encoder = UpdateEncoder(delta, 2, _rounding(), segments(FixedPoint(field, 1.0, 8, 3, 2), 5, None))
+    list(encoder.pieces(field.zeros(5)))
+    assert (encoder.clipped, encoder.shortened) == (3, False)
+
+
+def test_the_pieces_are_as_large_as_fit_and_none_is_empty(field) -> None:
+    most = CHUNK_BYTES // field.dtype.itemsize
+    for size, expected in ((1, [1]), (most, [most]), (2 * most, [most, most]), (2 * most + 3, [most, most, 3])):
+        assert [piece.size for piece in norm._cut(field.zeros(size))] == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "radius", "expected"),
+    [
+        ([3, -4], 4, [2, -3]),  # of norm 5 exactly
+        ([3, -4, 1], 4, [2, -2, 0]),  # the norm is rounded up, to 6
+        ([0, -2, 0], 1, [0, -1, 0]),
+    ],
+)
+def test_scaling_down_gives_the_stated_integers(values, radius, expected) -> None:
+    out = np.array([value % WIDE.prime for value in values], dtype=np.uint64)
+    norm._scale_down(WIDE, out, radius, sum(value**2 for value in values))
+    assert WIDE.lift(out).tolist() == expected
+
+
+def test_a_float_norm_is_summed_chunk_by_chunk_and_each_coordinate_once() -> None:
+    size = CHUNK_BYTES // 4 * 2 + 5
+    delta = np.random.default_rng(3).normal(0, 1e-3, size).astype(np.float32)
+    delta[: CHUNK_BYTES // 8] *= 1e3
+    (part,) = segments(FixedPoint(WIDE, 8.0, 12, 50, 4), size, None)
+    steps = [delta[start : start + CHUNK_BYTES // 4] for start in range(0, size, CHUNK_BYTES // 4)]
+    clip = np.float64(8.0)
+    by_chunk = math.sqrt(sum(norm._squared_norm(step, clip) for step in steps))
+    assert norm.clipped_norm(delta, (part,)) == by_chunk
+    assert math.sqrt(norm._squared_norm(delta, clip)) != by_chunk, "the order of the sum shows: the test sees a change"
+
+
+@pytest.mark.parametrize("plan", [None, (0.25, 0.02)], ids=["one clip", "two"])
+def test_the_integers_hold_the_limit_over_several_chunks_too(field, plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = CHUNK_BYTES // 4 + 300
+    delta = np.random.default_rng(9).normal(0, 0.2, size).astype(np.float32)
+    plan = plan and ClipPlan((CHUNK_BYTES // 4, 300), plan)
+    parts, limit = segments(FixedPoint(field, 1.0, 12, 3, 2), size, plan), NormLimit(150_000, 12)
+    monkeypatch.setattr(NormLimit, "shrink", lambda *_: 1.0)  # the floats see nothing
+    values, encoder = _encode(delta, 1, parts, limit)
+    assert encoder.shortened
+    squared = _squared_norm(values, parts, 12)
+    assert 149_000**2 < squared <= 150_000**2

@@ -39,7 +39,7 @@ def test_who_is_listed_is_told_of_every_legal_roster_whoever_signed_its_result(m
 
 @pytest.mark.parametrize("full", [0, 1])
 def test_of_one_result_the_delivery_that_has_its_vector_is_looked_at(make: Any, full: int) -> None:
-    """A corrupt aggregator can sign a result in many methods, each of which verifies."""
+    """A corrupt aggregator can sign a result in many ways, each of which verifies."""
     world = make().world
     receipts = [preimage(world), preimage(world, results=world.delivery.results[::-1])]
     session = replace(session_with(world, *receipts), full={receipts[full]: world.delivery})

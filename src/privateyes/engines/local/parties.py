@@ -1,4 +1,4 @@
-"""All parties of a task in one process: identities, manifest and set-up, over the message log and on disk.
+"""All parties of a task in one process: identities, manifest and set-up, on the wire and on disk.
 
 One process playing every party demonstrates the protocol and measures it. It separates no trust: that takes aggregators
 on machines of independent operators.
