@@ -214,6 +214,7 @@ def test_a_session_that_is_not_judged_has_no_place(make: Any) -> None:
     assert replace(session, findings=()) == SessionAudit(
         world.sid, None, None, None, Outcome.UNPLACED, 0, None, None, ()
     )
+    assert session.is_complete  # what came to no certified result lacks no word of one
 
 
 def test_the_search_for_what_was_signed_goes_by_session_id_in_whatever_order_a_record_has_them() -> None:

@@ -96,6 +96,15 @@ def test_messages_of_a_set_up_in_which_nothing_verifies_make_the_recorder_suspec
     assert "1 set-up in which nothing is signed by a party of this manifest, with 1 message:" in fault.what
 
 
+def test_a_forged_announcement_announces_nothing(make: Any) -> None:
+    case = make()
+    world = case.world
+    said = [forged(world, m) if isinstance(m, Announcement) and m.aggregator == 2 else m for m in case.said]
+    (session,) = audit(world.manifest, said).sessions
+    told = [(found.level, found.what, found.parties) for found in session.findings if found.step == "step 0"]
+    assert told == [(Level.MISSING, f"1 of {len(world.manifest.aggregators)} announcements", ("aggregator 2",))]
+
+
 def test_of_three_offers_or_states_the_number_is_told(make_world: Any) -> None:
     world = make_world(n=3, set_up=False)
     three = [resigned(world, AggregatorKey(1, 1, 1, bytes([mark]) * SEALING_PUBLIC_KEY_BYTES)) for mark in (1, 2, 3)]
