@@ -217,6 +217,20 @@ def test_a_session_that_is_not_judged_has_no_place(make: Any) -> None:
     assert session.is_complete  # what came to no certified result lacks no word of one
 
 
+def test_a_whole_record_may_lack_words_of_a_session_that_came_to_no_result(make_world: Any) -> None:
+    """Not all were heard when it was given up."""
+    world = make_world()
+    world.run(to="vote")
+    notices = world.give_up()
+    headers = [submission.header for submission in world.submissions.values()]
+    said = [*set_up_of(world), *world.announcements, *headers, world.votes[0], *notices]
+    found = audit(world.manifest, said, whole=True)
+    (session,) = found.sessions
+    assert session.outcome is Outcome.ABORTED
+    assert [one.what for one in session.findings if one.level is Level.MISSING] == ["2 of 3 votes"]
+    assert found.is_complete
+
+
 def test_the_search_for_what_was_signed_goes_by_session_id_in_whatever_order_a_record_has_them() -> None:
     """Else the same messages in another order would leave another session unsearched."""
     world = RecordedWorld()

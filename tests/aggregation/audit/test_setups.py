@@ -28,8 +28,9 @@ def test_what_a_restart_during_the_set_up_explains_is_noted_only(make: Any) -> N
         *[resigned(world, ClientKey(world.setup, 3, bytes([i]) * SEALING_PUBLIC_KEY_BYTES)) for i in (1, 2)],
         *[resigned(world, Voucher(world.setup, 3, bytes([i]) * 32)) for i in (1, 2)],
     ]
-    found = audit(world.manifest, [*case.said, *again])
+    found = audit(world.manifest, [*case.said, *again], whole=True)
     assert found.faults == ()
+    assert found.is_complete  # what is noted lacks nothing
     noted = {(finding.step, finding.parties) for finding in found.findings if finding.level is Level.NOTED}
     assert noted == {
         ("set-up 2", ("aggregator 2",)),
