@@ -116,7 +116,7 @@ def _refuse_small(spec: ExperimentSpec, fold: Fold) -> None:
     federated = [method for method in spec.methods if METHODS[method].federated]
     if federated and count < 2:
         problem = f'methods contains "{federated[0]}", but there is only one {what} to train on ({fold.clients[0]})'
-        raise ConfigError(problem, "test on fewer persons, or leave the federated ways out")
+        raise ConfigError(problem, "test on fewer persons, or leave the federated methods out")
     size = cohort_size(count, spec.federation.cohort_fraction)
     _refuse_hopeless(spec, fold, size)
     if not any(METHODS[method].secure for method in spec.methods):

@@ -139,7 +139,7 @@ def polyline(
 
 
 def curves(drawn: Sequence[tuple[Method, Sequence[tuple[float, float]]]]) -> list[Markup]:
-    """The lines of several ways: those that coincide take turns, and of all others the broad ones come first."""
+    """The lines of several methods: those that coincide take turns, and of all others the broad ones come first."""
     found = list(zip(drawn, turns([points for _, points in drawn]), strict=True))
     found.sort(key=lambda entry: -entry[0][0].line_width)
     return [
